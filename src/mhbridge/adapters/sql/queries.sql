@@ -1,0 +1,201 @@
+-- Named queries of the SQL stores. Parameters are named; values never stand in the text.
+
+-- Opening ---------------------------------------------------------------------------------------------------
+
+-- name: read_meta
+select value from meta where name = :name;
+-- name: write_meta
+insert into meta (name, value) values (:name, :value);
+-- name: last_id
+-- The largest id in use. The log is kept the longest, so an id is not given again when its rows have gone.
+select max(id) from (
+  select max(id) as id from envelope union all select max(id) from message union all select max(id) from reading
+  union all select max(id) from document union all select max(id) from patient union all select max(id) from destination
+  union all select max(id) from delivery union all select max(id) from body union all select max(about) from log);
+-- name: log_head
+select seq, mac from log where writer = :writer order by seq desc limit 1;
+-- name: log_before
+select seq, mac from log where writer = :writer and seq <= :seq order by seq desc limit 1;
+-- name: log_rows
+select writer, seq, at, what, about, moves, who, mac from log where writer = :writer and seq > :seq order by seq limit :most;
+
+-- Intake ----------------------------------------------------------------------------------------------------
+
+-- name: seen
+select id, answer from envelope where dedupe = :dedupe;
+-- name: messages_of_envelope
+select id from message where envelope = :envelope order by id;
+-- name: find_patient
+select id from patient where token = :token;
+-- name: add_patient
+insert into patient (id, token) values (:id, :token);
+-- name: find_destination
+select id from destination where name = :name;
+-- name: add_destination
+insert into destination (id, name) values (:id, :name);
+-- name: newest_version
+select id, version from document where series = :series order by version desc limit 1;
+-- name: extend_lane
+insert into lane (patient, destination, last_seq, depth, next_at) values (:patient, :destination, 1, 1, :due_at)
+  on conflict (patient, destination) do update set last_seq = lane.last_seq + 1, depth = lane.depth + 1,
+    next_at = case when lane.held = '' and lane.depth = 0 then excluded.next_at else lane.next_at end returning last_seq;
+-- name: add_envelope
+insert into envelope (id, feed, received_at, transport, peer, dedupe, size, messages, answer) values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_body
+insert into body (id, key_id, data) values (?, ?, ?);
+-- name: add_message
+insert into message (id, envelope, feed, kind, place, received_at, patient, state, code, due_at, mapping, mapping_hash, fanout,
+  issues) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_reading
+insert into reading (id, message, patient, document, episode, event_at, sent_at, key_id, items)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_document
+insert into document (id, series, version, message, kind, target, bundle, identifier, media_type, sha256, status, replaces)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_delivery
+insert into delivery (id, message, document, destination, patient, seq, state, due_at, deadline)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_property
+insert into property (token, message, kind) values (?, ?, ?) on conflict do nothing;
+-- name: add_log
+insert into log (writer, seq, at, what, about, moves, who, mac) values (?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_tally
+insert into tally (writer, feed, what, state, n) values (?, ?, ?, ?, ?)
+  on conflict (writer, feed, what, state) do update set n = tally.n + excluded.n;
+
+-- Moves -----------------------------------------------------------------------------------------------------
+
+-- name: move_message
+update message set state = :new, code = :code, due_at = :due_at where id = :id and state = :old;
+-- name: move_delivery
+update delivery set state = :new, code = :code, due_at = :due_at, level = max(level, :level), attempts = attempts + :tries,
+  sent_at = coalesce(:sent_at, sent_at), remote_id = case when :remote_id = '' then remote_id else :remote_id end
+  where id = :id and state = :old;
+-- name: settle_lane
+-- Depth, next time and hold follow from the lane's head. The aggregate makes one row also where there is no head.
+update lane set depth = depth + :change, (next_at, held) = (select max(h.due_at), coalesce(max(h.held), '') from (
+    select case d.state when 'parked' then null else d.due_at end as due_at, case d.state when 'parked' then 'parked' else '' end as held
+    from delivery d where d.patient = :patient and d.destination = :destination
+      and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked') order by d.seq limit 1) h)
+  where patient = :patient and destination = :destination;
+-- name: delivery_now
+select d.state, d.patient, d.destination, n.name, d.attempts, d.due_at, d.sent_at,
+  not exists (select 1 from delivery e where e.patient = d.patient and e.destination = d.destination and e.seq < d.seq
+    and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked')) as head
+  from delivery d join destination n on n.id = d.destination where d.id = :id;
+-- name: message_now
+select state, feed, code, received_at from message where id = :id;
+-- name: add_attempt
+insert into attempt (delivery, n, started_at, ended_at, result, code) values (:delivery, :n, :started_at, :ended_at, :result, :code)
+  on conflict (delivery, n) do update set ended_at = excluded.ended_at, result = excluded.result, code = excluded.code;
+-- name: found_sending
+select id from delivery where state = 'sending'
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') order by id;
+-- name: parked_of_message
+select id from delivery where message = :message and state = 'parked' order by id;
+-- name: may_be_sent_again
+-- The last delivery of each document of a message to each destination, where it has ended and the document is still the newest.
+select d.id, d.document, d.destination, n.name, d.patient, d.deadline from delivery d join destination n on n.id = d.destination
+  join document o on o.id = d.document
+  where d.message = :message and d.state not in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+    and not exists (select 1 from delivery e where e.message = d.message and e.document = d.document
+      and e.destination = d.destination and e.seq > d.seq)
+    and not exists (select 1 from document p where p.series = o.series and p.version > o.version)
+  order by d.id;
+-- name: raise_fanout
+update message set fanout = fanout + :n where id = :id;
+
+-- Delivery --------------------------------------------------------------------------------------------------
+
+-- name: destinations
+select id, name from destination order by id;
+-- name: due_heads
+select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document from lane l
+  join delivery d on d.patient = l.patient and d.destination = l.destination
+    and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
+    and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
+      and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
+  where l.destination = :destination and l.next_at <= :now order by l.next_at limit :most;
+-- name: next_due
+select min(next_at) from lane where destination = :destination and next_at is not null;
+
+-- Reading ---------------------------------------------------------------------------------------------------
+
+-- name: readings
+select id, key_id, items from reading where patient = :patient and document = :document and episode = :episode
+  order by event_at, sent_at, id;
+-- name: body
+select key_id, data from body where id = :id;
+-- name: envelope_of_message
+select envelope from message where id = :id;
+-- name: message
+select id, envelope, feed, kind, place, received_at, state, code, mapping, fanout, issues from message where id = :id;
+-- name: newest_messages
+select id from message where id < :before order by id desc limit :most;
+-- name: newest_in_state
+select id from message where feed = :feed and state = :state and id < :before order by id desc limit :most;
+-- name: newest_with_token
+select message from property where token = :token and message < :before order by message desc limit :most;
+-- name: delivery_states
+select state, count(*) from delivery where message = :message group by state order by state;
+-- name: deliveries
+select d.id, n.name, d.document, d.seq, d.state, d.code, d.level, d.attempts, d.due_at, d.deadline, d.remote_id, d.sent_at
+  from delivery d join destination n on n.id = d.destination where d.message = :message order by d.id;
+-- name: attempts
+select n, started_at, ended_at, result, code from attempt where delivery = :delivery order by n;
+-- name: documents
+select id, series, version, kind, target, bundle, identifier, media_type, sha256, status, replaces from document
+  where message = :message order by id;
+-- name: document
+select id, series, version, kind, target, bundle, identifier, media_type, sha256, status, replaces from document where id = :id;
+-- name: envelope
+select received_at, transport, peer, answer from envelope where id = :id;
+-- name: log_about
+select at, what, about, moves, who, seq from log where about = :about order by writer, seq;
+
+-- Accounts --------------------------------------------------------------------------------------------------
+
+-- name: tallies
+select feed, what, state, sum(n) from tally group by feed, what, state;
+-- name: count_envelopes
+select feed, count(*) from envelope group by feed;
+-- name: count_messages
+select feed, state, count(*) from message group by feed, state;
+-- name: count_deliveries
+select n.name, d.state, count(*), sum(d.level >= 2) from delivery d left join destination n on n.id = d.destination
+  group by d.destination, d.state;
+-- name: overdue
+select count(*) from delivery where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and deadline < :now;
+-- name: oldest_in_state
+select received_at from message where feed = :feed and state = :state order by id limit 1;
+-- name: oldest_open_delivery
+select received_at from message where id = (select min(message) from delivery
+  where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked'));
+-- name: envelopes_wrong
+-- C2
+select count(*) from envelope e where e.messages <> (select count(*) from message m where m.envelope = e.id);
+-- name: fanout_wrong
+-- C3
+select count(*) from message m where m.fanout <> (select count(*) from delivery d where d.message = m.id);
+-- name: messages_forgotten
+-- C5, as the next three
+select count(*) from message where due_at < :limit;
+-- name: messages_without_time
+select count(*) from message where state in ('stored', 'held') and due_at is null;
+-- name: lanes_forgotten
+select n.name, count(*) from lane l left join destination n on n.id = l.destination where l.next_at < :limit group by l.destination;
+-- name: awaiting_forgotten
+select count(*) from delivery where state = 'awaiting'
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and (due_at is null or due_at < :limit);
+-- name: lanes_wrong
+-- A lane whose head nobody would ever look at: its depth or next time is not what its deliveries say.
+select (select count(*) from (
+    select o.patient, o.destination, min(o.seq) as seq, count(*) as depth from delivery o
+    where o.state in ('queued', 'sending', 'unknown', 'retry', 'parked') group by o.patient, o.destination) h
+  join delivery d on d.patient = h.patient and d.destination = h.destination and d.seq = h.seq
+    and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
+  left join lane l on l.patient = h.patient and l.destination = h.destination
+  where l.depth is not h.depth or l.next_at is not case d.state when 'parked' then null else d.due_at end
+    or (d.state <> 'parked' and d.due_at is null))
+  + (select count(*) from lane l where l.depth <> 0 and not exists (select 1 from delivery d where d.patient = l.patient
+    and d.destination = l.destination and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')));

@@ -1,0 +1,111 @@
+"""
+The accounts: what was counted where it happened, against the rows (gateway design §2.3, C1 to C5).
+
+Each check reads one snapshot, so that rows and tallies are of one instant. This module must never mend what it finds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from mhbridge.adapters.sql.transitions import OPEN_MESSAGES
+from mhbridge.adapters.sqlite.books import micros, when
+from mhbridge.adapters.sqlite.reading import Reader
+from mhbridge.ports import Status
+
+__all__ = ["status"]
+
+#: What should have been looked at so long ago has been forgotten.
+_FORGOTTEN: Final = 60_000_000
+
+_Counts = Mapping[tuple[str, str], int]
+
+
+def status(reader: Reader, now: datetime) -> Status:
+    """The accounts of this instant, and every difference in them."""
+    at = micros(now)
+    with reader.snapshot():
+        tallies: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+        for feed, what, state, n in reader.rows("tallies"):
+            tallies[what][feed, state] = n
+        envelopes: dict[str, int] = dict(reader.rows("count_envelopes"))
+        messages: dict[tuple[str, str], int] = {(feed, state): n for feed, state, n in reader.rows("count_messages")}
+        rows = reader.rows("count_deliveries")
+    deliveries: dict[tuple[str, str], int] = {(name or "?", state): n for name, state, n, _ in rows}
+    receipts = tallies["receipt"]
+    differences = [
+        *_receipts(receipts, envelopes),
+        *_counted(reader, "C2", "envelopes_wrong", "envelopes have not the messages that were counted in them"),
+        *_counted(reader, "C3", "fanout_wrong", "messages have not the deliveries that were planned"),
+        *_states("messages", tallies["message"], messages),
+        *_states("deliveries", tallies["delivery"], deliveries),
+        *_forgotten(reader, at - _FORGOTTEN, messages),
+    ]
+    kinds: Counter[str] = Counter()
+    for (_, state), n in receipts.items():
+        kinds[state] += n
+    return Status(
+        at=now,
+        receipts=kinds["received"],
+        repeats=kinds["repeat"],
+        refusals=kinds["refused"],
+        messages=_by_state(messages),
+        deliveries=_by_state(deliveries),
+        acknowledged=sum(n for *_, n in rows),
+        overdue=reader.value("overdue", now=at),
+        oldest_open=_oldest_open(reader, messages),
+        differences=tuple(differences),
+    )
+
+
+def _by_state(counts: _Counts) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for (_, state), n in sorted(counts.items()):
+        found[state] += n
+    return {state: n for state, n in found.items() if n}
+
+
+def _receipts(receipts: _Counts, envelopes: Mapping[str, int]) -> Iterator[str]:
+    """C1, for each feed: receipts = envelopes + repeats + refusals."""
+    for feed in sorted({feed for feed, _ in receipts} | set(envelopes)):
+        received = receipts.get((feed, "received"), 0)
+        parts = (envelopes.get(feed, 0), receipts.get((feed, "repeat"), 0), receipts.get((feed, "refused"), 0))
+        if received != sum(parts):
+            kept, repeats, refusals = parts
+            yield f"C1: {feed} received {received}, of which {kept} are kept, {repeats} repeats and {refusals} refused"
+
+
+def _states(what: str, tallies: _Counts, rows: _Counts) -> Iterator[str]:
+    """C4, for each feed and state: what the moves counted against the rows."""
+    for feed, state in sorted({*tallies, *rows}):
+        counted, found = tallies.get((feed, state), 0), rows.get((feed, state), 0)
+        if counted != found:
+            yield f"C4: {counted} {what} of {feed} were counted as {state}, and {found} are"
+
+
+def _counted(reader: Reader, check: str, query: str, text: str, **values: int) -> Iterator[str]:
+    wrong = reader.value(query, **values)
+    if wrong:
+        yield f"{check}: {wrong} {text}"
+
+
+def _forgotten(reader: Reader, limit: int, messages: _Counts) -> Iterator[str]:
+    """C5: everything open has a time at which it is looked at, and that time is not long past."""
+    yield from _counted(reader, "C5", "messages_forgotten", "open messages lie behind their time", limit=limit)
+    if any(state in ("stored", "held") for _, state in messages):
+        yield from _counted(reader, "C5", "messages_without_time", "open messages have no time to be looked at")
+    for name, behind in reader.rows("lanes_forgotten", limit=limit):
+        yield f"C5: {behind} deliveries at the head of their lanes to {name} lie behind their time"
+    yield from _counted(reader, "C5", "awaiting_forgotten", "deliveries await an answer behind their time", limit=limit)
+    yield from _counted(reader, "C5", "lanes_wrong", "lanes are not due when their heads are")
+
+
+def _oldest_open(reader: Reader, messages: _Counts) -> datetime | None:
+    times = [reader.value("oldest_open_delivery")]
+    times += [
+        reader.value("oldest_in_state", feed=feed, state=state) for feed, state in messages if state in OPEN_MESSAGES
+    ]
+    return min((when(at) for at in times if at is not None), default=None)

@@ -1,0 +1,233 @@
+"""
+Opening the store's files: the SQLite build, permissions, pragmas read back, the secret, the lock, the schema.
+
+Everything here either holds or refuses with a `StoreError`; nothing is mended in silence. This module must never
+create a store where one has been before.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from mhbridge.adapters.sql import queries, schema
+from mhbridge.adapters.sql.sealing import KEY_SIZE, Keys
+from mhbridge.errors import StoreError
+
+__all__ = ["READER", "WRITER", "Connect", "Pragma", "find_files", "lock", "open_files", "open_reader", "open_writer"]
+__all__ += ["refuse_build"]
+
+Connect = Callable[..., apsw.Connection]
+
+#: Version of `schema.sql`, kept in `meta`.
+SCHEMA: Final = "1"
+
+# Every build before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at the same instant
+# (sqlite.org, "WAL-reset bug"); 3.52.0 was withdrawn.
+_FIRST_GOOD: Final = (3, 51, 3)
+_WITHDRAWN: Final = (3, 52, 0)
+
+
+class Pragma(NamedTuple):
+    """A pragma, what it is set to, and what it then says of itself."""
+
+    name: str
+    value: str | int
+    says: str | int
+
+
+#: For the connection that writes. `synchronous` FULL is the promise; NORMAL loses commits at a power cut.
+WRITER: Final[tuple[Pragma, ...]] = (
+    Pragma("busy_timeout", 5_000, 5_000),
+    Pragma("journal_mode", "wal", "wal"),
+    Pragma("synchronous", "full", 2),
+    # Apple's fsync leaves the bytes in the disk's cache; elsewhere these two change nothing.
+    Pragma("fullfsync", 1, 1),
+    Pragma("checkpoint_fullfsync", 1, 1),
+    # The writer checkpoints itself, between batches.
+    Pragma("wal_autocheckpoint", 0, 0),
+    Pragma("journal_size_limit", 1 << 26, 1 << 26),
+    Pragma("cache_size", -65_536, -65_536),
+    # No temporary file ever holds what patients are about.
+    Pragma("temp_store", "memory", 2),
+    Pragma("secure_delete", "fast", 2),
+    Pragma("cell_size_check", 1, 1),
+    Pragma("trusted_schema", 0, 0),
+)
+
+#: For connections that only read.
+READER: Final[tuple[Pragma, ...]] = (
+    Pragma("busy_timeout", 5_000, 5_000),
+    Pragma("query_only", 1, 1),
+    Pragma("cache_size", -16_384, -16_384),
+    Pragma("temp_store", "memory", 2),
+    Pragma("cell_size_check", 1, 1),
+    Pragma("trusted_schema", 0, 0),
+)
+
+
+def refuse_build(version: str) -> None:
+    """
+    Raises:
+        StoreError: S201, when this build of SQLite may corrupt a database in WAL mode.
+    """
+    parts = tuple(int(part) for part in version.split("."))[:3]
+    if parts < _FIRST_GOOD or parts == _WITHDRAWN:
+        raise StoreError("S201", f"SQLite {version} may corrupt the store: 3.51.3 or later is needed, and not 3.52.0")
+
+
+def open_files(path: Path) -> Keys:
+    """
+    Make the directory, the empty database and the secret, or find all of them as they must be.
+
+    Raises:
+        StoreError: S203 for what others may write, S205 when one of database and secret is there without the other.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "posix" and stat.S_IMODE(path.parent.stat().st_mode) & 0o022:
+        raise StoreError("S203", f"others may write to the directory {path.parent.name!r} of the store")
+    secret = _secret_of(path)
+    used = path.exists() and path.stat().st_size > 0
+    if used and not secret.exists():
+        raise StoreError("S205", f"the store {path.name} is there, but not its secret {secret.name}")
+    if secret.exists() and not path.exists():
+        raise StoreError("S205", f"the secret {secret.name} is there, but not its store {path.name}")
+    # The database first, empty: a crash between the two then leaves what the next start takes for a new store.
+    _create(path)
+    if not secret.exists():
+        _write_secret(secret)
+    return _read_secret(secret)
+
+
+def find_files(path: Path) -> Keys:
+    """
+    The secret of a store that is there, and nothing made.
+
+    Raises:
+        StoreError: S203 when others may read the secret, S205 when the store or its secret is not there.
+    """
+    for file in (path, _secret_of(path)):
+        if not file.exists():
+            raise StoreError("S205", f"there is no {file.name}")
+    return _read_secret(_secret_of(path))
+
+
+def _secret_of(path: Path) -> Path:
+    return path.with_name(path.name + ".key")
+
+
+def _create(path: Path) -> None:
+    """An empty file that only we may read, or the same of one that is there. `-wal` and `-shm` take its mode over."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
+
+
+def _write_secret(path: Path) -> None:
+    # Written beside and renamed: a crash leaves a whole secret or none.
+    part = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(KEY_SIZE))
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path)
+    if os.name == "posix":
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _read_secret(path: Path) -> Keys:
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise StoreError("S203", f"others may read the secret {path.name}")
+    secret = path.read_bytes()
+    if len(secret) != KEY_SIZE:
+        raise StoreError("S205", f"the secret {path.name} is not {KEY_SIZE} bytes long")
+    return Keys(secret)
+
+
+def lock(path: Path) -> apsw.Connection:
+    """
+    Keep every other process from writing to this store for as long as the connection is open.
+
+    SQLite alone would let a second one in between two transactions, and ids and the log's chain are continued from
+    memory. The lock is SQLite's own, on a file of nothing: it goes with the process, however that ends.
+
+    Raises:
+        StoreError: S206, when another process has it.
+    """
+    file = path.with_name(path.name + ".lock")
+    _create(file)
+    connection = apsw.Connection(str(file))
+    try:
+        connection.execute("begin exclusive")
+    except apsw.BusyError as error:
+        connection.close()
+        raise StoreError("S206", f"the store {path.name} is in use by another process") from error
+    return connection
+
+
+def open_writer(path: Path, keys: Keys, connect: Connect) -> apsw.Connection:
+    """
+    The one connection that writes, with its pragmas, its schema and the right secret.
+
+    Raises:
+        StoreError: S202 for a pragma, S204 for a schema that this version does not know, S205 for a wrong secret.
+    """
+    connection = connect(str(path), statementcachesize=200)
+    try:
+        _settle(connection, WRITER)
+        if not connection.execute("select count(*) from sqlite_schema").get:
+            with connection:
+                for statement in schema():
+                    connection.execute(statement)
+                for name, value in (("schema", SCHEMA), ("secret", keys.proof)):
+                    connection.execute(queries()["write_meta"], {"name": name, "value": value})
+        _recognise(connection, keys)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path, connect: Connect, keys: Keys | None = None) -> apsw.Connection:
+    """
+    A connection that cannot write. With `keys` the store is recognised first.
+
+    Raises:
+        StoreError: as `open_writer`.
+    """
+    connection = connect(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=100)
+    try:
+        _settle(connection, READER)
+        if keys is not None:
+            _recognise(connection, keys)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _settle(connection: apsw.Connection, pragmas: Sequence[Pragma]) -> None:
+    # One pragma a call: APSW stops after the first statement of several that returns a row, and `journal_mode` does.
+    for pragma in pragmas:
+        connection.pragma(pragma.name, pragma.value)
+    for pragma in pragmas:
+        says: Any = connection.pragma(pragma.name)
+        if says != pragma.says:
+            raise StoreError("S202", f"pragma {pragma.name} is {says!r} and must be {pragma.says!r}")
+
+
+def _recognise(connection: apsw.Connection, keys: Keys) -> None:
+    version = connection.execute(queries()["read_meta"], {"name": "schema"}).get
+    if version != SCHEMA:
+        raise StoreError("S204", f"the store has schema {version!r}, and this version works with {SCHEMA!r}")
+    if connection.execute(queries()["read_meta"], {"name": "secret"}).get != keys.proof:
+        raise StoreError("S205", "the secret beside the store is not the one that it was made with")

@@ -1,0 +1,324 @@
+"""
+What is read: the next deliveries, what is known, messages and their stories, originals.
+
+Each function takes a connection that cannot write and holds its snapshot for one answer. Every body is checked against
+its seal before it is used. This module must never hold a snapshot while somebody waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
+
+import apsw  # noqa: TC002, as for TC001: types are imported where they are used
+import orjson
+
+from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql.chain import Chain, LogRow
+from mhbridge.adapters.sql.sealing import Keys, Seal
+from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, when
+from mhbridge.adapters.sqlite.intake import SEARCHED, episode_token, patient_token
+from mhbridge.errors import StoreError
+from mhbridge.mapping import record
+from mhbridge.mapping.known import fold
+from mhbridge.model import NOTHING_KNOWN, DeliveryState, Document, Key, Known, MessageState
+from mhbridge.ports import DueDelivery, MessageRow, Trace, TraceLine
+
+__all__ = ["Reader"]
+
+#: So many log rows are checked with one snapshot.
+_LOG_ROWS: Final = 2_000
+
+_LAST: Final = (1 << 63) - 1
+
+
+class Head(NamedTuple):
+    """The head of a lane, before its document is read. The columns of `due_heads`."""
+
+    next_at: int
+    id: int
+    message: int
+    patient: int
+    seq: int
+    state: str
+    attempts: int
+    deadline: int | None
+    document: int
+
+
+class Reader:
+    """
+    Answers from one read-only connection, for one thread.
+
+    Args:
+        keys: what tokens and seals are made with.
+    """
+
+    def __init__(self, connection: apsw.Connection, keys: Keys) -> None:
+        self.connection = connection
+        self._keys = keys
+        self._seal = Seal(keys)
+        self._queries = queries()
+
+    def rows(self, name: str, /, **values: Any) -> list[Any]:
+        """The rows that the query of this name finds."""
+        return self.connection.execute(self._queries[name], values).fetchall()
+
+    def row(self, name: str, /, **values: Any) -> Any:
+        """Its first row, or `None`."""
+        return next(iter(self.rows(name, **values)), None)
+
+    def value(self, name: str, /, **values: Any) -> Any:
+        """The one value of its first row, or `None`."""
+        return next(iter(self.row(name, **values) or ()), None)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one instant."""
+        self.connection.execute("begin")
+        try:
+            yield
+        finally:
+            self.connection.execute("rollback")
+
+    # --- for the flow ---
+
+    def seen(self, key: bytes) -> bool:
+        """Whether an envelope with this dedupe key is here."""
+        return self.row("seen", dedupe=key) is not None
+
+    def known(self, patient: Key, episode: str, document: str) -> Known:
+        """The fold of the readings of one patient, episode and document type."""
+        whose = self.value("find_patient", token=patient_token(self._keys, patient))
+        if whose is None:
+            return NOTHING_KNOWN
+        rows = self.rows("readings", patient=whose, document=document, episode=episode_token(self._keys, episode))
+        if not rows:
+            return NOTHING_KNOWN
+        digest = sha256(b"".join(number.to_bytes(8, "big") for number, _, _ in rows)).digest()
+        return Known(fold(record.loads(self._seal.open("reading", number, items)) for number, _, items in rows), digest)
+
+    def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[int]]:
+        """Due heads with their documents, and the deliveries whose documents are damaged."""
+        deliveries: list[DueDelivery] = []
+        damaged: list[int] = []
+        for destination, head in self._heads(now, most, without):
+            try:
+                document = self._document(self.row("document", id=head.document))
+            except StoreError:
+                damaged.append(head.id)
+                continue
+            deliveries.append(
+                DueDelivery(
+                    id=head.id,
+                    message=head.message,
+                    destination=destination,
+                    patient=head.patient,
+                    number=head.seq,
+                    state=DeliveryState(head.state),
+                    attempts=head.attempts,
+                    document=document,
+                    deadline=_maybe(head.deadline),
+                )
+            )
+        return deliveries, damaged
+
+    def next_due(self, without: Collection[str]) -> int | None:
+        """When the next lane has work."""
+        times = (self.value("next_due", destination=about) for about, _ in self._destinations(without))
+        return min((at for at in times if at is not None), default=None)
+
+    def _destinations(self, without: Collection[str]) -> list[tuple[int, str]]:
+        return [row for row in self.rows("destinations") if row[1] not in without]
+
+    def _heads(self, now: int, most: int, without: Collection[str]) -> list[tuple[str, Head]]:
+        # One search of the index for each destination, so that one with a long queue costs the others nothing.
+        found = [
+            [(Head(*row), name) for row in self.rows("due_heads", destination=about, now=now, most=most)]
+            for about, name in self._destinations(without)
+        ]
+        return [(name, head) for head, name in islice(heapq.merge(*found), most)]
+
+    # --- for people ---
+
+    def messages(self, state: str, feed: str, search: str, before: int, most: int) -> list[MessageRow]:
+        """The newest messages that fit."""
+        with self.snapshot():
+            before = before or _LAST
+            if search:
+                rows = self._found(state, feed, search, before, most)
+            elif state or feed:
+                rows = [self._row(about) for about in self._newest(state, feed, before, most)]
+            else:
+                newest = self.rows("newest_messages", before=before, most=most)
+                rows = [self._row(about) for (about,) in newest]
+            return [row for row, _ in rows]
+
+    def _newest(self, state: str, feed: str, before: int, most: int) -> list[int]:
+        # The index is of feed and state together: the few pairs that there are, merged, are each a search of it.
+        pairs = {
+            (a_feed, a_state)
+            for a_feed, what, a_state, _ in self.rows("tallies")
+            if what == "message" and a_feed == (feed or a_feed) and a_state == (state or a_state)
+        }
+        found = [
+            [about for (about,) in self.rows("newest_in_state", feed=f, state=s, before=before, most=most)]
+            for f, s in pairs
+        ]
+        return list(islice(heapq.merge(*found, reverse=True), most))
+
+    def _found(self, state: str, feed: str, search: str, before: int, most: int) -> list[tuple[MessageRow, str]]:
+        tokens = [self._keys.search_token(kind, search) for kind in SEARCHED]
+        rows: list[tuple[MessageRow, str]] = []
+        while len(rows) < most:
+            numbers = {
+                about
+                for token in tokens
+                for (about,) in self.rows("newest_with_token", token=token, before=before, most=most)
+            }
+            newest = sorted(numbers, reverse=True)[:most]
+            if not newest:
+                break
+            fitting = (self._row(about) for about in newest)
+            rows += [
+                row
+                for row in fitting
+                if row[0].state == (state or row[0].state) and row[0].feed == (feed or row[0].feed)
+            ]
+            before = newest[-1]
+        return rows[:most]
+
+    def _row(self, about: int) -> tuple[MessageRow, str]:
+        """A message as people see it, and its issues as they are stored."""
+        number, envelope, feed, kind, place, received_at, state, code, mapping, fanout, issues = self._message(about)
+        return (
+            MessageRow(
+                id=number,
+                envelope=envelope,
+                feed=feed,
+                kind=kind,
+                place=place,
+                received_at=when(received_at),
+                state=MessageState(state),
+                code=code,
+                mapping=mapping,
+                fanout=fanout,
+                deliveries=dict(self.rows("delivery_states", message=about)),
+            ),
+            issues,
+        )
+
+    def _message(self, about: int) -> Sequence[Any]:
+        row: Sequence[Any] | None = self.row("message", id=about)
+        if row is None:
+            raise StoreError("S214", f"there is no message {about}")
+        return row
+
+    def trace(self, message: int) -> Trace | None:
+        """All that is known about one message."""
+        with self.snapshot():
+            if self.row("message", id=message) is None:
+                return None
+            row, issues = self._row(message)
+            deliveries = tuple([self._delivery(about) for about in self.rows("deliveries", message=message)])
+            return Trace(
+                message=row,
+                issues=tuple(orjson.loads(issues)),
+                lines=(self._received(row), *self._lines([row.envelope, message, *(d["id"] for d in deliveries)])),
+                deliveries=deliveries,
+                documents=tuple([_described(about) for about in self.rows("documents", message=message)]),
+            )
+
+    def _received(self, row: MessageRow) -> TraceLine:
+        _, transport, peer, answer = self.row("envelope", id=row.envelope) or (0, "", "", "{}")
+        said = f"{transport}: {orjson.loads(answer).get('verdict', '')}"
+        return TraceLine(row.received_at, "envelope", row.envelope, said, peer or GATEWAY)
+
+    def _lines(self, abouts: Sequence[int]) -> list[TraceLine]:
+        rows = sorted(
+            chain.from_iterable(self.rows("log_about", about=about) for about in abouts),
+            key=lambda row: row[-1],
+        )
+        return [TraceLine(when(at), what, about, moves, who) for at, what, about, moves, who, _ in rows]
+
+    def _delivery(self, row: Sequence[Any]) -> dict[str, Any]:
+        number, destination, document, seq, state, code, level, attempts, due_at, deadline, remote_id, sent_at = row
+        tried = self.rows("attempts", delivery=number)
+        return {
+            "id": number,
+            "destination": destination,
+            "document": document,
+            "number": seq,
+            "state": state,
+            "code": code,
+            "level": level,
+            "attempts": attempts,
+            "due_at": _maybe(due_at),
+            "deadline": _maybe(deadline),
+            "remote_id": remote_id,
+            "sent_at": _maybe(sent_at),
+            "tried": tuple(
+                {"n": n, "started_at": when(started), "ended_at": when(ended), "result": result, "code": why}
+                for n, started, ended, result, why in tried
+            ),
+        }
+
+    def original(self, message: int) -> bytes | None:
+        """The envelope's bytes, as they were received."""
+        envelope = self.value("envelope_of_message", id=message)
+        return None if envelope is None else self._body("envelope", envelope)
+
+    def documents(self, message: int) -> list[Document]:
+        """The documents that a message made."""
+        return [self._document(row) for row in self.rows("documents", message=message)]
+
+    def _document(self, row: Sequence[Any] | None) -> Document:
+        if row is None:
+            raise StoreError("S208", "a document has a delivery, and is not there")
+        about, series, _, kind, target, bundle, identifier, media_type, _, status, _ = row
+        body = self._body("document", about)
+        return Document(kind, target, bundle, series, identifier, body, media_type, status)
+
+    def _body(self, table: str, about: int) -> bytes:
+        row = self.row("body", id=about)
+        if row is None:
+            raise StoreError("S208", f"{table} {about} has no body")
+        return self._seal.open(table, about, row[1])
+
+    # --- the log's chain ---
+
+    def log_from(self, chain: Chain) -> int:
+        """Follow the log from a row, a short snapshot at a time. Returns how many rows held."""
+        followed = 0
+        while rows := self._log_rows(chain.seq):
+            chain.follow(rows)
+            followed += len(rows)
+        return followed
+
+    def _log_rows(self, seq: int) -> list[LogRow]:
+        return [LogRow(*row) for row in self.rows("log_rows", writer=WRITER_ID, seq=seq, most=_LOG_ROWS)]
+
+
+def _described(row: Sequence[Any]) -> dict[str, Any]:
+    about, series, version, kind, target, bundle, identifier, media_type, digest, status, replaces = row
+    return {
+        "id": about,
+        "series": series.hex(),
+        "version": version,
+        "type": kind,
+        "target": target,
+        "bundle": bundle,
+        "identifier": identifier,
+        "media_type": media_type,
+        "sha256": digest.hex(),
+        "status": status,
+        "replaces": replaces,
+    }
+
+
+def _maybe(at: int | None) -> Any:
+    return None if at is None else when(at)

@@ -1,0 +1,315 @@
+"""
+The store on SQLite: one thread that writes, two that read, and nothing in memory that is not in the file.
+
+This is the door: it turns what the port speaks of into calls for those threads, and waits for them. It must never run a
+query itself, but for the one that a relay reads its original with.
+"""
+
+# ruff: noqa: D102 - the port says what each method promises
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql.chain import Chain
+from mhbridge.adapters.sql.sealing import Keys
+from mhbridge.adapters.sqlite import accounts, intake, opening
+from mhbridge.adapters.sqlite import moves as verbs
+from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
+from mhbridge.adapters.sqlite.reading import Reader
+from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
+from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
+from mhbridge.errors import StoreError
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, Outcome
+from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Status, Store, Trace
+
+__all__ = ["SqliteStore"]
+
+_T = TypeVar("_T")
+
+#: How much of the log is checked before anything is taken.
+_CHECKED_AT_START: Final = 1_000
+
+_NEEDS_TIME: Final = frozenset({DeliveryState.RETRY, DeliveryState.UNKNOWN, DeliveryState.AWAITING})
+
+
+class SqliteStore(Store):
+    """
+    The `Store` of one process, in one file.
+
+    Beside the database `PATH` stand `PATH-wal` and `PATH-shm`, which belong to it, `PATH.key`, without which it cannot
+    be read, and `PATH.lock`, which keeps other processes from writing. All are readable by their owner alone.
+
+    Args:
+        path: the database. It and its directory are made at the first open.
+        read_only: for looking into a store that another process has open; what would write is refused.
+        turns: makes what calls are worked on, given a name: a thread, or in simulation `InlineTurns`.
+        connect: makes a connection; a test puts a file system that breaks under it.
+        die: ends the process after an I/O error.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        turns: Callable[[str], Turns] = ThreadTurns,
+        connect: opening.Connect = apsw.Connection,
+        die: Die = os._exit,
+    ) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._turns = turns
+        self._connect = connect
+        self._die = die
+        self._open = False
+        self._keys: Keys
+        self._books: Books
+        self._writing: Turns
+        # One for the flow, and one for what people ask: a long answer to a person delays no delivery.
+        self._flow: Turns
+        self._desk: Turns
+
+    async def open(self) -> None:
+        """
+        Open the files, check them, and start the threads.
+
+        Raises:
+            StoreError: S201 to S208, when the store is not to be trusted as it is.
+        """
+        self._open_files()
+        self._flow = self._start_reader("mhbridge-flow")
+        self._desk = self._start_reader("mhbridge-desk")
+        if not self._read_only:
+            self._writing = self._turns("mhbridge-writer")
+            self._writing.start(self._writer.work)
+        self._open = True
+
+    async def close(self) -> None:
+        """Work what was asked, then close the files. A store that is not open is left as it is."""
+        if not self._open:
+            return
+        self._open = False
+        if not self._read_only:
+            await self._writing.stop(lambda: None)
+        for reading, connection in ((self._flow, self._readers[0]), (self._desk, self._readers[1])):
+            await reading.stop(connection.close)
+        if not self._read_only:
+            self._close_writer()
+
+    # --- receipts ---
+
+    async def repeat(self, envelope: Envelope, key: bytes) -> Committed | None:
+        if not await self._ask(self._flow, Reader.seen, key):
+            return None
+        found: Committed | None = await self._write(
+            intake.repeat, intake.Repeat(key, envelope.feed, micros(envelope.received_at))
+        )
+        return found
+
+    async def known(self, patient: Key, episode: str, document: str) -> Known:
+        return await self._ask(self._flow, Reader.known, patient, episode, document)
+
+    async def commit(
+        self,
+        envelope: Envelope,
+        key: bytes,
+        outcomes: Sequence[Outcome],
+        answer: Answer,
+        deadlines: Mapping[str, float],
+    ) -> Committed:
+        self._require_writing()
+        ready = intake.ready(self._keys, envelope, key, outcomes, answer, deadlines)
+        committed: Committed = await self._write(intake.commit, ready)
+        return committed
+
+    async def refuse(self, feed: str, code: str, at: datetime) -> None:
+        await self._write(intake.refuse, intake.Refusal(feed, code, micros(at)))
+
+    # --- deliveries ---
+
+    async def due(self, now: datetime, most: int, *, without: Collection[str] = ()) -> Sequence[DueDelivery]:
+        at = micros(now)
+        deliveries, damaged = await self._ask(self._flow, Reader.due, at, most, without)
+        for about in damaged:
+            await self._write(verbs.park, verbs.Parking(about, "S208", at))
+        return [replace(found, original=partial(self._relayed, found.message)) for found in deliveries]
+
+    async def next_due(self, *, without: Collection[str] = ()) -> datetime | None:
+        at = await self._ask(self._flow, Reader.next_due, without)
+        return None if at is None else when(at)
+
+    async def start(self, deliveries: Sequence[int], now: datetime, look_at: datetime) -> Sequence[int]:
+        taken: list[int] = await self._write(
+            verbs.start, verbs.Starting(tuple(deliveries), micros(now), micros(look_at))
+        )
+        return taken
+
+    async def finish(self, moves: Sequence[Move], now: datetime) -> None:
+        for move in moves:
+            if move.state in _NEEDS_TIME and move.due_at is None:
+                raise ValueError(f"delivery {move.delivery} has no time at which {move.state} is looked at")
+        await self._write(verbs.finish, verbs.Finishing(tuple(moves), micros(now)))
+
+    async def recover(self, now: datetime) -> int:
+        found: int = await self._write(verbs.recover, micros(now))
+        return found
+
+    # --- people ---
+
+    async def resend(self, message: int, who: str, now: datetime) -> int:
+        made: int = await self._write(verbs.resend, verbs.Resending(message, who, micros(now)))
+        return made
+
+    async def release(self, delivery: int, who: str, now: datetime) -> bool:
+        released: bool = await self._write(verbs.release, verbs.Releasing(delivery, who, micros(now)))
+        return released
+
+    async def close_message(self, message: int, who: str, why: str, now: datetime) -> bool:
+        closed: bool = await self._write(verbs.close, verbs.Closing(message, who, why, micros(now)))
+        return closed
+
+    async def messages(
+        self, *, state: str = "", feed: str = "", search: str = "", before: int = 0, most: int = 100
+    ) -> Sequence[MessageRow]:
+        return await self._ask(self._desk, Reader.messages, state, feed, search, before, most)
+
+    async def trace(self, message: int) -> Trace | None:
+        return await self._ask(self._desk, Reader.trace, message)
+
+    async def original(self, message: int) -> bytes | None:
+        return await self._ask(self._desk, Reader.original, message)
+
+    async def documents(self, message: int) -> Sequence[Document]:
+        return await self._ask(self._desk, Reader.documents, message)
+
+    async def status(self, now: datetime) -> Status:
+        return await self._ask(self._desk, accounts.status, now)
+
+    async def verify_log(self) -> int:
+        head: Mark | None = None if self._read_only else await self._write(log_head, None)
+        chain = Chain(self._keys.log, WRITER_ID)
+        held = await self._ask(self._desk, Reader.log_from, chain)
+        # The end may be cut off without breaking the chain: what was last written here must still be there.
+        if head is not None and chain.seq < head.seq:
+            raise StoreError("S207", f"row {chain.seq + 1} of the log is missing")
+        return held
+
+    # --- underneath ---
+
+    def _open_files(self) -> None:
+        opening.refuse_build(apsw.sqlite_lib_version())
+        self._keys = opening.find_files(self._path) if self._read_only else opening.open_files(self._path)
+        self._readers: list[apsw.Connection] = []
+        if not self._read_only:
+            self._lock = opening.lock(self._path)
+            try:
+                self._open_writer()
+            except BaseException:
+                self._lock.close()
+                raise
+        try:
+            for _ in range(2):
+                self._readers.append(opening.open_reader(self._path, self._connect, self._keys))
+        except BaseException:
+            for connection in self._readers:
+                connection.close()
+            if not self._read_only:
+                self._close_writer()
+            raise
+
+    def _open_writer(self) -> None:
+        connection = opening.open_writer(self._path, self._keys, self._connect)
+        try:
+            chain = self._checked_head(connection)
+            last_id = connection.execute(queries()["last_id"]).get or 0
+            self._books = Books(connection, self._keys, last_id=last_id, chain=chain)
+            self._writer = Writer(self._books, self._die)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _checked_head(self, connection: apsw.Connection) -> Chain:
+        """The head of the log's chain, when the last rows before it hold."""
+        head = connection.execute(queries()["log_head"], {"writer": WRITER_ID}).fetchone()
+        if head is None:
+            return Chain(self._keys.log, WRITER_ID)
+        values = {"writer": WRITER_ID, "seq": head[0] - _CHECKED_AT_START}
+        before = connection.execute(queries()["log_before"], values).fetchone()
+        chain = Chain(self._keys.log, WRITER_ID, *(before or ()))
+        Reader(connection, self._keys).log_from(chain)
+        return chain
+
+    def _close_writer(self) -> None:
+        self._writer.close()
+        self._lock.close()
+
+    def _start_reader(self, name: str) -> Turns:
+        turns = self._turns(name)
+        reader = Reader(self._readers[0 if name.endswith("flow") else 1], self._keys)
+
+        def work(batch: Sequence[Call]) -> Sequence[Result]:
+            return [self._answer(reader, call) for call in batch]
+
+        turns.start(work)
+        return turns
+
+    def _answer(self, reader: Reader, call: Call) -> Result:
+        try:
+            return Result(call, call.verb(reader, *call.item))
+        except apsw.IOError:
+            # As for the writer: nothing is read again of what the kernel may have thrown away.
+            if not self._read_only:
+                self._die(IO_ERROR)
+            return Result(call, error=StoreError("S209", UNUSABLE))
+        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
+            return Result(call, error=refusal(error))
+
+    async def _ask(self, turns: Turns, verb: Callable[..., _T], *values: Any) -> _T:
+        """Let a reader answer."""
+        self._require_open()
+        call = Call(verb, values, asyncio.get_running_loop().create_future())
+        turns.put(call)
+        answer: _T = await call.future
+        return answer
+
+    async def _write(self, verb: Verb, item: Any) -> Any:
+        """Let the writer do it: when this returns, it is durable."""
+        self._require_writing()
+        call = Call(verb, item, asyncio.get_running_loop().create_future())
+        self._writing.put(call)
+        return await call.future
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise StoreError("S215", "the store is not open")
+
+    def _require_writing(self) -> None:
+        self._require_open()
+        if self._read_only:
+            raise StoreError("S215", "the store is open for reading only")
+
+    def _relayed(self, message: int) -> bytes:
+        """
+        The original of a message, at once: a relay asks for it while it sends.
+
+        On a connection of its own, since it is asked for on any thread.
+        """
+        connection = opening.open_reader(self._path, self._connect)
+        try:
+            original = Reader(connection, self._keys).original(message)
+        finally:
+            connection.close()
+        if original is None:
+            raise StoreError("S214", f"there is no message {message}")
+        return original

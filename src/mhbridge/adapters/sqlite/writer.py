@@ -1,0 +1,201 @@
+"""
+Group commit: the one thread that writes takes what waits, and makes it durable in one transaction.
+
+If a batch fails it is rolled back and worked again one call at a time, each within a savepoint, so that the one bad
+call fails alone. After an I/O error nothing is retried and nothing is read: what the kernel has already thrown away
+looks like what was written. This module must never tell a caller of something that is not yet committed.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from mhbridge.adapters.sqlite import intake, moves
+from mhbridge.adapters.sqlite.books import Books, Mark
+from mhbridge.adapters.sqlite.turns import Call, Result
+from mhbridge.errors import MhbridgeError, StoreError
+
+__all__ = ["IO_ERROR", "UNUSABLE", "Die", "Verb", "Writer", "log_head", "refusal"]
+
+Verb = Callable[[Books, Sequence[Any]], Sequence[Any]]
+"""Works items of one kind together, in the transaction of its caller, and returns a value for each."""
+
+Die = Callable[[int], Any]
+"""Ends the process at once: `os._exit`. A test's returns, and every later call is refused."""
+
+#: EX_IOERR of sysexits.h.
+IO_ERROR: Final = 74
+
+#: The WAL is copied back whenever it has grown by so many pages: small and often, so that no commit waits long.
+_CHECKPOINT_PAGES: Final = 1_000
+
+
+def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
+    """The last row of the log when all that was asked before has been committed."""
+    return [books.head] * len(items)
+
+
+# What is sent leaves the lanes before what arrives joins them; within a batch nothing depends on the order.
+_ORDER: Final[Sequence[Verb]] = (
+    moves.recover,
+    moves.finish,
+    moves.park,
+    moves.start,
+    moves.release,
+    moves.close,
+    intake.refuse,
+    intake.repeat,
+    intake.commit,
+    moves.resend,
+    log_head,
+)
+
+UNUSABLE: Final = "the store had an I/O error and takes nothing more"
+
+
+class Writer:
+    """
+    Works batches of calls on the one writing connection.
+
+    Args:
+        die: what ends the process after an I/O error.
+    """
+
+    def __init__(self, books: Books, die: Die = os._exit) -> None:
+        self._books = books
+        self._connection = books.connection
+        self._die = die
+        self._dead = False
+        self._pages = 0
+        self._copied = 0
+        self._connection.set_wal_hook(self._grown)
+
+    def work(self, batch: Sequence[Call]) -> Sequence[Result]:
+        """Make a batch durable. Every call of it has its own result."""
+        if not self._dead:
+            try:
+                results = self._together(batch)
+                self._checkpoint()
+            except Exception:  # noqa: BLE001, there is nobody else to catch it
+                # An I/O error, or a rollback that failed: what is in memory and on the disk may differ.
+                self._dead = True
+                self._die(IO_ERROR)
+            else:
+                return results
+        return [Result(call, error=StoreError("S209", UNUSABLE)) for call in batch]
+
+    def close(self) -> None:
+        """Copy the WAL back whole, and close the connection. Where that fails, the next start does it."""
+        try:
+            if not self._dead:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.FullError):
+            pass
+        finally:
+            self._connection.close()
+
+    def _together(self, batch: Sequence[Call]) -> Sequence[Result]:
+        mark = self._books.head
+        try:
+            self._connection.execute("begin immediate")
+            results = self._by_verb(batch)
+            self._books.close()
+            self._connection.execute("commit")
+        except apsw.IOError:
+            raise
+        except (apsw.FullError, apsw.BusyError) as error:
+            self._roll_back()
+            self._books.forget(mark)
+            return _all(batch, refusal(error))
+        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
+            self._roll_back()
+            self._books.forget(mark)
+            return [Result(batch[0], error=refusal(error))] if len(batch) == 1 else self._one_by_one(batch)
+        return results
+
+    def _by_verb(self, batch: Sequence[Call]) -> Sequence[Result]:
+        by_verb: dict[Verb, list[Call]] = {}
+        for call in batch:
+            by_verb.setdefault(call.verb, []).append(call)
+        results: list[Result] = []
+        for verb in sorted(by_verb, key=_ORDER.index):
+            calls = by_verb[verb]
+            values = verb(self._books, [call.item for call in calls])
+            results += [Result(call, value) for call, value in zip(calls, values, strict=True)]
+        return results
+
+    def _one_by_one(self, batch: Sequence[Call]) -> Sequence[Result]:
+        start = self._books.head
+        try:
+            self._connection.execute("begin immediate")
+            results = [self._alone(call) for call in batch]
+            self._connection.execute("commit")
+        except apsw.IOError:
+            raise
+        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
+            self._roll_back()
+            self._books.forget(start)
+            return _all(batch, refusal(error))
+        return results
+
+    def _alone(self, call: Call) -> Result:
+        mark = self._books.head
+        self._connection.execute("savepoint alone")
+        try:
+            (value,) = call.verb(self._books, [call.item])
+            self._books.close()
+        except (apsw.IOError, apsw.FullError):
+            raise
+        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
+            self._connection.execute("rollback to alone")
+            self._connection.execute("release alone")
+            self._books.forget(mark)
+            return Result(call, error=refusal(error))
+        self._connection.execute("release alone")
+        return Result(call, value)
+
+    def _roll_back(self) -> None:
+        # After a full disk SQLite may have rolled back by itself.
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+
+    def _grown(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        if self._pages < self._copied:
+            # All of it had been copied, and SQLite has begun the file again.
+            self._copied = 0
+        if self._pages - self._copied < _CHECKPOINT_PAGES:
+            return
+        self._copied = self._pages
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.BusyError, apsw.FullError):
+            # What is committed is safe in the WAL; the next one tries again.
+            return
+
+
+def refusal(error: Exception) -> MhbridgeError:
+    """What a caller is told of an error: its kind and place, since its text may hold what was to be stored."""
+    if isinstance(error, MhbridgeError):
+        return error
+    if isinstance(error, apsw.FullError):
+        return StoreError("S210", "the disk of the store is full")
+    if isinstance(error, apsw.BusyError):
+        return StoreError("S206", "another process is writing to the store")
+    (*_, (frame, line)) = traceback.walk_tb(error.__traceback__)
+    place = f"{Path(frame.f_code.co_filename).name}:{line}"
+    return StoreError("S211", f"the store cannot do it ({type(error).__name__} at {place})")
+
+
+def _all(batch: Sequence[Call], error: Exception) -> Sequence[Result]:
+    # One exception for each, as each is raised in a place of its own.
+    return [Result(call, error=refusal(error)) for call in batch]

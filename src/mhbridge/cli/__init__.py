@@ -1,0 +1,96 @@
+"""
+The command line (design §8): names, arguments and exit codes are a contract.
+
+Exit codes: 0 all well; 1 some message refused or some check failed; 2 usage or configuration; 3 store or network.
+Results go to standard output, what is said about them to standard error. Commands are loaded when they are run, so that
+`translate` on one file starts at once. This package must hold no logic of its own: it reads arguments and prints.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from mhbridge import __version__
+
+__all__ = ["main"]
+
+#: Command → (module, one line of help), in the order of the help page.
+COMMANDS: Final = {
+    "demo": ("mhbridge.cli.demonstration", "The main job end to end, on fixtures, in a few seconds."),
+    "serve": ("mhbridge.cli.operating", "Run the gateway."),
+    "translate": ("mhbridge.cli.translating", "Translate files to FHIR, one JSON document a message."),
+    "check": ("mhbridge.cli.authoring", "Check mapping files: every problem at once."),
+    "explain": ("mhbridge.cli.authoring", "Explain a code, a mapping or a message."),
+    "replay": ("mhbridge.cli.translating", "Compare fixtures with their golden files, or send them to a gateway."),
+    "validate": ("mhbridge.cli.translating", "Validate FHIR files."),
+    "messages": ("mhbridge.cli.looking", "List messages of a store."),
+    "trace": ("mhbridge.cli.looking", "Tell the story of one message."),
+    "parked": ("mhbridge.cli.looking", "List the messages that wait for a person."),
+    "status": ("mhbridge.cli.looking", "Show the accounts of a store."),
+    "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
+    "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[name][0]), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mhbridge")
+def commands() -> None:
+    """
+    Takes care-transition and discharge records as systems emit them, translates them into FHIR by mapping files, and
+    relays them without losing any.
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """
+    Run the command line. Errors that mhbridge can name become one line and an exit code, never a traceback.
+    """
+    from mhbridge.errors import ConfigurationError, MappingError, MhbridgeError, StoreError
+
+    try:
+        code = commands.main(args=arguments, prog_name="mhbridge", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except MappingError as error:
+        for diagnostic in error.diagnostics:
+            click.echo(diagnostic.render(), err=True)
+        sys.exit(1)
+    except ConfigurationError as error:
+        for code, message in error.problems:
+            click.echo(f"{code}: {message}", err=True)
+        sys.exit(2)
+    except StoreError as error:
+        click.echo(str(error), err=True)
+        sys.exit(3)
+    except MhbridgeError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`mhbridge messages | head`).
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,160 @@
+"""`check`, `explain`, `functions` and `schema`: for the people who write mapping files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mhbridge.cli.options import as_json, mappings_option, say, show_json
+from mhbridge.errors import Diagnostic, explanations
+from mhbridge.model import Severity
+
+__all__ = ["check", "explain", "functions", "schema"]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@as_json
+@mappings_option
+def check(paths: tuple[Path, ...], as_json: bool, roots: tuple[Path, ...]) -> int:
+    """
+    Check all mapping files, or only say what concerns PATHS: every problem at once, with its place and how to mend it.
+
+    A PATH that is a folder with `suppliers/` or `documents/` in it is a root of mapping files.
+    """
+    from mhbridge.mapping.catalogue import load
+
+    own = [
+        path for path in paths if path.is_dir() and any((path / part).is_dir() for part in ("suppliers", "documents"))
+    ]
+    catalogue = load([*own, *roots])
+    found = catalogue.check()
+    others = [path for path in paths if path not in own]
+    if others:
+        found = [d for d in found if any(_below(Path(d.span.file), path) for path in others)]
+    if as_json:
+        show_json([_plain(d) for d in found])
+    else:
+        for diagnostic in found:
+            say(diagnostic.render(), severity=diagnostic.severity)
+        errors = sum(d.severity is Severity.ERROR for d in found)
+        names = catalogue.names()
+        say(f"{len(names)} mappings, {errors} errors, {len(found) - errors} warnings.")
+    return 1 if any(d.severity is Severity.ERROR for d in found) else 0
+
+
+def _below(file: Path, path: Path) -> bool:
+    resolved = file.resolve()
+    return resolved == path.resolve() or resolved.is_relative_to(path.resolve())
+
+
+def _plain(d: Diagnostic) -> dict[str, Any]:
+    return {
+        "code": d.code, "severity": d.severity.value, "file": d.span.file, "line": d.span.line, "column": d.span.column,
+        "end_line": d.span.end_line, "end_column": d.span.end_column, "message": d.message, "hint": d.hint,
+    }  # fmt: skip
+
+
+@click.command()
+@click.argument("what", metavar="CODE|SUPPLIER/FEED|MESSAGE-ID")
+@mappings_option
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The gateway's configuration, to find a message.",
+)
+def explain(what: str, roots: tuple[Path, ...], config: Path | None) -> int:
+    """Explain a diagnostic code (E104), a mapping (what becomes of each item), or a message of the store."""
+    if what.isdigit():
+        from mhbridge.cli.looking import show_trace
+
+        return show_trace(int(what), config, as_json=False)
+    if "/" in what:
+        return _explain_mapping(what, roots)
+    entry = explanations().get(what.upper())
+    if entry is None:
+        from mhbridge.mapping.checker.declarations import did_you_mean
+
+        raise click.UsageError(f"there is no code {what!r}. {did_you_mean(what.upper(), explanations())}".strip())
+    click.secho(f"{entry.code}: {entry.title}", bold=True)
+    for label, text in (("cause", entry.cause), ("example", entry.example), ("mend", entry.mend)):
+        if text:
+            click.echo(f"\n{label}:")
+            click.echo("\n".join(f"  {line}" for line in text.strip().splitlines()))
+    return 0
+
+
+def _explain_mapping(name: str, roots: tuple[Path, ...]) -> int:
+    """Each item of a mapping: from which paths, under which heading."""
+    from mhbridge.mapping.catalogue import load
+    from mhbridge.mapping.lineage import paths_of
+
+    catalogue = load(roots)
+    try:
+        mapping = catalogue.mapping(name)
+    except KeyError:
+        from mhbridge.mapping.checker.declarations import did_you_mean
+
+        raise click.UsageError(
+            f"there is no mapping {name!r}. {did_you_mean(name, catalogue.names())}".strip()
+        ) from None
+    click.secho(f"{name}: {mapping.document.title} from {mapping.format.name}", bold=True)
+    rows = [
+        (item.name, ", ".join(paths_of(item.body)) or "stated by the mapping", str(item.body.span))
+        for item in mapping.file.items
+    ]
+    width = max((len(row[0]) for row in rows), default=0)
+    for item_name, paths, place in rows:
+        click.echo(f"  {item_name:<{width}}  <- {paths}  ({place})")
+    for path, reason in mapping.file.ignored.items():
+        click.echo(f"  {path:<{width}}  ignored: {reason}")
+    return 0
+
+
+@click.command()
+@click.argument("name", required=False)
+@as_json
+def functions(name: str | None, as_json: bool) -> int:
+    """The functions of the mapping language, each with its executed examples."""
+    from mhbridge.mapping.functions import functions as registered
+
+    known = registered()
+    if name is not None and name not in known:
+        from mhbridge.mapping.checker.declarations import did_you_mean
+
+        raise click.UsageError(f"there is no function {name!r}. {did_you_mean(name, known)}".strip())
+    chosen = [known[name]] if name is not None else list(known.values())
+    if as_json:
+        show_json([{"name": f.name, "signature": f.signature, "summary": f.summary} for f in chosen])
+        return 0
+    for function in chosen:
+        click.secho(function.signature, bold=True)
+        click.echo(f"  {function.summary}")
+        for example in function.examples if name is not None else ():
+            click.echo(f"    {example.shown}  →  {example.result}")
+    return 0
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("mappings/schema"), show_default=True
+)
+@mappings_option
+def schema(out: Path, roots: tuple[Path, ...]) -> int:
+    """Write one JSON Schema a document type into OUT, for completion in editors (yaml-language-server)."""
+    import orjson
+
+    from mhbridge.mapping.catalogue import load
+    from mhbridge.mapping.schema import binding_schema
+
+    catalogue = load(roots)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in catalogue.library.folders("documents"):
+        document = catalogue.document(name)
+        if document is not None:
+            path = out / f"{name}.schema.json"
+            path.write_bytes(orjson.dumps(binding_schema(document), option=orjson.OPT_INDENT_2) + b"\n")
+            say(f"{path}")
+    return 0

@@ -1,0 +1,46 @@
+"""Options that several commands share, and how they say things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mhbridge.model import Issue, Severity
+
+__all__ = ["as_json", "issue_lines", "mappings_option", "say", "show_json"]
+
+mappings_option = click.option(
+    "--mappings",
+    "roots",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of mapping files to look in first; may be given again.",
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFORMATION: "cyan"}
+
+
+def say(text: str, *, severity: Severity | None = None) -> None:
+    """A line on standard error; coloured when that is a terminal."""
+    click.secho(text, err=True, fg=_COLOURS[severity] if severity else None)
+
+
+def issue_lines(issues: Iterable[Issue], indent: str = "  ") -> list[tuple[Severity, str]]:
+    """Issues for people: code, place in the source, what, and the rule that decided."""
+    return [
+        (issue.severity, f"{indent}{issue.code} {' '.join(filter(None, (issue.item, issue.path)))}: {issue.text}"
+         + (f"  ({issue.rule})" if issue.rule else ""))
+        for issue in issues
+    ]  # fmt: skip
+
+
+def show_json(value: Any) -> None:
+    """JSON on standard output."""
+    import orjson
+
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())

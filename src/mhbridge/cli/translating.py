@@ -1,0 +1,233 @@
+"""`translate`, `replay` and `validate`: messages and documents from files, without a gateway."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mhbridge.cli.options import issue_lines, mappings_option, say
+from mhbridge.errors import MessageError, MhbridgeError
+from mhbridge.model import Severity
+
+__all__ = ["replay", "translate", "validate"]
+
+_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+@click.option(
+    "--mapping", "name", metavar="SUPPLIER/FEED", help="The mapping to use; left out, the message is recognised."
+)
+@click.option("--target", type=click.Choice(["r4", "letter"]), default="r4", show_default=True, help="What to make.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write one file a message into this folder."
+)
+@click.option("--report", is_flag=True, help="Say on standard error what was recognised, and every issue.")
+@click.option("--pretty/--compact", default=None, help="Indented JSON; as it comes on a terminal.")
+@mappings_option
+def translate(
+    files: tuple[Path, ...],
+    name: str | None,
+    target: str,
+    out: Path | None,
+    report: bool,
+    pretty: bool | None,
+    roots: tuple[Path, ...],
+) -> int:
+    """
+    Translate FILES: one JSON document a message on standard output, several as lines.
+
+    The message is recognised by its format, type and sender, and its mapping found; --mapping says which, when several fit.
+    """
+    from mhbridge.mapping.catalogue import load
+
+    catalogue = load(roots)
+    if name is not None and name not in catalogue.names():
+        from mhbridge.mapping.checker.declarations import did_you_mean
+
+        raise click.UsageError(
+            f"there is no mapping {name!r}. {did_you_mean(name, catalogue.names()).capitalize()}".strip()
+        )
+    made: list[tuple[str, bytes]] = []
+    failed = 0
+    for path in files:
+        documents, problems = _translate(path, name, catalogue, target, report)
+        made += documents
+        failed += problems
+    many = len(made) > 1
+    for stem, body in made:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            extension = "html" if target == "letter" else f"{target}.json"
+            (out / f"{stem}.{extension}").write_bytes(body)
+        else:
+            _print(body, target, pretty if pretty is not None else (sys.stdout.isatty() and not many))
+    return 1 if failed else 0
+
+
+def _print(body: bytes, target: str, pretty: bool) -> None:
+    if target == "r4" and pretty:
+        from mhbridge.fhir.bundle import dumps, loads
+
+        body = dumps(loads(body), pretty=True)
+    sys.stdout.buffer.write(body + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _translate(
+    path: Path, name: str | None, catalogue: Any, target: str, report: bool
+) -> tuple[list[tuple[str, bytes]], int]:
+    """The documents of one file, and how many of its messages gave none."""
+    from mhbridge.pipeline import Feed, Route, outcome_now
+
+    body = path.read_bytes()
+    made: list[tuple[str, bytes]] = []
+    failed = 0
+    now = datetime.now(UTC)
+    try:
+        names = [name] if name is not None else _recognised(body, catalogue, path)
+    except MessageError as error:
+        say(f"{path}: {error}", severity=Severity.ERROR)
+        return [], 1
+    if not names:
+        return [], 1
+    mappings = tuple(catalogue.mapping(one) for one in names)
+    supplier = names[0].partition("/")[0]
+    documents = frozenset(mapping.document.name for mapping in mappings)
+    feed = Feed(supplier, f"{supplier}/file", mappings, (Route(documents, ("standard output",)),))
+    try:
+        outcomes = outcome_now(body, feed, now)
+    except MessageError as error:
+        say(f"{path}: {error}", severity=Severity.ERROR)
+        return [], 1
+    for number, outcome in enumerate(outcomes, 1):
+        place = f"{path}" + (f" ({outcome.facts.place or f'message {number}'})" if len(outcomes) > 1 else "")
+        if outcome.code or report:
+            used = ", ".join(reading.mapping for reading in outcome.readings) or "no mapping"
+            state = f"would be parked, {outcome.code}" if outcome.code else "translated"
+            say(
+                f"{place}: {outcome.facts.kind}: {used}: {state}, {len(outcome.issues)} issues",
+                severity=Severity.WARNING if outcome.code else None,
+            )
+        if report or (outcome.code and not outcome.documents):
+            for severity, line in issue_lines(outcome.issues):
+                say(line, severity=severity)
+        failed += not outcome.documents
+        for index, document in enumerate(outcome.documents):
+            stem = (
+                path.stem
+                + (f"-{number}" if len(outcomes) > 1 else "")
+                + (f"-{index + 1}" if len(outcome.documents) > 1 else "")
+            )
+            made.append((stem, document.body if target == "r4" else _letter(document.body)))
+    return made, failed
+
+
+def _letter(body: bytes) -> bytes:
+    from mhbridge.fhir.bundle import loads
+    from mhbridge.fhir.letter import letter
+
+    return letter(loads(body)).encode()
+
+
+def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
+    """The names of the mappings that take the messages of a file; nothing, with a line that says why, when that is not clear."""
+    found: dict[str, None] = {}
+    documents: dict[str, str] = {}
+    for message, names in catalogue.recognise(body):
+        if isinstance(message, MessageError):
+            continue
+        if not names:
+            say(
+                f"{path}: M710: no mapping takes {message.facts.kind} {message.facts.place}".rstrip(),
+                severity=Severity.ERROR,
+            )
+        for name in names:
+            document = catalogue.header(name)[0]
+            if (
+                documents.setdefault(document, name) != name
+                and name.partition("/")[0] != documents[document].partition("/")[0]
+            ):
+                say(
+                    f"{path}: M711: several mappings take it: {documents[document]}, {name}. Say which with --mapping",
+                    severity=Severity.ERROR,
+                )
+                return []
+            found[name] = None
+    return list(found)
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--update", is_flag=True, help="Write the golden files as they come out now.")
+@click.option(
+    "--to",
+    "address",
+    metavar="URL|HOST:PORT",
+    help="Send the fixtures to a running test gateway instead, and show its answers.",
+)
+@mappings_option
+def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[Path, ...]) -> int:
+    """Put every fixture of FOLDER (./fixtures, or the built-in ones) through the pure flow and compare with its golden files."""
+    from mhbridge.mapping.catalogue import load
+    from mhbridge.mapping.library import built_in
+    from mhbridge.testing.replaying import cases, compare, feed_of
+    from mhbridge.testing.replaying import replay as replay_case
+
+    root = folder or (Path("fixtures") if Path("fixtures").is_dir() else built_in("fixtures"))
+    if address is not None:
+        from mhbridge.testing.sending import send_cases
+
+        return send_cases(list(cases(root)), address)
+    catalogue = load(roots)
+    feeds: dict[str, Any] = {}
+    differing = count = 0
+    for case in cases(root):
+        count += 1
+        if case.supplier not in feeds:
+            feeds[case.supplier] = feed_of(catalogue, case.supplier)
+        made = replay_case(case, catalogue, feeds[case.supplier])
+        differences = compare(case, made)
+        if update:
+            for kind in ("r4.json", "report.json", "ack.hl7"):
+                golden = case.path.parent / f"{case.path.stem}.{kind}"
+                if golden.name in made:
+                    golden.write_bytes(made[golden.name])
+                elif golden.is_file():
+                    golden.unlink()
+        if differences:
+            differing += 1
+            say(f"{case.name}: {'updated' if update else 'differs'}", severity=Severity.WARNING)
+            for line in differences:
+                say(f"  {line}")
+    word = "updated" if update else "differ"
+    say(f"{count} fixtures, {differing} {word}.")
+    return 1 if differing and not update else 0
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+@click.option("--quiet", is_flag=True, help="Nothing on standard output; the exit code tells.")
+def validate(files: tuple[Path, ...], quiet: bool) -> int:
+    """Validate FHIR resources in JSON: an OperationOutcome a file, exit code 1 when one has an error."""
+    from mhbridge.fhir.bundle import dumps, loads
+    from mhbridge.fhir.validate import default_validator, operation_outcome
+    from mhbridge.model import Issue
+
+    failed = False
+    for path in files:
+        try:
+            issues: tuple[Issue, ...] = default_validator().validate(loads(path.read_bytes()))
+        except MhbridgeError as error:
+            issues = (Issue(error.code, Severity.ERROR, error.message),)
+        bad = any(issue.severity is Severity.ERROR for issue in issues)
+        failed = failed or bad
+        if not quiet:
+            click.echo(dumps(operation_outcome(issues), pretty=True).decode())
+        say(f"{path}: {'not valid' if bad else 'valid'}", severity=Severity.ERROR if bad else None)
+    return 1 if failed else 0

@@ -1,0 +1,59 @@
+"""
+The configuration: one TOML file, overrides from the environment, secrets by reference; checked whole before any start.
+
+Every problem is reported at once, each with its code, file, line and key; a key that is not known is an error. Nothing
+here may show a value that was configured, since an operator may have put a secret in the wrong place, so pydantic's own
+messages (which quote their input) never leave this package.
+"""
+
+from __future__ import annotations
+
+from mhbridge.config.reading import load, parse
+from mhbridge.config.sections import (
+    Access,
+    BearerAuth,
+    ClientTls,
+    Config,
+    Destination,
+    Expect,
+    FhirDestination,
+    FolderDestination,
+    FolderReceiver,
+    GatewaySection,
+    HttpReceiver,
+    HttpSection,
+    JwtAuth,
+    MllpDestination,
+    MllpReceiver,
+    Receiver,
+    Retention,
+    Route,
+    Tls,
+)
+from mhbridge.config.values import Listen, Secret
+
+__all__ = [
+    "Access",
+    "BearerAuth",
+    "ClientTls",
+    "Config",
+    "Destination",
+    "Expect",
+    "FhirDestination",
+    "FolderDestination",
+    "FolderReceiver",
+    "GatewaySection",
+    "HttpReceiver",
+    "HttpSection",
+    "JwtAuth",
+    "Listen",
+    "MllpDestination",
+    "MllpReceiver",
+    "Receiver",
+    "Retention",
+    "Route",
+    "Secret",
+    "Tls",
+    "load",
+    "parse",
+]

@@ -1,0 +1,315 @@
+"""
+The sections of the configuration file as frozen values, one class a table. What a key means is said here only.
+
+A section checks what it alone can know; what sections say of each other is checked by the reading. Must never read the
+configuration file itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from mhbridge.config.values import (
+    Address,
+    Duration,
+    FileReference,
+    Folder,
+    Listen,
+    Name,
+    SecretReference,
+    Size,
+    Text,
+    destination_url,
+    hours,
+    rate,
+    store_reference,
+)
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def _listens_safely(listen: Listen, tls: Tls | None) -> None:
+    """What is not encrypted stays on this machine."""
+    if tls is None and not listen.loopback:
+        raise PydanticCustomError("C809", "without tls it may listen on loopback only, for example 127.0.0.1")
+
+
+class Tls(Section):
+    """TLS of a listener. With `clients`, only holders of a certificate of that authority may connect."""
+
+    certificate: FileReference
+    key: FileReference
+    clients: FileReference | None = None
+
+
+class ClientTls(Section):
+    """TLS towards a destination: whom to believe, and who we are."""
+
+    authorities: FileReference | None = None
+    certificate: FileReference | None = None
+    key: FileReference | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> ClientTls:
+        if (self.certificate is None) != (self.key is None):
+            raise PydanticCustomError("C804", "certificate and key are given together or not at all")
+        return self
+
+
+class GatewaySection(Section):
+    """`[gateway]`: this gateway."""
+
+    name: Text = "mhbridge"
+    store: Annotated[str, BeforeValidator(store_reference)] = Field(
+        default="sqlite:var/mhbridge.db", validate_default=True
+    )
+    mappings: tuple[Folder, ...] = ()
+    mode: Literal["live", "test"] = "live"
+
+
+class HttpSection(Section):
+    """`[http]`: the listener of the API and of every http receiver that has none of its own."""
+
+    listen: Address
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _safe(self) -> HttpSection:
+        _listens_safely(self.listen, self.tls)
+        return self
+
+    @property
+    def open_to_strangers(self) -> bool:
+        """Whoever reaches it is let in to ask: other machines can, and no client certificate is wanted."""
+        return not self.listen.loopback and (self.tls is None or self.tls.clients is None)
+
+
+class Expect(Section):
+    """The least that a feed is expected to send: `at_least` is kept as the longest silence, in seconds."""
+
+    at_least: Annotated[float, BeforeValidator(rate)]
+    between: Annotated[tuple[time, time], BeforeValidator(hours)] | None = None
+
+
+class _Receiver(Section):
+    supplier: Name
+    name: Name = ""
+    parked: Literal["accept", "refuse"] = "accept"
+    expect: Expect | None = None
+
+    @property
+    def feed(self) -> str:
+        """`supplier/receiver`: what receipts are counted by."""
+        return f"{self.supplier}/{self.name}"
+
+
+class MllpReceiver(_Receiver):
+    """A port for HL7 v2 over MLLP."""
+
+    kind: Literal["mllp"]
+    name: Name = "mllp"
+    listen: Address
+    tls: Tls | None = None
+    limit: Size = 20_000_000
+    frame_time: Duration = 30.0
+    connections: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+    @model_validator(mode="after")
+    def _safe(self) -> MllpReceiver:
+        _listens_safely(self.listen, self.tls)
+        if not self.listen.loopback and self.tls is not None and self.tls.clients is None:
+            raise PydanticCustomError("C816", "beyond this machine a sender must show a certificate: give tls.clients")
+        return self
+
+
+class HttpReceiver(_Receiver):
+    """A path for messages over HTTP, on its own listener or on that of `[http]`."""
+
+    kind: Literal["http"]
+    name: Name = "http"
+    listen: Address | None = None
+    tls: Tls | None = None
+    token: SecretReference | None = None
+    limit: Size = 20_000_000
+
+    @model_validator(mode="after")
+    def _safe(self) -> HttpReceiver:
+        if self.listen is None:
+            if self.tls is not None:
+                raise PydanticCustomError("C804", "tls needs a listen of its own; without one, [http] is used")
+            return self
+        _listens_safely(self.listen, self.tls)
+        if not self.listen.loopback and self.token is None and (self.tls is None or self.tls.clients is None):
+            raise PydanticCustomError("C816", "beyond this machine a sender must be known: give tls.clients or token")
+        return self
+
+
+class FolderReceiver(_Receiver):
+    """A folder that files are put into. What was taken goes to `archive`, what was refused to `rejected`."""
+
+    kind: Literal["folder"]
+    name: Name = "folder"
+    path: Folder
+    pattern: Text = "*"
+    settle: Duration = 5.0
+    every: Duration = 2.0
+    limit: Size = 200_000_000
+
+
+class BearerAuth(Section):
+    """A fixed token."""
+
+    kind: Literal["bearer"]
+    token: SecretReference
+
+
+class JwtAuth(Section):
+    """
+    A signed assertion is exchanged for a token: SMART Backend Services, and the NHS API platform's signed JWT.
+
+    Args:
+        key: PEM of the private key, by reference.
+        key_id: the `kid` that the server knows it by.
+    """
+
+    kind: Literal["private_key_jwt"]
+    client_id: Text
+    key: SecretReference
+    key_id: str = ""
+    token_url: Text
+    algorithm: Literal["RS384", "RS512", "ES384"] = "RS512"
+    scope: str = ""
+
+    @field_validator("token_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        return destination_url(value, ("https", "http"))
+
+
+class _Destination(Section):
+    name: Name
+    acknowledged_by: Literal["sent", "accepted", "infrastructure", "business"] = "accepted"
+    deadline: Duration = 86400.0
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    timeout: Duration = 30.0
+
+    @field_validator("acknowledged_by")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value in ("infrastructure", "business"):
+            # It would wait for ever and be overdue each time: an alarm that means nothing.
+            raise PydanticCustomError(
+                "C815", "a destination of this kind sends no such acknowledgement; write accepted"
+            )
+        return value
+
+
+class FhirDestination(_Destination):
+    """A FHIR server."""
+
+    kind: Literal["fhir"]
+    url: Text
+    target: Literal["r4"] = "r4"
+    auth: Annotated[BearerAuth | JwtAuth, Field(discriminator="kind")] | None = None
+    tls: ClientTls | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        return destination_url(value, ("https", "http")).rstrip("/")
+
+
+class FolderDestination(_Destination):
+    """A folder that documents are put into, whole and under their final name only."""
+
+    kind: Literal["folder"]
+    path: Folder
+    target: Literal["r4"] = "r4"
+
+
+class MllpDestination(_Destination):
+    """An MLLP listener that the sender's own messages are relayed to, `mllp://` or, with TLS, `mllps://`."""
+
+    kind: Literal["mllp"]
+    url: Text
+    target: Literal["original"] = "original"
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    on_unknown: Literal["resend", "ask"] = "resend"
+    tls: ClientTls | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _mllps(cls, value: str) -> str:
+        value = destination_url(value, ("mllps", "mllp"))
+        if urlsplit(value).port is None:
+            raise PydanticCustomError("C810", "an MLLP address names its port: mllps://HOST:PORT")
+        return value
+
+    @property
+    def address(self) -> Listen:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return Listen(parts.hostname or "", parts.port or 0)
+
+
+class Retention(Section):
+    """How long what this route delivered is kept, and on what legal basis."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)]
+    basis: Text
+
+
+class Route(Section):
+    """Which documents go to which destinations, and when."""
+
+    documents: Annotated[tuple[Name, ...], Field(min_length=1)]
+    to: Annotated[tuple[Name, ...], Field(min_length=1)]
+    when: str = ""
+    retention: Retention | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _expression(cls, value: str) -> str:
+        if value and not value.startswith("="):
+            raise PydanticCustomError("C806", 'a condition is an expression and begins with "="')
+        return value
+
+
+class Access(Section):
+    """A credential for the API: a bearer token and its roles. `name` stands in the log for whoever holds it."""
+
+    token: SecretReference
+    roles: Annotated[tuple[Literal["viewer", "operator", "clinical"], ...], Field(min_length=1)]
+    name: Name | None = None
+
+    @property
+    def who(self) -> str:
+        """What the log calls the holder."""
+        return self.name or self.token.reference
+
+
+Receiver = MllpReceiver | HttpReceiver | FolderReceiver
+Destination = FhirDestination | FolderDestination | MllpDestination
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration that has been checked. `file` is empty when there was none."""
+
+    gateway: GatewaySection = field(default_factory=GatewaySection)
+    http: HttpSection | None = None
+    access: tuple[Access, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    routes: tuple[Route, ...] = ()
+    file: str = ""

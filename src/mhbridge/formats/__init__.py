@@ -1,0 +1,225 @@
+"""
+The door that every source format comes through: bytes → messages, paths into a message, and the answer to its sender.
+
+A format is one module that implements `Format` and is registered here, or by the entry point `mhbridge.formats`
+(the built-in ones are registered the same way). Formats are pure: they must never open, log, wait or read a clock,
+and must raise nothing but `MalformedMessage` for bad bytes, `PathError` for a bad path, `DeclarationError` for a bad
+`source:` block.
+
+Words: a *message* is parsed lazily; a *cursor* is a place in it (the message itself, a segment, a repetition, a row);
+a *raw* value is what a path finds there, before the mapping language converts it to the item's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from mhbridge.errors import MessageError
+from mhbridge.model import Answer, MessageFacts
+
+__all__ = [
+    "BUILT_IN",
+    "DeclarationError",
+    "Format",
+    "Loop",
+    "Message",
+    "Path",
+    "PathError",
+    "Scope",
+    "Source",
+    "format_named",
+    "formats",
+    "sniff",
+]
+
+
+class PathError(Exception):
+    """
+    A path that is not well formed, or not possible here. `code` is E107 (malformed), E205 (unknown segment, column),
+    E206 (relative path outside a loop) or E207 (not below this loop in the outline); `offset` counts from the start of
+    the path.
+    """
+
+    def __init__(self, code: str, message: str, *, offset: int = 0, width: int = 1, hint: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.offset, self.width, self.hint = code, message, offset, width, hint
+
+
+class DeclarationError(Exception):
+    """A `source:` block says something the format does not understand; `key` is the key concerned."""
+
+    def __init__(self, key: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.key, self.message, self.hint = key, message, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """
+    What a mapping declares of the messages it takes (its `source:` block), checked by the format.
+
+    Args:
+        format: the format's name.
+        timezone: IANA name for times without an offset.
+        charset: encoding where the message itself does not name one; empty means the format's default.
+        options: the format's own keys, as the format's `declare` returned them; immutable.
+    """
+
+    format: str
+    timezone: str = "Europe/London"
+    charset: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Message(Protocol):
+    """One parsed message. Lazy: nothing is taken apart before a path asks for it."""
+
+    @property
+    def facts(self) -> MessageFacts:
+        """What the message says about itself."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of this message alone, as received."""
+
+    @property
+    def patients(self) -> int:
+        """How many patients the message names; more than one, and only a merge may be worked by itself."""
+
+    @property
+    def identities(self) -> tuple[tuple[str, str], ...]:
+        """(what, value) of identifiers worth finding a message by; `what` is `control_id`, `patient` or `visit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """
+    A parsed path. Formats subclass it with what they need; equal text parses to equal paths.
+
+    Args:
+        text: the path as written.
+        relative: it starts at the cursor of the innermost loop.
+    """
+
+    text: str
+    relative: bool = False
+
+
+class Loop(Protocol):
+    """What `$each` runs over: `cursors(cursor)` yields the places below, in the order of the message."""
+
+    def cursors(self, cursor: Any) -> Iterator[Any]:
+        """The places below `cursor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """
+    Where an expression stands: the loops around it, outermost first. Static: known before any message is read.
+    """
+
+    source: Source
+    loops: tuple[Any, ...] = ()
+
+
+class Format(Protocol):
+    """
+    A source format. Instances are stateless singletons.
+
+    The generated code calls what `first`, `every` and `loop` return; these are made once, when a mapping is compiled,
+    so all that can be decided from the path and the scope is decided there and not once per message.
+    """
+
+    name: str
+    #: Keys accepted in `source:` besides `format`, `timezone` and `charset`, with one line of help each.
+    keys: Mapping[str, str]
+
+    def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
+        """Check a `source:` block's own keys (plain strings, lists and dicts). Raises `DeclarationError`."""
+
+    def recognise(self, head: bytes) -> bool:
+        """Whether bytes that begin like `head` (up to 4 kB) are of this format, as far as their beginning tells."""
+
+    def messages(
+        self, body: bytes, sources: Sequence[Source]
+    ) -> Iterator[tuple[Message | MessageError, tuple[int, ...]]]:
+        """
+        The messages of an envelope in order, each with the indexes of the sources that take it (none, one or more).
+
+        A message that is broken is yielded as the error that says why; the others go on. Raises `MalformedMessage`
+        when nothing of the envelope can be read.
+        """
+
+    def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
+        """
+        The longest path that begins exactly at `start` of `text`, and where it ends; `None` when there is none.
+
+        Raises `PathError` when it begins like a path and then goes wrong.
+        """
+
+    def source_type(self, path: Path, scope: Scope) -> str:
+        """
+        The type of what `path` finds: an HL7 v2 data type of the declared version (`CX`), `varies`, `undeclared`
+        (a Z segment: the item's type decides), or `text`. Raises `PathError` when the path is impossible in this scope.
+        """
+
+    def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
+        """Cursor → the first raw value, `ABSENT`, or `DELETED`."""
+
+    def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
+        """Cursor → all raw values, in order, `DELETED` among them where the source deletes; empty if there is none."""
+
+    def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:
+        """What `$each` over `path` runs over, and the scope inside it. Raises `PathError`."""
+
+    def scan_loop(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
+        """Like `scan`, for the path of a `$each`: there a whole segment or table may be named."""
+
+    def cursor(self, message: Message) -> Any:
+        """The outermost cursor of a message."""
+
+    def text(self, raw: Any) -> str:
+        """A raw value as unescaped text, line breaks kept: what `=` compares, and what a failed conversion keeps."""
+
+    def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:
+        """
+        The answer in the sender's own format, for transports that answer in kind; empty when the format has none.
+
+        Args:
+            body: the envelope's bytes; may be malformed.
+            name: this gateway's own name, where the answer names its sender.
+        """
+
+
+BUILT_IN: Mapping[str, str] = {"hl7v2": "mhbridge.formats.hl7v2:FORMAT", "csv": "mhbridge.formats.csv:FORMAT"}
+
+
+def _load(target: str) -> Format:
+    module, _, attribute = target.partition(":")
+    loaded: Format = getattr(import_module(module), attribute)
+    return loaded
+
+
+@cache
+def formats() -> Mapping[str, Format]:
+    """All registered formats by name: the built-in ones and those of the entry point `mhbridge.formats`."""
+    found = {name: _load(target) for name, target in BUILT_IN.items()}
+    for point in entry_points(group="mhbridge.formats"):
+        found.setdefault(point.name, point.load())
+    return found
+
+
+def format_named(name: str) -> Format | None:
+    """The format of this name; loads only the one module when it is built in."""
+    return _load(BUILT_IN[name]) if name in BUILT_IN else formats().get(name)
+
+
+def sniff(body: bytes) -> Format | None:
+    """The format that recognises the beginning of `body`; `None` when none does, or when it is empty."""
+    head = body[:4096]
+    return next((found for found in formats().values() if found.recognise(head)), None)

@@ -1,0 +1,177 @@
+"""
+HL7 v2: messages as wards send them, paths into them, and their acknowledgements.
+
+`FORMAT` is the door (see `mhbridge.formats.Format`); everything else is behind it:
+
+    envelope          bytes → messages: batches, character sets, what is refused
+    message           Message, Segment, Value: lazy cursors
+    delimiters        encoding characters and escapes
+    charset           MSH-18
+    path, outline     what a path says; which segments belong to which
+    read              path + scope → functions
+    structure         data types by version (`structure.json`, written by `generate`)
+    acknowledgement   the answer
+
+Nothing in here knows what a field is for: that is said by mappings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from mhbridge.errors import MessageError
+from mhbridge.formats import DeclarationError, Loop, Path, PathError, Scope, Source
+from mhbridge.formats.encoding import check_charset, check_zone
+from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
+from mhbridge.formats.hl7v2.envelope import begins, read_messages
+from mhbridge.formats.hl7v2.message import Message, Segment, Value
+from mhbridge.formats.hl7v2.outline import circle
+from mhbridge.formats.hl7v2.path import Hl7Path, scan_loop, scan_path
+from mhbridge.formats.hl7v2.read import FieldLoop, every_reader, first_reader, make_loop, read_segment
+from mhbridge.formats.hl7v2.structure import UNDECLARED, VERSIONS, check_segment, structure
+from mhbridge.model import Answer
+
+__all__ = ["FORMAT", "Hl7v2", "Message", "Segment", "Value"]
+
+_MESSAGE: Final = re.compile(r"[A-Z][A-Z0-9]{2}(?:\^[A-Z0-9]{2,3})?")
+_SEGMENT: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
+
+
+class Hl7v2:
+    """The format `hl7v2`. Stateless."""
+
+    name: str = "hl7v2"
+    keys: Mapping[str, str] = MappingProxyType(
+        {
+            "messages": "the messages it takes: [ADT^A03, MDM^T02]; ADT alone takes every event",
+            "version": "the version of HL7 v2: 2.4 takes 2.4 and 2.4.x; left out, every version",
+            "groups": "which segments belong to which, where a message differs from its standard: {OBR: [NTE, OBX]}",
+        }
+    )
+
+    def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
+        """Check a `source:` block. Raises `DeclarationError`."""
+        check_zone(timezone)
+        check_charset(charset)
+        for key in options:
+            if key not in self.keys:
+                raise DeclarationError(
+                    key, f"{key!r} is not a key of an hl7v2 source", f"it has {', '.join(self.keys)}"
+                )
+        declared: dict[str, Any] = {"messages": _messages(options.get("messages"))}
+        if "version" in options:
+            declared["version"] = _version(options["version"])
+        if "groups" in options:
+            declared["groups"] = _groups(options["groups"])
+        return Source(self.name, timezone, charset, MappingProxyType(declared))
+
+    def recognise(self, head: bytes) -> bool:
+        """Whether bytes begin with MSH or a batch header."""
+        return begins(head)
+
+    def messages(
+        self, body: bytes, sources: Sequence[Source]
+    ) -> Iterator[tuple[Message | MessageError, tuple[int, ...]]]:
+        """The messages of an envelope; see `envelope.read_messages`."""
+        return read_messages(body, sources)
+
+    def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
+        """The longest path that begins at `start`."""
+        return scan_path(text, start, end)
+
+    def scan_loop(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
+        """The longest path of a `$each` that begins at `start`."""
+        return scan_loop(text, start, end)
+
+    def source_type(self, path: Path, scope: Scope) -> str:
+        """The data type of what a path finds, by the declared version."""
+        assert isinstance(path, Hl7Path)
+        table = structure(scope.source.options.get("version", ""))
+        if path.relative:
+            first_reader(path, scope)  # raises where a relative path is not possible
+            around = scope.loops[-1]
+            assert isinstance(around, FieldLoop)
+            segment, field = around.segment, around.field
+        else:
+            segment, _ = read_segment(path, scope)
+            field = path.field
+        if segment.startswith("Z"):
+            return UNDECLARED
+        return table.type_of(segment, field, path.component, path.subcomponent)
+
+    def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
+        """Cursor → the first value, `ABSENT`, or `DELETED`."""
+        assert isinstance(path, Hl7Path)
+        return first_reader(path, scope)
+
+    def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
+        """Cursor → all values, in order."""
+        assert isinstance(path, Hl7Path)
+        return every_reader(path, scope)
+
+    def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:
+        """What a `$each` runs over, and the scope inside it."""
+        assert isinstance(path, Hl7Path)
+        made = make_loop(path, scope)
+        return made, Scope(scope.source, (*scope.loops, made))
+
+    def cursor(self, message: Any) -> Any:
+        """A message is its own outermost cursor."""
+        return message
+
+    def text(self, raw: Any) -> str:
+        """A value as unescaped text."""
+        return raw.text if isinstance(raw, Value) else str(raw)
+
+    def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:
+        """The acknowledgement; see `acknowledgement.acknowledgement`."""
+        return acknowledgement(body, answer, name=name)
+
+
+def _messages(given: object) -> tuple[str, ...]:
+    if not isinstance(given, (list, tuple)) or not given:
+        raise DeclarationError("messages", "an hl7v2 source lists the messages it takes", "for example [ADT^A03]")
+    for one in given:
+        if not isinstance(one, str) or not _MESSAGE.fullmatch(one):
+            raise DeclarationError("messages", f"{one!r} is not a message type", "type and event, as in MSH-9: ADT^A03")
+    if len(set(given)) != len(given):
+        raise DeclarationError("messages", "a message is listed twice")
+    return tuple(given)
+
+
+def _version(given: object) -> str:
+    if given not in VERSIONS:
+        raise DeclarationError("version", f"{given!r} is not a version of HL7 v2", f"one of {', '.join(VERSIONS)}")
+    return str(given)
+
+
+def _groups(given: object) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(given, Mapping):
+        raise DeclarationError("groups", "groups is a map", "for example {OBR: [NTE, OBX], OBX: [NTE]}")
+    groups: dict[str, tuple[str, ...]] = {}
+    for owner, owned in given.items():
+        if not isinstance(owned, (list, tuple)) or not owned:
+            raise DeclarationError("groups", f"{owner} lists no segments", f"for example {{{owner}: [NTE]}}")
+        for name in (owner, *owned):
+            _segment_name(name)
+        if len(set(owned)) != len(owned):
+            raise DeclarationError("groups", f"{owner} lists a segment twice")
+        groups[owner] = tuple(owned)
+    if repeated := circle(groups):
+        raise DeclarationError("groups", f"{repeated} would belong to itself")
+    return MappingProxyType(groups)
+
+
+def _segment_name(name: object) -> None:
+    if not isinstance(name, str) or not _SEGMENT.fullmatch(name) or name == "MSH":
+        raise DeclarationError("groups", f"{name!r} is not a segment that can belong to another or own one")
+    try:
+        check_segment(name)
+    except PathError as error:
+        raise DeclarationError("groups", error.message, error.hint) from None
+
+
+FORMAT: Final = Hl7v2()

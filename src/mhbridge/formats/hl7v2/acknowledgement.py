@@ -1,0 +1,299 @@
+"""
+The answer to a sender in its own words (HL7 v2.5.1 §2.9, §2.15): MSH, MSA and what is to be said about the message.
+
+It is made from the bytes as received, because a message that cannot be parsed is the one that most needs an answer. It
+carries of the message only what says whose message it answers: sender and receiver, control id, kind of message,
+version, character set. Equal arguments give equal bytes. An acknowledgement is never answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from mhbridge.errors import MalformedMessage
+from mhbridge.formats.encoding import decode
+from mhbridge.formats.hl7v2.charset import WIDE, charset_codec, wide_codec
+from mhbridge.formats.hl7v2.delimiters import Delimiters, delimiters
+from mhbridge.model import Answer, Issue, Severity, Verdict
+
+__all__ = ["acknowledgement"]
+
+#: Issues told to the sender; a message with more of them is looked at by a person, not by reading an answer.
+MAX_ISSUES: Final = 20
+#: A header field longer than this is no name or number, and is not sent back (v2.7 allows MSH-10 199 characters).
+MAX_COPIED: Final = 199
+
+#: The header is looked for so far; what comes later is no answerable message.
+_FAR: Final = 65_536
+
+_HEADER: Final = re.compile(r"(?:^|(?<=[\r\n]))(MSH|FHS|BHS)(?![A-Za-z0-9])([^\r\n]*)")
+_SECOND: Final = re.compile(r"[\r\n]+(?:(?:SFT|UAC)[^\r\n]*[\r\n]+)*MSA(?![A-Za-z0-9])")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+_EVENT: Final = re.compile(r"[A-Za-z0-9]{1,20}")
+_VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
+_PLACE: Final = re.compile(r"([A-Z][A-Z0-9]{2})(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
+
+# HL7 table 0008: original mode and application level, then accept level (§2.9.2, §2.9.3).
+_CODES: Final = {
+    Verdict.ACCEPTED: ("AA", "CA"),
+    Verdict.REFUSED: ("AE", "CE"),
+    Verdict.REJECTED: ("AR", "CR"),
+}
+# HL7 table 0357; what has no code of its own there is an internal error of the application.
+_CONDITIONS: Final = {
+    "100": "Segment sequence error",
+    "101": "Required field missing",
+    "102": "Data type error",
+    "103": "Table value not found",
+    "200": "Unsupported message type",
+    "207": "Application internal error",
+}
+_CONDITION_OF: Final = {
+    "I601": "102",
+    "I602": "103",
+    "M706": "100",
+    "M708": "101",
+    "M709": "102",
+}
+_SEVERITIES: Final = {Severity.ERROR: "E", Severity.WARNING: "W", Severity.INFORMATION: "I"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """
+    What can be read of the sender's header.
+
+    Args:
+        fields: `fields[n]` is field n, as it stands.
+        codec: of the answer; `latin-1` gives back the bytes that could not be read as anything else.
+        batch: it is the header of a batch, which has no kind and its control id elsewhere.
+        answer: what it heads is an acknowledgement itself.
+    """
+
+    limits: Delimiters
+    fields: Sequence[str]
+    codec: str
+    batch: bool = False
+    answer: bool = False
+
+    def raw(self, number: int) -> str:
+        """A field exactly as it stands; empty when it is missing or nothing that should be sent back."""
+        found = self.fields[number] if number < len(self.fields) else ""
+        return "" if len(found) > MAX_COPIED or _CONTROL.search(found) else found
+
+    def part(self, number: int, component: int) -> str:
+        """A component of a field's first repetition, as it stands."""
+        parts = self.raw(number).split(self.limits.repetition, 1)[0].split(self.limits.component)
+        return parts[component - 1] if component <= len(parts) else ""
+
+
+def acknowledgement(body: bytes, answer: Answer, *, name: str) -> bytes:
+    """
+    The acknowledgement of an envelope: of its first message, or of its batch header.
+
+    Empty when the sender asked for none, or sent an acknowledgement itself.
+
+    Args:
+        name: this gateway's own name, where the sender did not say to whom it spoke.
+    """
+    header = _read(body)
+    if header is None:
+        limits = delimiters("|", "^~\\&", "utf-8")
+        assert limits is not None
+        header = _Header(limits, (), "utf-8")
+    if header.answer:
+        return b""
+    code = _code(header, answer.verdict)
+    if not code:
+        return b""
+    return _write(header, answer, code, name, _number(answer.reference.encode() or body))
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def _read(body: bytes) -> _Header | None:
+    """The first header of an envelope, or `None` when there is none that separates fields."""
+    wide = wide_codec(body[:8])
+    try:
+        text = decode(body, wide, wide) if wide else body[:_FAR].decode("latin-1")
+    except MalformedMessage:
+        return None
+    text = text.removeprefix("\ufeff").removeprefix("\xef\xbb\xbf").lstrip(" \t\r\n")
+    found = _HEADER.search(text)
+    if found is None:
+        return None
+    line = found[2]
+    fields = line.split(line[:1]) if line else []
+    limits = delimiters(line[:1], fields[1], "utf-8") if len(fields) > 1 else None
+    if limits is None:
+        return None
+    fields[0] = line[0]
+    # As in `Segment`: MSH-1 is the separator itself. Field 0 is the name.
+    fields.insert(0, found[1])
+    if found[1] != "MSH":
+        return _Header(limits, fields, wide or "latin-1", batch=True)
+    charset = fields[18].split(limits.repetition, 1)[0].strip() if len(fields) > 18 else ""
+    codec = charset_codec(charset) if charset else "utf-8"
+    if codec is None or codec in WIDE:
+        codec = "ascii"
+    kind = fields[9].split(limits.component, 1)[0] if len(fields) > 9 else ""
+    answers = kind == "ACK" or _SECOND.match(text, found.end()) is not None
+    if wide:
+        return _Header(limits, fields, wide, answer=answers)
+    try:
+        # As characters, where they are what they are said to be; otherwise as the bytes they came as.
+        read = [one.encode("latin-1").decode(codec) for one in fields]
+    except UnicodeDecodeError:
+        return _Header(limits, fields, "latin-1", answer=answers)
+    return _Header(limits, read, codec, answer=answers)
+
+
+def _code(header: _Header, verdict: Verdict) -> str:
+    """
+    The acknowledgement code, or nothing when none is wanted.
+
+    Original mode when MSH-15 and MSH-16 are both empty (§2.9.2). In enhanced mode MSH-15 says when an accept
+    acknowledgement is wanted; where it wants none but MSH-16 wants one of the application, that is what is sent.
+    """
+    application, accept = _CODES[verdict]
+    wants_accept, wants_application = (header.raw(number).strip(' "') for number in (15, 16))
+    if header.batch or not (wants_accept or wants_application):
+        return application
+    if _wanted(wants_accept or "NE", verdict):
+        return accept
+    if wants_accept in ("", "NE") and _wanted(wants_application or "NE", verdict):
+        return application
+    return ""
+
+
+def _wanted(condition: str, verdict: Verdict) -> bool:
+    """HL7 table 0155. A value that is not in it is read as AL: an answer too many stops no feed."""
+    match condition:
+        case "NE":
+            return False
+        case "ER":
+            return verdict is not Verdict.ACCEPTED
+        case "SU":
+            return verdict is Verdict.ACCEPTED
+        case _:
+            return True
+
+
+def _number(seed: bytes) -> str:
+    """MSH-10 of the answer: 20 characters, derived, so that the same answer has the same number."""
+    return blake2b(seed, digest_size=10).hexdigest().upper()
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -> bytes:
+    limits = header.limits
+    version = "2.4" if header.batch or not _VERSION.fullmatch(header.part(12, 1)) else header.part(12, 1)
+    numbers = tuple(int(one) for one in version.split("."))
+    charset = "" if header.batch else header.part(18, 1).strip()
+    # A batch header has its control id in field 11, and neither kind nor version (§2.14.1, §2.14.2).
+    control = header.raw(11) if header.batch else header.raw(10)
+    msh = {
+        3: header.raw(5) or limits.escape(_own(name, header)),
+        4: header.raw(6),
+        5: header.raw(3),
+        6: header.raw(4),
+        7: f"{answer.answered_at:%Y%m%d%H%M%S%z}",
+        9: _kind(header, numbers),
+        10: number,
+        11: header.part(11, 1) if not header.batch and header.part(11, 1) in ("D", "P", "T") else "P",
+        12: version,
+        18: charset if charset and charset_codec(charset) == _codec_of(header) else "",
+    }
+    msa = {1: code, 2: control}
+    if numbers < (2, 7):  # withdrawn in v2.7, which has ERR-8 for it
+        msa[3] = limits.escape(_own(answer.text, header))
+    head = f"MSH{limits.field}{header.fields[2] if len(header.fields) > 2 else '^~' + chr(92) + '&'}"
+    segments = [head + _fields(msh, 3, limits), "MSA" + _fields(msa, 1, limits)]
+    issues = answer.issues[:MAX_ISSUES] or _reason(answer)
+    if issues and numbers >= (2, 5):
+        segments += ["ERR" + _fields(_error(issue, header), 1, limits) for issue in issues]
+    elif issues:
+        # Up to v2.4 there is one ERR, with one repetition of ERR-1 for each error (v2.4 §2.16.5).
+        segments.append("ERR" + limits.field + limits.repetition.join(_old_error(issue, header) for issue in issues))
+    return ("\r".join(segments) + "\r").encode(header.codec)
+
+
+def _codec_of(header: _Header) -> str:
+    # MSH-18 says UTF-16, the byte order is the bytes' own affair.
+    return header.codec[:6] if header.codec in WIDE else header.codec
+
+
+def _own(text: str, header: _Header) -> str:
+    """Words of ours as the answer's character set can write them; they never hold a value of the message."""
+    try:
+        text.encode("ascii" if header.codec == "latin-1" else header.codec)
+    except UnicodeEncodeError:
+        return "".join(one if one.isascii() else "?" for one in text)
+    return text
+
+
+def _fields(values: dict[int, str], first: int, limits: Delimiters) -> str:
+    last = max((number for number, value in values.items() if value), default=0)
+    return "".join(limits.field + values.get(number, "") for number in range(first, last + 1))
+
+
+def _kind(header: _Header, version: tuple[int, ...]) -> str:
+    event = "" if header.batch else header.part(9, 2)
+    if not _EVENT.fullmatch(event):
+        return "ACK"
+    # The structure became a component of its own with v2.3.1.
+    parts = ["ACK", event, "ACK"] if version >= (2, 3, 1) else ["ACK", event]
+    return header.limits.component.join(parts)
+
+
+def _reason(answer: Answer) -> tuple[Issue, ...]:
+    """A refusal always says why, even where nothing about a single value is the reason."""
+    if answer.verdict is Verdict.ACCEPTED:
+        return ()
+    return (Issue(answer.code, Severity.ERROR, answer.text),)
+
+
+def _condition(issue: Issue) -> str:
+    return _CONDITION_OF.get(issue.code, "207")
+
+
+def _error(issue: Issue, header: _Header) -> dict[int, str]:
+    """ERR of v2.5 and later (§2.15.4)."""
+    limits, condition = header.limits, _condition(issue)
+    join, escape = limits.component.join, limits.escape
+    found = {
+        4: _SEVERITIES[issue.severity],
+        5: join((escape(issue.code), "", "L")) if issue.code else "",
+        8: escape(_own(issue.text, header)),
+    }
+    if place := _PLACE.fullmatch(issue.path):
+        segment, field, repetition, component, subcomponent = place.groups()
+        # ERL: segment, its sequence, field, repetition, component, subcomponent.
+        at = [segment, "1", *([field, repetition or "1", component or "", subcomponent or ""] if field else [])]
+        found[2] = join(at).rstrip(limits.component)
+    if issue.severity is Severity.INFORMATION:
+        found[3] = join(("0", "Message accepted", "HL70357"))
+    else:
+        found[3] = join((condition, _CONDITIONS[condition], "HL70357"))
+    return found
+
+
+def _old_error(issue: Issue, header: _Header) -> str:
+    """One ELD of ERR-1: segment, its sequence, field, and the error as a CE of subcomponents."""
+    limits, condition = header.limits, _condition(issue)
+    segment = field = ""
+    if place := _PLACE.fullmatch(issue.path):
+        segment, field = place[1], place[2] or ""
+    code = [condition, _CONDITIONS[condition], "HL70357"]
+    if issue.code:
+        code += [limits.escape(issue.code), limits.escape(_own(issue.text, header)), "L"]
+    # Without a separator for subcomponents only the code can be written.
+    said = limits.subcomponent.join(code) if limits.subcomponent != "\x00" else condition
+    return limits.component.join((segment, "1" if segment else "", field, said))

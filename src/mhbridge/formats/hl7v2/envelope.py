@@ -1,0 +1,305 @@
+"""
+Bytes as received to messages: where each begins, which characters its bytes are, and whether a batch is complete.
+
+A body is one message, several one after another, or a batch (HL7 v2.5.1 §2.10.3: [FHS] { [BHS] {MSH …} [BTS] } [FTS]).
+Each message has its own encoding characters and character set, so the body is cut while it is still bytes. A message
+that is broken is its own error and hurts no neighbour; what belongs to no message is an error too, never dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from mhbridge.errors import MalformedMessage, MessageError, UnsupportedMessage
+from mhbridge.formats import Source
+from mhbridge.formats.encoding import codec_named, decode, refuse_controls
+from mhbridge.formats.hl7v2.charset import WIDE, charset_codec, wide_codec
+from mhbridge.formats.hl7v2.delimiters import delimiters
+from mhbridge.formats.hl7v2.message import Message, split
+
+__all__ = ["Found", "begins", "is_answer", "read_messages", "takes"]
+
+Found: TypeAlias = tuple[Message | MessageError, tuple[int, ...]]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = b" \t\r\n"
+
+#: Longest control id of any version (v2.7, MSH-10); a longer one is no identifier.
+MAX_CONTROL_ID: Final = 199
+
+# `msh` is found as well, so that such a message is refused by itself and not as a part of the one before it.
+_MARK: Final = re.compile(rb"(?:^|(?<=[\r\n]))(MSH|msh|FHS|BHS|BTS|FTS)(?![A-Za-z0-9])")
+_LINE_END: Final = re.compile(rb"[\r\n]")
+# ACK^A03, ADT^A03, ZZZ^Z01. It is shown in logs and counted in metrics, so it must not be any text.
+_KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,19}(?:\^[A-Za-z0-9_]{1,20})?")
+_ANSWER: Final = frozenset({"MSA"})
+_ENVELOPE: Final = frozenset({"FHS", "BHS", "BTS", "FTS"})
+#: What may stand between MSH and MSA in an answer (v2.5 SFT, v2.7 UAC).
+_BEFORE_MSA: Final = frozenset({"MSH", "SFT", "UAC"})
+
+
+def begins(head: bytes) -> bool:
+    """Whether bytes begin like HL7 v2; `msh` does, so that its sender is told what is wrong with it."""
+    if wide_codec(head):
+        try:
+            head = _plain(head[: len(head) & ~3])[0]  # whole characters only
+        except MalformedMessage:
+            return False
+    found = _MARK.match(head.removeprefix(_BOM).lstrip(_BLANK))
+    return found is not None and found[1] not in (b"BTS", b"FTS")
+
+
+def read_messages(body: bytes, sources: Sequence[Source]) -> Iterator[Found]:
+    """
+    The messages of an envelope in order, each with the sources that take it.
+
+    Raises:
+        MalformedMessage: nothing of the envelope can be read.
+    """
+    text, wide, begin = body, "", 0
+    if not body.startswith(b"MSH"):
+        if not body.strip(_BLANK + b"\x00"):
+            raise MalformedMessage("M700", "the envelope is empty")
+        if wide_codec(body[:8]):
+            text, wide = _plain(body)
+        begin = len(text) - len(text.removeprefix(_BOM).lstrip(_BLANK))
+    # The usual case first: one message and nothing else.
+    if text.startswith(b"MSH", begin) and text.find(b"MSH", begin + 3) < 0:
+        alone: Found | MalformedMessage
+        try:
+            alone = _one(_Part(text, begin, len(text), wide, original=body), sources)
+        except MalformedMessage as error:
+            alone = error
+        if isinstance(alone, tuple) and (not isinstance(alone[0], Message) or alone[0].lacks(_ENVELOPE)):
+            yield alone
+            return
+        # Perhaps it is broken by what stands behind it.
+        if isinstance(alone, MalformedMessage) and not _MARK.search(_without_bom(text), begin + 3):
+            raise alone
+    marks = [(found.start(1), found[1].upper()) for found in _MARK.finditer(_without_bom(text))]
+    if not any(name in (b"MSH", b"FHS", b"BHS") for _, name in marks):
+        raise MalformedMessage("M701", "no line begins with MSH, so this is not HL7 v2", offset=0)
+    yield from _Batch(text, marks, wide, body, sources).read()
+
+
+def _without_bom(text: bytes) -> bytes:
+    # Blanks of the same length, so that offsets stay those of the envelope.
+    return b"\n\n\n" + text[3:] if text.startswith(_BOM) else text
+
+
+def _plain(body: bytes) -> tuple[bytes, str]:
+    """UTF-16 and UTF-32 as UTF-8, which can be cut at bytes, and the codec that the body really has."""
+    codec = wide_codec(body[:8])
+    assert codec is not None
+    return decode(body, codec, codec.upper()).removeprefix("\ufeff").encode(), codec
+
+
+@dataclass(slots=True)
+class _Part:
+    """
+    A message's own stretch of the envelope.
+
+    Args:
+        text: the envelope in a codec that contains ASCII: as received, or UTF-8 when it came in UTF-16 or UTF-32.
+        wide: the codec it came in when that was one of these.
+        original: the envelope as received, when the message is the whole of it.
+    """
+
+    text: bytes
+    begin: int
+    end: int
+    wide: str
+    place: str = ""
+    original: bytes | None = None
+
+    def received(self, part: bytes) -> bytes:
+        """The bytes of this message alone, as received; `part` is its stretch of `text`."""
+        if self.original is not None:
+            return self.original
+        return part.decode().encode(self.wide) if self.wide else part
+
+
+def _one(part: _Part, sources: Sequence[Source]) -> Found:
+    """One message, or the error that says why it is none."""
+    message = _parse(part, sources)
+    if is_answer(message):
+        error = UnsupportedMessage("M710", "an acknowledgement is not acknowledged and not worked", path=part.place)
+        return error, ()
+    return message, tuple(
+        [i for i, source in enumerate(sources) if takes(source, message.kind, message.version)] if sources else ()
+    )
+
+
+def takes(source: Source, kind: str, version: str) -> bool:
+    """
+    Whether a source takes messages of a kind and version.
+
+    `ADT^A03` takes that event, `ADT` every event of the type; version `2.4` takes 2.4 and 2.4.x.
+    """
+    wanted = source.options.get("version", "")
+    return _takes_kind(source, kind) and (not wanted or version == wanted or version.startswith(f"{wanted}."))
+
+
+def _takes_kind(source: Source, kind: str) -> bool:
+    messages = source.options.get("messages", ())
+    return kind in messages or kind.partition("^")[0] in messages
+
+
+def is_answer(message: Message) -> bool:
+    """An acknowledgement or response: such a message is never acknowledged, or two systems would answer for ever."""
+    if message.kind.partition("^")[0] == "ACK":
+        return True
+    if message.lacks(_ANSWER):
+        return False
+    return _BEFORE_MSA.issuperset(message.names[: message.named("MSA")[0].position])
+
+
+def _parse(part: _Part, sources: Sequence[Source]) -> Message:
+    """
+    Raises:
+        MalformedMessage: M701 to M709.
+    """
+    body = part.text[part.begin : part.end] if part.begin or part.end != len(part.text) else part.text
+    line_end = body.find(b"\r")
+    head = body[:line_end] if line_end >= 0 else body
+    if b"\n" in head:
+        head = head[: head.index(b"\n")]
+    # Whatever the character set is, MSH-1 to MSH-18 up to here are ASCII in every real message; Latin-1 reads any byte.
+    line = head.decode("latin-1")
+    if not line.startswith("MSH"):
+        raise MalformedMessage("M701", "a segment MSH in lower case is none", offset=part.begin, path=part.place)
+    separator = line[3:4]
+    fields = line.split(separator) if separator else [line]
+    limits = delimiters(separator, fields[1], "utf-8") if len(fields) > 1 else None
+    if limits is None:
+        raise MalformedMessage(
+            "M702", "MSH-1 and MSH-2 do not declare separators", offset=part.begin + 3, path=part.place
+        )
+    charset, codec = _charset(fields, limits.component, limits.repetition, part, sources)
+    limits = delimiters(separator, fields[1], part.wide or codec) or limits
+    try:
+        text = decode(body, codec, charset, start=part.begin)
+        refuse_controls(body, text, codec, start=part.begin)
+        lines, index = split(text, limits)
+        message = Message(lines, index, limits, body=part.received(body), place=part.place)
+        _check_header(message)
+    except MalformedMessage as error:
+        error.path = part.place
+        raise
+    return message
+
+
+def _check_header(message: Message) -> None:
+    if not _KIND.fullmatch(message.kind):
+        raise MalformedMessage("M708", "MSH-9 does not say what kind of message this is")
+    if len(message.named("MSH")[0].first(10)) > MAX_CONTROL_ID:
+        raise MalformedMessage("M709", f"MSH-10 is longer than {MAX_CONTROL_ID} characters")
+
+
+def _charset(
+    fields: list[str], component: str, repetition: str, part: _Part, sources: Sequence[Source]
+) -> tuple[str, str]:
+    """The name and the codec of a message's character set: MSH-18, or else the sources', or else UTF-8."""
+    # MSH-1 is the separator itself, so MSH-18 is the 18th piece. Its first repetition is the message's character set,
+    # the others may be switched to by escapes (§2.14.9.18), which stay as they are.
+    name = fields[17].split(repetition, 1)[0].split(component, 1)[0].strip() if len(fields) > 17 else ""
+    if name in ("", '""'):
+        kind = "^".join(fields[8].split(component)[:2]) if len(fields) > 8 else ""
+        name = _declared_charset(kind, sources, part.place) or "UTF-8"
+        codec = codec_named(name)
+    else:
+        codec = charset_codec(name)
+    if codec is None:
+        raise MalformedMessage("M703", "MSH-18 names an unknown character set", path=part.place)
+    if bool(part.wide) is not (codec in WIDE) or (part.wide and part.wide[:6] != codec[:6]):
+        shown = part.wide.upper() or "single bytes"
+        raise MalformedMessage("M713", f"declared {codec.upper()}, but its bytes are {shown}", path=part.place)
+    if part.text.startswith(_BOM) and codec != "utf-8" and not part.text.isascii():
+        raise MalformedMessage("M713", f"declared {codec.upper()}, but marked as UTF-8", path=part.place)
+    return name.upper(), "utf-8" if part.wide else codec
+
+
+def _declared_charset(kind: str, sources: Sequence[Source], place: str) -> str:
+    """The character set that the sources of a message declare; those of any message when none takes it."""
+    asked = [source for source in sources if _takes_kind(source, kind)] or sources
+    names = sorted({source.charset for source in asked if source.charset})
+    if len({codec_named(name) for name in names}) > 1:
+        raise MalformedMessage("M703", "MSH-18 is empty and the mappings declare different character sets", path=place)
+    return names[0] if names else ""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """
+    A body of several messages, or with batch headers.
+
+    Args:
+        marks: (offset, name) of every line that begins a message or is a header or trailer.
+        problems: what is wrong with the batch itself; yielded after the messages, so that none of them is lost for it.
+    """
+
+    text: bytes
+    marks: list[tuple[int, bytes]]
+    wide: str
+    body: bytes
+    sources: Sequence[Source]
+    problems: list[MalformedMessage] = field(default_factory=list)
+
+    def read(self) -> Iterator[Found]:
+        first = self.marks[0][0]
+        if self.text[:first].removeprefix(_BOM).strip(_BLANK):
+            self._stray(0)
+        several = sum(name == b"MSH" for _, name in self.marks) > 1
+        number = batched = batches = 0
+        opened: dict[bytes, str] = {}
+        for i, (begin, name) in enumerate(self.marks):
+            end = self.marks[i + 1][0] if i + 1 < len(self.marks) else len(self.text)
+            if name == b"MSH":
+                number += 1
+                batched += 1
+                place = f"message {number}" if several else ""
+                try:
+                    yield _one(_Part(self.text, begin, end, self.wide, place), self.sources)
+                except MalformedMessage as error:
+                    yield error, ()
+                continue
+            line, *rest = _LINE_END.split(self.text[begin:end], 1)
+            if rest and rest[0].strip(_BLANK):
+                self._stray(begin + len(line))
+            if name in (b"FHS", b"BHS"):
+                if name in opened:
+                    self._incomplete(name, begin)
+                opened[name] = line[3:4].decode("latin-1")
+                if name == b"BHS":
+                    batched, batches = 0, batches + 1
+                continue
+            header = b"FHS" if name == b"FTS" else b"BHS"
+            if header not in opened:
+                self._problem("M712", f"{name.decode()} without {header.decode()} before it", begin)
+            separator = opened.pop(header, line[3:4].decode("latin-1"))
+            # FTS-1 counts batches; messages that stand in no batch make up one (§2.10.3.1).
+            count = batched if name == b"BTS" else batches or min(number, 1)
+            self._count(name.decode(), line.decode("latin-1"), separator, count, begin)
+        for header in opened:
+            self._incomplete(header, len(self.text))
+        yield from ((problem, ()) for problem in self.problems)
+
+    def _problem(self, code: str, message: str, offset: int) -> None:
+        self.problems.append(MalformedMessage(code, message, path="batch", offset=offset))
+
+    def _stray(self, offset: int) -> None:
+        self._problem("M712", f"what begins at byte {offset} belongs to no message", offset)
+
+    def _incomplete(self, header: bytes, offset: int) -> None:
+        trailer = "BTS" if header == b"BHS" else "FTS"
+        self._problem("M712", f"{header.decode()} without {trailer}: the end may be missing", offset)
+
+    def _count(self, name: str, line: str, separator: str, count: int, offset: int) -> None:
+        fields = line.split(separator) if separator else [line]
+        said = fields[1].strip() if len(fields) > 1 else ""
+        if said and (said.lstrip("0") or "0") != str(count):
+            what = "messages" if name == "BTS" else "batches"
+            self._problem("M711", f"{name}-1 does not say the number of {what} that arrived, which is {count}", offset)

@@ -1,0 +1,385 @@
+"""
+One HL7 v2 message: segments split once, fields split when a path asks for them, components when a conversion does.
+
+`Message` is the outermost cursor, `Segment` the cursor inside a loop over segments, `Value` the cursor inside a loop
+over a field and what every path finds. None of them shows content in its `repr`. Nothing here decodes, waits or decides
+what a field means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mhbridge.errors import MalformedMessage
+from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
+from mhbridge.model import MessageFacts
+
+__all__ = ["Groups", "Links", "Message", "Segment", "Value", "split"]
+
+# Far above what any real message holds (the largest seen in public corpora has 1,100 segments), and low enough that a
+# hostile one costs milliseconds. They are checked by counting separators, before anything is taken apart.
+MAX_SEGMENTS: Final = 10_000
+MAX_FIELDS: Final = 1_000
+MAX_REPETITIONS: Final = 1_000
+
+#: Which segments belong to which (mapping language §5.1): owner → owned.
+Groups = Mapping[str, tuple[str, ...]]
+
+_NAME: Final = re.compile("[A-Z][A-Z0-9]{2}")
+#: Names that were judged before. There are 33,696 possible ones, so it stays small whatever is sent.
+_NAMES: Final[set[str]] = set()
+
+# How deep inside a field a value is.
+_REPETITION: Final = 0
+_COMPONENT: Final = 1
+_SUBCOMPONENT: Final = 2
+_LITERAL: Final = 3
+
+
+class Value:
+    """
+    One repetition, component or subcomponent of a field, still encoded.
+
+    Args:
+        encoded: the characters as they stand in the message.
+        level: 0 a repetition, 1 a component, 2 a subcomponent, 3 a text that is never taken apart (MSH-1, MSH-2).
+    """
+
+    __slots__ = ("_parts", "encoded", "level", "segment")
+
+    def __init__(self, encoded: str, segment: Segment, level: int) -> None:
+        self.encoded = encoded
+        self.segment = segment
+        self.level = level
+        self._parts: list[str] | None = None
+
+    @property
+    def text(self) -> str:
+        r"""The value as a whole, unescaped, line breaks kept; separators inside it stay the characters they are."""
+        if self.encoded == DELETE:
+            return ""
+        return self.encoded if self.level == _LITERAL else self.segment.delimiters.unescape(self.encoded)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is there."""
+        return not self.encoded.strip(self.segment.delimiters.blank)
+
+    @property
+    def deleted(self) -> bool:
+        """The sender wrote `""`: there is no value any more."""
+        return self.encoded == DELETE
+
+    @property
+    def components(self) -> int:
+        """How many components there are; in a component, how many subcomponents."""
+        return len(self._split())
+
+    def component(self, number: int, sub: int = 1) -> str:
+        """
+        The text of one subcomponent of one component; empty when it is missing or deleted.
+
+        A component of a single part is its own first subcomponent. Of a value that is itself a component, the
+        components are its subcomponents.
+        """
+        parts = self._parts or self._split()
+        if number > len(parts):
+            return ""
+        part, limits = parts[number - 1], self.segment.delimiters
+        if self.level == _REPETITION and limits.subcomponent in part:
+            subs = part.split(limits.subcomponent)
+            part = subs[sub - 1] if sub <= len(subs) else ""
+        elif sub > 1:
+            return ""
+        return "" if part == DELETE else limits.unescape(part)
+
+    def subcomponents(self, number: int) -> list[str]:
+        """The texts of all subcomponents of one component; none when it is missing."""
+        parts = self._parts or self._split()
+        if number > len(parts) or not parts[number - 1]:
+            return []
+        part, limits = parts[number - 1], self.segment.delimiters
+        inner = part.split(limits.subcomponent) if self.level == _REPETITION else [part]
+        return ["" if one == DELETE else limits.unescape(one) for one in inner]
+
+    def whole(self, number: int) -> str:
+        """The text of one component with its subcomponent separators kept: for types that have no subcomponents."""
+        parts = self._parts or self._split()
+        part = parts[number - 1] if number <= len(parts) else ""
+        return "" if part == DELETE else self.segment.delimiters.unescape(part)
+
+    def field(self, number: int) -> Value | None:
+        """The first repetition of another field of the same segment, or `None` when nothing is there."""
+        encoded = self.segment.first(number)
+        if not encoded.strip(self.segment.delimiters.blank):
+            return None
+        return Value(encoded, self.segment, self.segment.level(number))
+
+    def says(self, text: str) -> bool:
+        """Whether the value, or its first part, is this text (see `Delimiters.says`)."""
+        if self.level == _LITERAL:
+            return self.encoded == text
+        return self.segment.delimiters.says(self.encoded, text)
+
+    def _split(self) -> list[str]:
+        limits = self.segment.delimiters
+        if self.level == _REPETITION:
+            self._parts = self.encoded.split(limits.component)
+        elif self.level == _COMPONENT:
+            self._parts = self.encoded.split(limits.subcomponent)
+        else:
+            self._parts = [self.encoded]
+        return self._parts
+
+
+class Segment:
+    """
+    One segment with its fields. `fields[n]` is field n, still encoded, with all its repetitions.
+
+    Args:
+        position: its place in the message, from 0.
+    """
+
+    __slots__ = ("delimiters", "fields", "message", "name", "position")
+
+    def __init__(self, message: Message, position: int, name: str, line: str) -> None:
+        self.message = message
+        self.position = position
+        self.name = name
+        self.delimiters = message.delimiters
+        self.fields = line.split(self.delimiters.field)
+        if name == "MSH":
+            # The one place of the MSH offset (HL7 v2.5.1 §2.14.9.1): MSH-1 is the separator itself, so splitting at it
+            # leaves MSH-2 where field 1 belongs. `level` keeps MSH-1 and MSH-2 whole, as they hold separators.
+            self.fields.insert(1, self.delimiters.field)
+
+    def level(self, number: int) -> int:
+        """The level of a repetition of a field."""
+        return _LITERAL if number < 3 and self.name == "MSH" else _REPETITION
+
+    def repetitions(self, number: int) -> list[str]:
+        """The repetitions of a field, encoded; a field that is missing has none."""
+        if number >= len(self.fields):
+            return []
+        field = self.fields[number]
+        return [field] if self.level(number) else field.split(self.delimiters.repetition)
+
+    def first(self, number: int) -> str:
+        """The first repetition of a field, encoded; empty when it is missing."""
+        if number >= len(self.fields):
+            return ""
+        field = self.fields[number]
+        if self.delimiters.repetition not in field or self.level(number):
+            return field
+        return field.split(self.delimiters.repetition, 1)[0]
+
+    def text(self, number: int, component: int = 0) -> str:
+        """The text of a field's first repetition, or of one component of it; empty when missing or deleted."""
+        value = Value(self.first(number), self, self.level(number))
+        return value.component(component) if component else value.text
+
+
+class Links:
+    """
+    Who owns whom in one message under one outline.
+
+    Args:
+        segments: all segments, in order.
+        owners: for each segment the position of its owner; -1 is the message.
+        owned: (position of the owner, name) → the segments that it owns directly, in order.
+    """
+
+    __slots__ = ("owned", "owners", "segments")
+
+    def __init__(self, segments: list[Segment], owners: list[int], owned: dict[tuple[int, str], list[Segment]]) -> None:
+        self.segments = segments
+        self.owners = owners
+        self.owned = owned
+
+
+class Message:
+    """
+    One parsed message.
+
+    Args:
+        lines: the segments, undivided and without blank lines; the first is MSH.
+        index: segment name → positions, as `split` gives it.
+        body: its bytes as received.
+        kind: `ADT^A03`; the event comes from EVN-1 where MSH-9 has none.
+        place: where in the envelope, empty when it is alone.
+    """
+
+    __slots__ = ("_facts", "_index", "_lines", "_links", "_named", "body", "delimiters", "kind", "place", "version")
+
+    def __init__(
+        self, lines: Sequence[str], index: dict[str, list[int]], limits: Delimiters, *, body: bytes, place: str = ""
+    ) -> None:
+        self._lines = lines
+        self._index = index
+        self._named: dict[str, list[Segment]] = {}
+        self._links: dict[int, Links] = {}
+        self._facts: MessageFacts | None = None
+        self.delimiters = limits
+        self.body = body
+        self.place = place
+        header = self.named("MSH")[0]
+        parts = header.first(9).split(limits.component)
+        kind = limits.unescape(parts[0])
+        event = limits.unescape(parts[1]) if len(parts) > 1 else ""
+        if not event and (found := self.named("EVN")):
+            # Before v2.3 the event could stand in EVN-1 alone.
+            event = found[0].text(1, 1)
+        self.kind = f"{kind}^{event}" if event else kind
+        self.version = limits.unescape(header.first(12).split(limits.component, 1)[0])
+
+    def named(self, name: str) -> list[Segment]:
+        """All segments of a name, in order."""
+        try:
+            return self._named[name]
+        except KeyError:
+            found = [Segment(self, i, name, self._lines[i]) for i in self._index.get(name, ())]
+            self._named[name] = found
+            return found
+
+    def lacks(self, names: frozenset[str]) -> bool:
+        """Whether it has no segment of these names."""
+        return names.isdisjoint(self._index)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all segments, in order."""
+        found = [""] * len(self._lines)
+        for name, positions in self._index.items():
+            for position in positions:
+                found[position] = name
+        return found
+
+    @property
+    def facts(self) -> MessageFacts:
+        """What the message says about itself; read once."""
+        if self._facts is None:
+            header = self.named("MSH")[0]
+            application, facility = self._plain(header, 3), self._plain(header, 4)
+            self._facts = MessageFacts(
+                "hl7v2",
+                self.kind,
+                control_id=self._plain(header, 10),
+                sender=f"{application}|{facility}" if application or facility else "",
+                sent_at=header.text(7, 1),
+                version=self.version,
+                place=self.place,
+            )
+        return self._facts
+
+    @property
+    def identities(self) -> tuple[tuple[str, str], ...]:
+        """
+        The control id, each PID-3 by itself and as `authority|value`, and the visit number, without doubles.
+        """
+        found = [("control_id", self.facts.control_id)]
+        for pid in self.named("PID"):
+            for encoded in pid.repetitions(3):
+                identifier = Value(encoded, pid, _REPETITION)
+                value, authority = identifier.component(1), identifier.component(4)
+                if value:
+                    found.append(("patient", value))
+                    if authority:
+                        found.append(("patient", f"{authority}|{value}"))
+        found += [("visit", visit.text(19, 1)) for visit in self.named("PV1")]
+        return tuple(dict.fromkeys((what, value) for what, value in found if value))
+
+    def links(self, groups: Groups) -> Links:
+        """Owners under an outline: found on the first question, once per outline."""
+        try:
+            # By identity: outlines are made once per source and live as long as its mapping.
+            return self._links[id(groups)]
+        except KeyError:
+            found = self._links[id(groups)] = self._link(groups)
+            return found
+
+    def _link(self, groups: Groups) -> Links:
+        # "A segment belongs to the nearest earlier segment that lists it, otherwise to the message."
+        nearest: dict[str, int] = {}
+        owners: list[int] = []
+        owned: dict[tuple[int, str], list[Segment]] = {}
+        order = sorted(
+            (segment for name in self._index for segment in self.named(name)), key=lambda segment: segment.position
+        )
+        for segment in order:
+            name = segment.name
+            owner = nearest.get(name, -1)
+            owners.append(owner)
+            owned.setdefault((owner, name), []).append(segment)
+            for child in groups.get(name, ()):
+                nearest[child] = segment.position
+        return Links(order, owners, owned)
+
+    @staticmethod
+    def _plain(header: Segment, number: int) -> str:
+        # Identifiers go into logs and answers: one that hides a line break in an escape stays escaped.
+        text = header.text(number)
+        return text if text.isprintable() else header.first(number)
+
+
+def split(text: str, limits: Delimiters) -> tuple[list[str], dict[str, list[int]]]:
+    """
+    The segments of a message, and where each name stands among them. Segments end with CR, LF or CRLF; blank lines are
+    dropped.
+
+    Raises:
+        MalformedMessage: M706 for a line that is no segment, M707 for too many of anything.
+    """
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    if text.count("\r") > MAX_SEGMENTS:
+        raise MalformedMessage("M707", f"more than {MAX_SEGMENTS} segments")
+    lines = text.rstrip("\r").split("\r")
+    # The name and the separator behind it in one: each pair is judged only once below.
+    starts: defaultdict[str, list[int]] = defaultdict(list)
+    for at, line in enumerate(lines):
+        starts[line[:4]].append(at)
+        if len(line) > MAX_REPETITIONS:
+            _within_limits(line, at + 1, limits)
+    index: dict[str, list[int]] = {}
+    field = limits.field
+    for start, positions in starts.items():
+        name = start[:3]
+        if (name not in _NAMES and not _is_name(name)) or (start[3:] != field and len(start) == 4):
+            return _without_blanks(lines, limits)
+        if name in index:  # with and without a separator: `OBX|` and a bare `OBX`
+            positions = sorted(index[name] + positions)
+        index[name] = positions
+    return lines, index
+
+
+def _without_blanks(lines: list[str], limits: Delimiters) -> tuple[list[str], dict[str, list[int]]]:
+    """Once more, carefully, for a message with blank lines or with a line that is no segment."""
+    index: dict[str, list[int]] = {}
+    kept = []
+    for at, line in enumerate(lines):
+        if line.strip():
+            if not _is_name(line[:3]) or line[3:4] not in ("", limits.field):
+                raise MalformedMessage("M706", f"line {at + 1} does not begin with the name of a segment")
+            index.setdefault(line[:3], []).append(len(kept))
+            kept.append(line)
+    return kept, index
+
+
+def _is_name(name: str) -> bool:
+    if _NAME.fullmatch(name) is None:
+        return False
+    _NAMES.add(name)
+    return True
+
+
+def _within_limits(line: str, number: int, limits: Delimiters) -> None:
+    if line.count(limits.field) > MAX_FIELDS:
+        raise MalformedMessage("M707", f"line {number} has more than {MAX_FIELDS} fields")
+    # The whole line is counted first: fields are only told apart where there could be too many.
+    if line.count(limits.repetition) >= MAX_REPETITIONS and any(
+        field.count(limits.repetition) >= MAX_REPETITIONS for field in line.split(limits.field)
+    ):
+        raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_REPETITIONS} repetitions")

@@ -1,0 +1,269 @@
+"""
+The paths of HL7 v2 (mapping language §3.3): text in, frozen `Hl7Path` out.
+
+Grammar::
+
+    path      = segment , "-" , field | relative ;
+    loop      = segment , { "/" , segment } , [ "-" , FIELD , [ predicate ] ] ;
+    segment   = SEGMENT , [ predicate ] ;
+    field     = FIELD , [ predicate ] , [ "." , COMPONENT , [ "." , SUBCOMPONENT ] ] ;
+    relative  = "." , [ COMPONENT , [ "." , SUBCOMPONENT ] ] ;
+    predicate = "[" , ( POSITION | test , { "and" , test } ) , "]" ;
+    test      = NUMBER , { "." , NUMBER } , ( "=" | "!=" ) , STRING ;
+
+All numbers are 1-based. A test of a segment begins with a field (`3.1` is component 1 of field 3), a test of a field
+with a component. This module knows the shape of a path and must never judge whether it is possible in a place.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from mhbridge.formats import Path, PathError
+
+__all__ = ["Hl7Path", "Predicate", "Step", "Test", "scan_loop", "scan_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One `path = "text"` of a predicate; `numbers` is the path."""
+
+    numbers: tuple[int, ...]
+    equal: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """Which of several: the one at `position`, or those that pass all `tests`."""
+
+    position: int = 0
+    tests: tuple[Test, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A segment by name, and which of them."""
+
+    segment: str
+    which: Predicate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hl7Path(Path):
+    """
+    Args:
+        steps: the segments on the way; none in a relative path, several only in a loop's.
+        field: number of the field; 0 where a whole segment is meant, or in a relative path.
+        which: which repetitions of the field.
+        component: 0 where the whole repetition is meant.
+        subcomponent: 0 where the whole component is meant.
+    """
+
+    steps: tuple[Step, ...] = ()
+    field: int = 0
+    which: Predicate | None = None
+    component: int = 0
+    subcomponent: int = 0
+
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_]+")
+_NUMBER: Final = re.compile(r"[0-9]+")
+_SEGMENT: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
+_BLANKS: Final = re.compile(r"[ \t]*")
+_STRING: Final = re.compile(r'"((?:[^"\\\r\n]|\\["\\])*)"')
+_AND: Final = re.compile(r"and(?![A-Za-z0-9_])")
+
+#: Beyond any field, component or repetition that a message may have.
+_HIGHEST: Final = 1_000
+
+
+def scan_path(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:
+    """
+    The longest path of an expression that begins at `start`; `None` when none does.
+
+    Raises:
+        PathError: E107 or E205, when it begins like a path and goes wrong.
+    """
+    scan = _Scan(text, start, end)
+    if scan.sees("."):
+        # A letter behind the dot is the field of a name (`a.contentType`), which is no business of this format.
+        return None if text[start + 1 : min(start + 2, end)].isalpha() else scan.relative()
+    if not scan.sees_capital():
+        return None
+    step = scan.segment()
+    if not scan.takes("-"):
+        raise scan.error(f"{step.segment} is a whole segment", f"name a field of it: {step.segment}-3", whole=True)
+    return scan.field((step,), components=True), scan.at
+
+
+def scan_loop(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:
+    """
+    Like `scan_path`, for what a `$each` runs over: segments, or the repetitions of a field.
+
+    Raises:
+        PathError: E107 or E205.
+    """
+    scan = _Scan(text, start, end)
+    if scan.sees("."):
+        return None if text[start + 1 : min(start + 2, end)].isalpha() else scan.relative()
+    if not scan.sees_capital():
+        return None
+    steps = [scan.segment()]
+    while scan.takes("/"):
+        steps.append(scan.segment())
+    if scan.takes("-"):
+        return scan.field(tuple(steps), components=False), scan.at
+    return Hl7Path(scan.taken, steps=tuple(steps)), scan.at
+
+
+class _Scan:
+    """A place in the text, moved forward by the rules of the grammar. One object per path."""
+
+    __slots__ = ("at", "end", "start", "text")
+
+    def __init__(self, text: str, start: int, end: int) -> None:
+        self.text, self.start, self.at, self.end = text, start, start, min(end, len(text))
+
+    @property
+    def taken(self) -> str:
+        return self.text[self.start : self.at]
+
+    def sees(self, character: str) -> bool:
+        return self.at < self.end and self.text[self.at] == character
+
+    def sees_capital(self) -> bool:
+        return self.at < self.end and "A" <= self.text[self.at] <= "Z"
+
+    def takes(self, character: str) -> bool:
+        if not self.sees(character):
+            return False
+        self.at += 1
+        return True
+
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self.text, self.at, self.end)
+        if found is not None:
+            self.at = found.end()
+        return found
+
+    def error(self, message: str, hint: str = "", *, code: str = "E107", whole: bool = False) -> PathError:
+        """An error at this place, or under all that was taken."""
+        offset, width = (0, self.at - self.start) if whole else (self.at - self.start, 1)
+        return PathError(code, message, offset=offset, width=max(1, width), hint=hint)
+
+    # --- rules ---------------------------------------------------------------------------------------------
+
+    def relative(self) -> tuple[Hl7Path, int]:
+        self.at += 1
+        component = subcomponent = 0
+        if self.at < self.end and self.text[self.at].isdigit():
+            component = self.number("component")
+            if self.takes("."):
+                subcomponent = self.number("subcomponent")
+                self.no_deeper()
+        return Hl7Path(self.taken, relative=True, component=component, subcomponent=subcomponent), self.at
+
+    def segment(self) -> Step:
+        begin = self.at
+        word = self.match(_WORD)
+        name = word[0] if word else ""
+        if not _SEGMENT.fullmatch(name):
+            raise PathError(
+                "E205",
+                "a segment's name is a capital letter and two more capitals or digits",
+                offset=begin - self.start,
+                width=max(1, len(name)),
+                hint=f"did you mean {name.upper()}?" if _SEGMENT.fullmatch(name.upper()) else "for example PID or PV1",
+            )
+        return Step(name, self.predicate(first="field"))
+
+    def field(self, steps: tuple[Step, ...], *, components: bool) -> Hl7Path:
+        number = self.number("field")
+        which = self.predicate(first="component")
+        component = subcomponent = 0
+        if self.sees(".") and not components:
+            raise self.error("a loop runs over repetitions, not over components", "leave the component out")
+        if self.takes("."):
+            component = self.number("component")
+            if self.takes("."):
+                subcomponent = self.number("subcomponent")
+                self.no_deeper()
+        if self.sees("-"):
+            raise self.error(
+                "a component is written with a dot",
+                f"{steps[-1].segment}-{number}.1 is component 1 of field {number}",
+            )
+        return Hl7Path(
+            self.taken, steps=steps, field=number, which=which, component=component, subcomponent=subcomponent
+        )
+
+    def no_deeper(self) -> None:
+        if self.sees("."):
+            raise self.error("nothing is below a subcomponent")
+
+    def number(self, what: str) -> int:
+        begin = self.at
+        digits = self.match(_NUMBER)
+        if digits is None:
+            raise self.error(f"the number of a {what} is missing", f"{what}s are named by their number, from 1")
+        number = int(digits[0]) if len(digits[0]) <= 4 else _HIGHEST + 1
+        if not 1 <= number <= _HIGHEST:
+            self.at = begin
+            raise self.error(f"there is no {what} of this number", f"{what}s are counted from 1")
+        return number
+
+    def predicate(self, *, first: str) -> Predicate | None:
+        if not self.takes("["):
+            return None
+        opened = self.at - 1
+        self.match(_BLANKS)
+        begin = self.at
+        position = self.match(_NUMBER)
+        if position is not None:
+            self.match(_BLANKS)
+            if self.takes("]"):
+                closed, self.at = self.at, begin
+                number = self.number("position")
+                self.at = closed
+                return Predicate(position=number)
+            self.at = begin
+        tests = [self.test(first)]
+        while True:
+            self.match(_BLANKS)
+            if self.takes("]"):
+                return Predicate(tests=tuple(tests))
+            if self.match(_AND) is None:
+                if self.at >= self.end:
+                    self.at = opened
+                    raise self.error("this '[' is not closed")
+                raise self.error("expected 'and' or ']'", "a position stands alone; tests are joined by 'and'")
+            self.match(_BLANKS)
+            tests.append(self.test(first))
+
+    def test(self, first: str) -> Test:
+        numbers = [self.number(first)]
+        for what in ("component", "subcomponent") if first == "field" else ("subcomponent",):
+            if not self.takes("."):
+                break
+            numbers.append(self.number(what))
+        self.match(_BLANKS)
+        if self.takes("="):
+            equal = True
+        elif self.takes("!"):
+            equal = False
+            if not self.takes("="):
+                raise self.error("expected '='")
+        else:
+            raise self.error("expected '=' or '!='", 'for example [4="NHS"]')
+        self.match(_BLANKS)
+        found = self.match(_STRING)
+        if found is None:
+            raise self.error("expected a text in double quotes")
+        text = found[1].replace('\\"', '"').replace("\\\\", "\\")
+        if not text:
+            self.at = found.start()
+            raise self.error("an empty text never matches", "what is not there is tested with $when")
+        return Test(tuple(numbers), equal, text)

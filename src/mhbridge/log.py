@@ -1,0 +1,204 @@
+"""
+What the gateway says about itself: one JSON line an event, to standard error, from a fixed list of events and keys.
+
+A log is read by people and machines that may not see patients, so a line must never hold a value of a message, the name
+of a file that a supplier chose, the text of a receiver's answer, or the text of an exception (parsers quote their
+input). So every key is on a list with the shape that its value must have; what does not fit is replaced, never written.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from mhbridge.errors import MhbridgeError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from structlog.typing import EventDict, WrappedLogger
+
+Log = FilteringBoundLogger
+
+__all__ = ["KEYS", "Event", "Log", "adopt_asyncio", "adopt_logging", "make", "where"]
+
+
+class Event(StrEnum):
+    """Everything that is ever logged. The name is the documentation; a new event is a new line here."""
+
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    LISTENING = "listening"
+    RECEIVED = "received"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+    PARKED = "parked"
+    POISONED = "poisoned"
+    CONNECTION_REFUSED = "connection_refused"
+    HANDSHAKE_FAILED = "handshake_failed"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    WILL_RETRY = "will_retry"
+    UNKNOWN = "unknown"
+    DELIVERY_PARKED = "delivery_parked"
+    OVERDUE = "overdue"
+    NONE_OVERDUE = "none_overdue"
+    SILENT = "silent"
+    HEARD_AGAIN = "heard_again"
+    DESTINATION_HELD = "destination_held"
+    DESTINATION_DOWN = "destination_down"
+    DESTINATION_BACK = "destination_back"
+    RECOVERED = "recovered"
+    STORE_FAILED = "store_failed"
+    STORE_BACK = "store_back"
+    BALANCE_DIFFERS = "balance_differs"
+    BALANCE_HOLDS = "balance_holds"
+    BODY_READ = "body_read"
+    RESENT = "resent"
+    ACCESS_DENIED = "access_denied"
+    REQUEST = "request"
+    FAILED = "failed"
+    LIBRARY = "library"
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) else "?"
+
+
+def _word(value: Any) -> Any:
+    # Printable ASCII without quotes and brackets: one event is one line, and terminal escapes are inert (ASVS 16.4.1).
+    text = str(value)
+    return text if len(text) <= 120 and all(c.isalnum() or c in "._:/@+- ()," for c in text) and text.isascii() else "?"
+
+
+#: Each key that may stand in a line, and what makes its value safe. Ids, codes, counts, sizes, configured names.
+KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "address": _word,
+    "attempts": _number,
+    "code": _word,
+    "connections": _number,
+    "count": _number,
+    "delivery": _number,
+    "destination": _word,
+    "error": _word,
+    "feed": _word,
+    "kind": _word,
+    "library": _word,
+    "message": _number,
+    "messages": _number,
+    "method": _word,
+    "mode": _word,
+    "peer": _word,
+    "reference": _word,
+    "route": _word,
+    "seconds": _number,
+    "size": _number,
+    "state": _word,
+    "status": _number,
+    "version": _word,
+    "where": _word,
+    "who": _word,
+}
+
+_EVENTS: Final = frozenset(Event)
+_ALWAYS: Final = frozenset({"event", "level", "timestamp"})
+
+
+def _admit(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Let through what is on the list. Last before rendering, so that nothing can be added behind it."""
+    admitted: dict[str, Any] = {key: line[key] for key in ("timestamp", "level") if key in line}
+    admitted["event"] = str(line["event"]) if line.get("event") in _EVENTS else "?"
+    dropped = 0
+    for key, value in line.items():
+        if key in _ALWAYS:
+            continue
+        if (safe := KEYS.get(key)) is None:
+            dropped += 1
+        elif value != "":
+            admitted[key] = safe(value)
+    if dropped:
+        admitted["dropped"] = dropped
+    return admitted
+
+
+def _render(_logger: WrappedLogger, _method: str, line: EventDict) -> bytes:
+    return orjson.dumps(line)
+
+
+def make(stream: BinaryIO | None = None, *, level: int = logging.INFO) -> Log:
+    """
+    A logger that writes JSON lines.
+
+    Args:
+        stream: standard error when none is given; standard output belongs to results.
+        level: of the standard library's scale. No level shows more of a message: the keys are the same at each.
+    """
+    log: Log = structlog.wrap_logger(
+        structlog.BytesLogger(stream or sys.stderr.buffer),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _admit,
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    return log
+
+
+def where(error: BaseException) -> dict[str, Any]:
+    """
+    What may be said of an exception: its class, its code, and the last place in our own files that it passed.
+
+    Never its text, its arguments or any frame's variables.
+    """
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        path = Path(traceback.tb_frame.f_code.co_filename)
+        if "mhbridge" in path.parts or path.suffix == ".yaml":
+            # A frame of compiled mapping code names the mapping file: just what is wanted.
+            place = f"{path.name}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    said = {"error": type(error).__name__, "where": place}
+    return said | {"code": error.code} if isinstance(error, MhbridgeError) else said
+
+
+class _Adopted(logging.Handler):
+    """What libraries log through the standard library: that they did, and never what, since they quote their input."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        said = where(error) if error is not None else {}
+        self._log.warning(Event.LIBRARY, library=record.name, **said)
+
+
+def adopt_logging(log: Log) -> None:
+    """Send the standard library's logging, and its warnings, here and nowhere else."""
+    root = logging.getLogger()
+    root.handlers[:] = [_Adopted(log)]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def adopt_asyncio(log: Log, loop: asyncio.AbstractEventLoop) -> None:
+    """Take what the event loop would print itself, with the representation of the exception, as an event of ours."""
+
+    def seen(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.critical(Event.FAILED, kind="asyncio", **(where(error) if isinstance(error, BaseException) else {}))
+
+    loop.set_exception_handler(seen)

@@ -1,0 +1,324 @@
+"""
+Reads the CSV files of code systems, tables, lists and headings (mapping language §4.2): text in, frozen look-ups out.
+
+Every fault is a diagnostic with its place, and all of a file's faults are found at once; the row concerned is left
+out. This module must never open a file, and must never mend what it reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Final, TypeVar
+
+from mhbridge.errors import Diagnostic
+from mhbridge.mapping.codes import CodeList, CodeSystem, CodeSystems, Heading, Member, Row, Table
+from mhbridge.mapping.rows import Line, Rows
+
+__all__ = ["TARGETS", "load_headings", "load_list", "load_systems", "load_table"]
+
+#: Targets that have a column of URIs in `codes/systems.csv`.
+TARGETS: Final = ("r4", "stu3")
+
+#: FHIR R4's concept-map-equivalence, which is what the column `equivalence` says.
+_EQUIVALENCES: Final = frozenset(
+    {
+        "relatedto",
+        "equivalent",
+        "equal",
+        "wider",
+        "subsumes",
+        "narrower",
+        "specializes",
+        "inexact",
+        "unmatched",
+        "disjoint",
+    }
+)
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+#: Equivalences that say: there is no counterpart.
+_NO_TARGET: Final = frozenset({"unmatched", "disjoint"})
+_NEEDS: Final = frozenset({"", "mandatory", "required", "optional"})
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+
+
+# --- systems -----------------------------------------------------------------------------------------------
+
+
+def load_systems(files: Iterable[tuple[str, str]]) -> tuple[CodeSystems, tuple[Diagnostic, ...]]:
+    """
+    The code systems of several `systems.csv`, the most general first: a supplier's file follows the built-in one.
+
+    A later file may name a system again to add OIDs, HL7 v2 names and URIs that were missing; it cannot change a URI.
+    An HL7 v2 name that a later file claims is the later file's: a sender's own `L` is that sender's.
+
+    Args:
+        files: (name as people are shown it, text).
+    """
+    found = _Systems()
+    diagnostics: list[Diagnostic] = []
+    for file, text in files:
+        rows = Rows(file, text, ("system", "title", *TARGETS, "oid", "v2"))
+        here: dict[str, Line] = {}
+        claimed: dict[tuple[str, str], str] = {}
+        for row in rows:
+            name = row["system"]
+            if not _NAME.fullmatch(name):
+                hint = "small letters, digits and '-', a letter first"
+                rows.report("E409", "a system has a name in the first column", row.cells["system"].span, hint)
+            elif name in here:
+                what = f"the system {name!r} stands in line {here[name].span.line} already"
+                rows.report("E411", what, row.cells["system"].span)
+            else:
+                here[name] = row
+                found.add(rows, row, claimed)
+        diagnostics += rows.diagnostics
+    return found.frozen(), tuple(diagnostics)
+
+
+class _Systems:
+    """Code systems while files are laid over one another."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, CodeSystem] = {}
+        self.by_v2: dict[str, str] = {}
+        self.by_oid: dict[str, str] = {}
+        self.by_uri: dict[str, str] = {}
+
+    def add(self, rows: Rows, row: Line, claimed: dict[tuple[str, str], str]) -> None:
+        """One row. `claimed`: (kind, word) → system, for all that this file claims."""
+        name = row["system"]
+        before = self.by_name.get(name, CodeSystem(name))
+        uris = dict(before.uris)
+        for target in TARGETS:
+            uri = row[target]
+            if uri and uris.setdefault(target, uri) != uri:
+                what = f"the {target} URI of {name!r} differs from the one in an earlier file"
+                rows.report(
+                    "E412", what, row.cells[target].span, "leave the cell empty, or give your system a name of its own"
+                )
+        oids = self._words(rows, row, "oid", claimed, _OID, self.by_oid, earlier_holds=True)
+        v2 = self._words(rows, row, "v2", claimed, None, self.by_v2, earlier_holds=False)
+        for target in TARGETS:
+            if row[target] and uris[target] == row[target]:
+                self._uri(rows, row, target)
+        self.by_name[name] = CodeSystem(
+            name,
+            row["title"] or before.title,
+            uris,
+            tuple(dict.fromkeys((*before.oids, *oids))),
+            tuple(dict.fromkeys((*before.v2, *v2))),
+        )
+
+    def _words(
+        self,
+        rows: Rows,
+        row: Line,
+        column: str,
+        claimed: dict[tuple[str, str], str],
+        form: re.Pattern[str] | None,
+        known: dict[str, str],
+        *,
+        earlier_holds: bool,
+    ) -> list[str]:
+        """The words of a cell that names a system in another way; each word is one system's."""
+        name, cell = row["system"], row.cells[column]
+        good = []
+        for word in cell.text.split():
+            key = word.upper()
+            owner = claimed.setdefault((column, key), name)
+            if owner == name and earlier_holds:
+                owner = known.get(key, name)
+            if form is not None and not form.fullmatch(word):
+                rows.report("E409", "this is not an OID", cell.span, "digits and dots, without urn:oid:")
+            elif owner != name:
+                rows.report("E411", f"{word!r} names the system {owner!r} already", cell.span)
+            else:
+                known[key] = name
+                good.append(word)
+        return good
+
+    def _uri(self, rows: Rows, row: Line, target: str) -> None:
+        name, uri = row["system"], row[target]
+        if ":" not in uri or any(c.isspace() for c in uri):
+            rows.report("E409", "this is not an absolute URI", row.cells[target].span)
+        elif self.by_uri.setdefault(uri, name) != name:
+            rows.report("E411", f"this URI is that of the system {self.by_uri[uri]!r} already", row.cells[target].span)
+
+    def frozen(self) -> CodeSystems:
+        return CodeSystems(self.by_name, self.by_v2, self.by_oid, self.by_uri)
+
+
+def _known(rows: Rows, row: Line, column: str, systems: CodeSystems) -> bool:
+    """Whether a cell names a code system; if not, it is reported (E401)."""
+    name = row[column]
+    if systems.known(name):
+        return True
+    what = f"unknown code system {name!r}" if name else f"{column} is empty"
+    rows.report("E401", what, row.cells[column].span, "code systems are named in codes/systems.csv")
+    return False
+
+
+# --- validity ----------------------------------------------------------------------------------------------
+
+
+def _dates(rows: Rows, row: Line) -> tuple[str, str] | None:
+    """`from` and `until`, when each is a day or empty and they are in order."""
+    for column in ("from", "until"):
+        if row[column] and not _is_day(row[column]):
+            rows.report("E413", f"{column!r} is a day: yyyy-mm-dd", row.cells[column].span)
+            return None
+    if row["until"] and row["until"] < row["from"]:
+        rows.report("E413", "the row ends before it begins", row.cells["until"].span)
+        return None
+    return row["from"], row["until"]
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return len(text) == 10 and date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _overlap(a: tuple[str, str], b: tuple[str, str]) -> bool:
+    """Whether two stretches of days share one; empty ends are open, and both ends belong to the stretch."""
+    return (a[0] or "0000") <= (b[1] or "9999") and (b[0] or "0000") <= (a[1] or "9999")
+
+
+class _Stretches:
+    """When each key holds, so that it never holds twice on one day."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], list[tuple[tuple[str, str], int]]] = {}
+
+    def add(self, rows: Rows, row: Line, key: tuple[str, str], days: tuple[str, str], column: str) -> bool:
+        """Whether the key is free on these days; if not, it is reported (E411 for ever, E403 for some days)."""
+        earlier = self._seen.setdefault(key, [])
+        for other, line in earlier:
+            if _overlap(days, other):
+                if any(days) or any(other):
+                    what = f"this code holds in line {line} on some of the same days"
+                    rows.report("E403", what, row.span, "'until' is the last day; the next row begins the day after")
+                else:
+                    rows.report("E411", f"this code stands in line {line} already", row.cells[column].span)
+                return False
+        earlier.append((days, row.span.line))
+        return True
+
+
+# --- tables, lists, headings ---------------------------------------------------------------------------------
+
+
+def load_table(
+    file: str, text: str, systems: CodeSystems, *, name: str = "", unmapped: str = "keep"
+) -> tuple[Table, tuple[Diagnostic, ...]]:
+    """
+    One code table. What is wrong is left out of it, with a diagnostic.
+
+    Args:
+        name: what the mapping calls it; missing, the file's name.
+        unmapped: what becomes of a code that it does not have, as the mapping declares.
+    """
+    header = (
+        "source_system",
+        "source_version",
+        "source_code",
+        "target_system",
+        "target_version",
+        "target_code",
+        "target_display",
+        "equivalence",
+    )
+    rows = Rows(file, text, header, ("from", "until"))
+    found: dict[str, list[Row]] = {}
+    sources: dict[str, None] = {}
+    stretches = _Stretches()
+    for row in rows:
+        known = [_known(rows, row, column, systems) for column in ("source_system", "target_system")]
+        days = _dates(rows, row)
+        if not all(known) or days is None or not _complete(rows, row):
+            continue
+        if stretches.add(rows, row, (row["source_system"], row["source_code"]), days, "source_code"):
+            sources.setdefault(row["source_system"])
+            found.setdefault(row["source_code"], []).append(
+                Row(
+                    source_system=row["source_system"],
+                    source_code=row["source_code"],
+                    target_system=row["target_system"],
+                    target_code="" if row["equivalence"] in _NO_TARGET else row["target_code"],
+                    target_display=row["target_display"],
+                    equivalence=row["equivalence"],
+                    source_version=row["source_version"],
+                    target_version=row["target_version"],
+                    since=days[0],
+                    until=days[1],
+                )
+            )
+    dated = any(row.since or row.until for same in found.values() for row in same)
+    table = Table(name or file, _tuples(found), tuple(sources), dated, unmapped)
+    return table, tuple(rows.diagnostics)
+
+
+def _complete(rows: Rows, row: Line) -> bool:
+    if row["equivalence"] not in _EQUIVALENCES:
+        hint = f"one of {', '.join(sorted(_EQUIVALENCES))}"
+        rows.report("E409", "this is no equivalence of FHIR's concept maps", row.cells["equivalence"].span, hint)
+        return False
+    if not row["source_code"]:
+        rows.report("E409", "the row has no source code", row.cells["source_code"].span)
+        return False
+    if not row["target_code"] and row["equivalence"] not in _NO_TARGET:
+        hint = "a code that has no counterpart has the equivalence 'unmatched'"
+        rows.report("E409", "the row has no target code", row.cells["target_code"].span, hint)
+        return False
+    return True
+
+
+def load_list(file: str, text: str, systems: CodeSystems, *, name: str = "") -> tuple[CodeList, tuple[Diagnostic, ...]]:
+    """One list of codes. What is wrong is left out of it, with a diagnostic."""
+    rows = Rows(file, text, ("system", "code", "display"), ("from", "until"))
+    found: dict[tuple[str, str], list[Member]] = {}
+    stretches = _Stretches()
+    for row in rows:
+        key = (row["system"], row["code"])
+        known, days = _known(rows, row, "system", systems), _dates(rows, row)
+        if not row["code"]:
+            rows.report("E409", "the row has no code", row.cells["code"].span)
+        elif known and days is not None and stretches.add(rows, row, key, days, "code"):
+            found.setdefault(key, []).append(Member(*key, row["display"], *days))
+    dated = any(member.since or member.until for same in found.values() for member in same)
+    return CodeList(name or file, _tuples(found), dated), tuple(rows.diagnostics)
+
+
+def load_headings(file: str, text: str) -> tuple[Mapping[str, Heading], tuple[Diagnostic, ...]]:
+    """
+    The headings of the record standard, by name, in the order of the file.
+
+    A further column is a use case, and says of each heading how strongly it is demanded there.
+    """
+    header = ("heading", "title", "r4", "r4_display", "snomed", "snomed_display")
+    rows = Rows(file, text, header, further=True)
+    found: dict[str, Heading] = {}
+    for row in rows:
+        name, needs = row["heading"], {column: row[column] for column in row.cells if column not in header}
+        wrong = next((column for column, need in needs.items() if need not in _NEEDS), None)
+        if not _NAME.fullmatch(name) or not row["title"]:
+            hint = "small letters, digits and '-' for the name"
+            rows.report("E409", "a heading has a name and a title", row.span, hint)
+        elif name in found:
+            rows.report("E411", f"the heading {name!r} stands in the file already", row.cells["heading"].span)
+        elif wrong is not None:
+            rows.report("E409", "mandatory, required, optional, or nothing", row.cells[wrong].span)
+        else:
+            said = {column: need for column, need in needs.items() if need}
+            found[name] = Heading(*(row[column] for column in header), needs=said)
+    return found, tuple(rows.diagnostics)
+
+
+def _tuples(found: Mapping[_Key, list[_Value]]) -> dict[_Key, tuple[_Value, ...]]:
+    return {key: tuple(values) for key, values in found.items()}

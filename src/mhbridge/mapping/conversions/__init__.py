@@ -1,0 +1,159 @@
+"""
+What a source value becomes: the registered conversion for a pair (source type, item type), mapping language §4.1.
+
+A conversion takes one raw value and gives an item value: FHIR-R4-shaped dicts, texts, booleans, integers and Decimals,
+whose code systems are *names*. It says which components it reads, so that the ledger knows what stays open. It must
+never guess, must never cut a value without saying so, and must never put a value into a message or an exception.
+
+After HL7's v2-to-FHIR data type maps (github.com/HL7/v2-to-fhir, mappings/datatypes, 2025-10-01), and for what England
+does differently the ITK HL7 v2 Message Specifications v1.0.15 and Reference Tables v1.0.14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from mhbridge.mapping.codes import NO_SYSTEMS, CodeSystems
+from mhbridge.mapping.types import Type
+
+__all__ = ["WHOLE", "Context", "Conversion", "Unconvertible", "conversion"]
+
+#: In `Conversion.reads`: everything that the raw value holds.
+WHOLE: Final = "*"
+
+
+class Unconvertible(Exception):  # noqa: N818 - the name says what the value is
+    """
+    A value that does not become what was wanted.
+
+    Args:
+        reason: why, for a person, without the value.
+        code: of the issue that it becomes.
+        refused: the message waits for a person, whatever the item's `on_bad` says.
+    """
+
+    def __init__(self, reason: str, *, code: str = "I601", refused: bool = False) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.refused = refused
+
+
+def _silent(code: str, text: str) -> None:
+    """Takes no notes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """
+    What conversions and functions may know beside the value.
+
+    Args:
+        timezone: of times without an offset.
+        authorities: what messages call the issuer of an identifier → name of a code system, or a URI. The keys `CX`,
+            `EI`, `XCN`, `XON` and `PL` name the system of identifiers of that data type that name no issuer.
+        systems: the code systems that the mappings know.
+        dates: patterns of the dates in texts, separated by commas (`dd/mm/yyyy`); empty: ISO 8601.
+        supplier: whose message it is.
+        note: takes (code, text) of an issue that does not cost the value; the text holds no value either.
+    """
+
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Europe/London"))
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    systems: CodeSystems = NO_SYSTEMS
+    dates: str = ""
+    supplier: str = ""
+    note: Callable[[str, str], None] = _silent
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """
+    How values of one source type become values of one item type.
+
+    Args:
+        source: HL7 v2 data type, `varies`, `undeclared`, or `text`.
+        target: a single type.
+        convert: (raw, context) → the value; `ABSENT` when none of what it reads is there, `DELETED` when what it
+            reads was deleted (`""`). Raises `Unconvertible` and nothing else.
+        reads: all that it may read: components as `1`, `4.2` (a missing subcomponent is 1), fields of the same
+            segment as `OBX-2`, `OBX-6.3`, or `WHOLE`.
+        used: (raw, context) → those of `reads` that this raw value's result depends on, where that is not all of
+            them; a component that is empty may be among them. What is not among them stays open in the ledger.
+    """
+
+    source: str
+    target: Type
+    convert: Callable[[Any, Context], Any]
+    reads: frozenset[str]
+    used: Callable[[Any, Context], frozenset[str]] | None = None
+
+    def used_of(self, raw: Any, context: Context) -> frozenset[str]:
+        """What this raw value's result depends on."""
+        return self.reads if self.used is None else self.used(raw, replace(context, note=_silent))
+
+
+@cache
+def conversion(source_type: str, target: Type) -> Conversion | None:
+    """
+    The conversion for a pair, or `None`: then the mapping has an error.
+
+    For an `any of`, the alternatives are tried in the order that suits the source type best (a number is a Quantity
+    before it is text); where the source has no type of its own, in the order of the mapping. For a list type it is
+    the conversion of one element.
+    """
+    if source_type == "varies":
+        from mhbridge.mapping.conversions.hl7v2 import by_value_type
+
+        made = {name: _chosen(name, target, pairs) for name, pairs in _registered(results=True).items()}
+        choices = {name: choice for name, choice in made.items() if choice is not None}
+        return by_value_type(target.single(), choices) if choices else None
+    return _chosen(source_type, target, _registered().get(source_type, {}))
+
+
+def _chosen(source_type: str, target: Type, pairs: Mapping[str, Conversion]) -> Conversion | None:
+    if not target.options:
+        return pairs.get(target.name)
+    names = target.options if source_type in ("text", "undeclared") else tuple(pairs)
+    choices = tuple(pairs[name] for name in names if name in target.options and name in pairs)
+    return _first_of(source_type, target.single(), choices) if choices else None
+
+
+def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -> Conversion:
+    """The conversion that tries several, in order. The first refusal is the reason when all refuse."""
+    if len(choices) == 1:
+        return replace(choices[0], target=target)
+
+    def taken(raw: Any, context: Context) -> tuple[Conversion, Any]:
+        reason: Unconvertible | None = None
+        for choice in choices:
+            try:
+                return choice, choice.convert(raw, context)
+            except Unconvertible as error:
+                reason = reason or error
+        assert reason is not None
+        raise reason
+
+    def used(raw: Any, context: Context) -> frozenset[str]:
+        try:
+            choice, _ = taken(raw, context)
+        except Unconvertible:
+            return reads
+        return choice.used_of(raw, context)
+
+    reads = frozenset[str]().union(*(choice.reads for choice in choices))
+    return Conversion(source_type, target, lambda raw, context: taken(raw, context)[1], reads, used)
+
+
+@cache
+def _registered(*, results: bool = False) -> Mapping[str, Mapping[str, Conversion]]:
+    """source type → item type → conversion; the order of the item types is the order of preference."""
+    from mhbridge.mapping.conversions import hl7v2, text
+
+    found: dict[str, dict[str, Conversion]] = {}
+    for made in hl7v2.results() if results else (*hl7v2.conversions(), *text.conversions()):
+        found.setdefault(made.source, {})[made.target.name] = made
+    return found

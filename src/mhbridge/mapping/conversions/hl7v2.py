@@ -1,0 +1,300 @@
+"""
+Which HL7 v2 data type becomes which item type: the table of pairs.
+
+The order of a source type's targets is the order in which an `any of` tries them. `varies` (OBX-5) goes by OBX-2, and
+`undeclared` (a Z segment) by the item's type. This module must never convert anything itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
+from mhbridge.mapping.conversions import coded as c
+from mhbridge.mapping.conversions import identifiers as i
+from mhbridge.mapping.conversions import people as p
+from mhbridge.mapping.conversions import results as r
+from mhbridge.mapping.conversions import times as t
+from mhbridge.mapping.conversions.identifiers import nothing
+from mhbridge.mapping.conversions.primitives import CHECKED, concept, identifier
+from mhbridge.mapping.types import Type
+
+if TYPE_CHECKING:
+    from mhbridge.formats.hl7v2 import Value
+
+__all__ = ["NATURAL", "by_value_type", "conversions", "results"]
+
+_Convert: TypeAlias = "Callable[[Value, Context], Any]"
+_Used: TypeAlias = "Callable[[Value, Context], frozenset[str]]"
+#: convert, reads, and used where it differs.
+_Entry: TypeAlias = "tuple[_Convert, frozenset[str]] | tuple[_Convert, frozenset[str], _Used]"
+_Entries: TypeAlias = "Mapping[str, _Entry]"
+
+_ONE: Final = frozenset({"1"})
+_ALL: Final = frozenset({WHOLE})
+_TYPE: Final = frozenset({"OBX-2"})
+_TEXTS: Final = ("string", "text", "markdown")
+
+
+# --- simple types ------------------------------------------------------------------------------------------
+
+
+def _leaf(convert: Callable[[str], Any]) -> _Convert:
+    """A conversion of the first component."""
+
+    def run(value: Value, _context: Context) -> Any:
+        text = value.component(1)
+        return convert(text) if text.strip() else nothing(value)
+
+    return run
+
+
+def _leaf_in(convert: Callable[[str, Context], Any]) -> _Convert:
+    """A conversion of the first component that needs the context."""
+
+    def run(value: Value, context: Context) -> Any:
+        text = value.component(1)
+        return convert(text, context) if text else nothing(value)
+
+    return run
+
+
+def _whole(convert: Callable[[str], Any]) -> _Convert:
+    """A conversion of the whole value: separators inside it are part of the text."""
+
+    def run(value: Value, _context: Context) -> Any:
+        text = value.text
+        return convert(text) if text.strip() else nothing(value)
+
+    return run
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+_text: Final[_Entry] = (_whole(_as_it_is), _ALL)
+_word: Final[_Entry] = (_leaf(_as_it_is), _ONE)
+
+
+def _texts(entry: _Entry) -> dict[str, _Entry]:
+    return dict.fromkeys(_TEXTS, entry)
+
+
+def _checked(*names: str, make: Callable[[Callable[[str], Any]], _Convert] = _leaf) -> dict[str, _Entry]:
+    """Primitive types of one form, from the first component or from the whole."""
+    return {name: (make(CHECKED[name]), _ONE if make is _leaf else _ALL) for name in names}
+
+
+def _times() -> dict[str, _Entry]:
+    return {
+        "dateTime": (_leaf_in(t.v2_date_time), _ONE),
+        "date": (_leaf_in(t.v2_date), _ONE),
+        "instant": (_leaf_in(t.v2_instant), _ONE),
+    }
+
+
+def _simple() -> Iterator[tuple[str, _Entries]]:
+    prose: _Entries = {
+        **_texts(_text),
+        "CodeableConcept": (_whole(concept), _ALL),
+        "Identifier": (_whole(identifier), _ALL),
+        **_checked("code", "nhs_number", "boolean", "id", "uri", "url", "canonical", "oid", "uuid", make=_whole),
+    }
+    for name in ("ST", "TX", "FT"):
+        yield name, prose
+    codes: _Entries = {
+        "CodeableConcept": (c.bare, _ONE),
+        **_checked("code", "boolean"),
+        **_texts(_word),
+    }
+    for name in ("ID", "IS", "DLD"):
+        yield name, codes
+    whole_numbers = _checked("integer", "positiveInt", "unsignedInt")
+    yield "NM", {"Quantity": (r.number, r.NM), **_checked("decimal"), **whole_numbers, **_texts(_word)}
+    yield "SI", {**whole_numbers, **_texts(_word)}
+    yield "DTM", _times()
+    yield "TS", _times()
+    yield "DT", {name: entry for name, entry in _times().items() if name != "instant"}
+    yield "TM", {"time": (_leaf_in(t.v2_time), _ONE)}
+
+
+# --- composite types ---------------------------------------------------------------------------------------
+
+
+def _composite() -> Iterator[tuple[str, _Entries]]:
+    cx: _Entries = {
+        "Identifier": (i.cx, i.CX, i.cx_used),
+        "nhs_number": (i.cx_nhs_number, frozenset({"1", "4", "4.2", "4.3"})),
+        **_texts(_word),
+    }
+    yield "CX", cx
+    yield "CK", cx
+    yield "EI", {"Identifier": (i.ei, i.EI, i.ei_used), **_texts(_word)}
+    yield "HD", {**_texts(_word), **_checked("code")}
+    for name in ("XPN", "PN"):
+        yield name, {"HumanName": (p.human_name, p.XPN, p.human_name_used)}
+    yield "FN", _texts((p.family_name, _ONE))
+    for name in ("XAD", "AD"):
+        yield name, {"Address": (p.address, p.XAD, p.address_used)}
+    yield "SAD", _texts((p.street, frozenset({"1", "2", "3"})))
+    yield "XTN", {"ContactPoint": (p.contact_point, p.XTN, p.contact_point_used)}
+    yield "TN", {"ContactPoint": (p.contact_point, _ONE), **_texts(_text)}
+    for name, reads in (("CE", c.CE), ("CF", c.CE), ("CWE", c.CWE), ("CNE", c.CWE)):
+        spoken = c.WORDS & reads
+        yield (
+            name,
+            {
+                "CodeableConcept": (c.cwe if "9" in reads else c.ce, reads, c.used_by(reads)),
+                "Coding": (_coding, reads & {"1", "2", "3", "7"}, c.used_by(reads & {"1", "2", "3", "7"})),
+                **_texts((c.words, spoken, c.words_used)),
+                "code": (c.first_code, _ONE),
+            },
+        )
+    for name in ("XCN", "PPN"):
+        yield name, {"person": (p.person, p.PERSON, p.person_used)}
+    # A CN ends with its ninth component, so it has neither a name type nor an identifier type.
+    yield "CN", {"person": (p.person, p.PERSON - {"10", "13"}, _cn_used)}
+    yield "XON", {"organisation": (p.organisation, p.XON, p.organisation_used)}
+    yield "PL", {"place": (p.place, p.PL, p.place_used)}
+
+
+def _coding(value: Value, context: Context) -> Any:
+    return c.coding(value, context) or nothing(value)
+
+
+def _cn_used(value: Value, context: Context) -> frozenset[str]:
+    return p.person_used(value, context) - {"10", "13"}
+
+
+def _measured() -> Iterator[tuple[str, _Entries]]:
+    texts = _texts((r.structured_text, r.SN))
+    yield (
+        "SN",
+        {
+            "Quantity": (r.structured_quantity, r.SN),
+            "Range": (r.structured_range, r.SN),
+            "Ratio": (r.structured_ratio, r.SN),
+            **texts,
+        },
+    )
+    yield "CQ", {"Quantity": (r.quantity, r.CQ, r.quantity_used)}
+    yield "NR", {"Range": (r.range_of, r.NR)}
+    yield "DR", {"Period": (r.period, r.DR)}
+    yield "ED", {"Attachment": (r.attachment, r.ED, r.attachment_used)}
+    yield "RP", {"Attachment": (r.pointer, r.RP, r.pointer_used)}
+
+
+def _in_results(plain: Mapping[str, _Entries]) -> Iterator[tuple[str, _Entries]]:
+    """What differs in OBX-5: numbers have their unit in OBX-6, and times kept as text are kept as FHIR writes them."""
+    units = r.UNITS
+    yield "NM", {**plain["NM"], "Quantity": (r.result_number, r.NM | units, r.result_number_used)}
+    yield (
+        "SN",
+        {
+            **plain["SN"],
+            "Quantity": (r.result_structured, r.SN | units, r.result_structured_used),
+            "Range": (r.result_range, r.SN | units, r.result_structured_used),
+        },
+    )
+    for name in ("DT", "DTM", "TS"):
+        yield name, {**plain[name], **_texts(plain[name]["dateTime"])}
+    yield "TM", {**plain["TM"], **_texts(plain["TM"]["time"])}
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+#: The HL7 v2 type that an item type is, where the source declares none.
+NATURAL: Final[Mapping[str, str]] = {
+    "CodeableConcept": "CWE",
+    "Coding": "CWE",
+    "Identifier": "CX",
+    "HumanName": "XPN",
+    "Address": "XAD",
+    "ContactPoint": "XTN",
+    "person": "XCN",
+    "organisation": "XON",
+    "place": "PL",
+    "Quantity": "CQ",
+    "Range": "NR",
+    "Period": "DR",
+    "Attachment": "ED",
+    "dateTime": "TS",
+    "date": "TS",
+    "instant": "TS",
+    "time": "TM",
+    "decimal": "NM",
+    "integer": "NM",
+    "positiveInt": "NM",
+    "unsignedInt": "NM",
+    "boolean": "ID",
+    "code": "ST",
+    "nhs_number": "CX",
+    "string": "ST",
+    "text": "FT",
+    "markdown": "FT",
+    "id": "ST",
+    "uri": "ST",
+    "url": "ST",
+    "canonical": "ST",
+    "oid": "ST",
+    "uuid": "ST",
+}
+
+
+def conversions() -> Iterator[Conversion]:
+    """All conversions of HL7 v2 values, except those of `varies`."""
+    plain = _plain()
+    for source, entries in plain.items():
+        for target, entry in entries.items():
+            yield _made(source, target, entry)
+    for target, source in NATURAL.items():
+        yield _made("undeclared", target, plain[source][target])
+
+
+def results() -> Iterator[Conversion]:
+    """The conversions of a value in OBX-5, by the data type that OBX-2 names."""
+    plain = _plain()
+    for source, entries in {**plain, **dict(_in_results(plain))}.items():
+        for target, entry in entries.items():
+            yield _made(source, target, entry)
+
+
+def _plain() -> dict[str, _Entries]:
+    return {name: entries for part in (_simple(), _composite(), _measured()) for name, entries in part}
+
+
+def _made(source: str, target: str, entry: _Entry) -> Conversion:
+    convert, reads, *used = entry
+    return Conversion(source, Type(target), convert, reads, used[0] if used else None)
+
+
+def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion:
+    """
+    The conversion of `varies`: the one of the data type that OBX-2 names.
+
+    HL7 v2.5.1 §7.4.2.2: OBX-2 says the data type of OBX-5, any of table 0125.
+
+    Args:
+        choices: data type → its conversion to the target.
+    """
+
+    def chosen(value: Value) -> Conversion:
+        field = value.field(2)
+        found = choices.get(field.component(1).strip()) if field is not None else None
+        if found is None:
+            raise Unconvertible(f"a result of the data type named in OBX-2 does not become: {target}")
+        return found
+
+    def convert(value: Value, context: Context) -> Any:
+        return chosen(value).convert(value, context)
+
+    def used(value: Value, context: Context) -> frozenset[str]:
+        try:
+            found = chosen(value)
+        except Unconvertible:
+            return _TYPE
+        return found.used_of(value, context) | _TYPE
+
+    return Conversion("varies", target, convert, _TYPE.union(*(choice.reads for choice in choices.values())), used)

@@ -1,0 +1,93 @@
+"""
+Text of a spreadsheet or an extract as item values: the source says nothing of its type, so the item's type decides.
+
+Dates have the pattern that the source declares. A name, an address or a person of which there is only a line of text
+stays a line of text: this module must never take one apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
+from mhbridge.mapping.conversions import times as t
+from mhbridge.mapping.conversions.primitives import CHECKED, concept, decimal, identifier
+from mhbridge.mapping.types import Type
+from mhbridge.model import ABSENT
+
+__all__ = ["conversions"]
+
+_QUANTITY: Final = re.compile(r"(<=|>=|<|>)?\s*([+-]?[\d.]+)(?:\s*([^\s\d].*))?", re.ASCII)
+#: What people write as a telephone number; anything else would have to be guessed.
+_NUMBER: Final = re.compile(r"\+?[\d\s()./-]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?", re.ASCII | re.IGNORECASE)
+
+
+def _quantity(text: str) -> dict[str, Any]:
+    """A number with its unit behind it: `72.50 kg`, `<5`."""
+    found = _QUANTITY.fullmatch(text.strip())
+    if found is None:
+        raise Unconvertible("not a number, or a number and its unit")
+    quantity: dict[str, Any] = {"value": decimal(found[2])}
+    if found[1]:
+        quantity["comparator"] = found[1]
+    if found[3]:
+        quantity["unit"] = found[3]
+    return quantity
+
+
+def _contact_point(text: str) -> dict[str, Any]:
+    """FHIR R4 ContactPoint, cpt-2: a value needs a system, so only what is plainly one of the two is taken."""
+    text = text.strip()
+    if "@" in text:
+        return {"system": "email", "value": text}
+    if _NUMBER.fullmatch(text):
+        return {"system": "phone", "value": text}
+    raise Unconvertible("neither a telephone number nor an e-mail address")
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+_PLAIN: Final[dict[str, Callable[[str], Any]]] = {
+    "string": _as_it_is,
+    "text": _as_it_is,
+    "markdown": _as_it_is,
+    **CHECKED,
+    "CodeableConcept": concept,
+    "Identifier": identifier,
+    "Quantity": _quantity,
+    "HumanName": lambda text: {"text": text.strip()},
+    "Address": lambda text: {"text": text.strip()},
+    "ContactPoint": _contact_point,
+    "person": lambda text: {"name": [{"text": text.strip()}]},
+    "organisation": lambda text: {"name": text.strip()},
+    "place": lambda text: {"name": text.strip()},
+}
+_TIMES: Final[dict[str, Callable[[str, Context], Any]]] = {
+    "dateTime": t.text_date_time,
+    "date": t.text_date,
+    "instant": t.text_instant,
+    "time": t.text_time,
+}
+
+
+def _made(target: str, convert: Callable[[str, Context], Any]) -> Conversion:
+    def run(text: str, context: Context) -> Any:
+        return convert(text, context) if text.strip() else ABSENT
+
+    return Conversion("text", Type(target), run, frozenset({WHOLE}))
+
+
+def _ignoring_context(convert: Callable[[str], Any]) -> Callable[[str, Context], Any]:
+    return lambda text, _context: convert(text)
+
+
+def conversions() -> Iterator[Conversion]:
+    """All conversions of text."""
+    for target, plain in _PLAIN.items():
+        yield _made(target, _ignoring_context(plain))
+    for target, timed in _TIMES.items():
+        yield _made(target, timed)

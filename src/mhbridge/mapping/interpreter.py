@@ -1,0 +1,250 @@
+"""
+The slow, obvious twin of the compiler: it walks the resolved tree for every message.
+
+It exists to be compared with (the two must agree on every message) and to be read when somebody wonders what a mapping
+means. It must stay simple; it must never be made fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mhbridge.errors import Span
+from mhbridge.mapping import nodes
+from mhbridge.mapping.assembly import data_absent, fill, splice, whole_as_text
+from mhbridge.mapping.compiler import as_list, coded, counts
+from mhbridge.mapping.run import Run
+from mhbridge.model import ABSENT, DELETED, State, Unknown
+
+__all__ = ["Interpreter"]
+
+
+@dataclass
+class _Frame:
+    """Where the interpreter stands. `aliases`: alias → (element, 0-based place)."""
+
+    run: Run
+    cursor: Any = None
+    items: Mapping[str, Any] = field(default_factory=dict)
+    assembly: Any = None
+    aliases: dict[str, tuple[Any, int]] = field(default_factory=dict)
+
+
+class Interpreter:
+    """Makes the same functions as `Compiler`, by walking."""
+
+    def bind(self, items: tuple[nodes.BoundItem, ...], _span: Span) -> Callable[[Any, Run], dict[str, Any]]:
+        def bind(cursor: Any, run: Run) -> dict[str, Any]:
+            out: dict[str, Any] = {}
+            for item in items:
+                value = _binding(item.body, _Frame(run, cursor))
+                if value is not ABSENT:
+                    out[item.name] = as_list(value) if item.type.many else value
+            return out
+
+        return bind
+
+    def derive(self, derived: tuple[nodes.Derived, ...], _span: Span) -> Callable[[dict[str, Any], Run], None]:
+        def derive(items: dict[str, Any], run: Run) -> None:
+            for item in derived:
+                value = _value(item.value, _Frame(run, items=items))
+                if value is not ABSENT:
+                    items[item.name] = value
+
+        return derive
+
+    def condition(self, condition: nodes.Condition, alias: str = "") -> Callable[..., bool]:
+        def exists(items: Any, assembly: Any, run: Run, element: Any, place: int) -> bool:
+            return _holds(condition, _Frame(run, None, items, assembly, {alias: (element, place)}))
+
+        return exists
+
+    def expression(self, expression: nodes.Expression, alias: str = "") -> Callable[..., Any]:
+        def value(items: Any, assembly: Any, run: Run, element: Any, place: int) -> Any:
+            return _value(expression, _Frame(run, None, items, assembly, {alias: (element, place)}))
+
+        return value
+
+    def body(self, build: nodes.Build, _name: str, alias: str = "") -> Callable[..., dict[str, Any]]:
+        def body(items: Any, assembly: Any, run: Run, element: Any, place: int) -> dict[str, Any]:
+            written = _node(build, _Frame(run, None, items, assembly, {alias: (element, place)}))
+            assert isinstance(written, dict)
+            return written
+
+        return body
+
+
+def _fields(value: Any, fields: tuple[str, ...]) -> Any:
+    for name in fields:
+        if isinstance(value, State):
+            return value
+        value = value.get(name, ABSENT)
+    return value
+
+
+def _value(node: nodes.Expression, at: _Frame) -> Any:
+    match node:
+        case nodes.Read():
+            return node.read(at.cursor, at.run)
+        case nodes.Literal():
+            return node.value
+        case nodes.ItemOf():
+            if node.name == "message":
+                return at.run.message.get(node.fields[0], ABSENT)
+            return _fields(at.items.get(node.name, ABSENT), node.fields)
+        case nodes.AliasOf():
+            return _fields(at.aliases[node.alias][0], node.fields)
+        case nodes.PositionOf():
+            return at.aliases[node.alias][1] + 1
+        case nodes.Apply():
+            values = []
+            for arg, passing in zip(node.args, node.passing, strict=True):
+                value = _value(arg, at)
+                if passing and isinstance(value, State):
+                    return value
+                values.append(value)
+            return node.call(at.run, *values)
+        case nodes.Alternatives():
+            first: Any = ABSENT
+            for term in node.terms:
+                value = _value(term, at)
+                if not (isinstance(value, State) and value.passes):
+                    return value
+                if first is ABSENT:
+                    first = value
+            return first
+        case nodes.Choose():
+            if _holds(node.condition, at):
+                return _value(node.then, at)
+            return ABSENT if node.otherwise is None else _value(node.otherwise, at)
+        case nodes.Decide():
+            return _holds(node.condition, at)
+        case nodes.Reference():
+            if node.element is None:
+                return at.assembly.one(node.resource) if node.kind == "one" else at.assembly.all(node.resource)
+            element = _value(node.element, at)
+            ask = at.assembly.template if node.kind == "for" else at.assembly.element
+            return ask(node.resource, element)
+
+
+def _holds(node: nodes.Condition, at: _Frame) -> bool:
+    match node:
+        case nodes.Truth():
+            value = _value(node.value, at)
+            return value is True if node.boolean else not isinstance(value, State)
+        case nodes.Negation():
+            return not _holds(node.term, at)
+        case nodes.AnyOf():
+            return any(_holds(term, at) for term in node.terms)
+        case nodes.AllOf():
+            return all(_holds(term, at) for term in node.terms)
+        case nodes.Equal():
+            left, right = _value(node.left, at), _value(node.right, at)
+            return not isinstance(left, State) and left == right
+        case nodes.OneOf():
+            value = _value(node.value, at)
+            return not isinstance(value, State) and value in node.members
+        case nodes.Coded():
+            return coded(_value(node.value, at), node.members)
+
+
+def _binding(node: nodes.Binding, at: _Frame) -> Any:
+    match node:
+        case nodes.BindValue():
+            return _value(node.value, at)
+        case nodes.BindRecord():
+            return _record(node, at)
+        case nodes.BindEach():
+            found: list[Any] = []
+            for cursor in node.loop.cursors(at.cursor):
+                splice(found, _binding(node.body, _Frame(at.run, cursor)))
+            return found or ABSENT
+        case nodes.BindCase():
+            for condition, branch in node.branches:
+                if condition is None or _holds(condition, at):
+                    return _binding(branch, at)
+            return ABSENT
+        case nodes.BindList():
+            spliced: list[Any] = []
+            state: Any = ABSENT
+            for entry in node.entries:
+                state = splice(spliced, _binding(entry, at), state)
+            return spliced or state
+
+
+def _record(node: nodes.BindRecord, at: _Frame) -> Any:
+    if node.when is not None and not _holds(node.when, at):
+        return ABSENT
+    record: dict[str, Any] = {}
+    failures = at.run.failures
+    found, expressions = False, False
+    for name, body in node.fields:
+        value = _binding(body, at)
+        if isinstance(body, nodes.BindValue) and isinstance(body.value, nodes.Literal):
+            record[name] = value
+            continue
+        expressions = True
+        if value is not ABSENT:
+            record[name] = value
+            found = found or value is not DELETED
+    if node.whole is not None and at.run.failures != failures:
+        return whole_as_text(record, *node.whole, at.cursor, at.run)
+    return record if found or not expressions else ABSENT
+
+
+def _node(node: nodes.Node, at: _Frame) -> Any:
+    match node:
+        case nodes.Fixed():
+            return node.value
+        case nodes.Write():
+            value = _value(node.value, at)
+            return value if node.write is None or isinstance(value, State) else node.write(value, at.run)
+        case nodes.BuildWhen():
+            return _node(node.body, at) if _holds(node.condition, at) else ABSENT
+        case nodes.BuildCase():
+            for condition, body in node.branches:
+                if condition is None or _holds(condition, at):
+                    return _node(body, at)
+            return ABSENT
+        case nodes.BuildEach():
+            over = _value(node.value, at)
+            found: list[Any] = []
+            for place, element in enumerate(() if isinstance(over, State) else over):
+                inner = _Frame(at.run, at.cursor, at.items, at.assembly, {**at.aliases, node.alias: (element, place)})
+                splice(found, _node(node.body, inner))
+            return found or ABSENT
+        case nodes.BuildList():
+            spliced: list[Any] = []
+            for entry in node.entries:
+                splice(spliced, _node(entry, at))
+            return spliced or ABSENT
+        case nodes.Build():
+            return _object(node, at)
+
+
+def _object(node: nodes.Build, at: _Frame) -> Any:
+    out: dict[str, Any] = {}
+    found = not (node.base is not None or any(counts(put.node) for put in node.puts))
+    if node.base is not None:
+        base = _node(node.base, at)
+        if not isinstance(base, State):
+            out, found = dict(base), True
+    for put in node.puts:
+        value = _node(put.node, at)
+        if isinstance(value, State):
+            if put.required and isinstance(value, Unknown):
+                data_absent(out, put.key, value, put.primitive, put.many)
+                found = True
+            continue
+        key = put.key if put.choice is None else put.choice(value)
+        value = as_list(value) if put.many else value
+        if node.base is not None and not isinstance(put.node, nodes.Fixed):
+            fill(out, key, value)
+        elif node.base is not None:
+            out.setdefault(key, value)
+        else:
+            out[key] = value
+        found = found or counts(put.node)
+    return out if found or node.always else ABSENT

@@ -1,0 +1,81 @@
+"""
+The fold of readings: what earlier messages of an episode say together (mapping language §8 and §3.1).
+
+Pure, and independent of where readings are kept: a store gives them in order and gets the items back. This module
+must never read a clock, and must never change a reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+from mhbridge.model import Absent, Deleted
+
+__all__ = ["fold", "moment"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+# FHIR's dateTime and HL7 v2's DTM (§2.A.22) at once: they differ only in their separators. Every part is of fixed
+# width or ends the match, so it takes linear time.
+_MOMENT: Final = re.compile(
+    r"(\d{4})(?:-?(\d\d)(?:-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?)?)?)?"
+    r"(Z|[+-]\d\d:?\d\d)?",
+    re.ASCII,
+)
+
+
+def fold(readings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    The items of several readings as one, the last that says something about an item deciding it.
+
+    Present and unknown replace what was there; deleted removes it; absent (no key) leaves it. A list is replaced whole.
+
+    Args:
+        readings: items of each reading, in the order of (event time, sent time, arrival).
+    """
+    known: dict[str, Any] = {}
+    for items in readings:
+        for name, value in items.items():
+            if isinstance(value, Deleted):
+                known.pop(name, None)
+            elif not isinstance(value, Absent):
+                known[name] = value
+    return known
+
+
+def moment(text: str) -> int | None:
+    """
+    The instant of a FHIR dateTime or an HL7 v2 DTM, in microseconds since 1970, for putting readings in order.
+
+    A partial date is its beginning, and a time without a zone is taken as UTC: the readings of an episode come from
+    one sender, which leaves the zone out of all of them or of none. `None` when the text is no such time.
+    """
+    found = _MOMENT.fullmatch(text.strip())
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    try:
+        at = datetime(
+            int(year),
+            int(month or 1),
+            int(day or 1),
+            int(hour or 0),
+            int(minute or 0),
+            int(second or 0),
+            int((fraction or "0")[:6].ljust(6, "0")),
+            _zone(zone),
+        )
+    except ValueError:
+        return None
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _zone(text: str | None) -> timezone:
+    if text is None or text == "Z":
+        return UTC
+    offset = timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
+    return timezone(-offset if text[0] == "-" else offset)

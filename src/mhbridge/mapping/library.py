@@ -1,0 +1,102 @@
+"""
+Finds mapping files: an ordered list of folders, the first that has a file wins.
+
+The order is that of design §5a: what the command line names, the configuration, `./mappings`, installed packages
+(entry point `mhbridge.mappings`), the built-in ones. Files are read once and kept as parse trees. This module knows
+nothing of what the files mean.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+
+from mhbridge.errors import Diagnostic
+from mhbridge.mapping.reader import YamlFile, read
+
+__all__ = ["Library", "built_in", "default_roots"]
+
+
+def built_in(folder: str) -> Path:
+    """The folder (`mappings` or `fixtures`) that came with mhbridge: inside the wheel, or beside `src` in a checkout."""
+    package = Path(str(files("mhbridge")))
+    packed = package / f"_{folder}"
+    return packed if packed.is_dir() else package.parent.parent / folder
+
+
+def default_roots(first: Iterable[str | Path] = ()) -> list[Path]:
+    """
+    The folders to look in, in order, each once: those given, `./mappings`, installed packages, the built-in ones.
+
+    An entry point of the group `mhbridge.mappings` names a package whose folder holds `suppliers/`, `documents/` ….
+    """
+    installed = [Path(str(files(point.value))) for point in entry_points(group="mhbridge.mappings")]
+    roots = [*map(Path, first), Path("mappings"), *installed, built_in("mappings")]
+    seen: dict[Path, Path] = {}
+    for root in roots:
+        if root.is_dir():
+            seen.setdefault(root.resolve(), root)
+    return list(seen.values())
+
+
+class Library:
+    """
+    Mapping files by their path below a root (`documents/x/items.yaml`). Reading the same file twice costs once.
+
+    Args:
+        roots: folders, the most important first.
+    """
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self.roots = tuple(roots)
+        self._trees: dict[Path, YamlFile] = {}
+
+    def find(self, relative: str) -> Path | None:
+        """Where the file is, or `None`."""
+        return next((path for root in self.roots if (path := root / relative).is_file()), None)
+
+    def tree(self, relative: str) -> YamlFile | None:
+        """The parse tree of a YAML file, with the diagnostics of reading it; `None` when there is no such file."""
+        path = self.find(relative)
+        if path is None:
+            return None
+        if path not in self._trees:
+            self._trees[path] = read(shown(path), path.read_bytes())
+        return self._trees[path]
+
+    def trees(self) -> Iterable[YamlFile]:
+        """Every tree read so far."""
+        return self._trees.values()
+
+    def text(self, relative: str) -> tuple[str, bytes] | None:
+        """The path as people see it and the bytes of any other file."""
+        path = self.find(relative)
+        return None if path is None else (shown(path), path.read_bytes())
+
+    def folders(self, relative: str) -> list[str]:
+        """Names of the folders below `relative` in any root, sorted."""
+        return sorted({entry.name for entry in self._entries(relative) if entry.is_dir()})
+
+    def names(self, relative: str, suffix: str) -> list[str]:
+        """Names (without suffix) of the files below `relative` in any root, sorted."""
+        return sorted({entry.stem for entry in self._entries(relative) if entry.is_file() and entry.suffix == suffix})
+
+    def diagnostics(self) -> list[Diagnostic]:
+        """What reading, and everything that reported to the trees since, had to say."""
+        return [diagnostic for tree in self._trees.values() for diagnostic in tree.diagnostics]
+
+    def _entries(self, relative: str) -> Iterator[Path]:
+        for root in self.roots:
+            folder = root / relative
+            if folder.is_dir():
+                yield from folder.iterdir()
+
+
+def shown(path: Path) -> str:
+    """A path as a person wants to see it: relative to where they stand when it lies below, with forward slashes."""
+    absolute = path.resolve()
+    here = Path(os.curdir).resolve()
+    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()

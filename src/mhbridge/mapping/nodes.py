@@ -1,0 +1,401 @@
+"""
+The resolved tree of a mapping: what is left of the files when every name, type, scope and conversion is decided.
+
+The checker makes it, the compiler turns it into Python, the interpreter walks it. Nodes are frozen and know their place
+in the files. A node must never hold anything that changes from message to message.
+
+At run time there are three arguments: the *cursor* (a place in the source message), the *items* (name → value) and the
+*run* (`mapping.run.Run`: what is collected about this one message).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mhbridge.errors import Span
+from mhbridge.formats import Loop as SourceLoop
+from mhbridge.mapping.types import Type
+
+# --- expressions -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Values of a source path, converted to the type wanted here. `read(cursor, run)` gives a value, or a list of them."""
+
+    span: Span
+    type: Type
+    path: str
+    read: Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value that the mapping itself states."""
+
+    span: Span
+    type: Type
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOf:
+    """An item (`fields` empty) or a field of one; `message.x` is the item `message` with the field `x`."""
+
+    span: Span
+    type: Type
+    name: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AliasOf:
+    """The element that a loop or template stands at, or a field of it."""
+
+    span: Span
+    type: Type
+    alias: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PositionOf:
+    """The 1-based place of a loop's element."""
+
+    span: Span
+    type: Type
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """
+    A function call. `call(run, *values)`; not called when a value argument is not present: its state is the result.
+
+    Args:
+        passing: for each argument, whether its state passes through (value arguments of ordinary functions).
+    """
+
+    span: Span
+    type: Type
+    name: str
+    call: Callable[..., Any]
+    args: tuple[Expression, ...]
+    passing: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """`a or b` as a value: the first that is present or stops (mapping language §3.1)."""
+
+    span: Span
+    type: Type
+    terms: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """`if c then a else b`; absent when there is no `else`."""
+
+    span: Span
+    type: Type
+    condition: Condition
+    then: Expression
+    otherwise: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """
+    `ref(resource)`, or `ref(resource, element)`: a FHIR Reference, or all of them where the resource is a loop.
+
+    Args:
+        kind: how the resource is declared: `one`, `each` or `for`.
+    """
+
+    span: Span
+    type: Type
+    resource: str
+    kind: str
+    element: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A condition in the place of a value: true or false, always present."""
+
+    span: Span
+    type: Type
+    condition: Condition
+
+
+Expression: TypeAlias = (
+    Read | Literal | ItemOf | AliasOf | PositionOf | Apply | Alternatives | Choose | Reference | Decide
+)
+
+
+# --- conditions --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A boolean is its truth; anything else is true when it is present. `boolean`: the value is one."""
+
+    span: Span
+    value: Expression
+    boolean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """`a or b` as a condition."""
+
+    span: Span
+    terms: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """`a and b`."""
+
+    span: Span
+    terms: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """`not a`."""
+
+    span: Span
+    term: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """`a = b`: false when either side is not present."""
+
+    span: Span
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """`a in ("x", "y")`, or a primitive code in a list."""
+
+    span: Span
+    value: Expression
+    members: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """`a in list`, `a = snomed#1`: any coding of the concept is one of (system name, code)."""
+
+    span: Span
+    value: Expression
+    members: frozenset[tuple[str, str]]
+
+
+Condition: TypeAlias = Truth | AnyOf | AllOf | Negation | Equal | OneOf | Coded
+
+
+# --- bindings ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BindValue:
+    """One value, or with a list type all of them."""
+
+    span: Span
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class BindRecord:
+    """
+    One record: present when any expression in it is; literals are carried and do not count.
+
+    Args:
+        whole: for an atomic record, (field that keeps the text, reads of every source path in it, to that text).
+    """
+
+    span: Span
+    fields: tuple[tuple[str, Binding], ...]
+    when: Condition | None
+    whole: tuple[str, tuple[Callable[[Any, Any], str], ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BindEach:
+    """One element for every cursor of the loop."""
+
+    span: Span
+    loop: SourceLoop
+    path: str
+    body: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class BindCase:
+    """The first branch whose condition holds."""
+
+    span: Span
+    branches: tuple[tuple[Condition | None, Binding], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BindList:
+    """Several sources of one list, spliced in order."""
+
+    span: Span
+    entries: tuple[Binding, ...]
+
+
+Binding: TypeAlias = BindValue | BindRecord | BindEach | BindCase | BindList
+
+
+@dataclass(frozen=True, slots=True)
+class BoundItem:
+    """One item of a binding file."""
+
+    name: str
+    type: Type
+    body: Binding
+
+
+# --- builds ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A value that the build itself states, ready for JSON."""
+
+    span: Span
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """
+    The value of an expression. `write(value, run)` makes it the target's (system names become URIs); `None` means as it is.
+
+    Args:
+        falsy: a present value may be falsy in Python (boolean, number).
+    """
+
+    span: Span
+    value: Expression
+    write: Callable[[Any, Any], Any] | None
+    falsy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """
+    One key of an object.
+
+    Args:
+        key: JSON key; for an open choice its stem (`value` of `value[x]`).
+        many: the element repeats, so the value is a list.
+        required: minimum 1, so that an unknown value is written as a data-absent-reason.
+        primitive: the element is a primitive, so that its extension goes to `_key`.
+        choice: for an open choice, (value) → key.
+    """
+
+    span: Span
+    key: str
+    node: Node
+    many: bool
+    required: bool = False
+    primitive: bool = True
+    choice: Callable[[Any], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """
+    An object: written when no expression stands in it, or when at least one that does is present (§6.2.1).
+
+    Args:
+        base: `$from`: the object to start from; the keys beside it fill what it lacks.
+        always: a resource's own body, whose existence is decided elsewhere.
+    """
+
+    span: Span
+    puts: tuple[Put, ...]
+    base: Write | None = None
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildEach:
+    """One output per element of a list."""
+
+    span: Span
+    value: Expression
+    alias: str
+    body: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BuildWhen:
+    """The body when the condition holds; it then counts as present even when it is a literal."""
+
+    span: Span
+    condition: Condition
+    body: Node
+
+
+@dataclass(frozen=True, slots=True)
+class BuildCase:
+    """The first branch whose condition holds."""
+
+    span: Span
+    branches: tuple[tuple[Condition | None, Node], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildList:
+    """The entries in order, lists among them spliced."""
+
+    span: Span
+    entries: tuple[Node, ...]
+
+
+Node: TypeAlias = Fixed | Write | Build | BuildEach | BuildWhen | BuildCase | BuildList
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """
+    One resource of a build.
+
+    Args:
+        kind: `one`, `each` (one per element of `over`) or `for` (a template: one per record that a reference asks for).
+        record: for a template, the record type it takes.
+        exists: the condition that decides existence; for `each` and `for` it may name the alias.
+        upsert: in a transaction, the Identifier to update by.
+    """
+
+    span: Span
+    name: str
+    type: str
+    kind: str
+    body: Build
+    exists: Condition
+    over: Expression | None = None
+    alias: str = ""
+    record: str = ""
+    upsert: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A derived item, in an order in which each finds what it reads."""
+
+    name: str
+    type: Type
+    value: Expression

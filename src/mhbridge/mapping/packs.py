@@ -1,0 +1,98 @@
+"""
+A document type as its pack declares it: items, records, lists. Frozen; made by `checker.packs`.
+
+This is the vocabulary that bindings write and builds read. It must never know a supplier or a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mhbridge.errors import Span
+from mhbridge.mapping.nodes import Derived
+from mhbridge.mapping.types import Type
+
+__all__ = ["MESSAGE_FIELDS", "RESERVED", "DocumentType", "Item", "RecordType"]
+
+#: Items that the gateway reads (mapping language §4), so no build need write them.
+RESERVED: Final = frozenset({"act", "patient_key", "merged_from", "replaces", "effective_at", "sensitivity", "message"})
+
+#: The read-only fields of `message`.
+MESSAGE_FIELDS: Final[Mapping[str, Type]] = {
+    "received_at": Type("instant"),
+    "control_id": Type("string"),
+    "sender": Type("string"),
+    "supplier": Type("string"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """
+    One thing there is to say.
+
+    Args:
+        need: `mandatory`, `required` or `optional`.
+        heading: the section of the narrative it stands in; empty with a reason in `carried`.
+        on_bad: what a value that will not convert costs: `omit`, `text` or `park`.
+        systems: names of the code systems that may occur.
+        withhold: its value is withheld when the patient's record is restricted.
+        derived: it is computed, never bound.
+    """
+
+    name: str
+    type: Type
+    span: Span
+    label: str = ""
+    heading: str = ""
+    need: str = "optional"
+    carried: str = ""
+    help: str = ""
+    source: str = ""
+    on_bad: str = "omit"
+    systems: tuple[str, ...] = ()
+    binding: str = ""
+    withhold: bool = False
+    derived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """
+    A record: named fields.
+
+    Args:
+        atomic: kept whole as text when any of its parts fails (mapping language §4).
+        key: the fields that are its identity; empty: its place in the list.
+    """
+
+    name: str
+    fields: Mapping[str, Item]
+    atomic: bool = False
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentType:
+    """
+    Args:
+        identity: the items whose values name the same document again.
+        parts: the shared parts, in order.
+        lists: name → (system name, code) pairs, for `in`.
+    """
+
+    name: str
+    title: str
+    identity: tuple[str, ...]
+    parts: tuple[str, ...]
+    items: Mapping[str, Item]
+    records: Mapping[str, RecordType]
+    lists: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    derived: tuple[Derived, ...] = ()
+
+    def fields_of(self, type_name: str) -> Mapping[str, Type] | None:
+        """The fields of a declared record, or `None`."""
+        record = self.records.get(type_name)
+        return None if record is None else {name: item.type for name, item in record.fields.items()}

@@ -1,0 +1,100 @@
+"""
+A record of items as bytes and back, exactly: the states of a value, decimals and text to the last character.
+
+What comes back equals what went in, so a fold of kept readings equals a fold of the readings themselves. A value
+that has no exact form here (a float, a date object) is refused; this module must never guess one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from mhbridge.model import DELETED, Deleted, Unknown
+
+__all__ = ["dumps", "loads"]
+
+# JSON has no decimals, no deleted and no unknown: they are objects of one key that begins with this mark. An object
+# of the source whose own keys begin with it is wrapped in one, so that nothing can be taken for what it is not.
+_MARK: Final = "$"
+
+# Integers beyond 64 bits are written as text: orjson refuses some of them, and other readers round them.
+_SMALLEST: Final = -(1 << 63)
+_LARGEST: Final = (1 << 63) - 1
+
+
+def dumps(items: Mapping[str, Any]) -> bytes:
+    """
+    The items as JSON. The same items give the same bytes.
+
+    Raises:
+        TypeError: an item holds something that no item may hold. The text names the item and the type, never the value.
+    """
+    coded: dict[str, Any] = {}
+    for name, value in items.items():
+        try:
+            coded[name] = _code(value)
+        except TypeError as error:
+            raise TypeError(f"item {name!r}: {error}") from None
+    return orjson.dumps(coded)
+
+
+def loads(body: bytes) -> dict[str, Any]:
+    """The items that `dumps` was given."""
+    return {name: _decode(value) for name, value in orjson.loads(body).items()}
+
+
+def _code(value: Any) -> Any:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is dict:
+        coded = {}
+        marked = False
+        for key, part in value.items():
+            if type(key) is not str:
+                raise TypeError(f"a key of type {type(key).__name__}")
+            marked = marked or key.startswith(_MARK)
+            coded[key] = _code(part)
+        return {"$object": coded} if marked else coded
+    if kind is list or kind is tuple:
+        return [_code(part) for part in value]
+    if kind is int:
+        return value if _SMALLEST <= value <= _LARGEST else {"$integer": str(value)}
+    if kind is Decimal:
+        return {"$decimal": str(value)}
+    if kind is Deleted:
+        return {"$deleted": True}
+    if kind is Unknown:
+        return {"$unknown": value.reason}
+    raise TypeError(f"a value of type {kind.__name__} is not one that an item may hold")
+
+
+def _decode(value: Any) -> Any:
+    if type(value) is list:
+        return [_decode(part) for part in value]
+    if type(value) is not dict:
+        return value
+    if len(value) == 1:
+        ((key, part),) = value.items()
+        if key.startswith(_MARK):
+            return _decode_marked(key, part)
+    return {key: _decode(part) for key, part in value.items()}
+
+
+def _decode_marked(mark: str, part: Any) -> Any:
+    match mark:
+        case "$decimal":
+            return Decimal(part)
+        case "$unknown":
+            return Unknown(part)
+        case "$deleted":
+            return DELETED
+        case "$integer":
+            return int(part)
+        case "$object":
+            return {key: _decode(value) for key, value in part.items()}
+    raise ValueError(f"mark {mark} is not one of this version")

@@ -1,0 +1,145 @@
+"""
+CSV files that a person wrote for a mapping, as cells that know their place.
+
+RFC 4180, strictly: what it does not allow (a quote that is never closed, text after a closing quote) is a diagnostic,
+never a guess. For the tables of a mapping only: a supplier's data is read by its format. This module must never
+raise for a file's content, and must never decide what a cell means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mhbridge.errors import Diagnostic, Span
+
+__all__ = ["Cell", "Line", "Rows"]
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_QUOTED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)("?)')
+_PLAIN: Final = re.compile(r"[^,\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text without quotes, and where it stands with them."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row below the header: column → cell, and the whole row's place."""
+
+    cells: dict[str, Cell]
+    span: Span
+
+    def __getitem__(self, column: str) -> str:
+        cell = self.cells.get(column)
+        return cell.text if cell is not None else ""
+
+
+class Rows:
+    """
+    The rows of one file. What is wrong with the file's form is reported while it is iterated.
+
+    Args:
+        file: its name as people are shown it.
+        required: columns that the header must have, in this order.
+        optional: columns that may follow; each one may be missing.
+        further: columns of any other name may follow too.
+    """
+
+    def __init__(
+        self, file: str, text: str, required: Sequence[str], optional: Sequence[str] = (), *, further: bool = False
+    ) -> None:
+        self.file = file
+        self.further = further
+        self.text = text.removeprefix("\ufeff")
+        self.columns = (*required, *optional)
+        self.required = len(required)
+        self.diagnostics: list[Diagnostic] = []
+        self._lines = _LINE_END.split(self.text)
+
+    def report(self, code: str, message: str, span: Span, hint: str = "") -> None:
+        """Add a diagnostic, with the line that it is about."""
+        line = self._lines[span.line - 1] if span.line <= len(self._lines) else ""
+        self.diagnostics.append(Diagnostic(code, message, span, line, hint))
+
+    def __iter__(self) -> Iterator[Line]:
+        rows = self._rows()
+        header = next(rows, None)
+        if header is None or not self._header(header):
+            if header is None:
+                self.report("E408", "the file is empty", Span(self.file, 1, 1, 1, 1), self._hint())
+            return
+        names = [cell.text for cell in header]
+        for row in rows:
+            whole = row[0].span.to(row[-1].span)
+            if len(row) != len(names):
+                what = f"the row has {len(row)} cells and the header has {len(names)}"
+                self.report("E409", what, whole, "text with a comma stands in double quotes")
+                continue
+            yield Line(dict(zip(names, row, strict=True)), whole)
+
+    def _hint(self) -> str:
+        rest = self.columns[self.required :]
+        return ",".join(self.columns[: self.required]) + (f"[,{','.join(rest)}]" if rest else "")
+
+    def _header(self, header: list[Cell]) -> bool:
+        """Whether the header is the expected one: the required columns in order, then some of the optional ones."""
+        for at, cell in enumerate(header):
+            allowed = self.columns[at : at + 1] if at < self.required else self.columns[self.required :]
+            placed = cell.text in allowed or (self.further and at >= self.required and bool(cell.text))
+            if not placed or cell.text in {before.text for before in header[:at]}:
+                self.report("E408", f"the header has no place for a column {cell.text!r} here", cell.span, self._hint())
+                return False
+        if len(header) < self.required:
+            missing = ", ".join(self.columns[len(header) : self.required])
+            self.report("E408", f"the header lacks {missing}", header[0].span.to(header[-1].span), self._hint())
+            return False
+        return True
+
+    def _rows(self) -> Iterator[list[Cell]]:
+        """The rows as cells; blank lines are passed over."""
+        text, at, line, begin = self.text, 0, 1, 0
+        row: list[Cell] = []
+        while at < len(text) or row:
+            start, first = at, line
+            if text.startswith('"', at):
+                found = _QUOTED.match(text, at)
+                assert found is not None
+                value, at = found[1].replace('""', '"'), found.end()
+                inner_begin = begin
+                for end in _LINE_END.finditer(found[1]):
+                    line, inner_begin = line + 1, start + 1 + end.end()
+                span = Span(self.file, first, start - begin + 1, line, at - inner_begin + 1)
+                begin = inner_begin
+                if not found[2]:
+                    self.report(
+                        "E410", "the quote is never closed", Span(self.file, first, span.column, first, span.column + 1)
+                    )
+                    return
+                if at < len(text) and text[at] not in ",\r\n":
+                    what = Span(self.file, line, at - begin + 1, line, at - begin + 2)
+                    self.report("E410", "text after a closing quote", what, 'a quote inside a cell is written ""')
+                    return
+            else:
+                found = _PLAIN.match(text, at)
+                assert found is not None
+                value, at = found[0], found.end()
+                span = Span(self.file, line, start - begin + 1, line, at - begin + 1)
+            row.append(Cell(value.strip(), span))
+            if text.startswith(",", at):
+                at += 1
+                continue
+            if len(row) > 1 or row[0].text:
+                yield row
+            row = []
+            end_of_line = _LINE_END.match(text, at)
+            if end_of_line:
+                at = end_of_line.end()
+                line, begin = line + 1, at

@@ -1,0 +1,196 @@
+"""
+The tokens of an expression (mapping language §3), read from the raw text of the file, so that each knows its place.
+
+Paths are the source format's: it is asked first at each place where a token may begin. This module must never know in
+which order tokens make sense.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from mhbridge.errors import Span
+from mhbridge.formats import Format, Path, PathError
+from mhbridge.mapping.reader import Text, YamlFile
+
+__all__ = ["Broken", "Kind", "Source", "Token", "scan", "scanned", "shortened", "unquoted"]
+
+
+class Kind(Enum):
+    """Kinds of token; their values are the words that diagnostics use."""
+
+    PATH = "path"
+    TEXT = "text"
+    NUMBER = "number"
+    CODE = "code"
+    NAME = "name"
+    BAR = "'|'"
+    LEFT = "'('"
+    RIGHT = "')'"
+    COMMA = "','"
+    EQUALS = "'='"
+    DIFFERS = "'!='"
+    OR = "'or'"
+    AND = "'and'"
+    NOT = "'not'"
+    IN = "'in'"
+    IF = "'if'"
+    THEN = "'then'"
+    ELSE = "'else'"
+    END = "the end of the expression"
+
+
+_FIXED: Final = {kind.value.strip("'"): kind for kind in Kind if kind.value.startswith("'")}
+_BLANK: Final = re.compile(r"[ \r\n]*")
+_TEXT: Final = re.compile(r'"(?:[^"\\\r\n]|\\["\\])*')
+_CODE: Final = re.compile(r"[a-z][a-z0-9._-]*#[A-Za-z0-9._:/+*%^\[\]{}-]+")
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_FIELD: Final = re.compile(r"\.([A-Za-z][A-Za-z0-9_]*)")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_SYMBOL: Final = re.compile(r"!=|[|(),=]")
+#: What people write who come from elsewhere.
+_INSTEAD: Final = {
+    "'": 'text stands in double quotes: "…"',
+    "<": "dates are compared by before(a, b)",
+    ">": "dates are compared by before(a, b)",
+    "!": "a condition is negated by 'not'",
+    "&": "conditions are joined by 'and'",
+    "+": "there is no arithmetic; a function may do it",
+    "-": "there is no arithmetic; a function may do it",
+    "*": "there is no arithmetic; a function may do it",
+    "/": "there is no arithmetic; a function may do it",
+    ".": "a field follows its name without a blank",
+}
+
+
+class Broken(Exception):  # noqa: N818 - carries a diagnostic out of the rules, and never leaves this module
+    """The expression ends here: `start` and `end` count in the source's text."""
+
+    def __init__(self, code: str, message: str, start: int, end: int, hint: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.start, self.end, self.hint = code, message, start, end, hint
+
+
+class Source:
+    """The text of one expression as its writer meant it, and where each character of it stands in the file."""
+
+    def __init__(self, file: YamlFile, text: Text) -> None:
+        self._file = file
+        quote = 1 if text.style == "single" else 0
+        self._start = text.start + quote
+        self.text = file.raw[self._start : text.end - quote]
+        self._doubled: list[int] = []
+        if quote and "''" in self.text:
+            self._doubled = [found.start() - before for before, found in enumerate(re.finditer("''", self.text))]
+            self.text = self.text.replace("''", "'")
+
+    def span(self, start: int, end: int) -> Span:
+        """The place in the file of a stretch of `text`."""
+        return self._file.span(self._place(start), self._place(end))
+
+    def _place(self, at: int) -> int:
+        return self._start + min(at, len(self.text)) + bisect_left(self._doubled, at)
+
+    def blank(self, at: int) -> int:
+        """Where the blanks that begin at `at` end."""
+        found = _BLANK.match(self.text, at)
+        return found.end() if found else at
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: `path` when it is a path, `parts` (each with its start) when it is a name."""
+
+    kind: Kind
+    start: int
+    end: int
+    text: str = ""
+    path: Path | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        named = self.kind in (Kind.PATH, Kind.TEXT, Kind.NUMBER, Kind.CODE, Kind.NAME)
+        return f"{self.kind.value} {shortened(self.text)}" if named else str(self.kind.value)
+
+
+def shortened(text: str) -> str:
+    """A text of the file, in quotes of its own, fit for one line of a diagnostic."""
+    text = text if len(text) <= 40 else f"{text[:39]}…"
+    return text if text.startswith('"') else f"'{text}'"
+
+
+def scanned(scan: Callable[[str, int, int], tuple[Path, int] | None], text: str, start: int) -> tuple[Path, int] | None:
+    """What a format finds at `start`. A format that claims nothing, or more than there is, has found nothing."""
+    try:
+        found = scan(text, start, len(text))
+    except PathError as problem:
+        at = start + max(0, problem.offset)
+        raise Broken(problem.code, problem.message, at, at + max(1, problem.width), problem.hint) from problem
+    return found if found is not None and start < found[1] <= len(text) else None
+
+
+def scan(source: Source, start: int, format: Format | None) -> Token:  # noqa: A002
+    """The token that begins after the blanks at `start`; a path of the format comes before everything else."""
+    text, last = source.text, start
+    if (start := source.blank(start)) >= len(text):
+        return Token(Kind.END, last, last)
+    if format is not None and (found := scanned(format.scan, text, start)):
+        path, end = found
+        return Token(Kind.PATH, start, end, text[start:end], path)
+    if text[start] == '"':
+        return _scan_text(text, start)
+    if code := _CODE.match(text, start):
+        return Token(Kind.CODE, start, code.end(), code[0])
+    if word := _WORD.match(text, start):
+        return _scan_word(text, word, format)
+    if number := _NUMBER.match(text, start):
+        return Token(Kind.NUMBER, start, number.end(), number[0])
+    if symbol := _SYMBOL.match(text, start):
+        return Token(_FIXED[symbol[0]], start, symbol.end(), symbol[0])
+    character = text[start]
+    shown = repr(character) if character.isascii() else f"{character!r} (U+{ord(character):04X})"
+    raise Broken("E101", f"unexpected character {shown}", start, start + 1, _INSTEAD.get(character, ""))
+
+
+def _scan_text(text: str, start: int) -> Token:
+    found = _TEXT.match(text, start)
+    end = found.end() if found else start
+    if text.startswith('"', end):
+        return Token(Kind.TEXT, start, end + 1, text[start : end + 1])
+    if text.startswith("\\", end) and text[end + 1 : end + 2].strip():
+        raise Broken("E110", "unknown escape in a text", end, end + 2, 'only \\" and \\\\ are escapes')
+    raise Broken("E109", "the text is not closed on its line", start, end, 'close it with "')
+
+
+def _scan_word(text: str, word: re.Match[str], format: Format | None) -> Token:  # noqa: A002
+    start, end = word.span()
+    if fixed := _FIXED.get(word[0]):
+        return Token(fixed, start, end, word[0])
+    if not _NAME.fullmatch(word[0]):
+        if fixed := _FIXED.get(word[0].lower()):
+            hint = f"write {fixed.value}"
+        elif word[0][0].islower():
+            hint = "names have small letters, digits and '_'"
+        else:
+            hint = (
+                f"this is no path of {format.name}"
+                if format
+                else "only a binding reads paths; a name is in small letters"
+            )
+        raise Broken("E101", f"unexpected word {shortened(word[0])}", start, end, hint)
+    parts = [(word[0], start)]
+    while field := _FIELD.match(text, end):
+        parts.append((field[1], field.start(1)))
+        end = field.end()
+    return Token(Kind.NAME, start, end, text[start:end], parts=tuple(parts))
+
+
+def unquoted(text: str) -> str:
+    """What a text in double quotes says."""
+    return re.sub(r'\\(["\\])', r"\1", text[1:-1])

@@ -1,0 +1,164 @@
+"""
+Runs a build: items in, one FHIR Bundle out. The typed door for users of the library is `Translation.as_model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mhbridge.fhir import narrative
+from mhbridge.fhir.bundle import Entry, document_bundle, dumps, plain_bundle, resource_id, transaction_bundle
+from mhbridge.mapping.assembly import Assembly, Built, Made
+from mhbridge.mapping.checker.sections import Section
+from mhbridge.mapping.run import Run
+from mhbridge.model import Issue, State
+
+__all__ = ["ReadyBuild", "Translation", "seed_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """
+    One message translated for one target.
+
+    Args:
+        resource: the Bundle, as plain dicts; decimals are `Decimal`, so that their digits stay.
+        identifier: `urn:uuid:…` of this version of the document.
+        issues: everything there is to say about it; no values.
+    """
+
+    mapping: str
+    document: str
+    target: str
+    kind: str
+    resource: Mapping[str, Any]
+    identifier: str
+    issues: tuple[Issue, ...] = ()
+
+    def json(self, *, pretty: bool = False) -> bytes:
+        """The Bundle as JSON, every decimal with the digits it came with."""
+        return dumps(self.resource, pretty=pretty)
+
+    def as_model(self) -> Any:
+        """The Bundle as a typed `fhir.resources` model (R4B, which does not differ from R4 for what is built here)."""
+        from mhbridge.fhir.models import as_model
+
+        return as_model(self.resource)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyBuild:
+    """A build made ready to run: the compiler's functions and what they share."""
+
+    target: str
+    kind: str
+    made: Mapping[str, Made]
+    sections: tuple[Section, ...]
+    identifier: Callable[..., Any] | None
+    timestamp: Callable[..., Any] | None
+    titles: Callable[[str], str]
+
+    def run(self, items: Mapping[str, Any], run: Run, seed: tuple[str, ...]) -> tuple[Mapping[str, Any], str]:
+        """
+        Build the Bundle.
+
+        Returns:
+            The Bundle, and the identifier (`urn:uuid:…`) of this version.
+        """
+        assembly = Assembly(self.made, items, run, seed)
+        built = assembly.build()
+        if self.kind == "document":
+            self._write_sections(built, assembly, items)
+        identifier = self._value(self.identifier, items, assembly, run)
+        timestamp = self._value(self.timestamp, items, assembly, run)
+        version = f"urn:uuid:{resource_id(*seed, run.facts.control_id, 'version')}"
+        if self.kind == "transaction":
+            entries = [Entry(b.url, b.resource, _upsert(b, run)) for b in built]
+            return transaction_bundle(entries, timestamp=timestamp or "", identity=_bare(version)), version
+        entries = [Entry(b.url, b.resource) for b in built]
+        if identifier is None:
+            identifier = {"system": "urn:ietf:rfc:3986", "value": version}
+        if identifier["value"].startswith("urn:uuid:"):
+            version = identifier["value"]
+        if self.kind == "document":
+            bundle = document_bundle(entries, identifier=identifier, timestamp=timestamp or "", identity=_bare(version))
+        else:
+            bundle = plain_bundle(
+                self.kind, entries, identifier=identifier, timestamp=timestamp or "", identity=_bare(version)
+            )
+        return bundle, version
+
+    @staticmethod
+    def _value(make: Callable[..., Any] | None, items: Mapping[str, Any], assembly: Assembly, run: Run) -> Any:
+        if make is None:
+            return None
+        value = make(items, assembly, run, None, 0)
+        return None if isinstance(value, State) else value
+
+    def _write_sections(self, built: list[Built], assembly: Assembly, items: Mapping[str, Any]) -> None:
+        """The Composition's sections: generated narrative that stands alone, and the entries that exist (§6.4)."""
+        composition = next((b.resource for b in built if b.resource["resourceType"] == "Composition"), None)
+        if composition is None:
+            return
+        written: list[dict[str, Any]] = []
+        for section in self.sections:
+            inner = narrative.section(section.fields, items, self.titles)
+            entries = [reference for name in section.entries for reference in references(assembly, name)]
+            if not inner and not entries and section.empty is None:
+                continue
+            one: dict[str, Any] = {
+                "title": section.title,
+                "code": {"coding": list(section.codings), "text": section.title},
+            }
+            if not inner and section.empty is not None:
+                inner = narrative.paragraph(section.empty[1])
+            one["text"] = {"status": "generated", "div": narrative.div(inner or narrative.paragraph(section.title))}
+            if entries:
+                one["entry"] = entries
+            elif section.empty is not None and not any(_present(items.get(field.name)) for field in section.fields):
+                one["emptyReason"] = section.empty[0]
+            written.append(one)
+        if written:
+            composition["section"] = written
+
+
+def _bare(url: str) -> str:
+    """A `urn:uuid:` as a resource id."""
+    return url.removeprefix("urn:uuid:")
+
+
+def _upsert(built: Built, run: Run) -> tuple[str, str] | None:
+    """(system URI, value) of the identifier that a resource is updated by."""
+    if built.upsert is None or "value" not in built.upsert:
+        return None
+    name = built.upsert.get("system", "")
+    return run.uris.get(name, name), built.upsert["value"]
+
+
+def _present(value: Any) -> bool:
+    return value is not None and not isinstance(value, State)
+
+
+def references(assembly: Assembly, name: str) -> list[dict[str, str]]:
+    """References to all that a resource name gave, once it is built."""
+    one = assembly.one(name)
+    if not isinstance(one, State):
+        return [one]
+    every = assembly.all(name)
+    return [] if isinstance(every, State) else list(every)
+
+
+def seed_of(supplier: str, document: str, identity: tuple[str, ...], items: Mapping[str, Any]) -> tuple[str, ...]:
+    """What names a document: supplier, type and the values of its identity items."""
+    return supplier, document, *(identity_text(items.get(name)) for name in identity)
+
+
+def identity_text(value: Any) -> str:
+    """An identity item as text: `system|value` of an Identifier, the text itself of anything simple."""
+    if isinstance(value, State) or value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return f"{value.get('system', '')}|{value.get('value', '')}"
+    return str(value)

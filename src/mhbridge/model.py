@@ -1,0 +1,340 @@
+"""
+The frozen values that travel through mhbridge, and the four states of a value.
+
+Everything that crosses a layer is declared here and is immutable: `Envelope` (bytes as received) becomes
+`Intake` (messages and their readings), becomes `Outcome` (documents and planned deliveries). This module
+imports nothing of mhbridge and must never do work: no parsing, no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+# --- the four states of a value (mapping language §3.1) ----------------------------------------------------
+
+
+class State:
+    """
+    A value that is not present. Falsy, so that generated code can test it plainly.
+
+    The fourth state, *present*, is any other Python object: a present value is never an instance of `State`.
+    """
+
+    __slots__ = ()
+
+    #: `a or b` goes on to `b` when `a` is in this state; otherwise the state itself is the result.
+    passes: bool = False
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Absent(State):
+    """Nothing was there: leaves an earlier value unchanged."""
+
+    __slots__ = ()
+    passes = True
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+class Deleted(State):
+    """The source said explicitly that there is no value any more (HL7 v2 `""`, §2.5.3 of HL7 v2.5.1)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "DELETED"
+
+
+class Unknown(State):
+    """
+    There is a value, but not here: `reason` is a code of FHIR's data-absent-reason.
+
+    `error` (it would not convert) and `masked` (withheld) stop an `or`; every other reason is passed over.
+    """
+
+    __slots__ = ("passes", "reason")
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.passes = reason not in ("error", "masked")
+
+    def __repr__(self) -> str:
+        return f"Unknown({self.reason!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unknown) and other.reason == self.reason
+
+    def __hash__(self) -> int:
+        return hash((Unknown, self.reason))
+
+
+ABSENT: Final = Absent()
+DELETED: Final = Deleted()
+UNKNOWN_ERROR: Final = Unknown("error")
+MASKED: Final = Unknown("masked")
+
+
+# --- what is said about a message --------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """FHIR's issue-severity, without `fatal`: that is a refusal, and a refusal is an exception."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFORMATION = "information"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """
+    One thing to know about one message. It names places and codes and never holds a value of the message.
+
+    Args:
+        code: stable code of the catalogue, for example `I601`.
+        severity: how bad it is.
+        text: what is wrong, for a person, without any value of the message.
+        path: where in the source, for example `PV1-45`, or a FHIRPath for a validation issue.
+        item: the item concerned, for example `discharged_at`.
+        rule: the place in the mapping that decided, as `file:line:column`.
+    """
+
+    code: str
+    severity: Severity
+    text: str
+    path: str = ""
+    item: str = ""
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A business identifier: system (a name of `codes/systems.csv` or a URI) and value."""
+
+    system: str
+    value: str
+
+
+# --- in ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """
+    Bytes exactly as received, with how, when and from whom.
+
+    Args:
+        supplier: the supplier the receiver belongs to.
+        feed: `supplier/receiver` or, where the sender named it, `supplier/feed`; receipts are counted by it.
+        received_at: aware UTC instant.
+        transport: `mllp`, `http`, `folder` or `file`.
+        peer: who sent it, as the transport knows it (address, certificate name); never patient data.
+    """
+
+    body: bytes
+    supplier: str
+    feed: str
+    received_at: datetime
+    transport: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """
+    What a message says about itself, for correlation and answers. `sent_at` is the sender's own text.
+
+    Args:
+        format: name of the format that parsed it (`hl7v2`, `csv`).
+        kind: `ADT^A03`, `MDM^T02`, `row`.
+        place: where in the envelope, for people: `message 3`, `row 17`; empty when it is alone.
+    """
+
+    format: str
+    kind: str
+    control_id: str = ""
+    sender: str = ""
+    sent_at: str = ""
+    version: str = ""
+    place: str = ""
+
+
+class Act(StrEnum):
+    """What a message does to its series (mapping language §4, the reserved item `act`)."""
+
+    NEW = "new"
+    UPDATE = "update"
+    CANCEL = "cancel"
+    MERGE = "merge"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    What one message says under one mapping: its items. Depends on the message and the mapping alone.
+
+    Args:
+        mapping: `supplier/feed` of the mapping that bound it.
+        mapping_hash: content hash of everything that the mapping consists of.
+        document: document type.
+        items: item name → present value, or `DELETED`, or `Unknown`; an absent item has no key.
+        issues: what could not be read as it stands.
+        parked: code of the reason why a person must look, or empty.
+        patient: the sender's own patient key (lane key), when the message has one.
+        merged_from: the retired key of a merge.
+        episode: the identity items' values, joined: which stay this belongs to.
+        effective_at: FHIR dateTime of the event, or empty.
+        authors: an authored message; only such a message makes a document.
+        restricted: sensitivity forbids automatic routing.
+    """
+
+    facts: MessageFacts
+    supplier: str
+    mapping: str
+    mapping_hash: str
+    document: str
+    items: Mapping[str, Any]
+    issues: tuple[Issue, ...] = ()
+    parked: str = ""
+    act: Act = Act.NEW
+    patient: Key | None = None
+    merged_from: Key | None = None
+    episode: str = ""
+    effective_at: str = ""
+    authors: bool = False
+    restricted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """
+    The ordered fold of the earlier readings of one patient's episode (mapping language §8). Computed, never stored.
+
+    `items` has the same shape as `Reading.items`; `digest` is a hash over the ids of the readings folded.
+    """
+
+    items: Mapping[str, Any] = field(default_factory=dict)
+    digest: bytes = b""
+
+
+NOTHING_KNOWN: Final = Known()
+
+
+# --- out ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """
+    One version of one document, ready to leave. `body` is its serialised form and is never changed.
+
+    Args:
+        type: document type, for example `mental-health-inpatient-discharge`.
+        target: `r4`.
+        bundle: FHIR Bundle type (`document`, `transaction`); decides how a FHIR server is asked to take it.
+        series: 32 bytes naming (authority, episode, document type): versions of one series replace each other.
+        identifier: `urn:uuid:…` of this version, derived, so that the same input gives the same identifier.
+        status: `final` or `entered-in-error`.
+    """
+
+    type: str
+    target: str
+    bundle: str
+    series: bytes
+    identifier: str
+    body: bytes
+    media_type: str = "application/fhir+json"
+    status: str = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One delivery to be made: which of the outcome's documents goes to which destination."""
+
+    document: int
+    destination: str
+
+
+class MessageState(StrEnum):
+    """States of a message (`stored` and `held` are open and move by themselves, `parked` needs a person)."""
+
+    STORED = "stored"
+    HELD = "held"
+    PARKED = "parked"
+    DONE = "done"
+    FILTERED = "filtered"
+    SUPERSEDED = "superseded"
+    CLOSED = "closed"
+
+
+class DeliveryState(StrEnum):
+    """States of a delivery; `unknown` means that bytes may have arrived and nobody answered."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    RETRY = "retry"
+    AWAITING = "awaiting"
+    PARKED = "parked"
+    DONE = "done"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that became of one message: its state, what to say about it, and what is to be delivered."""
+
+    facts: MessageFacts
+    state: MessageState
+    code: str = ""
+    issues: tuple[Issue, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    documents: tuple[Document, ...] = ()
+    deliveries: tuple[Planned, ...] = ()
+    patient: Key | None = None
+    episode: str = ""
+    occurred_at: str = ""
+
+
+class Verdict(StrEnum):
+    """
+    What the sender is told, in the order of how well it went.
+
+    `ACCEPTED` answers AA/CA or 2xx, `REFUSED` AE/CE or 422 (this content), `REJECTED` AR/CR or 4xx/503 (this message or now).
+    """
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    The first answer to an envelope. A repeat of the envelope gets it again, byte for byte.
+
+    Args:
+        code: code of the first reason, when the verdict is not `ACCEPTED` or something was parked.
+        text: one sentence for the sender, without any value of the message.
+        reference: our id of the envelope, so that both sides can speak of the same thing; empty when nothing was stored.
+        answered_at: aware UTC instant of the first answer.
+        repeated: this is the first answer given again.
+    """
+
+    verdict: Verdict
+    text: str
+    answered_at: datetime
+    code: str = ""
+    issues: tuple[Issue, ...] = ()
+    reference: str = ""
+    repeated: bool = False

@@ -1,0 +1,345 @@
+"""
+The pure flow: bytes → messages → readings (`intake`), then reading + known → documents and deliveries (`step`).
+
+Two functions, because order matters only for the second: intake depends on nothing but the message, the step on what
+came before for the same patient. Both are pure: no I/O, no clock, no logging, everything they need is an argument and
+everything they find is returned. Neither raises for a bad message, except that `intake` raises `MalformedMessage` when
+nothing of an envelope can be read: then there is nothing to keep, and the sender is told so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from mhbridge.errors import MalformedMessage, MessageError, UnsupportedMessage
+from mhbridge.fhir.validate import Validator, default_validator
+from mhbridge.formats import Message, sniff
+from mhbridge.mapping.catalogue import SupplierMapping
+from mhbridge.mapping.known import fold
+from mhbridge.model import (
+    NOTHING_KNOWN,
+    Act,
+    Answer,
+    Document,
+    Envelope,
+    Issue,
+    Known,
+    MessageFacts,
+    MessageState,
+    Outcome,
+    Planned,
+    Reading,
+    Severity,
+    Verdict,
+)
+
+__all__ = ["Feed", "Intake", "Route", "Taken", "answer", "dedupe_key", "intake", "needs_known", "outcome_now", "step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    Which documents go to which destinations.
+
+    Args:
+        documents: document types.
+        to: names of destinations.
+        when: a condition over the items (derived ones included); `None` is always.
+    """
+
+    documents: frozenset[str]
+    to: tuple[str, ...]
+    when: Callable[[str, Mapping[str, Any]], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """
+    One supplier's stream: the mappings its messages are dispatched to, and where the documents go.
+
+    Args:
+        supplier: the supplier's name.
+        name: by which receipts are counted: `supplier/receiver`, or `supplier/feed` where the sender names it.
+        parked: what the sender of a message that must wait for a person is told: `accept` or `refuse`.
+        targets: destination → target shape.
+    """
+
+    supplier: str
+    name: str
+    mappings: tuple[SupplierMapping, ...]
+    routes: tuple[Route, ...] = ()
+    parked: str = "accept"
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """
+    One message as intake leaves it.
+
+    Args:
+        body: the bytes of this message alone.
+        identities: (what, value) by which it can be found again.
+        error: why it could not be read; then there are no readings.
+        parked: code of the reason to park it, or empty.
+    """
+
+    facts: MessageFacts
+    body: bytes
+    identities: tuple[tuple[str, str], ...] = ()
+    readings: tuple[tuple[SupplierMapping, Reading], ...] = ()
+    error: MessageError | None = None
+    parked: str = ""
+    issues: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """All messages of an envelope, in order."""
+
+    messages: tuple[Taken, ...]
+
+
+# --- intake ------------------------------------------------------------------------------------------------
+
+
+def intake(envelope: Envelope, feed: Feed) -> Intake:
+    """
+    Take an envelope apart and read every message in it.
+
+    Raises:
+        MalformedMessage: nothing of it can be read in any format of the feed.
+    """
+    by_format: dict[str, list[SupplierMapping]] = {}
+    for mapping in feed.mappings:
+        by_format.setdefault(mapping.format.name, []).append(mapping)
+    if not envelope.body.strip():
+        raise MalformedMessage("M700", "nothing was sent")
+    candidates = _candidates(envelope.body, by_format)
+    format_ = candidates[0].format
+    taken: list[Taken] = []
+    for message, takers in format_.messages(envelope.body, [mapping.source for mapping in candidates]):
+        if isinstance(message, MessageError):
+            taken.append(_unreadable(message, format_.name))
+        else:
+            taken.append(_take(message, [candidates[index] for index in takers], envelope.received_at))
+    if not taken:
+        raise MalformedMessage("M700", "there is no message in what was sent")
+    return Intake(tuple(taken))
+
+
+def _candidates(body: bytes, by_format: Mapping[str, list[SupplierMapping]]) -> list[SupplierMapping]:
+    """The mappings of the one format that these bytes are in."""
+    if len(by_format) == 1:
+        return next(iter(by_format.values()))
+    head = body[:4096]
+    fitting = [mappings for mappings in by_format.values() if mappings[0].format.recognise(head)]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(sorted(by_format)) or "any format"
+    seen = sniff(body)
+    what = f"this looks like {seen.name}, and the feed takes {known}" if seen else f"this is not {known}"
+    raise MalformedMessage("M701", what)
+
+
+def _unreadable(error: MessageError, format_name: str) -> Taken:
+    """A message of which only the bytes can be kept: it waits for a person."""
+    issue = Issue(error.code, Severity.ERROR, error.message, error.path)
+    facts = getattr(error, "facts", None) or MessageFacts(format_name, "unreadable")
+    return Taken(facts, b"", error=error, parked=error.code, issues=(issue,))
+
+
+def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: datetime) -> Taken:
+    documents = [mapping.document.name for mapping in mappings]
+    problem = ""
+    if not mappings:
+        problem, text = "M710", f"no mapping takes {message.facts.kind} of version {message.facts.version or 'unknown'}"
+    elif len(set(documents)) != len(documents):
+        problem, text = "M711", f"several mappings take it: {', '.join(mapping.name for mapping in mappings)}"
+    if problem:
+        issue = Issue(problem, Severity.ERROR, text)
+        error = UnsupportedMessage(problem, text)
+        return Taken(message.facts, message.body, message.identities, (), error, problem, (issue,))
+    readings = tuple((mapping, mapping.read(message, received_at)) for mapping in mappings)
+    parked = next((reading.parked for _, reading in readings if reading.parked), "")
+    issues = tuple(issue for _, reading in readings for issue in reading.issues)
+    if message.patients > 1 and not any(reading.act is Act.MERGE for _, reading in readings):
+        # Two patients in one message: nobody can say whose discharge it is (design §12).
+        parked = parked or "M721"
+        issues = (*issues, Issue("M721", Severity.ERROR, "the message names two patients"))
+    return Taken(message.facts, message.body, message.identities, readings, None, parked, issues)
+
+
+# --- step --------------------------------------------------------------------------------------------------
+
+
+def needs_known(reading: Reading) -> bool:
+    """
+    Whether what came before decides what is sent.
+
+    An event updates what the receiver has, and "empty leaves unchanged" is impossible without memory (gateway design
+    §5.3). An authored document says what its author says and nothing else.
+    """
+    return not reading.authors and reading.patient is not None
+
+
+def step(
+    taken: Taken,
+    known: Mapping[str, Known],
+    now: datetime,
+    feed: Feed,
+    *,
+    validator: Validator | None = None,
+) -> Outcome:
+    """
+    What becomes of one message, in the patient's order.
+
+    Args:
+        known: document type → the fold of the patient's earlier readings; empty where `needs_known` is false.
+        now: the instant of receipt; the same for every replay of the message.
+    """
+    validator = validator or default_validator()
+    readings = tuple(reading for _, reading in taken.readings)
+    first = readings[0] if readings else None
+    base = Outcome(
+        facts=taken.facts,
+        state=MessageState.PARKED,
+        code=taken.parked,
+        issues=taken.issues,
+        readings=readings,
+        patient=first.patient if first else None,
+        episode=first.episode if first else "",
+        occurred_at=first.effective_at if first else "",
+    )
+    if taken.parked:
+        return base
+    if all(reading.act is Act.NONE for reading in readings):
+        return _with(base, MessageState.FILTERED, "M730")
+    documents: list[Document] = []
+    deliveries: list[Planned] = []
+    issues: list[Issue] = []
+    code = ""
+    for mapping, reading in taken.readings:
+        if reading.act is Act.NONE:
+            continue
+        before = known.get(reading.document, NOTHING_KNOWN)
+        items = fold([before.items, reading.items]) if needs_known(reading) else reading.items
+        destinations = _destinations(mapping, reading, items, feed, now)
+        if reading.restricted:
+            destinations, code = (), code or "M740"
+        for target in sorted({feed.targets.get(name, "r4") for name in destinations} or {"r4"}):
+            translation = mapping.build(reading, items, now, target)
+            found = validator.validate(translation.resource)
+            issues += [*translation.issues, *found]
+            if any(issue.severity is Severity.ERROR for issue in found):
+                code = "M750"
+            series = _series(reading)
+            documents.append(
+                Document(reading.document, target, translation.kind, series, translation.identifier, translation.json())
+            )
+            deliveries += [
+                Planned(len(documents) - 1, name) for name in destinations if feed.targets.get(name, "r4") == target
+            ]
+    issues = list(dict.fromkeys([*base.issues, *issues]))
+    if not code and not deliveries and feed.routes:
+        code = "M741"
+    if code:
+        # Nothing leaves until a person has looked; the documents are kept so that they can be looked at.
+        return _with(base, MessageState.PARKED, code, tuple(issues), tuple(documents))
+    return _with(base, MessageState.DONE, "", tuple(issues), tuple(documents), tuple(deliveries))
+
+
+def _with(
+    base: Outcome,
+    state: MessageState,
+    code: str,
+    issues: tuple[Issue, ...] | None = None,
+    documents: tuple[Document, ...] = (),
+    deliveries: tuple[Planned, ...] = (),
+) -> Outcome:
+    return Outcome(
+        base.facts, state, code, base.issues if issues is None else issues, base.readings, documents, deliveries,
+        base.patient, base.episode, base.occurred_at,
+    )  # fmt: skip
+
+
+def _destinations(
+    mapping: SupplierMapping, reading: Reading, items: Mapping[str, Any], feed: Feed, now: datetime
+) -> tuple[str, ...]:
+    """The destinations of every route that fits, each once, in the order of the routes."""
+    found: dict[str, None] = {}
+    complete: Mapping[str, Any] | None = None
+    for route in feed.routes:
+        if reading.document not in route.documents:
+            continue
+        if route.when is not None:
+            complete = complete if complete is not None else mapping.derived(reading, items, now)
+            if not route.when(reading.document, complete):
+                continue
+        found.update(dict.fromkeys(route.to))
+    return tuple(found)
+
+
+def _series(reading: Reading) -> bytes:
+    """Names (authority, episode, document type): the versions of one document (gateway design §1)."""
+    authority = reading.patient.system if reading.patient else reading.supplier
+    return _digest(reading.supplier, authority, reading.episode, reading.document)
+
+
+def _digest(*parts: str | bytes) -> bytes:
+    digest = hashlib.blake2b(digest_size=32)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.digest()
+
+
+# --- the answer --------------------------------------------------------------------------------------------
+
+#: What a sender is told about a message that waits for a person. Never a value of the message.
+_SAID: Final[Mapping[str, str]] = {
+    "M710": "Safely stored. No mapping takes this message; a person has been told.",
+    "M711": "Safely stored. Several mappings take this message; a person has been told.",
+    "M720": "Safely stored. The message does not say which stay it belongs to; a person has been told.",
+    "M721": "Safely stored. The message names two patients; a person has been told.",
+    "M740": "Safely stored. The record is restricted and is not routed automatically; a person has been told.",
+    "M741": "Safely stored. No destination takes it; a person has been told.",
+    "M750": "Safely stored. What it was translated to is not valid; a person has been told.",
+}
+
+
+def answer(outcomes: Sequence[Outcome], feed: Feed, now: datetime) -> Answer:
+    """What the sender of an envelope is told, once all of it is durable."""
+    parked = [outcome for outcome in outcomes if outcome.state is MessageState.PARKED]
+    issues = tuple(dict.fromkeys(issue for outcome in outcomes for issue in outcome.issues))
+    if parked:
+        code = parked[0].code
+        verdict = Verdict.REFUSED if feed.parked == "refuse" else Verdict.ACCEPTED
+        text = _SAID.get(code, "Safely stored. It could not be translated; a person has been told.")
+        return Answer(verdict, text, now, code, issues)
+    return Answer(Verdict.ACCEPTED, "Safely stored.", now, issues=issues)
+
+
+def dedupe_key(envelope: Envelope, taken: Intake) -> bytes:
+    """
+    32 bytes that name an envelope: sender, control ids and content. The same again is a repeat, not a new message.
+
+    The same control id with other content is a new message: senders that restart their counters exist.
+    """
+    ids = [part for message in taken.messages for part in (message.facts.sender, message.facts.control_id)]
+    return _digest(envelope.supplier, *ids, envelope.body)
+
+
+def outcome_now(body: bytes, feed: Feed, now: datetime) -> list[Outcome]:
+    """
+    What becomes of some bytes for which nothing came before: intake and step at once, with no store between them.
+
+    Raises:
+        MalformedMessage: nothing of it can be read.
+    """
+    envelope = Envelope(body, feed.supplier, feed.name, now, "file")
+    return [step(taken, {}, now, feed) for taken in intake(envelope, feed).messages]

@@ -1,0 +1,316 @@
+"""
+What the shell needs of the outside world, as protocols. Adapters implement them; tests wrap them to break them.
+
+A port says what is promised, never how. This module must never import an adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome
+
+Clock = Callable[[], datetime]
+"""The present instant, aware and in UTC. The only way to learn the time outside the adapters' own timeouts."""
+
+
+# --- the store ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit made durable: the answer that the sender gets, and whether it is an earlier one again."""
+
+    answer: Answer
+    envelope: int
+    messages: tuple[int, ...] = ()
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """The head of one lane, whose time has come. `number` is its place in the lane's order."""
+
+    id: int
+    message: int
+    destination: str
+    patient: int
+    number: int
+    state: DeliveryState
+    attempts: int
+    document: Document
+    deadline: datetime | None
+    #: The message's own original, for destinations that relay it as it came.
+    original: Callable[[], bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """
+    The result of one delivery attempt: the new state and everything that is recorded with it.
+
+    Args:
+        state: `done`, `awaiting`, `retry`, `unknown` or `parked`.
+        level: 0 created, 1 sent, 2 accepted (gateway design §2.2).
+        due_at: when to look at it again, which `retry`, `unknown` and `awaiting` must have; `None` for a state that ends
+            or waits for a person.
+        remote_id: what the receiver calls it.
+    """
+
+    delivery: int
+    state: DeliveryState
+    code: str = ""
+    level: int = 0
+    due_at: datetime | None = None
+    remote_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """
+    One message as `messages`, `parked` and the console show it. No values of the message are in it.
+
+    Args:
+        fanout: how many deliveries were made for it, those sent again included.
+        deliveries: delivery state → how many.
+        place: where in the envelope, `row 17`; empty when it is alone.
+    """
+
+    id: int
+    envelope: int
+    feed: str
+    kind: str
+    received_at: datetime
+    state: MessageState
+    code: str
+    mapping: str
+    fanout: int
+    deliveries: Mapping[str, int] = field(default_factory=dict)
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceLine:
+    """
+    One line of a message's story, in order. `what` is `envelope`, `repeat`, `message` or `delivery`; `moves` says what
+    changed, as `queued>sending`; `who` is `gateway`, a person, or the peer or feed of a receipt.
+    """
+
+    at: datetime
+    what: str
+    about: int
+    moves: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All that is known about one message, without its body."""
+
+    message: MessageRow
+    issues: tuple[Mapping[str, str], ...]
+    lines: tuple[TraceLine, ...]
+    deliveries: tuple[Mapping[str, Any], ...]
+    documents: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    The gateway's accounts. `differences` holds every conservation check that does not add up, and is empty when all is well.
+
+    Args:
+        messages: message state → how many.
+        deliveries: delivery state → how many.
+        acknowledged: deliveries that the receiver itself has confirmed (level 2 or higher).
+        overdue: open deliveries whose deadline has passed.
+        oldest_open: receipt of the oldest message that is open or has an open delivery.
+    """
+
+    at: datetime
+    receipts: int
+    repeats: int
+    refusals: int
+    messages: Mapping[str, int]
+    deliveries: Mapping[str, int]
+    acknowledged: int
+    overdue: int
+    oldest_open: datetime | None
+    differences: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """
+    The one durable place. A call returns when its effect is durable (committed and fsynced), or raises `StoreError`.
+
+    All state changes go through the store's one move function: `update … where id = ? and state = ?` that touches one
+    row, with its log row and tally in the same transaction.
+    """
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def repeat(self, envelope: Envelope, key: bytes) -> Committed | None:
+        """The first answer, when an envelope with this dedupe key is already stored; counts the repeat."""
+
+    async def known(self, patient: Key, episode: str, document: str) -> Known:
+        """
+        The fold of the earlier readings of this patient, episode and document type (mapping language §8).
+
+        They are folded in the order of event time, sent time and arrival. `NOTHING_KNOWN` when there are none.
+
+        Readings count whose message is `done`, that are not parked themselves and whose act is not `none`.
+        """
+
+    async def commit(
+        self,
+        envelope: Envelope,
+        key: bytes,
+        outcomes: Sequence[Outcome],
+        answer: Answer,
+        deadlines: Mapping[str, float],
+    ) -> Committed:
+        """
+        Make an envelope and what became of it durable in one transaction: bytes, messages, readings, documents, deliveries.
+
+        A message whose deliveries are none is stored with its state all the same. If an envelope with this key was
+        committed meanwhile, it is counted as a repeat and its answer is returned with `repeated`.
+
+        A message begins as `stored`, `done`, `parked` or `filtered`; any other state of an outcome is a `StoreError`.
+
+        Args:
+            key: 32 bytes naming sender, control id and content; the unique guard against a second delivery.
+            answer: given `reference` and returned as committed.
+            deadlines: destination → seconds from receipt after which an unfinished delivery is overdue.
+        """
+
+    async def refuse(self, feed: str, code: str, at: datetime) -> None:
+        """Count and log a receipt that was refused at the door and of which nothing is kept."""
+
+    async def due(self, now: datetime, most: int, *, without: Collection[str] = ()) -> Sequence[DueDelivery]:
+        """
+        Heads of lanes whose time has come, the longest waiting first. Never two of one lane.
+
+        `queued` and `retry` are to be sent, `unknown` is to be looked up, and so is `sending`: whoever had it in hand
+        has not come back by its `look_at`. A document whose stored bytes are damaged is parked (S208) and not returned.
+
+        Args:
+            without: destinations that take nothing now, so that their heads do not stand before those of others.
+        """
+
+    async def next_due(self, *, without: Collection[str] = ()) -> datetime | None:
+        """When the next lane has work, or `None`."""
+
+    async def start(self, deliveries: Sequence[int], now: datetime, look_at: datetime) -> Sequence[int]:
+        """
+        Take due heads of lanes in hand. Returns those that were taken; `due` does not show them before `look_at`.
+
+        Bytes of `queued` and `retry` may leave now: they become `sending`. `unknown` stays so, to be looked up, and
+        `sending` that is due again becomes `unknown`.
+        """
+
+    async def finish(self, moves: Sequence[Move], now: datetime) -> None:
+        """
+        Record the results of attempts that were started, and of look-ups.
+
+        All of them, or none: `StoreError` when one of them is not a legal move (gateway design §2.2).
+        """
+
+    async def recover(self, now: datetime) -> int:
+        """At start: every delivery found `sending` becomes `unknown`, due now. Returns how many."""
+
+    async def resend(self, message: int, who: str, now: datetime) -> int:
+        """
+        New deliveries, at the end of their lanes, of the documents of one message. Returns how many.
+
+        Left out are documents that a newer version has replaced, and destinations to which one is still under way.
+        """
+
+    async def release(self, delivery: int, who: str, now: datetime) -> bool:
+        """A parked delivery is queued again by a person."""
+
+    async def close_message(self, message: int, who: str, why: str, now: datetime) -> bool:
+        """A person ends a parked message or the parked deliveries of one, with a reason. Their lanes go on."""
+
+    async def messages(
+        self, *, state: str = "", feed: str = "", search: str = "", before: int = 0, most: int = 100
+    ) -> Sequence[MessageRow]:
+        """The newest messages first. `search` is an exact control id, patient or visit identifier."""
+
+    async def trace(self, message: int) -> Trace | None: ...
+
+    async def original(self, message: int) -> bytes | None:
+        """The bytes of the message's envelope as received. Where that holds several messages, they are all in it."""
+
+    async def documents(self, message: int) -> Sequence[Document]: ...
+
+    async def status(self, now: datetime) -> Status:
+        """The accounts, counted from the rows, compared with the tallies (gateway design §2.3: C1 to C5)."""
+
+    async def verify_log(self) -> int:
+        """
+        Follow the log's chain from its first row. Returns how many rows it has.
+
+        Raises:
+            StoreError: S207, naming the first row that is missing or is not what was written.
+        """
+
+
+# --- delivery ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A positive answer of a destination. `level` 1: handed over, 2: accepted (2xx, a folder's rename)."""
+
+    level: int
+    remote_id: str = ""
+
+
+class Sender(Protocol):
+    """One destination. `deliver` raises a `DeliveryError` that says what may be done next, and nothing else."""
+
+    name: str
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def deliver(self, delivery: DueDelivery) -> Delivered: ...
+
+    async def look(self, delivery: DueDelivery) -> Delivered | None:
+        """
+        After no answer: whether it arrived. `None` when it certainly did not; raises `DestinationSilent` when that
+        cannot be told yet. Where the destination takes a repeat for what it is (PUT by id), this may deliver again.
+        """
+
+
+class Receiver(Protocol):
+    """A listening transport. `open` returns when it accepts; `close` when what was read is answered."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    @property
+    def address(self) -> str:
+        """Where it listens, for people and tests: `127.0.0.1:2575`, `http://…`, a folder."""
+
+
+Receive = Callable[[Envelope], Any]
+"""What a receiver calls for each envelope: an async function returning `model.Answer`."""
+
+
+class Files(Protocol):
+    """File operations that must survive a crash; a port so that tests can count and break them."""
+
+    def write(self, path: Path, body: bytes) -> None:
+        """Write, fsync the file, fsync its directory."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename on one file system and fsync both directories."""

@@ -1,0 +1,159 @@
+"""
+Golden comparison: every fixture through the pure flow, and what came out beside what was expected.
+
+A fixture is `fixtures/<supplier>/<feed>/<case>.<ext>`; beside it lie `<case>.r4.json` (the documents),
+`<case>.report.json` (state, code and issues) and, for formats that answer in kind, `<case>.ack.hl7`. The clock stands
+still, so the same fixture gives the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from mhbridge.errors import MessageError
+from mhbridge.fhir.bundle import dumps, loads
+from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.model import Answer, Issue, Outcome, Severity, Verdict
+from mhbridge.pipeline import Feed, Route, answer, outcome_now
+
+__all__ = ["RECEIVED_AT", "Case", "cases", "compare", "feed_of", "outcomes_of", "replay"]
+
+#: When every fixture is received.
+RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+#: The name this gateway has in golden answers.
+NAME: Final = "mhbridge"
+_SOURCES: Final = (".hl7", ".csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One fixture: whose it is and where it lies."""
+
+    supplier: str
+    feed: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.supplier}/{self.feed}/{self.path.name}"
+
+
+def cases(root: Path) -> Iterator[Case]:
+    """All fixtures below a folder, in order of their names."""
+    for path in sorted(root.glob("*/*/*")):
+        if path.suffix in _SOURCES and not path.name.endswith(".ack.hl7"):
+            yield Case(path.parent.parent.name, path.parent.name, path)
+
+
+def feed_of(catalogue: Catalogue, supplier: str, name: str = "replay") -> Feed:
+    """A feed of all of a supplier's mappings that sends every document to one place."""
+    mappings = tuple(catalogue.mapping(mapping) for mapping in catalogue.feeds(supplier))
+    documents = frozenset(mapping.document.name for mapping in mappings)
+    return Feed(supplier, f"{supplier}/{name}", mappings, (Route(documents, ("anywhere",)),))
+
+
+def outcomes_of(body: bytes, feed: Feed, now: datetime) -> tuple[list[Outcome], Answer]:
+    """What becomes of an envelope for which nothing came before."""
+    try:
+        outcomes = outcome_now(body, feed, now)
+    except MessageError as error:
+        issue = Issue(error.code, severity=Severity.ERROR, text=error.message, path=error.path)
+        return [], Answer(Verdict.REJECTED, error.message, now, error.code, (issue,))
+    return outcomes, answer(outcomes, feed, now)
+
+
+def replay(case: Case, catalogue: Catalogue, feed: Feed | None = None) -> Mapping[str, bytes]:
+    """What a fixture gives: file name → bytes of the golden files that should lie beside it."""
+    body = case.path.read_bytes()
+    feed = feed or feed_of(catalogue, case.supplier)
+    outcomes, answered = outcomes_of(body, feed, RECEIVED_AT)
+    stem = case.path.stem
+    documents = [loads(document.body) for outcome in outcomes for document in outcome.documents]
+    made: dict[str, bytes] = {}
+    if documents:
+        made[f"{stem}.r4.json"] = dumps(documents[0] if len(documents) == 1 else documents, pretty=True)
+    report = {
+        "answer": {"verdict": answered.verdict.value, "code": answered.code},
+        "messages": [_report(o) for o in outcomes],
+    }
+    made[f"{stem}.report.json"] = dumps(report, pretty=True)
+    acknowledgement = feed.mappings[0].format.acknowledge(body, answered, name=NAME) if feed.mappings else b""
+    if acknowledgement and case.path.suffix == ".hl7":
+        made[f"{stem}.ack.hl7"] = acknowledgement
+    return made
+
+
+def _report(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kind": outcome.facts.kind,
+        "state": outcome.state.value,
+        "code": outcome.code,
+        "act": [reading.act.value for reading in outcome.readings],
+        "restricted": any(reading.restricted for reading in outcome.readings),
+        "documents": [document.type for document in outcome.documents],
+        "issues": [_issue(issue) for issue in outcome.issues],
+    }
+
+
+def _issue(issue: Issue) -> dict[str, str]:
+    """An issue without the place in the mapping, which moves with every edit."""
+    found = {
+        "code": issue.code,
+        "severity": issue.severity.value,
+        "text": issue.text,
+        "path": issue.path,
+        "item": issue.item,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def compare(case: Case, made: Mapping[str, bytes]) -> list[str]:
+    """What differs from the golden files, one line a difference; empty when all is as expected."""
+    found: list[str] = []
+    folder = case.path.parent
+    for name, body in made.items():
+        golden = folder / name
+        if not golden.is_file():
+            found.append(f"{name}: there is no golden file")
+        elif golden.read_bytes() != body:
+            found += [f"{name}: {line}" for line in _differences(golden.read_bytes(), body, name.endswith(".json"))]
+    for kind in ("r4.json", "report.json", "ack.hl7"):
+        name = f"{case.path.stem}.{kind}"
+        if name not in made and (folder / name).is_file():
+            found.append(f"{name}: expected, and not produced")
+    return found
+
+
+def _differences(old: bytes, new: bytes, is_json: bool) -> list[str]:
+    if not is_json:
+        before, after = old.splitlines(), new.splitlines()
+        at = next(
+            (i for i, (a, b) in enumerate(zip(before, after, strict=False), 1) if a != b),
+            min(len(before), len(after)) + 1,
+        )
+        return [f"line {at} differs"]
+    found: list[str] = []
+    _walk(loads(old), loads(new), "$", found)
+    return found[:20] or ["the same content is written differently"]
+
+
+def _walk(old: Any, new: Any, path: str, found: list[str]) -> None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            if key not in new:
+                found.append(f"{path}.{key} is gone")
+            elif key not in old:
+                found.append(f"{path}.{key} is new")
+            else:
+                _walk(old[key], new[key], f"{path}.{key}", found)
+    elif isinstance(old, list) and isinstance(new, list):
+        if len(old) != len(new):
+            found.append(f"{path} has {len(new)} entries instead of {len(old)}")
+        for index, (a, b) in enumerate(zip(old, new, strict=False)):
+            _walk(a, b, f"{path}[{index}]", found)
+    elif old != new:
+        found.append(f"{path} differs")
