@@ -64,6 +64,8 @@ class Event(StrEnum):
     BALANCE_HOLDS = "balance_holds"
     BODY_READ = "body_read"
     RESENT = "resent"
+    RELEASED = "released"
+    CLOSED = "closed"
     ACCESS_DENIED = "access_denied"
     REQUEST = "request"
     FAILED = "failed"

@@ -233,7 +233,7 @@ def step(
             destinations, code = (), code or "M740"
         for target in sorted({feed.targets.get(name, "r4") for name in destinations} or {"r4"}):
             translation = mapping.build(reading, items, now, target)
-            found = validator.validate(translation.resource)
+            found = validator(translation.resource)
             issues += [*translation.issues, *found]
             if any(issue.severity is Severity.ERROR for issue in found):
                 code = "M750"

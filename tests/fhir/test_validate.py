@@ -165,7 +165,6 @@ def test_the_models_own_messages_would_leak() -> None:
         ({"resourceType": "Encounter", "status": "finished"}, [("V103", "Encounter.class")]),
         ({"resourceType": "Nothing"}, [("V123", "Nothing")]),
     ],
-    ids=lambda value: "",
 )
 def test_second_opinion(resource: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     found = second_opinion(resource, resource["resourceType"])

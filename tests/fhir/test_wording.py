@@ -141,6 +141,11 @@ VALUES: list[tuple[str, Any, str]] = [
     ("organisation", {"identifiers": [{"system": "ods", "value": "Y99999"}]}, "ODS code Y99999"),
     (
         "organisation",
+        {"name": "Example Trust", "identifiers": [{"system": "example-mrn", "value": "EX"}, {"value": "1"}]},
+        "Example Trust (Example Trust hospital number EX; 1)",
+    ),
+    (
+        "organisation",
         {"name": "Example Surgery", "telecom": [{"system": "phone", "value": "01632 960002"}]},
         "Example Surgery, 01632 960002",
     ),

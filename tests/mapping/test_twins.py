@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mhbridge.errors import MessageError
+from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.formats import Message
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
 from mhbridge.mapping.compiler import Compiler
@@ -34,7 +34,11 @@ def compare(root: Path, name: str, body: bytes) -> int:
     """Run a message through both; how many documents were compared."""
     compiled, walked = twins(root, name)
     compared = 0
-    for message, takers in compiled.format.messages(body, [compiled.source]):
+    try:
+        messages = list(compiled.format.messages(body, [compiled.source]))
+    except MalformedMessage:
+        return 0
+    for message, takers in messages:
         if isinstance(message, MessageError) or not takers:
             continue
         compared += one(compiled, walked, message)

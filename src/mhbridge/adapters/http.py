@@ -107,7 +107,7 @@ class HttpServer:
     One listener and its routes.
 
     Args:
-        routes: handlers may raise aiohttp's HTTP exceptions (their text is shown, so it must hold no value of a message)
+        routes: handlers may raise aiohttp's HTTP exceptions (their text is shown: it must hold no value of a message)
             and `MhbridgeError`s; anything else is a failure of ours, is logged without its text, and answered with 500.
         context: TLS, where it is configured.
     """
@@ -199,7 +199,7 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
 
         def look() -> None:
-            # Later requests of a connection are bounded by its keep-alive time; the first has no limit of aiohttp's own.
+            # Later requests are bounded by the keep-alive time; the first has no limit of aiohttp's own.
             if not self.asked:
                 transport.close()
 
@@ -293,7 +293,7 @@ class Entrance:
 
 class MessageDoor:
     """
-    `POST /feeds/{supplier}/{feed}/messages`: 202 when durable, 200 with the first answer for a repeat, 4xx when refused.
+    `POST /feeds/{supplier}/{feed}/messages`: 202 when durable, 200 and the first answer for a repeat, 4xx when refused.
 
     Args:
         entrances: by `supplier/feed`, as in the path.

@@ -27,11 +27,15 @@ config_option = click.option(
 
 def _asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     """Open the configured store, ask it one thing, close it."""
-    from mhbridge.app import open_store
-    from mhbridge.config import load as load_config
+    from mhbridge.adapters.sqlite import SqliteStore
+    from mhbridge.cli.operating import found
+    from mhbridge.config import load
+
+    configured = load(found(config)).gateway.store
 
     async def run() -> T:
-        store = await open_store(load_config(config), reading=True)
+        store = SqliteStore(Path(configured.removeprefix("sqlite:")), read_only=True)
+        await store.open()
         try:
             return await ask(store)
         finally:

@@ -222,7 +222,7 @@ def validate(files: tuple[Path, ...], quiet: bool) -> int:
     failed = False
     for path in files:
         try:
-            issues: tuple[Issue, ...] = default_validator().validate(loads(path.read_bytes()))
+            issues: tuple[Issue, ...] = default_validator()(loads(path.read_bytes()))
         except MhbridgeError as error:
             issues = (Issue(error.code, Severity.ERROR, error.message),)
         bad = any(issue.severity is Severity.ERROR for issue in issues)

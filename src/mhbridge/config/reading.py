@@ -131,7 +131,7 @@ class _Reading:
             place: Place = tuple(int(step) if step.isdecimal() else step for step in steps)
             self._overridden[place] = variable
             if len(place) < 2 or place[0] not in (*_ONE, *_MANY):
-                self.problem("C813", (), f"{variable} names no key; a key is overridden as {PREFIX}SECTION__KEY")
+                self.problem("C813", place, f"names no key; a key is overridden as {PREFIX}SECTION__KEY")
             elif not _put(tables, place, _literal(environ[variable])):
                 self.problem("C813", place, "there is no such place in the configuration")
 

@@ -126,7 +126,7 @@ def transaction_bundle(
     A transaction that puts every entry: by id, or by its `upsert` identifier.
 
     A resource that is put by identifier carries no id: the server gives it the id of what it finds, and refuses a
-    different one (R4 §3.1.0.4.3). References to it by `fullUrl` are rewritten by the server.
+    different one (R4, RESTful API, conditional update). References to it by `fullUrl` are rewritten by the server.
     """
     head: dict[str, Any] = {"identifier": dict(identifier)} if identifier else {}
     head["type"] = "transaction"
@@ -175,7 +175,8 @@ def _put(entry: Entry) -> dict[str, Any]:
     if entry.upsert is None:
         url = f"{kind}/{resource['id']}"
     else:
-        system, value = (re.sub(r"([\\|,$])", r"\\\1", part) for part in entry.upsert)  # R4 §3.1.1.4.0.1
+        # R4, Search, "Escaping Search Parameters": what separates values is escaped, before the URL's own escapes.
+        system, value = (re.sub(r"([\\|,$])", r"\\\1", part) for part in entry.upsert)
         url = f"{kind}?identifier={quote(f'{system}|{value}', safe='')}"
         resource = {key: content for key, content in resource.items() if key != "id"}
     return {"fullUrl": entry.full_url, "resource": resource, "request": {"method": "PUT", "url": url}}
@@ -214,9 +215,9 @@ def dumps(resource: Any, *, pretty: bool = False) -> bytes:
 def _decimal(value: Any) -> orjson.Fragment:
     if not isinstance(value, Decimal):
         raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, str):
+    if not value.is_finite():
         raise ValueError("a number that is not finite cannot be written as JSON")
+    exponent = int(value.as_tuple().exponent)
     # Python writes 0.0000001 as 1E-7. The digits are the same, but a person compares with what the source has.
     return orjson.Fragment(f"{value:f}" if -PLACES <= exponent <= 0 else str(value))
 
@@ -240,7 +241,7 @@ def _refuse_infinite(value: Any) -> None:
 _TEXT: Final = re.compile(rb'"(?:[^"\\]+|\\.?)*+(?:"|\Z)', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]")
+_ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def loads(body: bytes) -> Any:
@@ -297,8 +298,8 @@ def _number(text: str) -> Decimal:
 
 
 def _whole(text: str) -> int | Decimal:
-    # int("-0") would lose the sign, and Python refuses to convert very long ones.
-    return Decimal(text) if text == "-0" or len(text) > 18 else int(text)
+    # int("-0") would lose the sign; and up to 19 characters a number fits into the 64 bits that `dumps` can write.
+    return Decimal(text) if text == "-0" or len(text) > 19 else int(text)
 
 
 def _constant(_: str) -> Any:

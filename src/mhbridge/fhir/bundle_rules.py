@@ -1,21 +1,20 @@
 """
 What FHIR asks of a Bundle as a whole: what each kind of Bundle must have, and that what points into it arrives.
 
-The rules `bdl-1` to `bdl-12` of R4's Bundle, R4 §3.3 (documents) and §2.36.4.1 (how references resolve inside a
-Bundle). This module looks at what the walk (`structure`) met and must never quote it.
+The rules `bdl-1` to `bdl-12` of R4's Bundle, what R4 says of the content of documents, and how references resolve
+inside a Bundle (R4, Bundle, "Resolving references in Bundles"). This module looks at what the walk (`structure`) met
+and must never quote it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mhbridge.fhir.structure import Link, Visit, Walk, issue
 from mhbridge.model import Issue, Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = ["bundle_issues"]
 
@@ -65,10 +64,10 @@ def bundle_issues(walk: Walk) -> Iterator[Issue]:
 
 def _fragments(walk: Walk) -> Iterator[Issue]:
     """References of the form `#id`: a resource contained in the same outermost one; `#` alone is the outermost one."""
-    contained: dict[int, set[Any]] = {}
+    contained: dict[int, list[Any]] = {}
     for visit in walk.visits:
         if visit.container >= 0:
-            contained.setdefault(visit.container, set()).add(visit.resource.get("id"))
+            contained.setdefault(visit.container, []).append(visit.resource.get("id"))
     for number, visit in enumerate(walk.visits):
         root = number if visit.container < 0 else visit.container
         for link in visit.links:
@@ -224,7 +223,7 @@ class _Bundle:
             return self.type not in _EXCERPTS
         if self.type != "document":
             return False  # the receiving server has it
-        # R4 §3.3.1: what a Composition points to directly must be in the document, wherever its address is.
+        # R4, Documents: what a Composition points to directly must be in the document, wherever its address is.
         return not _WEB.fullmatch(reference) or entry.kind == "Composition"
 
     def _unreached(self, reached: dict[int, list[_Entry]]) -> Iterator[Issue]:

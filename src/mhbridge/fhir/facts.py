@@ -4,11 +4,9 @@ The frozen values in which `definitions` answers: elements, extensions, profiles
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 __all__ = ["Binding", "Constraint", "Element", "Extension", "Part", "Profile", "ValueSet"]
 

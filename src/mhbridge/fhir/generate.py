@@ -18,15 +18,13 @@ import argparse
 import json
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from mhbridge.fhir.generate_codes import Terminology
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["main"]
 
@@ -44,6 +42,15 @@ RESOURCES: Final = frozenset(_RESOURCES.split())
 BASES: Final = frozenset({"Resource", "DomainResource", "Element", "BackboneElement"})
 #: Data types of the definitions about definitions: no resource above holds one.
 EXCLUDED_TYPES: Final = frozenset({"ElementDefinition", "MetadataResource", "SimpleQuantity", "MoneyQuantity"})
+
+#: What the npm package adds to HL7's definitions for its publisher's own server: no part of FHIR, so it is left out.
+#: Found by comparing every element with `fhir.resources` (R4B); compare again before another version is used.
+ADDED: Final = frozenset(
+    {
+        "Binary.url",
+        *(f"Meta.{name}" for name in ("account", "accounts", "author", "compartment", "onBehalfOf", "project")),
+    }
+)
 
 CORE: Final = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -147,7 +154,8 @@ def elements_of(structure: Json, open_types: list[str]) -> Iterator[tuple[str, l
             base_of[path] = type_name(element["type"][0])
             found.setdefault(path, {})
         # What a base hands down is written once, at the base; `base.path` says whose it is.
-        if element.get("base", {}).get("path", path) == path and element["max"] != "0":
+        is_own = element.get("base", {}).get("path", path) == path
+        if is_own and element["max"] != "0" and path not in ADDED:
             found[holder][name] = element_facts(element, path in holders, open_types)
     if root == "Quantity":  # the file has SimpleQuantity under the same name, where comparator is forbidden
         found[root]["comparator"] = {"t": "code", "b": ["required", "http://hl7.org/fhir/ValueSet/quantity-comparator"]}
@@ -161,6 +169,8 @@ def element_facts(element: Json, is_holder: bool, open_types: list[str]) -> Json
     types = [type_name(t) for t in element.get("type", ())]
     if element["path"] == "Resource.id":
         types = ["id"]  # R4's own definitions say string here, an acknowledged erratum (corrected in R4B)
+    elif element["path"] == "Bundle.entry.response.outcome":
+        types = ["Resource"]  # as HL7 has it; the package narrows it
     if "contentReference" in element:
         facts["c"] = element["contentReference"].rpartition("#")[2]
     elif is_holder:

@@ -10,10 +10,8 @@ terminology's own release, which is not ours to pass on. This module must never 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 __all__ = ["Terminology"]
 

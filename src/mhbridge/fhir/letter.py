@@ -20,6 +20,7 @@ from mhbridge.fhir.xhtml import escape, flow, paragraph, sanitise, visible
 __all__ = ["letter", "letter_text"]
 
 _NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
+_ODS: Final = "https://fhir.nhs.uk/Id/ods-"
 _NOT_STATED: Final = "not stated"
 #: A document has two levels of headings; what nests deeper is shown all the same, as if it were the last of these.
 _LEVELS: Final = 4
@@ -129,7 +130,8 @@ def _read(bundle: Mapping[str, Any]) -> _Letter:
     if bundle.get("resourceType") != "Bundle" or composition.get("resourceType") != "Composition":
         raise ValueError("not a FHIR document: a Bundle whose first entry is a Composition")
     found = _Resources(entries)
-    words = Wording(lambda system: system)
+    # A bundle does not say what a code system is called, nor whose it is: its displays and texts have to do.
+    words = Wording(lambda system: system, local=lambda _: False)
     authors = [text for one in _dicts(composition.get("author")) if (text := found.who(one, words))]
     keeper = found.who(composition.get("custodian"), words)
     about = [
@@ -197,11 +199,11 @@ class _Resources:
 
     @staticmethod
     def _organisation(resource: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "name": _string(resource, "name"),
-            "identifiers": _dicts(resource.get("identifier")),
-            "telecom": _dicts(resource.get("telecom")),
-        }
+        name, identifiers = _string(resource, "name"), _dicts(resource.get("identifier"))
+        if name:
+            # Beside a name, the national code is of use to a reader; the sender's own is not.
+            identifiers = [one for one in identifiers if _string(one, "system").startswith(_ODS)]
+        return {"name": name, "identifiers": identifiers, "telecom": _dicts(resource.get("telecom"))}
 
 
 def _patient(patient: Mapping[str, Any], words: Wording) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ never pass on a message of pydantic's, because those may quote values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.errors import MalformedMessage
@@ -15,8 +16,6 @@ from mhbridge.fhir.definitions import r4
 from mhbridge.model import Issue, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from pydantic import ValidationError
 
 __all__ = ["as_model", "second_opinion"]
@@ -88,15 +87,14 @@ def second_opinion(resource: Mapping[str, Any], path: str) -> tuple[Issue, ...]:
 
 
 def _model(resource: Mapping[str, Any], path: str) -> tuple[Any, tuple[Issue, ...]]:
-    from pydantic import ValidationError
-
     from fhir.resources.R4B import get_fhir_model_class
+    from pydantic import ValidationError
 
     try:
         return get_fhir_model_class(str(resource.get("resourceType"))).model_validate(resource), ()
     except ValidationError as error:
         issues = tuple(_issues(error, resource, path))
-    except (KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         # What the library raises for, among others, a resource type that it does not have.
         issues = (Issue("V123", Severity.ERROR, "the FHIR model library cannot read this resource", path),)
     return None, issues

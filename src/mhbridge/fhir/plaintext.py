@@ -36,6 +36,11 @@ class _Block:
     lines: list[str]
     spaced: bool = False
 
+    @property
+    def leads(self) -> bool:
+        """It is a label, and belongs to what follows it."""
+        return len(self.lines) == 1 and self.lines[0].endswith(":")
+
 
 def plain(xhtml: str, width: int = 100) -> str:
     """
@@ -66,7 +71,7 @@ def _joined(blocks: Sequence[_Block]) -> list[str]:
     lines: list[str] = []
     before: _Block | None = None
     for block in blocks:
-        if before is not None and (before.spaced or block.spaced):
+        if before is not None and (before.spaced or block.spaced) and not before.leads:
             lines.append("")
         lines += block.lines
         before = block
@@ -115,7 +120,7 @@ def _block(element: ET.Element, width: int) -> Iterator[_Block]:
     elif name in ("ul", "ol"):
         lines = _list(element, width, numbered=name == "ol")
         if lines:
-            yield _Block(lines)
+            yield _Block(lines, spaced=len(lines) > 1)
     elif name == "dl":
         for child in element:
             indent = "    " if _name(child) == "dd" else ""

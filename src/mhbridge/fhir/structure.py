@@ -16,13 +16,11 @@ from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from mhbridge.fhir.definitions import Binding, Definitions, Element
 from mhbridge.fhir.xhtml_rules import faults
 from mhbridge.model import Issue, Severity
-
-if TYPE_CHECKING:
-    from mhbridge.fhir.definitions import Binding, Definitions, Element
 
 __all__ = ["Link", "Visit", "Walk", "issue"]
 
@@ -37,7 +35,7 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?")
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]+)\?\S+")
-#: R4 §2.24.0.1: integers are 32 bits wide.
+#: The smallest of each; the largest is that of a signed number of 32 bits (R4, Datatypes).
 _INTEGERS: Final = {"integer": -(2**31), "unsignedInt": 0, "positiveInt": 1}
 _ARTICLE: Final = {"boolean": "true or false", "decimal": "a number", **dict.fromkeys(_INTEGERS, "a whole number")}
 

@@ -12,17 +12,15 @@ never change a resource, and never raise for a bad one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from mhbridge.fhir.bundle_rules import bundle_issues
 from mhbridge.fhir.definitions import Definitions, r4
 from mhbridge.fhir.models import second_opinion
 from mhbridge.fhir.structure import Visit, Walk
 from mhbridge.model import Issue, Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 __all__ = ["DIAGNOSTICS", "DefinitionsValidator", "Validator", "default_validator", "operation_outcome", "validate"]
 

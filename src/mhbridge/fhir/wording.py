@@ -315,10 +315,13 @@ class Wording:
         """An organisation: name, ODS code, how to reach it."""
         codes, others = [], []
         for one in _each(organisation.get("identifiers")):
-            if isinstance(one, dict) and _ODS.fullmatch(_text(one.get("system"))):
+            system = _text(one.get("system")) if isinstance(one, dict) else ""
+            if not system:
+                others.append(self.say("Identifier", one))
+            elif _ODS.fullmatch(system):
                 codes.append(f"ODS code {_text(one.get('value'))}")
             else:
-                others.append(self.say("Identifier", one))
+                others.append(f"{self._title(system)} {_text(one.get('value'))}")
         name = _text(organisation.get("name"))
         ids = "; ".join(filter(None, codes or others))
         words = f"{name} ({ids})" if name and ids else name or ids

@@ -19,11 +19,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from mhbridge.errors import MessageError
+from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.model import Answer, MessageFacts
 
 __all__ = [
     "BUILT_IN",
+    "BrokenMessage",
     "DeclarationError",
     "Format",
     "Loop",
@@ -56,6 +57,21 @@ class DeclarationError(Exception):
     def __init__(self, key: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.key, self.message, self.hint = key, message, hint
+
+
+class BrokenMessage(MalformedMessage):
+    """
+    A message of which only some can be read: enough to say whose it is, and its own bytes, to be sent again.
+
+    Args:
+        facts: as far as they can be read; `kind` is `unreadable` where it cannot.
+        body: the bytes of this message alone.
+    """
+
+    def __init__(self, error: MalformedMessage, facts: MessageFacts, body: bytes) -> None:
+        super().__init__(error.code, error.message, path=error.path, offset=error.offset)
+        self.facts = facts
+        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +167,8 @@ class Format(Protocol):
         """
         The messages of an envelope in order, each with the indexes of the sources that take it (none, one or more).
 
-        A message that is broken is yielded as the error that says why; the others go on. Raises `MalformedMessage`
-        when nothing of the envelope can be read.
+        A message that is broken is yielded as the error that says why, a `BrokenMessage` where its own bytes are known;
+        the others go on. Raises `MalformedMessage` when nothing of the envelope can be read.
         """
 
     def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import DeclarationError, Loop, Path, PathError, Scope, Source
+from mhbridge.formats import BrokenMessage, DeclarationError, Loop, Path, PathError, Scope, Source
 from mhbridge.formats.encoding import check_charset, check_zone, codec_named, decode, refuse_controls
 from mhbridge.model import ABSENT, Answer, MessageFacts
 
@@ -51,6 +51,11 @@ class Row:
         self.cells = cells
         self.body = body
         self.facts = facts
+
+    @property
+    def patients(self) -> int:
+        """One: a row is one message."""
+        return 1
 
     @property
     def identities(self) -> tuple[tuple[str, str], ...]:
@@ -121,13 +126,13 @@ class Csv:
         One message per row.
 
         Raises:
-            MalformedMessage: M700, M704, M705 or M751 when the header is not that of any source.
+            MalformedMessage: M700, M704, M705 or M770 when the header is not that of any source.
         """
         if not body.removeprefix(_BOM).strip():
             raise MalformedMessage("M700", "the envelope is empty")
         chosen = tuple(i for i, source in enumerate(sources) if _has_header(body, source))
         if not chosen:
-            raise MalformedMessage("M751", _difference(body, sources), offset=0)
+            raise MalformedMessage("M770", _difference(body, sources), offset=0)
         first = sources[chosen[0]]
         # Two mappings of one extract read it alike; one that reads the bytes otherwise cannot have meant this file.
         taken = tuple(i for i in chosen if _reads_alike(sources[i], first))
@@ -346,7 +351,7 @@ def _rows(body: bytes, source: Source) -> Iterator[Row | MalformedMessage]:
             cells = next(reader, None)
         except csv.Error:
             yield MalformedMessage(
-                "M753",
+                "M772",
                 f"the quotes go wrong in the row that begins in line {line}; nothing after it was read",
                 path=f"row {number + 1}",
                 offset=begin,
@@ -362,12 +367,14 @@ def _rows(body: bytes, source: Source) -> Iterator[Row | MalformedMessage]:
         try:
             refuse_controls(own, decode(own, text.codec, text.codec.upper(), start=begin), text.codec, start=begin)
         except MalformedMessage as error:
-            yield MalformedMessage(error.code, f"line {line}: {error.message}", path=place, offset=error.offset)
+            told = MalformedMessage(error.code, f"line {line}: {error.message}", path=place, offset=error.offset)
+            yield BrokenMessage(told, MessageFacts("csv", "unreadable", place=place), header + own)
             continue
         if len(cells) != len(columns):
-            yield MalformedMessage(
-                "M752", f"line {line} has {len(cells)} cells, not {len(columns)}", path=place, offset=begin
+            told = MalformedMessage(
+                "M771", f"line {line} has {len(cells)} cells, not {len(columns)}", path=place, offset=begin
             )
+            yield BrokenMessage(told, MessageFacts("csv", "unreadable", place=place), header + own)
             continue
         row = dict(zip(columns, cells, strict=True))
         yield Row(row, header + own, MessageFacts("csv", "row", control_id=_id(row, control), place=place))

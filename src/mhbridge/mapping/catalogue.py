@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from mhbridge.errors import Diagnostic, MalformedMessage, MappingError, MessageError, Span
 from mhbridge.formats import Format, Message, Source, sniff
@@ -104,13 +104,9 @@ class SupplierMapping:
         run = self.run(message.facts, received_at)
         items = self.bind(self.format.cursor(message), run)
         parked = run.parked
-        for item in self.document.items.values():
-            if item.need == "mandatory" and not item.derived and item.name in {b.name for b in self.file.items}:
-                if items.get(item.name, ABSENT) is ABSENT or items.get(item.name) is DELETED:
-                    run.item, run.rule = item.name, str(item.span)
-                    run.note("I611", f"the sender did not give the mandatory item {item.name}")
-                    if item.on_bad == "park" and not parked:
-                        parked = "I611"
+        if not self.file.partial:
+            missing = self._missing(items, run)
+            parked = parked or missing
         restricted = items.get("sensitivity") in RESTRICTED
         if restricted:
             self._withhold(items)
@@ -139,6 +135,17 @@ class SupplierMapping:
             authors=self.file.authors,
             restricted=restricted,
         )
+
+    def _missing(self, items: Mapping[str, Any], run: Run) -> str:
+        """Note the mandatory items that the sender did not give; the code when one of them parks the message."""
+        parked = ""
+        for name in self.file.mandatory:
+            if items.get(name, ABSENT) in (ABSENT, DELETED):
+                item = self.document.items[name]
+                run.item, run.rule = name, str(item.span)
+                run.note("I611", f"the sender did not give the mandatory item {name}")
+                parked = "I611" if item.on_bad == "park" else parked
+        return parked
 
     def _withhold(self, items: dict[str, Any]) -> None:
         """Contact details, next of kin and GP of a restricted patient never leave (design §12)."""
@@ -515,8 +522,13 @@ def _supplier(tree: YamlFile, name: str) -> Supplier:
     pairs = top.pairs("identifiers")
     identifiers = {key: node.value for key, node in (pairs.entries if pairs else {}).items() if isinstance(node, Text)}
     senders = frozenset(text.value for text in top.texts("senders"))
+    timezone = top.text("timezone", "Europe/London")
+    if timezone not in available_timezones():
+        near = did_you_mean(timezone, available_timezones(), "for example Europe/London")
+        tree.report("E048", f"{timezone!r} is not an IANA time zone", top.entries["timezone"].span, near)
+        timezone = "Europe/London"
     return Supplier(
-        name, top.text("title", name), top.text("timezone", "Europe/London"), top.text("charset"), identifiers, senders
+        name, top.text("title", name), timezone, top.text("charset"), identifiers, senders
     )
 
 

@@ -316,7 +316,9 @@ def load_headings(file: str, text: str) -> tuple[Mapping[str, Heading], tuple[Di
             rows.report("E409", "mandatory, required, optional, or nothing", row.cells[wrong].span)
         else:
             said = {column: need for column, need in needs.items() if need}
-            found[name] = Heading(*(row[column] for column in header), needs=said)
+            found[name] = Heading(
+                name, row["title"], row["r4"], row["r4_display"], row["snomed"], row["snomed_display"], said
+            )
     return found, tuple(rows.diagnostics)
 
 

@@ -434,12 +434,19 @@ class _Function:
                 block.append(self.at(ast.For(target, _call("enumerate", run_over), body, []), node.span))
                 return self.keep(ast.BoolOp(ast.Or(), [_name(result), _name("ABSENT")]), block, node.span)
             case nodes.BuildList():
-                result = self.local()
-                self.set(result, ast.List([], ast.Load()), block, node.span)
-                for entry in node.entries:
-                    value = self.node(entry, block)
-                    block.append(self.at(ast.Expr(_call("splice", _name(result), value)), entry.span))
-                return self.keep(ast.BoolOp(ast.Or(), [_name(result), _name("ABSENT")]), block, node.span)
+                return self._list(node, block, "")
+
+    def _list(self, node: nodes.BuildList, block: Block, found: str) -> ast.expr:
+        """A list. `found` is set when an entry that counts is present: literals among the entries do not."""
+        result = self.local()
+        self.set(result, ast.List([], ast.Load()), block, node.span)
+        for entry in node.entries:
+            value = self.node(entry, block)
+            block.append(self.at(ast.Expr(_call("splice", _name(result), value)), entry.span))
+            if found and counts(entry):
+                mark: Block = [ast.Assign([_store(found)], ast.Constant(value=True))]
+                self.when(ast.UnaryOp(ast.Not(), _call("isinstance", value, _name("State"))), mark, block, entry.span)
+        return self.keep(ast.BoolOp(ast.Or(), [_name(result), _name("ABSENT")]), block, node.span)
 
     def _write(self, node: nodes.Write, block: Block) -> ast.expr:
         value = self.expression(node.value, block)
@@ -485,7 +492,11 @@ class _Function:
         return self.keep(ast.IfExp(_name(found), _name(result), _name("ABSENT")), block, node.span)
 
     def _put(self, put: nodes.Put, result: str, found: str, block: Block, *, always: bool, based: bool) -> None:
-        value = self.node(put.node, block)
+        listed = isinstance(put.node, nodes.BuildList)
+        if isinstance(put.node, nodes.BuildList):
+            value = self._list(put.node, block, "" if always else found)
+        else:
+            value = self.node(put.node, block)
         key: ast.expr = ast.Constant(put.key)
         if put.choice is not None:
             chosen = ast.Call(self.given("choose", put.choice), [value], [])
@@ -501,7 +512,7 @@ class _Function:
         if isinstance(put.node, nodes.Fixed):
             block.append(self.at(store, put.span))
             return
-        if not always and counts(put.node):
+        if not always and not listed and counts(put.node):
             then.append(ast.Assign([_store(found)], ast.Constant(value=True)))
         otherwise: Block = []
         if put.required:

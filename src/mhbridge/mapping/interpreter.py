@@ -224,6 +224,13 @@ def _node(node: nodes.Node, at: _Frame) -> Any:
             return _object(node, at)
 
 
+def _counts_now(node: nodes.Node, at: _Frame) -> bool:
+    """Whether a piece that was written lets its object be written: of a list, an entry that counts must be present."""
+    if isinstance(node, nodes.BuildList):
+        return any(counts(entry) and not isinstance(_node(entry, at), State) for entry in node.entries)
+    return counts(node)
+
+
 def _object(node: nodes.Build, at: _Frame) -> Any:
     out: dict[str, Any] = {}
     found = not (node.base is not None or any(counts(put.node) for put in node.puts))
@@ -246,5 +253,5 @@ def _object(node: nodes.Build, at: _Frame) -> Any:
             out.setdefault(key, value)
         else:
             out[key] = value
-        found = found or counts(put.node)
+        found = found or _counts_now(put.node, at)
     return out if found or node.always else ABSENT

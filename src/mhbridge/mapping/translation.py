@@ -6,16 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.fhir import narrative
 from mhbridge.fhir.bundle import Entry, document_bundle, dumps, plain_bundle, resource_id, transaction_bundle
 from mhbridge.mapping.assembly import Assembly, Built, Made
 from mhbridge.mapping.checker.sections import Section
 from mhbridge.mapping.run import Run
-from mhbridge.model import Issue, State
+from mhbridge.model import MASKED, Issue, State
 
 __all__ = ["ReadyBuild", "Translation", "seed_of"]
+
+#: FHIR R4 list-empty-reason: there is something, and it may not be shown here.
+_WITHHELD: Final[Mapping[str, Any]] = {
+    "coding": [
+        {
+            "system": "http://terminology.hl7.org/CodeSystem/list-empty-reason",
+            "code": "withheld",
+            "display": "Information Withheld",
+        }
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,8 @@ class ReadyBuild:
             if entries:
                 one["entry"] = entries
             elif section.empty is not None and not any(_present(items.get(field.name)) for field in section.fields):
-                one["emptyReason"] = section.empty[0]
+                masked = any(items.get(field.name) == MASKED for field in section.fields)
+                one["emptyReason"] = _WITHHELD if masked else section.empty[0]
             written.append(one)
         if written:
             composition["section"] = written

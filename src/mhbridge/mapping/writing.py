@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mhbridge.mapping.run import Run
+from mhbridge.model import Issue, Severity
 
 __all__ = ["choice_key", "chooser", "writer"]
 
@@ -33,7 +34,13 @@ def system_uri(name: str, run: Run) -> str | None:
 
 
 def concept(value: Mapping[str, Any], run: Run) -> Any:
-    """A CodeableConcept."""
+    """
+    A CodeableConcept.
+
+    A coding whose system has no URI in the target is left out when another says the same (a code table's target stands
+    before what was received). When it is all there is, it is kept in words: without its system it would be somebody
+    else's code.
+    """
     codings = value.get("coding")
     if codings is None:
         return value
@@ -41,24 +48,30 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     lost: list[str] = []
     for coding in codings:
         name = coding.get("system")
+        uri = None if name is None else system_uri(name, run)
         if name is None:
             written.append(coding)
-            continue
-        uri = system_uri(name, run)
-        if uri is None:
+        elif uri is not None:
+            written.append({**coding, "system": uri})
+        else:
             words = " ".join(filter(None, (name, coding.get("code"))))
             lost.append(f"{coding['display']} ({words})" if "display" in coding else words)
-            run.note("I610", f"the code system {name} has no URI in this target; the code is sent as text")
-        else:
-            written.append({**coding, "system": uri})
-    result: dict[str, Any] = {"coding": written} if written else {}
+    result: dict[str, Any] = {}
     text = value.get("text", "")
-    if lost:
-        # The code is kept in words: a coding without a system would be somebody else's code.
+    if written:
+        result["coding"] = written
+    elif lost:
         text = "; ".join(filter(None, (text, *lost)))
+        without_uri(run)
     if text:
         result["text"] = text
     return result
+
+
+def without_uri(run: Run) -> None:
+    """Say that a system has no URI in the target. Once a message is enough: the mapping has to be looked at."""
+    if not any(issue.code == "I610" for issue in run.issues):
+        run.issues.append(Issue("I610", Severity.INFORMATION, "a code system has no URI in this target; its codes are sent as text"))
 
 
 def coding_of(value: Mapping[str, Any], run: Run) -> Any:
@@ -74,7 +87,7 @@ def coding(value: Mapping[str, Any], run: Run) -> Any:
         return value
     uri = system_uri(name, run)
     if uri is None:
-        run.note("I610", f"the system {name} has no URI in this target")
+        without_uri(run)
         return {key: part for key, part in value.items() if key != "system"}
     return {**value, "system": uri}
 

@@ -2,8 +2,8 @@
 What a FHIR server holds, in memory: resources in versions, found by id and by business identifier.
 
 Implements R4's create, update, delete, their conditional forms, `transaction` and `batch` as far as they decide what is
-held, and is strict where servers differ, so that what passes here passes elsewhere. It counts effects, so that a test can
-say "delivered once". This module must never answer HTTP (that is `receiving`) and never judge a resource's content.
+held, and is strict where servers differ, so that what passes here passes elsewhere. It counts effects, so that a test
+can say "delivered once". This module must never answer HTTP (that is `receiving`) nor judge a resource's content.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Holdings:
         """
         entries = _entries(bundle)
         plans = [self._plan(entry) for entry in entries]
-        targets = [(plan.type, plan.id) for plan in plans]
+        targets = [(plan.type, plan.id) for plan in plans if plan.id]
         if len(set(targets)) < len(targets):
             raise Refused(400, "invalid", "two entries of a transaction are about the same resource")
         names: dict[str, str] = {}
@@ -381,8 +381,16 @@ def _content(resource: Mapping[str, Any] | None) -> Any:
     held = resource.get("meta")
     meta = {k: v for k, v in held.items() if k not in ("versionId", "lastUpdated")} if isinstance(held, dict) else held
     rest = {key: value for key, value in resource.items() if key not in ("meta", "id")}
-    # `==` finds the decimals 1.1 and 1.10 equal, and true equal to 1; to FHIR they are different.
-    return repr({**rest, "meta": meta} if meta else rest)
+    return _canonical({**rest, "meta": meta} if meta else rest)
+
+
+def _canonical(value: Any) -> Any:
+    """For comparing: the order of keys means nothing, but 1.1 and 1.10, or true and 1, are different to FHIR."""
+    if isinstance(value, dict):
+        return tuple(sorted((key, _canonical(inner)) for key, inner in value.items()))
+    if isinstance(value, list):
+        return tuple(map(_canonical, value))
+    return type(value).__name__, str(value)
 
 
 def _response(written: Written) -> dict[str, Any]:

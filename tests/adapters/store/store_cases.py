@@ -7,7 +7,6 @@ from typing import Any
 
 from mhbridge.adapters.sqlite.turns import Call, Work, _settle
 from mhbridge.model import (
-    Act,
     Answer,
     Document,
     Envelope,
@@ -100,10 +99,6 @@ async def take(store: Store, now: datetime, most: int = 100) -> list[DueDelivery
     due = await store.due(now, most)
     taken = set(await store.start([delivery.id for delivery in due], now, now + MINUTE))
     return [delivery for delivery in due if delivery.id in taken]
-
-
-def cancelled_by(number: int, items: dict[str, Any]) -> Reading:
-    return a_reading(items, act=Act.CANCEL, effective_at=f"2026-03-{number:02}")
 
 
 class SwallowedError(Exception):

@@ -1,7 +1,7 @@
 """
 What every store must do, written against the port alone. A store's own tests inherit it and give it the `store` fixture.
 
-`breakers` has ways to spoil what is stored, which only the store's own tests know.
+The fixture `reopened` opens the same store again.
 """
 
 import asyncio
@@ -247,9 +247,14 @@ class StoreContract:
         await keep(store, 1, "gp")
         await keep(store, 2, "gp")
         await keep(store, 3, "gp", patient=2)
-        first = (await take(store, T0))[0]
+        (first, other) = await take(store, T0)
         later = T0 + 5 * MINUTE
-        await store.finish([Move(first.id, DeliveryState.RETRY, code="D901", due_at=later)], T0)
+        moves = [
+            Move(first.id, DeliveryState.RETRY, code="D901", due_at=later),
+            Move(other.id, DeliveryState.DONE, level=2),
+        ]
+        await store.finish(moves, T0)
+        assert await store.next_due() == later
         assert await take(store, T0 + 4 * MINUTE) == []
         again = await store.due(later, 10)
         assert (again[0].id, again[0].attempts, again[0].state) == (first.id, 1, DeliveryState.RETRY)

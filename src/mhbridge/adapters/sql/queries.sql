@@ -90,7 +90,7 @@ insert into attempt (delivery, n, started_at, ended_at, result, code) values (:d
   on conflict (delivery, n) do update set ended_at = excluded.ended_at, result = excluded.result, code = excluded.code;
 -- name: found_sending
 select id from delivery where state = 'sending'
-  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') order by id;
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
 -- name: parked_of_message
 select id from delivery where message = :message and state = 'parked' order by id;
 -- name: may_be_sent_again

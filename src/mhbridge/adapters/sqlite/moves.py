@@ -38,6 +38,9 @@ __all__ = [
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 
+_WAITS = frozenset({DeliveryState.QUEUED, DeliveryState.RETRY})
+_MAY_HAVE_LEFT = frozenset({DeliveryState.SENDING, DeliveryState.UNKNOWN})
+_STARTED = _MAY_HAVE_LEFT | {DeliveryState.AWAITING}
 _NEEDS_TIME = frozenset({DeliveryState.RETRY, DeliveryState.UNKNOWN, DeliveryState.AWAITING})
 _WENT_WELL = frozenset({DeliveryState.DONE, DeliveryState.AWAITING})
 
@@ -222,8 +225,12 @@ def _start(books: Books, item: Starting) -> list[int]:
         delivery = _find(books, about)
         if delivery is None or not delivery.head or delivery.due_at is None or delivery.due_at > item.now:
             continue
-        waits = delivery.state in (DeliveryState.QUEUED, DeliveryState.RETRY)
-        new = DeliveryState.SENDING if waits else DeliveryState.UNKNOWN
+        if delivery.state in _WAITS:
+            new = DeliveryState.SENDING
+        elif delivery.state in _MAY_HAVE_LEFT:
+            new = DeliveryState.UNKNOWN
+        else:
+            continue
         _move_delivery(books, about, delivery, new, at=item.now, due_at=item.look_at)
         taken.append(about)
     return taken
@@ -234,12 +241,14 @@ def _finish(books: Books, item: Finishing) -> None:
     Record what became of attempts: all of them or, when one cannot be, none.
 
     Raises:
-        StoreError: S214, when there is no such delivery.
+        StoreError: S212 for what was not started or cannot end so, S214 when there is no such delivery.
     """
     for result in item.moves:
         delivery = _find(books, result.delivery)
         if delivery is None:
             raise StoreError("S214", f"there is no delivery {result.delivery}")
+        if delivery.state not in _STARTED:
+            raise StoreError("S212", f"a delivery that is {delivery.state!r} has no attempt to finish")
         _move_delivery(
             books,
             result.delivery,
@@ -264,9 +273,11 @@ def _recover(books: Books, now: int) -> int:
 
 
 def _park(books: Books, item: Parking) -> bool:
-    """Park what waits or is looked up; what moved meanwhile is left alone."""
+    """Park what is due; what somebody took in hand meanwhile is left alone."""
     delivery = _find(books, item.delivery)
-    if delivery is None or delivery.state not in (DeliveryState.QUEUED, DeliveryState.RETRY, DeliveryState.UNKNOWN):
+    if delivery is None or delivery.due_at is None or delivery.due_at > item.now:
+        return False
+    if delivery.state not in _WAITS | _MAY_HAVE_LEFT:
         return False
     _move_delivery(books, item.delivery, delivery, DeliveryState.PARKED, at=item.now, due_at=None, code=item.code)
     return True

@@ -167,6 +167,7 @@ def lock(path: Path) -> apsw.Connection:
     _create(file)
     connection = apsw.Connection(str(file))
     try:
+        connection.pragma("journal_mode", "memory")
         connection.execute("begin exclusive")
     except apsw.BusyError as error:
         connection.close()

@@ -24,8 +24,9 @@ from typing import Any, Final
 
 from mhbridge.errors import MessageError
 from mhbridge.formats import DeclarationError, Loop, Path, PathError, Scope, Source
-from mhbridge.formats.encoding import check_charset, check_zone
+from mhbridge.formats.encoding import check_zone
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
+from mhbridge.formats.hl7v2.charset import charset_codec
 from mhbridge.formats.hl7v2.envelope import begins, read_messages
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.outline import circle
@@ -55,7 +56,10 @@ class Hl7v2:
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
         check_zone(timezone)
-        check_charset(charset)
+        if charset and charset_codec(charset) is None:
+            raise DeclarationError(
+                "charset", f"{charset!r} is not a known character set", "for example UTF-8 or 8859/1"
+            )
         for key in options:
             if key not in self.keys:
                 raise DeclarationError(

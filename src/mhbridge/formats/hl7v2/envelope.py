@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from mhbridge.errors import MalformedMessage, MessageError, UnsupportedMessage
-from mhbridge.formats import Source
-from mhbridge.formats.encoding import codec_named, decode, refuse_controls
+from mhbridge.formats import BrokenMessage, Source
+from mhbridge.formats.encoding import decode, refuse_controls
 from mhbridge.formats.hl7v2.charset import WIDE, charset_codec, wide_codec
 from mhbridge.formats.hl7v2.delimiters import delimiters
 from mhbridge.formats.hl7v2.message import Message, split
+from mhbridge.model import MessageFacts
 
 __all__ = ["Found", "begins", "is_answer", "read_messages", "takes"]
 
@@ -35,6 +36,7 @@ _MARK: Final = re.compile(rb"(?:^|(?<=[\r\n]))(MSH|msh|FHS|BHS|BTS|FTS)(?![A-Za-
 _LINE_END: Final = re.compile(rb"[\r\n]")
 # ACK^A03, ADT^A03, ZZZ^Z01. It is shown in logs and counted in metrics, so it must not be any text.
 _KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,19}(?:\^[A-Za-z0-9_]{1,20})?")
+_UNREADABLE: Final = "unreadable"
 _ANSWER: Final = frozenset({"MSA"})
 _ENVELOPE: Final = frozenset({"FHS", "BHS", "BTS", "FTS"})
 #: What may stand between MSH and MSA in an answer (v2.5 SFT, v2.7 UAC).
@@ -123,11 +125,21 @@ class _Part:
 
 
 def _one(part: _Part, sources: Sequence[Source]) -> Found:
-    """One message, or the error that says why it is none."""
-    message = _parse(part, sources)
+    """
+    One message, or the error that it is none to be worked.
+
+    Raises:
+        BrokenMessage: M701 to M709 or M763.
+    """
+    body = part.text[part.begin : part.end] if part.begin or part.end != len(part.text) else part.text
+    try:
+        message = _parse(part, body, sources)
+    except MalformedMessage as error:
+        error.path = part.place
+        raise BrokenMessage(error, _facts(body, part.place), part.received(body)) from None
     if is_answer(message):
-        error = UnsupportedMessage("M710", "an acknowledgement is not acknowledged and not worked", path=part.place)
-        return error, ()
+        answer = UnsupportedMessage("M760", "an acknowledgement is not acknowledged and not worked", path=part.place)
+        return answer, ()
     return message, tuple(
         [i for i, source in enumerate(sources) if takes(source, message.kind, message.version)] if sources else ()
     )
@@ -157,46 +169,52 @@ def is_answer(message: Message) -> bool:
     return _BEFORE_MSA.issuperset(message.names[: message.named("MSA")[0].position])
 
 
-def _parse(part: _Part, sources: Sequence[Source]) -> Message:
-    """
-    Raises:
-        MalformedMessage: M701 to M709.
-    """
-    body = part.text[part.begin : part.end] if part.begin or part.end != len(part.text) else part.text
+def _header_line(body: bytes) -> str:
+    # What MSH says about reading the message is ASCII in every character set here; Latin-1 reads any byte.
     line_end = body.find(b"\r")
     head = body[:line_end] if line_end >= 0 else body
-    if b"\n" in head:
-        head = head[: head.index(b"\n")]
-    # Whatever the character set is, MSH-1 to MSH-18 up to here are ASCII in every real message; Latin-1 reads any byte.
-    line = head.decode("latin-1")
+    return head.partition(b"\n")[0].decode("latin-1")
+
+
+def _facts(body: bytes, place: str) -> MessageFacts:
+    """What the header of a broken message says, as far as it can be read and is what it should be."""
+    line = _header_line(body)
+    fields = line.split(line[3:4]) if line.startswith("MSH") and line[3:4] else []
+    limits = delimiters(line[3], fields[1], "utf-8") if len(fields) > 1 else None
+    if limits is None:
+        return MessageFacts("hl7v2", _UNREADABLE, place=place)
+    read = [one if one.isascii() and one.isprintable() and len(one) <= MAX_CONTROL_ID else "" for one in fields]
+    read += [""] * (12 - len(read))
+    kind = "^".join(read[8].split(limits.component)[:2])
+    return MessageFacts(
+        "hl7v2",
+        kind if _KIND.fullmatch(kind) else _UNREADABLE,
+        control_id=read[9],
+        sender=f"{read[2]}|{read[3]}" if read[2] or read[3] else "",
+        place=place,
+    )
+
+
+def _parse(part: _Part, body: bytes, sources: Sequence[Source]) -> Message:
+    line = _header_line(body)
     if not line.startswith("MSH"):
-        raise MalformedMessage("M701", "a segment MSH in lower case is none", offset=part.begin, path=part.place)
+        raise MalformedMessage("M701", "a segment MSH in lower case is none", offset=part.begin)
     separator = line[3:4]
     fields = line.split(separator) if separator else [line]
     limits = delimiters(separator, fields[1], "utf-8") if len(fields) > 1 else None
     if limits is None:
-        raise MalformedMessage(
-            "M702", "MSH-1 and MSH-2 do not declare separators", offset=part.begin + 3, path=part.place
-        )
+        raise MalformedMessage("M702", "MSH-1 and MSH-2 do not declare separators", offset=part.begin + 3)
     charset, codec = _charset(fields, limits.component, limits.repetition, part, sources)
     limits = delimiters(separator, fields[1], part.wide or codec) or limits
-    try:
-        text = decode(body, codec, charset, start=part.begin)
-        refuse_controls(body, text, codec, start=part.begin)
-        lines, index = split(text, limits)
-        message = Message(lines, index, limits, body=part.received(body), place=part.place)
-        _check_header(message)
-    except MalformedMessage as error:
-        error.path = part.place
-        raise
-    return message
-
-
-def _check_header(message: Message) -> None:
+    text = decode(body, codec, charset, start=part.begin)
+    refuse_controls(body, text, codec, start=part.begin)
+    lines, index = split(text, limits)
+    message = Message(lines, index, limits, body=part.received(body), place=part.place)
     if not _KIND.fullmatch(message.kind):
         raise MalformedMessage("M708", "MSH-9 does not say what kind of message this is")
     if len(message.named("MSH")[0].first(10)) > MAX_CONTROL_ID:
         raise MalformedMessage("M709", f"MSH-10 is longer than {MAX_CONTROL_ID} characters")
+    return message
 
 
 def _charset(
@@ -208,26 +226,24 @@ def _charset(
     name = fields[17].split(repetition, 1)[0].split(component, 1)[0].strip() if len(fields) > 17 else ""
     if name in ("", '""'):
         kind = "^".join(fields[8].split(component)[:2]) if len(fields) > 8 else ""
-        name = _declared_charset(kind, sources, part.place) or "UTF-8"
-        codec = codec_named(name)
-    else:
-        codec = charset_codec(name)
+        name = _declared_charset(kind, sources) or "UTF-8"
+    codec = charset_codec(name)
     if codec is None:
-        raise MalformedMessage("M703", "MSH-18 names an unknown character set", path=part.place)
+        raise MalformedMessage("M703", "MSH-18 names an unknown character set")
     if bool(part.wide) is not (codec in WIDE) or (part.wide and part.wide[:6] != codec[:6]):
         shown = part.wide.upper() or "single bytes"
-        raise MalformedMessage("M713", f"declared {codec.upper()}, but its bytes are {shown}", path=part.place)
+        raise MalformedMessage("M763", f"declared {codec.upper()}, but its bytes are {shown}")
     if part.text.startswith(_BOM) and codec != "utf-8" and not part.text.isascii():
-        raise MalformedMessage("M713", f"declared {codec.upper()}, but marked as UTF-8", path=part.place)
+        raise MalformedMessage("M763", f"declared {codec.upper()}, but marked as UTF-8")
     return name.upper(), "utf-8" if part.wide else codec
 
 
-def _declared_charset(kind: str, sources: Sequence[Source], place: str) -> str:
+def _declared_charset(kind: str, sources: Sequence[Source]) -> str:
     """The character set that the sources of a message declare; those of any message when none takes it."""
     asked = [source for source in sources if _takes_kind(source, kind)] or sources
     names = sorted({source.charset for source in asked if source.charset})
-    if len({codec_named(name) for name in names}) > 1:
-        raise MalformedMessage("M703", "MSH-18 is empty and the mappings declare different character sets", path=place)
+    if len({charset_codec(name) for name in names}) > 1:
+        raise MalformedMessage("M703", "MSH-18 is empty and the mappings declare different character sets")
     return names[0] if names else ""
 
 
@@ -264,6 +280,8 @@ class _Batch:
                 try:
                     yield _one(_Part(self.text, begin, end, self.wide, place), self.sources)
                 except MalformedMessage as error:
+                    if len(self.marks) == 1 and not self.problems:
+                        raise  # there is nothing else to read
                     yield error, ()
                 continue
             line, *rest = _LINE_END.split(self.text[begin:end], 1)
@@ -278,7 +296,7 @@ class _Batch:
                 continue
             header = b"FHS" if name == b"FTS" else b"BHS"
             if header not in opened:
-                self._problem("M712", f"{name.decode()} without {header.decode()} before it", begin)
+                self._problem("M762", f"{name.decode()} without {header.decode()} before it", begin)
             separator = opened.pop(header, line[3:4].decode("latin-1"))
             # FTS-1 counts batches; messages that stand in no batch make up one (§2.10.3.1).
             count = batched if name == b"BTS" else batches or min(number, 1)
@@ -291,15 +309,15 @@ class _Batch:
         self.problems.append(MalformedMessage(code, message, path="batch", offset=offset))
 
     def _stray(self, offset: int) -> None:
-        self._problem("M712", f"what begins at byte {offset} belongs to no message", offset)
+        self._problem("M762", f"what begins at byte {offset} belongs to no message", offset)
 
     def _incomplete(self, header: bytes, offset: int) -> None:
         trailer = "BTS" if header == b"BHS" else "FTS"
-        self._problem("M712", f"{header.decode()} without {trailer}: the end may be missing", offset)
+        self._problem("M762", f"{header.decode()} without {trailer}: the end may be missing", offset)
 
     def _count(self, name: str, line: str, separator: str, count: int, offset: int) -> None:
         fields = line.split(separator) if separator else [line]
         said = fields[1].strip() if len(fields) > 1 else ""
         if said and (said.lstrip("0") or "0") != str(count):
             what = "messages" if name == "BTS" else "batches"
-            self._problem("M711", f"{name}-1 does not say the number of {what} that arrived, which is {count}", offset)
+            self._problem("M761", f"{name}-1 does not say the number of {what} that arrived, which is {count}", offset)

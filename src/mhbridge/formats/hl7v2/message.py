@@ -9,7 +9,6 @@ what a field means.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -29,6 +28,7 @@ MAX_REPETITIONS: Final = 1_000
 Groups = Mapping[str, tuple[str, ...]]
 
 _NAME: Final = re.compile("[A-Z][A-Z0-9]{2}")
+_VERSION: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2}){1,3}")
 #: Names that were judged before. There are 33,696 possible ones, so it stays small whatever is sent.
 _NAMES: Final[set[str]] = set()
 
@@ -233,7 +233,9 @@ class Message:
             # Before v2.3 the event could stand in EVN-1 alone.
             event = found[0].text(1, 1)
         self.kind = f"{kind}^{event}" if event else kind
-        self.version = limits.unescape(header.first(12).split(limits.component, 1)[0])
+        version = header.first(12).split(limits.component, 1)[0]
+        # It is shown to people and in logs, so it is a version or nothing.
+        self.version = version if _VERSION.fullmatch(version) else ""
 
     def named(self, name: str) -> list[Segment]:
         """All segments of a name, in order."""
@@ -273,6 +275,18 @@ class Message:
                 place=self.place,
             )
         return self._facts
+
+    @property
+    def patients(self) -> int:
+        """
+        How many patients the PID segments name. Two with an identifier in common name one; one without any is its own.
+        """
+        people: list[set[str]] = []
+        for pid in self.named("PID"):
+            own = {encoded.rstrip(self.delimiters.separators) for encoded in pid.repetitions(3)} - {"", DELETE}
+            joined = [other for other in people if other & own]
+            people = [other for other in people if not other & own] + [own.union(*joined)]
+        return len(people)
 
     @property
     def identities(self) -> tuple[tuple[str, str], ...]:
@@ -338,27 +352,30 @@ def split(text: str, limits: Delimiters) -> tuple[list[str], dict[str, list[int]
         raise MalformedMessage("M707", f"more than {MAX_SEGMENTS} segments")
     lines = text.rstrip("\r").split("\r")
     # The name and the separator behind it in one: each pair is judged only once below.
-    starts: defaultdict[str, list[int]] = defaultdict(list)
+    starts: dict[str, list[int]] = {}
     for at, line in enumerate(lines):
-        starts[line[:4]].append(at)
+        start = line[:4]
+        if start in starts:
+            starts[start].append(at)
+        else:
+            starts[start] = [at]
         if len(line) > MAX_REPETITIONS:
             _within_limits(line, at + 1, limits)
     index: dict[str, list[int]] = {}
     field = limits.field
     for start, positions in starts.items():
         name = start[:3]
-        if (name not in _NAMES and not _is_name(name)) or (start[3:] != field and len(start) == 4):
+        if (name not in _NAMES and not _is_name(name)) or (start[3:] != field and start != name):
             return _without_blanks(lines, limits)
-        if name in index:  # with and without a separator: `OBX|` and a bare `OBX`
-            positions = sorted(index[name] + positions)
-        index[name] = positions
+        # Twice where it occurs with and without a separator: `OBX|` and a bare `OBX`.
+        index[name] = sorted(index[name] + positions) if name in index else positions
     return lines, index
 
 
 def _without_blanks(lines: list[str], limits: Delimiters) -> tuple[list[str], dict[str, list[int]]]:
     """Once more, carefully, for a message with blank lines or with a line that is no segment."""
     index: dict[str, list[int]] = {}
-    kept = []
+    kept: list[str] = []
     for at, line in enumerate(lines):
         if line.strip():
             if not _is_name(line[:3]) or line[3:4] not in ("", limits.field):

@@ -49,6 +49,7 @@ class MappingFile:
 
     Args:
         ignored: path → reason.
+        mandatory: the mandatory items that it binds.
         adds: the mapping's own additions to a build, still as a parse tree.
     """
 
@@ -59,6 +60,7 @@ class MappingFile:
     authors: bool
     partial: bool
     ignored: Mapping[str, str] = field(default_factory=dict)
+    mandatory: tuple[str, ...] = ()
     adds: Pairs | None = None
 
 
@@ -371,7 +373,7 @@ def read_bindings(
                 file.report(
                     "E203",
                     f"the mandatory item {item.name!r} is not bound",
-                    pairs.span if pairs else top.span,
+                    top.keys["items"] if "items" in top.keys else top.span,
                     f"{item.help or item.label or 'bind it'}; or `partial: true` if this mapping only adds to what is known",
                 )
     for unused in sorted(tables.keys() - env.used_tables):
@@ -379,7 +381,8 @@ def read_bindings(
         file.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
     ignored = top.pairs("ignore")
     reasons = {key: node.value for key, node in (ignored.entries if ignored else {}).items() if isinstance(node, Text)}
-    return MappingFile(name, document, source, tuple(bound), authors, partial, reasons, top.pairs("adds"))
+    mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
+    return MappingFile(name, document, source, tuple(bound), authors, partial, reasons, mandatory, top.pairs("adds"))
 
 
 def _extended(file: YamlFile, top: Declaration, document: DocumentType, codes: Codes) -> DocumentType:

@@ -5,6 +5,7 @@ Bodies of resources: every element, choice, loop and extension resolved against 
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from mhbridge.errors import Span
@@ -46,17 +47,8 @@ class Body:
                 continue
             element = self.definitions.element(type_path, key)
             if element is None:
-                known = [
-                    name
-                    for name in self.definitions.elements(type_path)
-                    if name not in ("extension", "modifierExtension")
-                ]
-                self.file.report(
-                    "E301",
-                    f"{type_path} has no element {key!r}",
-                    node.keys[key],
-                    did_you_mean(key, known, f"one of {', '.join(known)}"),
-                )
+                hint = self._nearest(key, type_path)
+                self.file.report("E301", f"{type_path} has no element {key!r}", node.keys[key], hint)
                 continue
             if key == "contained":
                 self.file.report(
@@ -70,6 +62,12 @@ class Body:
             if put is not None:
                 found.append(put)
         return found
+
+    def _nearest(self, key: str, type_path: str) -> str:
+        """A hint with the nearest element; a choice is found by its stem and shown as it is written."""
+        written = {name.removesuffix("[x]"): name for name in self.definitions.elements(type_path)}
+        near = get_close_matches(key, written, 1, 0.6)
+        return f"did you mean {written[near[0]]!r}?" if near else f"one of {', '.join(written.values())}"
 
     def _put(self, key: str, value: Node, element: Element, span: Span) -> nodes.Put | None:
         if element.choice and key.endswith("[x]"):
@@ -376,7 +374,7 @@ def _without(node: Pairs, *keys: str) -> Pairs:
     )
 
 
-def joined(file: YamlFile, puts: list[nodes.Put], added: list[nodes.Put], where: Pairs) -> list[nodes.Put]:
+def joined(file: YamlFile, puts: list[nodes.Put], added: list[nodes.Put]) -> list[nodes.Put]:
     """`adds`: new keys, and more entries of lists; it can change nothing (mapping language §6.6)."""
     merged = list(puts)
     for put in added:
@@ -389,7 +387,7 @@ def joined(file: YamlFile, puts: list[nodes.Put], added: list[nodes.Put], where:
             merged[at] = replace(own, node=nodes.BuildList(own.span, (own.node, put.node)))
         elif isinstance(own.node, nodes.Build) and isinstance(put.node, nodes.Build):
             merged[at] = replace(
-                own, node=replace(own.node, puts=tuple(joined(file, list(own.node.puts), list(put.node.puts), where)))
+                own, node=replace(own.node, puts=tuple(joined(file, list(own.node.puts), list(put.node.puts))))
             )
         else:
             file.report("E307", f"{put.key!r} is written already, in {own.span}; adds can change nothing", put.span)

@@ -277,15 +277,16 @@ class _Build:
             )
         puts = [nodes.Put(type_node.span, "resourceType", nodes.Fixed(type_node.span, type_), many=False)]
         if known_profile is not None and profile is not None:
+            named = nodes.Put(profile.span, "profile", nodes.Fixed(profile.span, [known_profile.url]), many=False)
             puts.append(
-                nodes.Put(profile.span, "meta", nodes.Fixed(profile.span, {"profile": [known_profile.url]}), many=False)
+                nodes.Put(profile.span, "meta", nodes.Build(profile.span, (named,), always=True), many=False, primitive=False)
             )
         body = Body(self.literals, env, profile_name)
         skip = ("$each", "$for", "$when", "$upsert", "$replace", "resourceType", "profile")
-        puts += body.puts(node, type_, skip)
+        puts = joined(file, puts, body.puts(node, type_, skip))
         for other, added in declared.added:
             extra = Body(self.literals, replace(env, file=other), profile_name)
-            puts = joined(other, puts, extra.puts(added, type_, ("$upsert",)), added)
+            puts = joined(other, puts, extra.puts(added, type_, ("$upsert",)))
         build = nodes.Build(declared.span, tuple(puts), always=True)
         upsert = self._upsert(declared, env)
         exists = self._exists(declared, node, env, build, alias, kind)

@@ -24,7 +24,7 @@ from mhbridge.mapping.packs import MESSAGE_FIELDS, DocumentType
 from mhbridge.mapping.reader import Text, YamlFile
 from mhbridge.mapping.run import Run, kept_as_text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
-from mhbridge.model import ABSENT, State
+from mhbridge.model import ABSENT, UNKNOWN_ERROR, State
 
 __all__ = ["Environment", "Resolver", "ResourceName", "assignable", "reads"]
 
@@ -187,7 +187,7 @@ class Resolver:
         if found is None:
             self.file.report(
                 "E204",
-                f"a {source_type} cannot become a {want.single()}",
+                f"{source_type} cannot become {want.single()}",
                 tree.span,
                 "bind one of its components, or use a function that says how",
             )
@@ -323,8 +323,21 @@ class Resolver:
             args.append(resolved)
             passing.append(parameter.kind in ("value", "all") and not function.states)
         result = self._result(function, want, args)
+        self._check_kept(tree, args, result)
         call = calling(function, result, item=self.env.item, rule=str(tree.span), on_bad=self.env.on_bad)
         return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing))
+
+    def _check_kept(self, tree: syntax.CallNode, args: list[nodes.Expression], result: Type) -> None:
+        """A code that has no entry cannot be kept where there is no room for its system and its text."""
+        for arg, written in zip(args, tree.args, strict=True):
+            table = arg.value if isinstance(arg, nodes.Literal) and isinstance(arg.value, Table) else None
+            if table is not None and table.unmapped == "keep" and result.name != "CodeableConcept":
+                self.file.report(
+                    "E405",
+                    f"an unknown code cannot be kept in a {result.name}",
+                    written.span,
+                    "declare the table with `unmapped: omit` or `unmapped: refuse`",
+                )
 
     @staticmethod
     def _result(function: Function, want: Type, args: list[nodes.Expression]) -> Type:
@@ -610,10 +623,13 @@ def calling(function: Function, result: Type, *, item: str, rule: str, on_bad: s
     def apply(run: Run, *args: Any) -> Any:
         run.item, run.rule = item, rule
         try:
-            return call(run.context, *args, want=want)
+            value = call(run.context, *args, want=want)
         except Unconvertible as error:
             severe = "park" if error.refused else on_bad
             return run.failed(code=error.code, reason=str(error), path="", item=item, rule=rule, on_bad=severe)
+        if isinstance(value, State) and value == UNKNOWN_ERROR:
+            run.failures += 1  # an atomic record is then kept whole
+        return value
 
     return apply
 

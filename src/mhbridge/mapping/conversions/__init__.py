@@ -150,7 +150,7 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
 
 @cache
 def _registered(*, results: bool = False) -> Mapping[str, Mapping[str, Conversion]]:
-    """source type → item type → conversion; the order of the item types is the order of preference."""
+    """By source type, by item type: the conversion. The order of the item types is the order of preference."""
     from mhbridge.mapping.conversions import hl7v2, text
 
     found: dict[str, dict[str, Conversion]] = {}

@@ -126,7 +126,7 @@ def _simple() -> Iterator[tuple[str, _Entries]]:
 def _composite() -> Iterator[tuple[str, _Entries]]:
     cx: _Entries = {
         "Identifier": (i.cx, i.CX, i.cx_used),
-        "nhs_number": (i.cx_nhs_number, frozenset({"1", "4", "4.2", "4.3"})),
+        "nhs_number": (i.cx_nhs_number, i.CX - {"5"}, i.cx_nhs_number_used),
         **_texts(_word),
     }
     yield "CX", cx

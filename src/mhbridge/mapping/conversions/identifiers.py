@@ -24,6 +24,7 @@ __all__ = [
     "TYPE_SYSTEM",
     "cx",
     "cx_nhs_number",
+    "cx_nhs_number_used",
     "cx_used",
     "ei",
     "ei_used",
@@ -158,6 +159,11 @@ def cx_nhs_number(value: Value, context: Context) -> Any:
 
 def _ei_issuer(value: Value) -> tuple[str, str, str]:
     return value.component(2).strip(), value.component(3).strip(), value.component(4).strip()
+
+
+def cx_nhs_number_used(value: Value, context: Context) -> frozenset[str]:
+    """As of an Identifier, without its type."""
+    return cx_used(value, context) - {"5"}
 
 
 def ei(value: Value, context: Context) -> Any:

@@ -100,7 +100,9 @@ def quantity(value: Value, context: Context) -> Any:
 
 def quantity_used(value: Value, context: Context) -> frozenset[str]:
     """The number, and what its unit takes."""
-    return frozenset({"1"}) | unit_used(_own_unit(value), ("2", "2.2", "2.3"), context)
+    if not value.component(1).strip():
+        return frozenset()
+    return NM | unit_used(_own_unit(value), ("2", "2.2", "2.3"), context)
 
 
 def result_number(value: Value, context: Context) -> Any:
@@ -111,7 +113,9 @@ def result_number(value: Value, context: Context) -> Any:
 
 def result_number_used(value: Value, context: Context) -> frozenset[str]:
     """The number, and what its unit takes."""
-    return frozenset({"1"}) | unit_used(_result_unit(value), ("OBX-6", "OBX-6.2", "OBX-6.3"), context)
+    if not value.component(1).strip():
+        return frozenset()
+    return NM | unit_used(_result_unit(value), ("OBX-6", "OBX-6.2", "OBX-6.3"), context)
 
 
 # --- structured numbers: comparator, number, separator, number (HL7 v2.5.1 §2.A.70) ------------------------

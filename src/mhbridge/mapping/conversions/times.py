@@ -30,9 +30,9 @@ __all__ = [
     "v2_time",
 ]
 
-_AMBIGUOUS: Final = ("I611", "this hour came twice that night; the first, in summer time, was taken")
-_TIME_LEFT_OUT: Final = ("I612", "the item holds a date; the time of day was left out")
-_HOUR_ONLY: Final = ("I613", "the time is given to the hour; the minutes were written as 00")
+_AMBIGUOUS: Final = ("I621", "this hour came twice that night; the first, in summer time, was taken")
+_TIME_LEFT_OUT: Final = ("I622", "the item holds a date; the time of day was left out")
+_HOUR_ONLY: Final = ("I623", "the time is given to the hour; the minutes were written as 00")
 
 
 class _Parts(NamedTuple):
@@ -61,7 +61,7 @@ def v2_date_time(text: str, context: Context) -> str:
     """A DT, DTM or TS.1 as a FHIR dateTime of the same precision."""
     size = len(text)
     # Nearly every time of a message has one of these forms, on a day whose offset is one and the same.
-    if (size == 12 or size == 14) and text.isdecimal() and text.isascii():
+    if size in (12, 14) and text.isdecimal() and text.isascii():
         known = _day_in(text[:8], context.timezone)
         if known is not None and known[1]:
             hour, minute, second = text[8:10], text[10:12], text[12:] or "00"
@@ -89,7 +89,8 @@ def v2_time(text: str, context: Context) -> str:
     found = _V2_TIME.fullmatch(text.strip())
     if found is None:
         raise Unconvertible("not a time of the form HHMM[SS[.S…]]")
-    return _time(*(part or "" for part in found.groups()), context)
+    hour, minute, second, fraction, offset = (part or "" for part in found.groups())
+    return _time(_Parts("", "", "", hour, minute, second, fraction, offset), context)
 
 
 def _whole_day(text: str) -> str | None:
@@ -181,7 +182,8 @@ def text_time(text: str, context: Context) -> str:
     if found is None:
         raise Unconvertible("not a time of the form HH:MM[:SS]")
     part = found.groupdict("")
-    return _time(part["hour"].zfill(2), part["minute"], part["second"], part["fraction"], part["offset"], context)
+    part["hour"] = part["hour"].zfill(2)
+    return _time(_Parts("", **part), context)
 
 
 def _text_parts(text: str, context: Context) -> _Parts:
@@ -237,13 +239,13 @@ def _instant(parts: _Parts, context: Context) -> str:
     return _date_time(parts, context)
 
 
-def _time(hour: str, minute: str, second: str, fraction: str, offset: str, context: Context) -> str:
-    if offset:
+def _time(parts: _Parts, context: Context) -> str:
+    if parts.offset:
         raise Unconvertible("a time of day cannot carry an offset")
-    _check_clock(_Parts("", hour=hour, minute=minute, second=second))
-    if not minute:
+    _check_clock(parts)
+    if not parts.minute:
         context.note(*_HOUR_ONLY)
-    return f"{hour}:{minute or '00'}:{second or '00'}{fraction}"
+    return f"{parts.hour}:{parts.minute or '00'}:{parts.second or '00'}{parts.fraction}"
 
 
 def at(day: str, time: str, context: Context) -> str:
@@ -291,8 +293,8 @@ def _offset(parts: _Parts, context: Context) -> str:
     known = _day_in(parts.year + parts.month + parts.day, context.timezone)
     if known is not None and known[1]:
         return known[1]
-    local = datetime(*(int(part or "0") for part in parts[:6]))  # type: ignore[arg-type]
-    first, second = _offsets(local, context.timezone)
+    clock = (int(part or "0") for part in parts[:6])
+    first, second = _offsets(datetime(*clock, tzinfo=context.timezone))  # type: ignore[arg-type, misc]
     if first > second:
         context.note(*_AMBIGUOUS)
     elif first < second:
@@ -318,20 +320,19 @@ def _day_in(digits: str, zone: ZoneInfo) -> tuple[str, str] | None:
     day = _calendar(digits)
     if day is None:
         return None
-    midnight = datetime.fromisoformat(day)
-    found = {*_offsets(midnight, zone), *_offsets(midnight.replace(hour=23, minute=59, second=59), zone)}
+    midnight = datetime.fromisoformat(day).replace(tzinfo=zone)
+    found = {*_offsets(midnight), *_offsets(midnight.replace(hour=23, minute=59, second=59))}
     offset = found.pop()
     return day, "" if found or offset % timedelta(minutes=1) else _written(offset)
 
 
-def _offsets(local: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
+def _offsets(local: datetime) -> tuple[timedelta, timedelta]:
     """
     The offsets of a local time, read as the first and as the second of two.
 
     Equal: it happened once. The first larger: it happened twice. The first smaller: it never happened (PEP 495).
     """
-    first = local.replace(tzinfo=zone, fold=0).utcoffset()
-    second = local.replace(tzinfo=zone, fold=1).utcoffset()
+    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
     assert first is not None
     assert second is not None
     return first, second

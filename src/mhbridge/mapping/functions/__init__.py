@@ -18,8 +18,8 @@ from typing import Any, Final
 
 __all__ = ["BUILT_IN", "KINDS", "Example", "Function", "Parameter", "function", "functions", "structural"]
 
-#: What an argument may be: an expression's value, all values of a path, a literal, the name of a declared table or list,
-#: of a resource of the build, or of a loop's alias.
+#: What an argument may be: an expression's value, all values of a path, a literal, or the name of a declared table, of
+#: a declared list, of a resource of the build, of a loop's alias.
 KINDS: Final = ("value", "all", "literal", "table", "list", "resource", "alias")
 
 BUILT_IN: Final = (

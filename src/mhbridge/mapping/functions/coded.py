@@ -79,8 +79,8 @@ def _as_received(codings: list[dict[str, str]], row: Row | None, table: Table) -
 )
 def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want: str) -> Any:
     """
-    The code that a table has for a code: the target's coding first, then what was received. Where a primitive is wanted,
-    the target's code alone. A table with dates needs the date that counts.
+    The code that a table has for a code: the target's coding first, then what was received. Where a primitive is
+    wanted, the target's code alone. A table with dates needs the date that counts.
 
     A code that the table does not have: `unmapped: keep` keeps it as received with its text, `omit` gives
     unknown("error"), `refuse` parks the message; each time an issue I602 says so.

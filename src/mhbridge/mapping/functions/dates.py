@@ -75,7 +75,7 @@ def before(context: Context, first: str, second: str, *, want: str) -> Any:  # n
 )
 def overlaps(context: Context, start: Any, end: Any, other_start: Any, other_end: Any, *, want: str) -> Any:  # noqa: ARG001
     """
-    Whether two periods share a moment. An end that is absent or deleted is open; a start that is not there makes it unknown.
+    Whether two periods share a moment. An end that is absent or deleted is open; without a start it is unknown.
     """
     if isinstance(start, State) or isinstance(other_start, State):
         return _UNDECIDED
@@ -121,8 +121,7 @@ def days_between(context: Context, first: str, second: str, *, want: str) -> Any
 )
 def timestamp(context: Context, day: Any, time: Any, *, want: str) -> Any:  # noqa: ARG001
     """
-    A date and a time of day that stand in two columns, as one dateTime of the feed's zone; the date alone when there is
-    no time.
+    A date and a time of day that stand in two columns, as one dateTime of the feed's zone; without a time, the date.
     """
     if isinstance(day, State) or isinstance(time, State):
         return day

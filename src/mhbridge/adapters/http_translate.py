@@ -1,0 +1,90 @@
+"""
+`POST /translate/{supplier}/{feed}`: bytes in, documents out, nothing kept. A test harness's door.
+
+The same pure flow as for messages that are kept, without store, history and routes. This module must never write
+anything anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from mhbridge import pipeline
+from mhbridge.adapters.http import outcome, read_body
+from mhbridge.errors import MappingError
+from mhbridge.model import Envelope, Issue, Outcome, Severity
+from mhbridge.ports import Clock
+
+if TYPE_CHECKING:
+    from mhbridge.mapping.catalogue import SupplierMapping
+
+__all__ = ["TranslateDoor"]
+
+_FHIR = "application/fhir+json"
+
+
+class TranslateDoor:
+    """
+    Translates with one mapping.
+
+    Args:
+        mapping: gives a compiled mapping by `supplier/feed`; raises `KeyError` or `MappingError`.
+        allow: raises aiohttp's HTTP exception for whoever may not.
+        limit: the largest body.
+    """
+
+    def __init__(
+        self,
+        *,
+        mapping: Callable[[str], SupplierMapping],
+        allow: Callable[[web.Request], object],
+        clock: Clock,
+        limit: int = 20_000_000,
+    ) -> None:
+        self._mapping = mapping
+        self._allow = allow
+        self._clock = clock
+        self._limit = limit
+
+    @property
+    def routes(self) -> tuple[web.RouteDef, ...]:
+        """For `HttpServer`."""
+        return (web.post("/translate/{supplier}/{feed}", self._post),)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        self._allow(request)
+        supplier, name = (
+            request.match_info["supplier"],
+            f"{request.match_info['supplier']}/{request.match_info['feed']}",
+        )
+        try:
+            mapping = self._mapping(name)
+        except KeyError:
+            raise web.HTTPNotFound(text="There is no mapping of this supplier and feed.") from None
+        except MappingError:
+            raise web.HTTPUnprocessableEntity(text="The mapping has errors; mhbridge check lists them.") from None
+        if request.query.get("target", "r4") not in mapping.builds:
+            raise web.HTTPBadRequest(text=f"Known targets: {', '.join(sorted(mapping.builds))}.")
+        feed = pipeline.Feed(supplier, name, (mapping,))
+        envelope = Envelope(await read_body(request, self._limit), supplier, name, self._clock(), "http")
+        intake = pipeline.intake(envelope, feed)
+        outcomes = [pipeline.step(taken, {}, envelope.received_at, feed) for taken in intake.messages]
+        if len(outcomes) == 1 and not outcomes[0].documents:
+            status = 422 if outcomes[0].code else 200
+            return web.Response(status=status, body=_said(outcomes[0]), content_type=_FHIR, charset="utf-8")
+        lines = [_written(result) for result in outcomes]
+        kind = _FHIR if len(lines) == 1 else "application/x-ndjson"
+        return web.Response(body=b"\n".join(lines), content_type=kind, charset="utf-8")
+
+
+def _written(result: Outcome) -> bytes:
+    """A message's document, or what there is to say where it makes none: one line either way."""
+    return result.documents[0].body if result.documents else _said(result)
+
+
+def _said(result: Outcome) -> bytes:
+    text = "the message makes no document"
+    return outcome(result.issues or (Issue(result.code or "D900", Severity.INFORMATION, text),))

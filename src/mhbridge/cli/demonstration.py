@@ -1,0 +1,278 @@
+"""
+`demo`: the main job end to end, on fixtures.
+
+A gateway on free loopback ports with its embedded store, a small receiving FHIR endpoint, and a third destination where
+nobody answers. The fixtures go in over real MLLP and HTTP; the accounts come out. Nothing in it is shown that the store
+does not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import tempfile
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mhbridge.cli.options import say
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from mhbridge.app import App
+    from mhbridge.testing.receiving import ReceivingServer
+    from mhbridge.testing.replaying import Case
+
+__all__ = ["demo"]
+
+SUPPLIER: Final = "example-mental-health"
+#: The discharge that is shown at the end.
+SHOWN: Final = "plain.hl7"
+#: How long to wait for deliveries before the accounts are drawn.
+_SETTLE: Final = 12.0
+
+_CONFIGURATION: Final = """\
+# Written by `mhbridge demo`. `mhbridge serve --config` with this file runs the same gateway again.
+[gateway]
+name = "mhbridge-demo"
+store = "sqlite:store/mhbridge.db"
+mode = "test"
+
+[http]
+listen = "127.0.0.1:0"
+
+[[receiver]]
+supplier = "{supplier}"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[receiver]]
+supplier = "{supplier}"
+kind = "http"
+
+[[destination]]
+name = "community-team"
+kind = "fhir"
+url = "{fhir}"
+
+[[destination]]
+name = "discharge-letters"
+kind = "folder"
+path = "documents"
+
+# Nobody listens there: what is sent to it is tried again, and overdue after its deadline.
+[[destination]]
+name = "gp-practice"
+kind = "fhir"
+url = "{nobody}"
+deadline = "1s"
+
+[[route]]
+documents = ["mental-health-inpatient-discharge", "encounter-event"]
+to = ["community-team"]
+
+[[route]]
+documents = ["mental-health-inpatient-discharge"]
+to = ["discharge-letters"]
+
+[[route]]
+documents = ["mental-health-inpatient-discharge"]
+to = ["gp-practice"]
+when = "= attachments"
+"""
+
+
+@click.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where store and documents go; left out, a new temporary folder.")
+@click.option("--keep-running", is_flag=True, help="Leave the gateway up until Ctrl-C.")
+def demo(out: Path | None, keep_running: bool) -> int:
+    """Relay the fixtures end to end: real MLLP and HTTP in, a FHIR endpoint and a folder out, and the accounts."""
+    folder = out or Path(tempfile.mkdtemp(prefix="mhbridge-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(_demo(folder.resolve(), keep_running))
+
+
+@dataclass
+class _Sent:
+    """What the senders saw."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    shown: int | None = None
+    repeats: int = 0
+
+
+async def _demo(folder: Path, keep_running: bool) -> int:
+    from mhbridge.app import build
+    from mhbridge.config import load
+    from mhbridge.testing.receiving import ReceivingServer
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(ReceivingServer(validates=True))
+        configuration = folder / "mhbridge.toml"
+        nobody = f"http://127.0.0.1:{_closed_port()}"
+        configuration.write_text(_CONFIGURATION.format(supplier=SUPPLIER, fhir=server.url, nobody=nobody), "utf-8")
+        log = stack.enter_context((folder / "mhbridge.log").open("ab"))
+        from mhbridge import log as logs
+
+        app = build(load(configuration, {}), log=logs.make(log))
+        await app.open()
+        stack.push_async_callback(app.close)
+        say(f"mhbridge: MLLP on {app.receivers[f'{SUPPLIER}/mllp'].address}, HTTP on {app.receivers['http'].address}")
+        say(f"receiving FHIR endpoint: {server.url}")
+        sent = await _relay(app, server)
+        await _show(app, server, sent, folder)
+        if keep_running:
+            say("\nThe gateway stays up; Ctrl-C stops it.")
+            await _until_interrupted()
+        status = await app.store.status(datetime.now(UTC))
+        return 1 if status.differences else 0
+
+
+def _closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def _until_interrupted() -> None:
+    import signal
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+# --- sending -----------------------------------------------------------------------------------------------
+
+
+def _fixtures() -> list[Case]:
+    from mhbridge.mapping.library import built_in
+    from mhbridge.testing.replaying import cases
+
+    return [case for case in cases(built_in("fixtures")) if case.supplier == SUPPLIER and case.path.suffix == ".hl7"]
+
+
+async def _relay(app: App, server: ReceivingServer) -> _Sent:
+    """Send every fixture, events over MLLP and letters over HTTP, one of them twice; wait until it is delivered."""
+    import aiohttp
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mhbridge.testing.sending import mllp_peer, post
+
+    found = _fixtures()
+    sent = _Sent()
+    host, _, port = app.receivers[f"{SUPPLIER}/mllp"].address.rpartition(":")
+    base = app.receivers["http"].address
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        sending = progress.add_task("sending", total=len(found) + 1)
+        async with mllp_peer(host, int(port)) as peer, aiohttp.ClientSession() as session:
+            for case in found:
+                body = case.path.read_bytes()
+                if case.feed == "adt":
+                    acknowledgement = await peer.send(body)
+                    sent.answers["AA" if b"MSA|AA" in acknowledgement else "not AA"] += 1
+                else:
+                    posted = await post(session, base, f"{SUPPLIER}/{case.feed}", body)
+                    sent.answers[str(posted.status)] += 1
+                    if case.path.name == SHOWN:
+                        sent.shown = posted.message
+                        again = await post(session, base, f"{SUPPLIER}/{case.feed}", body)
+                        sent.repeats += again.status == 200
+                        progress.advance(sending)
+                progress.advance(sending)
+        await _settle(app, progress)
+    return sent
+
+
+async def _settle(app: App, progress: Progress) -> None:
+    """Wait until everything that can be delivered is, and what cannot is overdue."""
+    delivering = progress.add_task("delivering", total=None)
+    async with asyncio.timeout(_SETTLE):
+        while True:
+            status = await app.store.status(datetime.now(UTC))
+            waiting = sum(status.deliveries.get(state, 0) for state in ("queued", "sending", "unknown"))
+            done = status.deliveries.get("done", 0)
+            progress.update(delivering, total=done + waiting, completed=done)
+            if not waiting and status.overdue:
+                return
+            await asyncio.sleep(0.1)
+
+
+# --- showing -----------------------------------------------------------------------------------------------
+
+
+async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mhbridge.errors import explanations
+    from mhbridge.fhir.bundle import loads
+    from mhbridge.fhir.letter import letter_text
+
+    now = datetime.now(UTC)
+    status = await app.store.status(now)
+    rows = await app.store.messages(most=1000)
+    console = Console(file=sys.stdout, width=max(100, Console().width))
+    if sent.shown is not None:
+        document = (await app.store.documents(sent.shown))[0]
+        console.print("\nOne discharge, as the person who cares for the patient next reads it:\n", style="bold")
+        console.print(letter_text(loads(document.body), width=96), markup=False, highlight=False)
+    table = Table(title="What became of the messages", title_justify="left")
+    for column in ("feed", "received", "translated", "delivered", "acknowledged", "parked", "overdue"):
+        table.add_column(column, justify="left" if column == "feed" else "right")
+    for feed in sorted({row.feed for row in rows}):
+        own = [row for row in rows if row.feed == feed]
+        table.add_row(feed, *await _counts(app, own, now))
+    table.add_section()
+    table.add_row("all", *await _counts(app, list(rows), now), style="bold")
+    console.print(table)
+    parked = Counter(row.code for row in rows if row.state == "parked")
+    known = explanations()
+    for code, count in sorted(parked.items()):
+        title = known[code].title if code in known else ""
+        console.print(f"parked, waiting for a person: {count} × {code}: {title}", markup=False, highlight=False)
+    console.print(f"repeats that got their first answer again: {sent.repeats}", highlight=False)
+    balanced = "they add up" if not status.differences else "; ".join(status.differences)
+    console.print(f"accounts: {status.receipts} receipts; {balanced}", highlight=False)
+    console.print(f"held by the receiving FHIR endpoint: {_held(server)}", highlight=False)
+    console.print(f"documents: {folder / 'documents'}\nstore, log and configuration: {folder}", highlight=False, soft_wrap=True)
+
+
+async def _counts(app: App, rows: list[Any], now: datetime) -> list[str]:
+    """Received, translated, delivered, acknowledged, parked, overdue. Deliveries are counted apart from messages."""
+    deliveries = [d for row in rows if row.fanout for d in await _deliveries(app, row.id)]
+    counted = [
+        len(rows),
+        sum(row.state == "done" for row in rows),
+        sum(d["level"] >= 1 for d in deliveries),
+        sum(d["level"] >= 2 for d in deliveries),
+        sum(row.state == "parked" for row in rows),
+        sum(d["state"] != "done" and d["deadline"] is not None and _instant(d["deadline"]) < now for d in deliveries),
+    ]
+    return [str(count) for count in counted]
+
+
+async def _deliveries(app: App, message: int) -> tuple[Any, ...]:
+    trace = await app.store.trace(message)
+    return trace.deliveries if trace is not None else ()
+
+
+def _instant(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+def _held(server: ReceivingServer) -> str:
+    held = {type_: len(server.holdings.all(type_)) for type_ in ("Bundle", "Encounter", "Patient")}
+    return ", ".join(f"{count} {type_}" for type_, count in held.items())

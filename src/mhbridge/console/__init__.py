@@ -1,0 +1,16 @@
+"""
+The reading side of HTTP: messages and their stories, what is parked, the accounts, health and metrics.
+
+Everything here shows states, codes, counts and times to whoever may see them. What holds a patient's values (originals,
+documents) needs the role `clinical`, what acts needs `operator`, and either is in the log before it happens.
+Identifiers to search by come in a request's body and never in a URL, which proxies and browsers keep.
+"""
+
+from __future__ import annotations
+
+from mhbridge.console.access import Access
+from mhbridge.console.health import HealthPages
+from mhbridge.console.messages import MessagePages
+from mhbridge.console.openapi import description, routes
+
+__all__ = ["Access", "HealthPages", "MessagePages", "description", "routes"]

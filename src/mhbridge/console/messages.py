@@ -1,0 +1,192 @@
+"""
+Messages over HTTP: lists, one message, its story, its bytes, and what a person may do with it.
+
+This module must never put a value of a message anywhere but into the body of an answer to a `clinical` credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from mhbridge.console.access import Access
+from mhbridge.log import Event, Log
+from mhbridge.model import Document, MessageState
+from mhbridge.ports import Clock, Store, Trace
+
+__all__ = ["MessagePages", "json"]
+
+_MOST: Final = 1000
+_FILTERS: Final = frozenset({"state", "feed", "before", "most"})
+
+
+def json(value: Any) -> web.Response:
+    """Any value of ours as JSON; instants in UTC."""
+    body = orjson.dumps(value, option=orjson.OPT_UTC_Z)
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
+
+
+class MessagePages:
+    """
+    Routes about messages.
+
+    Args:
+        wake: tell the outbox that there is something new to deliver.
+    """
+
+    def __init__(self, *, store: Store, access: Access, wake: Callable[[], None], clock: Clock, log: Log) -> None:
+        self._store = store
+        self._access = access
+        self._wake = wake
+        self._clock = clock
+        self._log = log
+
+    @property
+    def routes(self) -> tuple[web.RouteDef, ...]:
+        """For the HTTP server."""
+        return (
+            web.get("/messages", self._list),
+            web.post("/messages/_search", self._search),
+            web.get("/parked", self._parked),
+            web.get(r"/messages/{id:\d{1,18}}", self._one),
+            web.get(r"/messages/{id:\d{1,18}}/trace", self._trace),
+            web.get(r"/messages/{id:\d{1,18}}/original", self._original),
+            web.get(r"/messages/{id:\d{1,18}}/documents", self._documents),
+            web.post(r"/messages/{id:\d{1,18}}/resend", self._resend),
+            web.post(r"/messages/{id:\d{1,18}}/close", self._close),
+            web.post(r"/deliveries/{id:\d{1,18}}/release", self._release),
+        )
+
+    # --- states: viewer ---
+
+    async def _list(self, request: web.Request) -> web.Response:
+        self._access.require(request, "viewer")
+        if "search" in request.query:
+            raise web.HTTPBadRequest(text="Search by POST /messages/_search: what is searched for belongs in no URL.")
+        return json({"messages": await self._store.messages(**_filters(request.query))})
+
+    async def _parked(self, request: web.Request) -> web.Response:
+        self._access.require(request, "viewer")
+        filters = {**_filters(request.query), "state": MessageState.PARKED.value}
+        return json({"messages": await self._store.messages(**filters)})
+
+    async def _search(self, request: web.Request) -> web.Response:
+        self._access.require(request, "viewer")
+        wanted = await _object(request)
+        search = wanted.pop("search", None)
+        if not isinstance(search, str) or not search.strip():
+            raise web.HTTPBadRequest(text="Give what is searched for as the text of the key search.")
+        filters = _filters({key: str(value) for key, value in wanted.items()})
+        return json({"messages": await self._store.messages(search=search.strip(), **filters)})
+
+    async def _one(self, request: web.Request) -> web.Response:
+        self._access.require(request, "viewer")
+        return json((await self._found(request)).message)
+
+    async def _trace(self, request: web.Request) -> web.Response:
+        self._access.require(request, "viewer")
+        return json(await self._found(request))
+
+    # --- values: clinical ---
+
+    async def _original(self, request: web.Request) -> web.Response:
+        self._about_to(request, Event.BODY_READ, self._access.require(request, "clinical"), kind="original")
+        body = await self._store.original(_id(request))
+        if body is None:
+            raise web.HTTPNotFound(text="There is no message with this id.")
+        headers = {"Content-Disposition": f'attachment; filename="message-{_id(request)}"'}
+        return web.Response(body=body, content_type="application/octet-stream", headers=headers)
+
+    async def _documents(self, request: web.Request) -> web.Response:
+        self._about_to(request, Event.BODY_READ, self._access.require(request, "clinical"), kind="documents")
+        await self._found(request)
+        return json({"documents": [_document(document) for document in await self._store.documents(_id(request))]})
+
+    # --- acts: operator ---
+
+    async def _resend(self, request: web.Request) -> web.Response:
+        who = self._access.require(request, "operator")
+        self._about_to(request, Event.RESENT, who)
+        await self._found(request)
+        made = await self._store.resend(_id(request), who, self._clock())
+        if not made:
+            raise web.HTTPConflict(
+                text="Nothing of this message can be sent again: replaced, under way, or never made."
+            )
+        self._wake()
+        return json({"deliveries": made})
+
+    async def _close(self, request: web.Request) -> web.Response:
+        who = self._access.require(request, "operator")
+        why = (await _object(request)).get("why")
+        if not isinstance(why, str) or not why.strip():
+            raise web.HTTPBadRequest(text="Give the reason as the text of the key why.")
+        self._about_to(request, Event.CLOSED, who)
+        await self._found(request)
+        if not await self._store.close_message(_id(request), who, why.strip(), self._clock()):
+            raise web.HTTPConflict(text="Nothing of this message is parked.")
+        self._wake()
+        return json({"closed": True})
+
+    async def _release(self, request: web.Request) -> web.Response:
+        who = self._access.require(request, "operator")
+        self._log.warning(Event.RELEASED, delivery=_id(request), who=who)
+        if not await self._store.release(_id(request), who, self._clock()):
+            raise web.HTTPConflict(text="No delivery with this id is parked.")
+        self._wake()
+        return json({"released": True})
+
+    # --- underneath ---
+
+    async def _found(self, request: web.Request) -> Trace:
+        trace = await self._store.trace(_id(request))
+        if trace is None:
+            raise web.HTTPNotFound(text="There is no message with this id.")
+        return trace
+
+    def _about_to(self, request: web.Request, event: Event, who: str, **more: str) -> None:
+        """In the log before it happens, so that nothing happens that is not in the log."""
+        self._log.warning(event, message=_id(request), who=who, **more)
+
+
+def _id(request: web.Request) -> int:
+    return int(request.match_info["id"])
+
+
+def _filters(given: Mapping[str, str]) -> dict[str, Any]:
+    """What a list is narrowed by. Raises 400 for what is not known."""
+    if unknown := sorted(set(given) - _FILTERS):
+        raise web.HTTPBadRequest(text=f"Known parameters: {', '.join(sorted(_FILTERS))}; {len(unknown)} are not.")
+    state = given.get("state", "")
+    if state and state not in list(MessageState):
+        raise web.HTTPBadRequest(text=f"Known states: {', '.join(MessageState)}.")
+    before, most = given.get("before", "0"), given.get("most", "100")
+    if not (before.isdecimal() and most.isdecimal() and len(before) < 19 and 0 < int(most[:9]) <= _MOST):
+        raise web.HTTPBadRequest(text=f"before is an id, and most a number up to {_MOST}.")
+    return {"state": state, "feed": given.get("feed", ""), "before": int(before), "most": int(most)}
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    try:
+        value = orjson.loads(await request.read() or b"{}")
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise web.HTTPBadRequest(text="The body must be a JSON object.")
+    return value
+
+
+def _document(document: Document) -> dict[str, Any]:
+    # JSON stands in JSON as it is, to the last digit of a decimal.
+    written = document.media_type.endswith("json")
+    return {
+        "type": document.type,
+        "target": document.target,
+        "identifier": document.identifier,
+        "status": document.status,
+        "media_type": document.media_type,
+        "content": orjson.Fragment(document.body) if written else document.body.decode("utf-8"),
+    }
