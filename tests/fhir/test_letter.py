@@ -157,9 +157,18 @@ def test_a_document_as_a_page() -> None:
     html = letter(BUNDLE)
     page = Page(html)
     shown = re.sub(r"\s+", " ", " ".join(page.text))
-    for words in ("OAKAPPLE, Josephine", "4 March 1985", "999 000 0018", "Diagnosis:", "Depression & anxiety", "Bloods",
-                  "QUINCE (Dr), Specialty doctor, Example Trust", "Nothing here (unavailable).", "application/pdf, 2 kB",
-                  "This version replaces an earlier one."):  # fmt: skip
+    for words in (
+        "OAKAPPLE, Josephine",
+        "4 March 1985",
+        "999 000 0018",
+        "Diagnosis:",
+        "Depression & anxiety",
+        "Bloods",
+        "QUINCE (Dr), Specialty doctor, Example Trust",
+        "Nothing here (unavailable).",
+        "application/pdf, 2 kB",
+        "This version replaces an earlier one.",
+    ):
         assert words in shown
     assert [tag for tag in page.tags if tag in ("h1", "h2", "h3")] == ["h1", "h2", "h2", "h3", "h2", "h2"]
     assert page.links == []
@@ -181,6 +190,17 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("entry.0.resource.author", [{"display": "Ward clerk"}], "By: Ward clerk"),
     ("entry.0.resource.author", None, "By: not stated"),
     ("entry.0.resource.author", [{"reference": "Practitioner/doctor"}], "By: QUINCE (Dr)\n"),
+    ("entry.2.resource", {"resourceType": "Basic"}, "By: not stated"),
+    (
+        "entry.2",
+        {"fullUrl": "PractitionerRole/role", "resource": {"resourceType": "Device", "deviceName": [{"name": "X"}]}},
+        "By: X\n",
+    ),
+    (
+        "entry.5.resource",
+        {"resourceType": "DocumentReference", "content": [{"attachment": {"title": "Crisis plan"}}]},
+        "- Attached document: Crisis plan\n",
+    ),
     ("entry.0.resource.section.2.emptyReason", None, "Nothing here.\n"),
     ("entry.0.resource.section.0.title", None, "Section\n-------\n"),
     ("entry.0.resource.title", None, "Document\n========"),

@@ -78,6 +78,10 @@ VALUES: list[tuple[str, Any, str]] = [
     ),
     ("CodeableConcept", {"coding": [{"code": "7"}]}, "code 7 in a code system that was not named"),
     ("CodeableConcept", {"coding": [coding("1")], "text": "Low mood"}, "Low mood"),
+    # A code that was repeated as its own text has no words.
+    ("CodeableConcept", {"coding": [coding("2Z", "2Z")], "text": "2z"}, "code 2Z in SNOMED CT"),
+    ("CodeableConcept", {"coding": [coding("1", "Depression"), coding("DEP", "")], "text": "DEP"}, "Depression"),
+    ("CodeableConcept", {"text": "2Z"}, "2Z"),
     (
         "CodeableConcept",
         {"coding": [coding("H2", "Home", "example-places")], "text": "Home"},
@@ -203,6 +207,7 @@ DATES = [
     ("2025-07-14T09:30:00Z", "14 July 2025, 09:30 (UTC)"),
     ("2025-07-14T09:30:00+00:00", "14 July 2025, 09:30 (UTC)"),
     ("2025-03-14T10:30:00+01:00", "14 March 2025, 10:30 (UTC+01:00)"),
+    ("2025-03-14T10:30:00+24:30", "14 March 2025, 10:30 (UTC+24:30)"),
     ("2025-03-14T10:30:00-05:00", "14 March 2025, 10:30 (UTC-05:00)"),
     # The days on which the clocks change, and the hour that comes twice (29 March and 25 October 2026).
     ("2026-03-29T00:59:00+00:00", "29 March 2026, 00:59"),

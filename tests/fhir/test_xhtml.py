@@ -138,6 +138,7 @@ KEPT = [
     ('<input type="radio" checked="checked"/>Yes<input type="radio"/>No', "[x] Yes [ ] No"),
     ("<select><option selected>A<option>B</select>", "[x] A [ ] B"),
     ('<input value="12 mg">', "12 mg"),
+    ('<input type="hidden" value="12 mg"><br>x', "<br/>x"),
     ("<img src=http://tracker.example/x.png alt='ECG trace'><br>", "[picture not included: ECG trace]<br/>"),
     ('<p style="FONT-WEIGHT: Bold; display:none; color: white">x</p>', '<p style="font-weight: bold">x</p>'),
     # nothing to see

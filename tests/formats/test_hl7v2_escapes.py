@@ -3,7 +3,7 @@ r"""HL7 v2 escapes: each becomes what the sender meant, and one that is not unde
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhbridge.formats.hl7v2.delimiters import Delimiters, delimiters
@@ -83,6 +83,7 @@ def test_a_huge_escape_costs_no_more_than_its_length() -> None:
 PUNCTUATION = "!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
+@settings(deadline=None)
 @given(
     st.permutations(PUNCTUATION).map(lambda p: "".join(p[:6])),
     st.integers(4, 5),
@@ -101,6 +102,7 @@ def test_line_breaks_are_written_as_escapes() -> None:
     assert separators(characters="^~").escape("a|b\nc^d") == "a b c d"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="\\XFST0D.brspE|^&~ é", max_size=40))
 def test_no_character_outside_an_escape_is_lost(text: str) -> None:
     plain = USUAL.unescape(text)

@@ -12,22 +12,21 @@ from mhbridge.model import ABSENT, DELETED
 SOURCE = FORMAT.declare("Europe/London", "", {"messages": ["ADT^A03"], "version": "2.4"})
 SCOPE = Scope(SOURCE)
 
-BODY = "\r".join(
-    (
-        r"MSH|^~\&|PAS|RXX|HUB|RYY|20260101120000||ADT^A03^ADT_A03|C1|P|2.4",
-        'PID|1||9990000018^^^NHS&2.16&ISO^NH~L1^^^RXX^PI~""~~L3||TESTPATIENT&VON^ANNA^""^^MS||""|F|~second|^^|   ',
-        "NK1|1|KIN^ONE|1^Spouse",
-        "NK1|2|KIN^TWO|20^Carer||07000000001~07000000002",
-        "NK1|3",
-        "DG1|1||F322^Severe^ICD10|||A",
-        "DG1|2||Z915^Self-harm^ICD10|||W",
-        "DG1|3||F10^Other^ICD10|||A",
-        r"OBX|1|TX|FORM^Formulation^L||first ^ line~second & line|||||H~A",
-        r"OBX|2|ED|PLAN^Plan^L||^AP^PDF^Base64^JVBERi0=",
-        r"OBX|3|TX|PLAN||A\F\B says \"go\"",
-        "ZU1|1|A^B&C",
-    )
+SEGMENTS = (
+    r"MSH|^~\&|PAS|RXX|HUB|RYY|20260101120000||ADT^A03^ADT_A03|C1|P|2.4",
+    'PID|1||9990000018^^^NHS&2.16&ISO^NH~L1^^^RXX^PI~""~~L3||TESTPATIENT&VON^ANNA^""^^MS||""|F|~second|^^|   ',
+    "NK1|1|KIN^ONE|1^Spouse",
+    "NK1|2|KIN^TWO|20^Carer||07000000001~07000000002",
+    "NK1|3",
+    "DG1|1||F322^Severe^ICD10|||A",
+    "DG1|2||Z915^Self-harm^ICD10|||W",
+    "DG1|3||F10^Other^ICD10|||A",
+    r"OBX|1|TX|FORM^Formulation^L||first ^ line~second & line|||||H~A",
+    r"OBX|2|ED|PLAN^Plan^L||^AP^PDF^Base64^JVBERi0=",
+    r"OBX|3|TX|PLAN||A\F\B says \"go\"",
+    "ZU1|1|A^B&C",
 )
+BODY = "\r".join(SEGMENTS)
 
 
 def message() -> Message:

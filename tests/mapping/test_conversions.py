@@ -13,6 +13,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mhbridge.errors import explanations
 from mhbridge.formats import Scope
@@ -138,13 +140,65 @@ def test_no_reason_holds_the_value() -> None:
     asked = 0
     for source, targets in _registered().items():
         for made in targets.values():
-            raws = [canary] if source == "text" else [raw(source, canary), raw(source, f"{canary}^{canary}^{canary}^A^1")]
+            raws = (
+                [canary] if source == "text" else [raw(source, canary), raw(source, f"{canary}^{canary}^{canary}^A^1")]
+            )
             for value in raws:
                 result, _ = outcome(made.convert, value)
                 if isinstance(result, str) and result.startswith("! "):
                     asked += 1
                     assert canary not in result
     assert asked > 30
+
+
+PAIRS = [made for targets in _registered().values() for made in targets.values()]
+LEAF = st.sampled_from(
+    ["", '""', "A1", "20250314", "20251026013000", "1.10", "Base64", "SCT", "\\.br\\", "Zoë", " ", "<", "٣"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(PAIRS),
+    st.lists(st.lists(LEAF, min_size=1, max_size=3), min_size=1, max_size=9),
+    st.text(max_size=20),
+)
+def test_whatever_comes_a_conversion_converts_or_says_why(made, leaves, anything) -> None:
+    """Generated values: a value, a state or `Unconvertible`, and the same again for the same value."""
+    if made.source == "text":
+        value = anything
+    else:
+        value = raw(made.source, "^".join("&".join(subs) for subs in leaves))
+        if isinstance(value, State):
+            return
+    result = outcome(made.convert, value)
+    assert result == outcome(made.convert, value)
+    assert result[0] is not None
+    assert made.used_of(value, CONTEXT) <= made.reads
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from([made for made in PAIRS if made.source != "text"]),
+    st.lists(st.lists(LEAF, min_size=1, max_size=3), min_size=1, max_size=14),
+    st.integers(1, 14),
+    st.integers(1, 3),
+    LEAF,
+)
+def test_what_is_not_used_never_matters(made, leaves, at, sub, other) -> None:
+    """Generated values: the ledger may call a leaf open only if nothing of it is in the result."""
+    before = put_together(
+        made.source,
+        flat := {("", n, m): leaf for n, subs in enumerate(leaves, 1) for m, leaf in enumerate(subs, 1) if leaf},
+    )
+    after = put_together(made.source, flat | {("", at, sub): other})
+    values = [raw(made.source, text) for text in (before, after)]
+    if any(isinstance(value, State) for value in values) or '""' in before + after:
+        return
+    if any({WHOLE, str(at) if sub == 1 else f"{at}.{sub}"} & made.used_of(value, CONTEXT) for value in values):
+        return
+    first, second = (outcome(made.convert, value) for value in values)
+    assert first == second or str(first[0]).startswith("! ") or str(second[0]).startswith("! ")
 
 
 def test_every_note_is_explained() -> None:
@@ -169,7 +223,24 @@ def test_a_list_type_converts_its_elements() -> None:
 # --- what is read ------------------------------------------------------------------------------------------
 
 # Replacements for a component. Some of them mean something to some conversion, so that a change is a change.
-OTHERS = ("ZQXJ7", "7", "20240607", "H", "L", "PRN", "PH", "Internet", "ISO", "4.5.6", "Y", "UCUM", "Hex", "-", "CE", "NM")
+OTHERS = (
+    "ZQXJ7",
+    "7",
+    "20240607",
+    "H",
+    "L",
+    "PRN",
+    "PH",
+    "Internet",
+    "ISO",
+    "4.5.6",
+    "Y",
+    "UCUM",
+    "Hex",
+    "-",
+    "CE",
+    "NM",
+)
 
 Place = tuple[str, int, int]
 
@@ -249,10 +320,11 @@ def test_what_is_used_matters_and_nothing_else(source, target, value) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target"), sorted({(case[0], case[1]) for case in HL7V2 if "any of" not in case[1] and case[0] != "varies"})
+    ("source", "target"),
+    sorted({(case[0], case[1]) for case in HL7V2 if "any of" not in case[1] and case[0] != "varies"}),
 )
 def test_every_declared_component_changes_the_result(source, target) -> None:
-    """The declaration is not wider than the truth: over the table's values, each component that is read matters once."""
+    """The declaration is not wider than the truth: over the table's values, each component matters once."""
     made = conversion(source, Type(target))
     values = [value for of, to, value in samples() if (of, to) == (source, target)]
     for read in made.reads - {WHOLE}:
@@ -264,7 +336,13 @@ def test_every_declared_component_changes_the_result(source, target) -> None:
 def test_the_unit_of_a_result_is_a_companion() -> None:
     made = conversion("varies", Type("Quantity"))
     assert {"OBX-2", "OBX-6", "OBX-6.2", "OBX-6.3"} <= made.reads
-    assert made.used_of(raw("varies", "NM|5|kg^kilogram^UCUM"), CONTEXT) == {"1", "OBX-2", "OBX-6", "OBX-6.2", "OBX-6.3"}
+    assert made.used_of(raw("varies", "NM|5|kg^kilogram^UCUM"), CONTEXT) == {
+        "1",
+        "OBX-2",
+        "OBX-6",
+        "OBX-6.2",
+        "OBX-6.3",
+    }
     assert made.used_of(raw("varies", "NM|5|kg"), CONTEXT) == {"1", "OBX-2", "OBX-6"}
 
 

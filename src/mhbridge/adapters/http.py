@@ -76,6 +76,8 @@ _BODY_TIME: Final = 30.0
 #: aiohttp's own log of requests would hold paths, and its own decompression knows no ratio.
 _CONNECTION: Final[Mapping[str, Any]] = {"access_log": None, "auto_decompress": False, "keepalive_timeout": 75.0}
 _RETRY_AFTER: Final = "5"
+#: Nothing is kept on the way or guessed at, and nobody is told what runs here.
+_EVERYWHERE: Final = {"Server": "mhbridge", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def outcome(issues: Iterable[Issue]) -> bytes:
@@ -217,14 +219,13 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError
         response = _refused(status)
+        response.headers.update(_EVERYWHERE)
         response.force_close()
         return response
 
 
 async def _headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "mhbridge"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(_EVERYWHERE)
 
 
 def _status(error: MhbridgeError) -> int:

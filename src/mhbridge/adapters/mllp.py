@@ -353,7 +353,11 @@ class MllpSender:
 
     async def deliver(self, delivery: DueDelivery) -> Delivered:
         """Send, and wait for the acknowledgement."""
-        body = delivery.original() if delivery.original is not None else b""
+        try:
+            # It reads the store: not on the event loop.
+            body = b"" if delivery.original is None else await asyncio.to_thread(delivery.original)
+        except StoreError as error:
+            raise DestinationUnavailable(error.code, "the original cannot be read now") from error
         control_id = _field(body, b"MSH", 10)
         if not control_id or not can_be_framed(body):
             raise DestinationRejected("D951", "there is no HL7 v2 message with a control id that could be relayed")

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -103,7 +103,6 @@ def demo(out: Path | None, keep_running: bool) -> int:
 class _Sent:
     """What the senders saw."""
 
-    answers: Counter[str] = field(default_factory=Counter)
     shown: int | None = None
     repeats: int = 0
 
@@ -181,11 +180,9 @@ async def _relay(app: App, server: ReceivingServer) -> _Sent:
             for case in found:
                 body = case.path.read_bytes()
                 if case.feed == "adt":
-                    acknowledgement = await peer.send(body)
-                    sent.answers["AA" if b"MSA|AA" in acknowledgement else "not AA"] += 1
+                    await peer.send(body)
                 else:
                     posted = await post(session, base, f"{SUPPLIER}/{case.feed}", body)
-                    sent.answers[str(posted.status)] += 1
                     if case.path.name == SHOWN:
                         sent.shown = posted.message
                         again = await post(session, base, f"{SUPPLIER}/{case.feed}", body)

@@ -141,6 +141,7 @@ def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
     documents: dict[str, str] = {}
     for message, names in catalogue.recognise(body):
         if isinstance(message, MessageError):
+            say(f"{path}: {message}", severity=Severity.ERROR)
             continue
         if not names:
             say(

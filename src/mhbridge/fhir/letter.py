@@ -191,7 +191,7 @@ class _Resources:
                 said = words.say("organisation", self._organisation(found))
             case "Device":
                 said = "; ".join(_string(name, "name") for name in _dicts(found.get("deviceName")))
-        return said or words.say("Reference", reference if isinstance(reference, dict) else None)
+        return said or (words.reference(reference) if isinstance(reference, dict) else "")
 
     @staticmethod
     def _person(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -181,6 +181,10 @@ class Wording:
         for coding in codings:
             if display := _text(coding.get("display")):
                 said.setdefault(display.casefold(), display)
+        for coding in codings:
+            # "2Z" in place of words is a code that nobody had words for, and says nothing without its system.
+            if code := _text(coding.get("code")):
+                said.pop(code.casefold(), None)
         if not said:
             return "; ".join(self._code(c) for c in codings if c.get("code"))
         first, *others = said.values()

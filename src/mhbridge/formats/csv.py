@@ -28,6 +28,7 @@ __all__ = ["FORMAT", "Csv", "Row"]
 MAX_COLUMNS: Final = 200
 
 _BOM: Final = b"\xef\xbb\xbf"
+_NOTHING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\Z")
 _LINE: Final = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _PATH: Final = re.compile(r"\[([^\]\r\n]*)\]")
 _WORD: Final = re.compile(r"[^\s\[\]/]+")
@@ -128,7 +129,7 @@ class Csv:
         Raises:
             MalformedMessage: M700, M704, M705 or M770 when the header is not that of any source.
         """
-        if not body.removeprefix(_BOM).strip():
+        if _NOTHING.match(body):
             raise MalformedMessage("M700", "the envelope is empty")
         chosen = tuple(i for i, source in enumerate(sources) if _has_header(body, source))
         if not chosen:

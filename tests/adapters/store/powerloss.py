@@ -1,9 +1,9 @@
 """
 A disk that forgets what was not synced: an APSW file system under the real store.
 
-Every write goes to the real file, which is what the running process sees, and into a list of what the disk may not have yet;
-a sync empties the list. A power cut is a copy of what the disk has, with a random part of what it may have, torn at sectors.
-Names of files are taken as durable at once.
+Every write goes to the real file, which is what the running process sees, and into a list of what the disk may not have
+yet; a sync empties the list. A power cut is a copy of what the disk has, with a random part of what it may have, torn
+at sectors. Names of files are taken as durable at once.
 """
 
 import random

@@ -85,7 +85,7 @@ async def keep(store: Store, number: int, *to: str, at: datetime = T0, **others:
     """Commit one envelope with one message."""
     envelope = an_envelope(number, at=at)
     outcome = an_outcome(number, *to, **others)
-    deadlines = {name: 3600.0 for name in to}
+    deadlines = dict.fromkeys(to, 3600.0)
     return await store.commit(envelope, key_of(number), [outcome], an_answer(at=at), deadlines)
 
 
@@ -107,7 +107,7 @@ class SwallowedError(Exception):
 
 class Interrupt:
     """
-    A store that goes wrong at one call: the n-th one of a name raises before or after it, is swallowed, or is made twice.
+    A store that goes wrong at one call: the n-th of a name raises before or after it, is swallowed, or is made twice.
 
     Every crash that matters lies between two calls of a port, so the product needs no places where tests can break it.
     """

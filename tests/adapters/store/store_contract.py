@@ -1,11 +1,12 @@
 """
-What every store must do, written against the port alone. A store's own tests inherit it and give it the `store` fixture.
+What every store must do, written against the port alone.
 
-The fixture `reopened` opens the same store again.
+A store's own tests inherit it and give it two fixtures: `store`, and `reopened`, which opens the same store again.
 """
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -536,10 +537,8 @@ class StoreContract:
         await keep(store, 1, "gp")
         broken = Interrupt(store, "finish", how)
         (due,) = await take(store, T0)
-        try:
+        with suppress(SwallowedError, StoreError):
             await broken.finish([Move(due.id, DeliveryState.DONE, level=2)], T0)
-        except (SwallowedError, StoreError):
-            pass
         status = await store.status(T0 + 3 * MINUTE)
         recorded = how in ("after", "twice")
         assert status.deliveries == ({"done": 1} if recorded else {"sending": 1})

@@ -1,5 +1,6 @@
 """What a store refuses to start with: a bad build, a pragma that did not take, wide permissions, a wrong secret."""
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -133,10 +134,10 @@ async def test_a_secret_that_others_may_read_is_refused(path):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda path, secret: secret.unlink(),
-        lambda path, secret: path.unlink(),
-        lambda path, secret: secret.write_bytes(b"x" * 32),
-        lambda path, secret: secret.write_bytes(secret.read_bytes()[:31]),
+        lambda _, secret: secret.unlink(),
+        lambda path, _: path.unlink(),
+        lambda _, secret: secret.write_bytes(b"x" * 32),
+        lambda _, secret: secret.write_bytes(secret.read_bytes()[:31]),
     ],
     ids=["the secret is gone", "the store is gone", "another secret", "a secret cut short"],
 )
@@ -175,10 +176,11 @@ async def test_a_second_process_is_refused_until_the_first_has_ended(path):
         "asyncio.run(main())\n"
     )
     command = [sys.executable, "-c", script, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"open\n"
-        assert (await refused(SqliteStore(path))).code == "S206"
-        other.kill()
+    other = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert await other.stdout.readline() == b"open\n"
+    assert (await refused(SqliteStore(path))).code == "S206"
+    other.kill()
+    await other.communicate()
     await once(path, 1)
 
 
@@ -316,5 +318,3 @@ def test_every_query_is_well_formed():
 def test_every_code_of_the_store_is_explained():
     codes = {code for code in explanations() if code.startswith("S2")}
     assert codes == {f"S{number}" for number in range(201, 216)}
-
-

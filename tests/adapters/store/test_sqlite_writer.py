@@ -248,7 +248,7 @@ async def breaking(path):
 
 
 @pytest.mark.parametrize("fails", ["sync", "write"])
-async def test_an_io_error_ends_the_process_with_nothing_acknowledged(breaking, path, fails):
+async def test_an_io_error_ends_the_process_with_nothing_acknowledged(breaking, fails):
     store, vfs, died = breaking
     await keep(store, 1, "gp")
     vfs.fails = fails

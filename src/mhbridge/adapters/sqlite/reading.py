@@ -21,7 +21,7 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, when
-from mhbridge.adapters.sqlite.intake import SEARCHED, episode_token, patient_token
+from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.mapping.known import fold

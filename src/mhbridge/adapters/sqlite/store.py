@@ -27,6 +27,7 @@ from mhbridge.adapters.sqlite import accounts, intake, opening
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.reading import Reader
+from mhbridge.adapters.sqlite.ready import ready
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
@@ -129,8 +130,8 @@ class SqliteStore(Store):
         deadlines: Mapping[str, float],
     ) -> Committed:
         self._require_writing()
-        ready = intake.ready(self._keys, envelope, key, outcomes, answer, deadlines)
-        committed: Committed = await self._write(intake.commit, ready)
+        made = ready(self._keys, envelope, key, outcomes, answer, deadlines)
+        committed: Committed = await self._write(intake.commit, made)
         return committed
 
     async def refuse(self, feed: str, code: str, at: datetime) -> None:
@@ -251,8 +252,10 @@ class SqliteStore(Store):
         return chain
 
     def _close_writer(self) -> None:
-        self._writer.close()
-        self._lock.close()
+        try:
+            self._writer.close()
+        finally:
+            self._lock.close()
 
     def _start_reader(self, name: str) -> Turns:
         turns = self._turns(name)

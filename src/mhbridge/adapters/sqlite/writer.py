@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,9 +95,8 @@ class Writer:
         """Copy the WAL back whole, and close the connection. Where that fails, the next start does it."""
         try:
             if not self._dead:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except (apsw.BusyError, apsw.FullError):
-            pass
+                with suppress(apsw.BusyError, apsw.FullError, apsw.IOError):
+                    self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             self._connection.close()
 
@@ -176,11 +176,9 @@ class Writer:
         if self._pages - self._copied < _CHECKPOINT_PAGES:
             return
         self._copied = self._pages
-        try:
+        # What is committed is safe in the WAL; the next one tries again.
+        with suppress(apsw.BusyError, apsw.FullError):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except (apsw.BusyError, apsw.FullError):
-            # What is committed is safe in the WAL; the next one tries again.
-            return
 
 
 def refusal(error: Exception) -> MhbridgeError:

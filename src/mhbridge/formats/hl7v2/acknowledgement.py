@@ -27,12 +27,15 @@ MAX_ISSUES: Final = 20
 #: A header field longer than this is no name or number, and is not sent back (v2.7 allows MSH-10 199 characters).
 MAX_COPIED: Final = 199
 
+#: The codec that gives every byte back as it came, where a header is not in the character set it declares.
+_AS_BYTES: Final = "latin-1"
 #: The header is looked for so far; what comes later is no answerable message.
 _FAR: Final = 65_536
 
 _HEADER: Final = re.compile(r"(?:^|(?<=[\r\n]))(MSH|FHS|BHS)(?![A-Za-z0-9])([^\r\n]*)")
 _SECOND: Final = re.compile(r"[\r\n]+(?:(?:SFT|UAC)[^\r\n]*[\r\n]+)*MSA(?![A-Za-z0-9])")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+_C1: Final = re.compile("[\x80-\x9f]")
 _EVENT: Final = re.compile(r"[A-Za-z0-9]{1,20}")
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
 _PLACE: Final = re.compile(r"([A-Z][A-Z0-9]{2})(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
@@ -69,7 +72,7 @@ class _Header:
 
     Args:
         fields: `fields[n]` is field n, as it stands.
-        codec: of the answer; `latin-1` gives back the bytes that could not be read as anything else.
+        codec: of the answer.
         batch: it is the header of a batch, which has no kind and its control id elsewhere.
         answer: what it heads is an acknowledgement itself.
     """
@@ -83,7 +86,10 @@ class _Header:
     def raw(self, number: int) -> str:
         """A field exactly as it stands; empty when it is missing or nothing that should be sent back."""
         found = self.fields[number] if number < len(self.fields) else ""
-        return "" if len(found) > MAX_COPIED or _CONTROL.search(found) else found
+        if len(found) > MAX_COPIED or _CONTROL.search(found):
+            return ""
+        # In bytes that could not be read these may be halves of letters; in text they are control characters as well.
+        return "" if self.codec != _AS_BYTES and _C1.search(found) else found
 
     def part(self, number: int, component: int) -> str:
         """A component of a field's first repetition, as it stands."""
@@ -136,7 +142,7 @@ def _read(body: bytes) -> _Header | None:
     # As in `Segment`: MSH-1 is the separator itself. Field 0 is the name.
     fields.insert(0, found[1])
     if found[1] != "MSH":
-        return _Header(limits, fields, wide or "latin-1", batch=True)
+        return _Header(limits, fields, wide or _AS_BYTES, batch=True)
     charset = fields[18].split(limits.repetition, 1)[0].strip() if len(fields) > 18 else ""
     codec = charset_codec(charset) if charset else "utf-8"
     if codec is None or codec in WIDE:
@@ -149,7 +155,7 @@ def _read(body: bytes) -> _Header | None:
         # As characters, where they are what they are said to be; otherwise as the bytes they came as.
         read = [one.encode("latin-1").decode(codec) for one in fields]
     except UnicodeDecodeError:
-        return _Header(limits, fields, "latin-1", answer=answers)
+        return _Header(limits, fields, _AS_BYTES, answer=answers)
     return _Header(limits, read, codec, answer=answers)
 
 
@@ -194,9 +200,8 @@ def _number(seed: bytes) -> str:
 
 def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -> bytes:
     limits = header.limits
-    version = "2.4" if header.batch or not _VERSION.fullmatch(header.part(12, 1)) else header.part(12, 1)
-    numbers = tuple(int(one) for one in version.split("."))
-    charset = "" if header.batch else header.part(18, 1).strip()
+    version = "" if header.batch or not _VERSION.fullmatch(header.part(12, 1)) else header.part(12, 1)
+    numbers = tuple(int(one) for one in (version or "2.4").split("."))
     # A batch header has its control id in field 11, and neither kind nor version (§2.14.1, §2.14.2).
     control = header.raw(11) if header.batch else header.raw(10)
     msh = {
@@ -204,12 +209,12 @@ def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -
         4: header.raw(6),
         5: header.raw(3),
         6: header.raw(4),
-        7: f"{answer.answered_at:%Y%m%d%H%M%S%z}",
+        7: limits.escape(f"{answer.answered_at:%Y%m%d%H%M%S%z}"),  # a + may be a separator
         9: _kind(header, numbers),
         10: number,
         11: header.part(11, 1) if not header.batch and header.part(11, 1) in ("D", "P", "T") else "P",
-        12: version,
-        18: charset if charset and charset_codec(charset) == _codec_of(header) else "",
+        12: version or limits.escape("2.4"),
+        18: _charset(header),
     }
     msa = {1: code, 2: control}
     if numbers < (2, 7):  # withdrawn in v2.7, which has ERR-8 for it
@@ -225,15 +230,18 @@ def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -
     return ("\r".join(segments) + "\r").encode(header.codec)
 
 
-def _codec_of(header: _Header) -> str:
-    # MSH-18 says UTF-16, the byte order is the bytes' own affair.
-    return header.codec[:6] if header.codec in WIDE else header.codec
+def _charset(header: _Header) -> str:
+    """MSH-18 as they say it, where it is what the answer is written in."""
+    if header.codec in WIDE:
+        return f"UNICODE {header.codec[:6].upper()}"
+    charset = "" if header.batch else header.part(18, 1).strip()
+    return charset if charset and charset_codec(charset) == header.codec else ""
 
 
 def _own(text: str, header: _Header) -> str:
     """Words of ours as the answer's character set can write them; they never hold a value of the message."""
     try:
-        text.encode("ascii" if header.codec == "latin-1" else header.codec)
+        text.encode("ascii" if header.codec == _AS_BYTES else header.codec)
     except UnicodeEncodeError:
         return "".join(one if one.isascii() else "?" for one in text)
     return text

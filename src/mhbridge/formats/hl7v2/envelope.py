@@ -45,9 +45,9 @@ _BEFORE_MSA: Final = frozenset({"MSH", "SFT", "UAC"})
 
 def begins(head: bytes) -> bool:
     """Whether bytes begin like HL7 v2; `msh` does, so that its sender is told what is wrong with it."""
-    if wide_codec(head):
+    if wide := wide_codec(head[:8]):
         try:
-            head = _plain(head[: len(head) & ~3])[0]  # whole characters only
+            head = _plain(head[: len(head) & ~3], wide)  # whole characters only
         except MalformedMessage:
             return False
     found = _MARK.match(head.removeprefix(_BOM).lstrip(_BLANK))
@@ -65,8 +65,8 @@ def read_messages(body: bytes, sources: Sequence[Source]) -> Iterator[Found]:
     if not body.startswith(b"MSH"):
         if not body.strip(_BLANK + b"\x00"):
             raise MalformedMessage("M700", "the envelope is empty")
-        if wide_codec(body[:8]):
-            text, wide = _plain(body)
+        if codec := wide_codec(body[:8]):
+            text, wide = _plain(body, codec), codec
         begin = len(text) - len(text.removeprefix(_BOM).lstrip(_BLANK))
     # The usual case first: one message and nothing else.
     if text.startswith(b"MSH", begin) and text.find(b"MSH", begin + 3) < 0:
@@ -92,11 +92,9 @@ def _without_bom(text: bytes) -> bytes:
     return b"\n\n\n" + text[3:] if text.startswith(_BOM) else text
 
 
-def _plain(body: bytes) -> tuple[bytes, str]:
-    """UTF-16 and UTF-32 as UTF-8, which can be cut at bytes, and the codec that the body really has."""
-    codec = wide_codec(body[:8])
-    assert codec is not None
-    return decode(body, codec, codec.upper()).removeprefix("\ufeff").encode(), codec
+def _plain(body: bytes, codec: str) -> bytes:
+    """UTF-16 and UTF-32 as UTF-8, which can be cut at bytes."""
+    return decode(body, codec, codec.upper()).removeprefix("\ufeff").encode()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ code: that is what tables are for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.mapping.conversions import Context
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from mhbridge.formats.hl7v2 import Value
 
 __all__ = [
-    "CE",
+    "CODING",
     "CWE",
     "WORDS",
+    "Unit",
     "bare",
-    "ce",
     "coding",
+    "coding_used",
     "cwe",
+    "cwe_used",
     "first_code",
     "system_named",
     "unit",
     "unit_used",
-    "used_by",
     "words",
     "words_used",
 ]
@@ -38,8 +39,10 @@ __all__ = [
 #: Components of the codings of a CWE: code, display, system, version (HL7 v2.5.1 §2.A.13; the third came with v2.7).
 _CODINGS: Final = ((1, 2, 3, 7), (4, 5, 6, 8), (10, 11, 12, 13))
 
-CE: Final = frozenset({"1", "2", "3", "4", "5", "6"})
-CWE: Final = CE | {"7", "8", "9", "10", "11", "12", "13"}
+_FIRST: Final = ((1, 2, 3),)
+
+CODING: Final = frozenset({"1", "2", "3", "7"})
+CWE: Final = CODING | {"4", "5", "6", "8", "9", "10", "11", "12", "13"}
 WORDS: Final = frozenset({"1", "2", "9"})
 
 
@@ -87,32 +90,32 @@ def _concept(value: Value, context: Context, codings: tuple[tuple[int, ...], ...
     return found or nothing(value)
 
 
-def ce(value: Value, context: Context) -> Any:
-    """CE[CodeableConcept]: two codings."""
-    # The usual case, a code with a system: nothing of the alternate one is there.
-    if value.components < 4:
-        return _concept(value, context, ((1, 2, 3),), "")
-    return _concept(value, context, ((1, 2, 3), (4, 5, 6)), "")
-
-
 def cwe(value: Value, context: Context) -> Any:
-    """CWE[CodeableConcept]: three codings with versions, and the original text."""
+    """CE, CWE[CodeableConcept]: up to three codings with their versions, and the original text."""
+    # The usual case is a code with its system, and nothing of what can follow.
+    if value.components < 4:
+        return _concept(value, context, _FIRST, "")
     return _concept(value, context, _CODINGS, value.component(9).strip())
 
 
-def used_by(reads: frozenset[str]) -> Callable[[Value, Context], frozenset[str]]:
-    """For CE and CWE: a system or version with neither code nor display beside it says nothing."""
+def _idle(value: Value) -> set[str]:
+    """Systems and versions with neither a code nor a display beside them: they say nothing."""
+    return {
+        str(place)
+        for places in _CODINGS
+        if not any(value.component(place).strip() for place in places[:2])
+        for place in places[2:]
+    }
 
-    def used(value: Value, _context: Context) -> frozenset[str]:
-        idle = {
-            str(place)
-            for places in _CODINGS
-            if not any(value.component(place).strip() for place in places[:2])
-            for place in places[2:]
-        }
-        return reads - idle
 
-    return used
+def cwe_used(value: Value, _context: Context) -> frozenset[str]:
+    """All but idle systems and versions."""
+    return CWE - _idle(value)
+
+
+def coding_used(value: Value, _context: Context) -> frozenset[str]:
+    """All but an idle system and version."""
+    return CODING - _idle(value)
 
 
 def first_code(value: Value, _context: Context) -> Any:

@@ -141,31 +141,25 @@ def _composite() -> Iterator[tuple[str, _Entries]]:
     yield "SAD", _texts((p.street, frozenset({"1", "2", "3"})))
     yield "XTN", {"ContactPoint": (p.contact_point, p.XTN, p.contact_point_used)}
     yield "TN", {"ContactPoint": (p.contact_point, _ONE), **_texts(_text)}
-    for name, reads in (("CE", c.CE), ("CF", c.CE), ("CWE", c.CWE), ("CNE", c.CWE)):
-        spoken = c.WORDS & reads
+    # One conversion for all versions of a type: v2.5 made many a CE a CWE, and senders do not wait for their tables.
+    for name in ("CE", "CF", "CWE", "CNE"):
         yield (
             name,
             {
-                "CodeableConcept": (c.cwe if "9" in reads else c.ce, reads, c.used_by(reads)),
-                "Coding": (_coding, reads & {"1", "2", "3", "7"}, c.used_by(reads & {"1", "2", "3", "7"})),
-                **_texts((c.words, spoken, c.words_used)),
+                "CodeableConcept": (c.cwe, c.CWE, c.cwe_used),
+                "Coding": (_coding, c.CODING, c.coding_used),
+                **_texts((c.words, c.WORDS, c.words_used)),
                 "code": (c.first_code, _ONE),
             },
         )
-    for name in ("XCN", "PPN"):
+    for name in ("XCN", "PPN", "CN"):
         yield name, {"person": (p.person, p.PERSON, p.person_used)}
-    # A CN ends with its ninth component, so it has neither a name type nor an identifier type.
-    yield "CN", {"person": (p.person, p.PERSON - {"10", "13"}, _cn_used)}
     yield "XON", {"organisation": (p.organisation, p.XON, p.organisation_used)}
     yield "PL", {"place": (p.place, p.PL, p.place_used)}
 
 
 def _coding(value: Value, context: Context) -> Any:
     return c.coding(value, context) or nothing(value)
-
-
-def _cn_used(value: Value, context: Context) -> frozenset[str]:
-    return p.person_used(value, context) - {"10", "13"}
 
 
 def _measured() -> Iterator[tuple[str, _Entries]]:

@@ -157,13 +157,13 @@ def cx_nhs_number(value: Value, context: Context) -> Any:
     return nhs(number)
 
 
-def _ei_issuer(value: Value) -> tuple[str, str, str]:
-    return value.component(2).strip(), value.component(3).strip(), value.component(4).strip()
-
-
 def cx_nhs_number_used(value: Value, context: Context) -> frozenset[str]:
     """As of an Identifier, without its type."""
     return cx_used(value, context) - {"5"}
+
+
+def _ei_issuer(value: Value) -> tuple[str, str, str]:
+    return value.component(2).strip(), value.component(3).strip(), value.component(4).strip()
 
 
 def ei(value: Value, context: Context) -> Any:

@@ -18,7 +18,6 @@ from mhbridge.mapping.conversions.coded import Unit, unit, unit_used
 from mhbridge.mapping.conversions.identifiers import nothing
 from mhbridge.mapping.conversions.primitives import decimal
 from mhbridge.mapping.conversions.times import v2_date_time
-from mhbridge.model import State
 
 if TYPE_CHECKING:
     from mhbridge.formats.hl7v2 import Value
@@ -292,9 +291,9 @@ def _base64(value: Value, body: str) -> str:
     return base64.b64encode(body.encode()).decode("ascii")
 
 
-def attachment_used(value: Value, context: Context) -> frozenset[str]:
+def attachment_used(value: Value, _context: Context) -> frozenset[str]:
     """Without bytes nothing, and the type of data only where the subtype does not say it all."""
-    if isinstance(attachment(value, context), State):
+    if not value.component(5).strip():
         return frozenset()
     _, together = _media_type(value.component(2).strip(), value.component(3).strip())
     return ED if together else ED - {"2"}

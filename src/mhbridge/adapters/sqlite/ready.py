@@ -1,0 +1,246 @@
+"""
+An envelope and what became of it, made ready to be written: everything that needs no database.
+
+It is done where the call is made, and what can fail because of one envelope fails here, so that a batch rarely has a
+bad one. This module must never look into a body, and lets no identifier of a patient through but as a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from mhbridge.adapters.sql.sealing import Keys
+from mhbridge.adapters.sql.transitions import NEW, require
+from mhbridge.adapters.sqlite.books import micros, when
+from mhbridge.mapping import record
+from mhbridge.mapping.known import moment
+from mhbridge.model import (
+    Act,
+    Answer,
+    Document,
+    Envelope,
+    Issue,
+    Key,
+    MessageState,
+    Outcome,
+    Reading,
+    Severity,
+    Verdict,
+)
+
+__all__ = ["SEARCHED", "Ready", "ReadyDelivery", "ReadyMessage", "answer_of", "episode_token", "patient_token", "ready"]
+
+#: What people search by, and the number that `property.kind` has for it.
+SEARCHED: Final[Mapping[str, int]] = {"control": 1, "patient": 2, "visit": 3}
+
+_DAY: Final = 86_400_000_000
+
+
+class ReadyReading(NamedTuple):
+    """A reading that may serve a later message."""
+
+    patient: bytes
+    document: str
+    episode: bytes
+    event_at: int
+    sent_at: int
+    items: bytes
+
+
+class ReadyDelivery(NamedTuple):
+    """A delivery to be planned: which of the message's documents goes where, and by when."""
+
+    document: int
+    destination: str
+    deadline: int | None
+
+
+class ReadyMessage(NamedTuple):
+    """A message with all that hangs on it."""
+
+    kind: str
+    place: str
+    patient: bytes | None
+    state: MessageState
+    code: str
+    due_at: int | None
+    mapping: str
+    mapping_hash: str
+    issues: str
+    readings: Sequence[ReadyReading]
+    documents: Sequence[tuple[Document, bytes]]
+    deliveries: Sequence[ReadyDelivery]
+    properties: Sequence[tuple[bytes, int]]
+
+
+class Ready(NamedTuple):
+    """An envelope with what became of it, as rows that only want their ids."""
+
+    key: bytes
+    feed: str
+    received_at: int
+    transport: str
+    peer: str
+    body: bytes
+    answered_at: int
+    answer: Answer
+    answer_text: str
+    messages: Sequence[ReadyMessage]
+
+
+def ready(
+    keys: Keys,
+    envelope: Envelope,
+    key: bytes,
+    outcomes: Sequence[Outcome],
+    answer: Answer,
+    deadlines: Mapping[str, float],
+) -> Ready:
+    """
+    All of a commit that needs no database.
+
+    Raises:
+        TypeError: an item of a reading holds what no item may hold.
+        ValueError: a delivery names a document that the outcome does not have.
+        StoreError: S212, when a message may not begin in the state of its outcome.
+    """
+    received_at = micros(envelope.received_at)
+    return Ready(
+        key,
+        envelope.feed,
+        received_at,
+        envelope.transport,
+        envelope.peer,
+        envelope.body,
+        micros(answer.answered_at),
+        answer,
+        _text_of_answer(answer),
+        [_ready_message(keys, outcome, received_at, deadlines) for outcome in outcomes],
+    )
+
+
+def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Mapping[str, float]) -> ReadyMessage:
+    require("message", NEW, outcome.state)
+    facts, readings = outcome.facts, outcome.readings
+    patient = outcome.patient or next((reading.patient for reading in readings if reading.patient), None)
+    for planned in outcome.deliveries:
+        if not 0 <= planned.document < len(outcome.documents):
+            raise ValueError(f"a delivery is planned of document {planned.document}, which the outcome does not have")
+    searched = {("control", facts.control_id), ("visit", outcome.episode)}
+    searched |= {("visit", reading.episode) for reading in readings}
+    searched |= {("patient", found.value) for found in _patients(outcome)}
+    return ReadyMessage(
+        kind=facts.kind,
+        place=facts.place,
+        patient=None if patient is None else patient_token(keys, patient),
+        state=outcome.state,
+        code=outcome.code,
+        due_at=received_at if outcome.state is MessageState.STORED else None,
+        mapping=" ".join(dict.fromkeys(reading.mapping for reading in readings)),
+        mapping_hash=" ".join(dict.fromkeys(reading.mapping_hash for reading in readings)),
+        issues=_text_of_issues(outcome.issues),
+        readings=[
+            _ready_reading(keys, reading, patient, received_at) for reading in readings if _serves(outcome, reading)
+        ],
+        documents=[(document, sha256(document.body).digest()) for document in outcome.documents],
+        deliveries=[
+            ReadyDelivery(
+                planned.document, planned.destination, _deadline(received_at, deadlines.get(planned.destination))
+            )
+            for planned in outcome.deliveries
+        ],
+        properties=sorted((keys.search_token(kind, value), SEARCHED[kind]) for kind, value in searched if value),
+    )
+
+
+def _serves(outcome: Outcome, reading: Reading) -> bool:
+    """
+    Whether a reading may serve a later message of its episode.
+
+    Not that of a message which says of itself that it adds nothing (leave), nor one that a person has still to look
+    at, nor one whose patient is not known.
+    """
+    worked = outcome.state is MessageState.DONE and not reading.parked
+    return worked and reading.act is not Act.NONE and (reading.patient or outcome.patient) is not None
+
+
+def _ready_reading(keys: Keys, reading: Reading, patient: Key | None, received_at: int) -> ReadyReading:
+    whose = reading.patient or patient
+    assert whose is not None
+    sent_at = _not_ahead(moment(reading.facts.sent_at), received_at)
+    return ReadyReading(
+        patient_token(keys, whose),
+        reading.document,
+        episode_token(keys, reading.episode),
+        _not_ahead(moment(reading.effective_at), received_at),
+        sent_at,
+        record.dumps(reading.items),
+    )
+
+
+def _not_ahead(at: int | None, received_at: int) -> int:
+    """A sender's time, or ours where it gave none, or where its clock is more than a day ahead of ours."""
+    return received_at if at is None or at > received_at + _DAY else at
+
+
+def _deadline(received_at: int, seconds: float | None) -> int | None:
+    return None if seconds is None else received_at + round(seconds * 1_000_000)
+
+
+def _patients(outcome: Outcome) -> set[Key]:
+    found = {outcome.patient}
+    for reading in outcome.readings:
+        found |= {reading.patient, reading.merged_from}
+    return {key for key in found if key is not None}
+
+
+def patient_token(keys: Keys, patient: Key) -> bytes:
+    """What stands for a patient: the sender's own key, exactly as it is."""
+    return keys.token("lane", patient.system, patient.value)
+
+
+def episode_token(keys: Keys, episode: str) -> bytes:
+    """What stands for an episode of a patient."""
+    return keys.token("episode", episode)
+
+
+def _text_of_issues(issues: Sequence[Issue]) -> str:
+    """Issues as JSON."""
+    return orjson.dumps([_issue(issue) for issue in issues]).decode() if issues else "[]"
+
+
+def _issue(issue: Issue) -> dict[str, str]:
+    said = {"code": issue.code, "severity": issue.severity.value, "text": issue.text}
+    said |= {name: value for name in ("path", "item", "rule") if (value := getattr(issue, name))}
+    return said
+
+
+def _text_of_answer(answer: Answer) -> str:
+    return orjson.dumps(
+        {
+            "verdict": answer.verdict.value,
+            "text": answer.text,
+            "at": micros(answer.answered_at),
+            "code": answer.code,
+            "issues": [_issue(issue) for issue in answer.issues],
+        }
+    ).decode()
+
+
+def answer_of(envelope: int, text: str) -> Answer:
+    """The first answer to an envelope, given again."""
+    said: dict[str, Any] = orjson.loads(text)
+    issues = tuple(Issue(**{**issue, "severity": Severity(issue["severity"])}) for issue in said["issues"])
+    return Answer(
+        verdict=Verdict(said["verdict"]),
+        text=said["text"],
+        answered_at=when(said["at"]),
+        code=said["code"],
+        issues=issues,
+        reference=str(envelope),
+        repeated=True,
+    )

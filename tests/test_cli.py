@@ -1,0 +1,173 @@
+"""
+The command line as its contract says it (design §8): output, exit codes, and no traceback whatever is asked.
+
+Commands run in a process of their own, as a user runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mhbridge.cli import COMMANDS
+from mhbridge.mapping.library import built_in
+
+FIXTURES = built_in("fixtures") / "example-mental-health"
+LETTER = FIXTURES / "discharge-letter" / "plain.hl7"
+
+
+def run(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "mhbridge", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_translate_needs_no_flag() -> None:
+    result = run("translate", LETTER)
+    assert result.returncode == 0
+    bundle = json.loads(result.stdout)
+    assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "document")
+    assert result.stderr == ""
+
+
+def test_translate_gives_one_document_a_line_for_several_messages() -> None:
+    result = run("translate", *(FIXTURES / "adt" / f"{name}.hl7" for name in ("a01-admission", "a02-transfer", "a03-discharge")))
+    assert [json.loads(line)["type"] for line in result.stdout.splitlines()] == ["transaction"] * 3
+
+
+def test_an_acknowledgement_is_not_a_message() -> None:
+    result = run("translate", FIXTURES / "adt" / "a01-admission.ack.hl7")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "M7" in result.stderr
+
+
+def test_translate_writes_files_and_letters(tmp_path: Path) -> None:
+    assert run("translate", LETTER, "--out", tmp_path / "fhir").returncode == 0
+    assert json.loads((tmp_path / "fhir" / "plain.r4.json").read_bytes())["resourceType"] == "Bundle"
+    assert run("translate", LETTER, "--target", "letter", "--out", tmp_path / "letters").returncode == 0
+    assert "Safety plan" in (tmp_path / "letters" / "plain.html").read_text()
+
+
+def test_translate_reports_on_standard_error() -> None:
+    result = run("translate", FIXTURES / "discharge-letter" / "unknown-codes.hl7", "--report")
+    assert result.returncode == 0
+    assert "I602" in result.stderr
+    json.loads(result.stdout)
+
+
+def test_a_message_that_would_be_parked_says_why_and_exits_with_one() -> None:
+    result = run("translate", FIXTURES / "discharge-letter" / "bad-check-digit.hl7")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "I601 nhs_number" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "M701"),
+        (b"hello", "M701"),
+        (b"MSH|^~\\&|A|B|C|D|20250101||ORU^R01|1|P|2.4\r", "M710"),
+        (b"\x00\x01\x02", "M701"),
+        (b"%PDF-1.7", "M701"),
+    ],
+)
+def test_what_cannot_be_translated_is_said_in_a_line(tmp_path: Path, body: bytes, code: str) -> None:
+    (tmp_path / "x").write_bytes(body)
+    result = run("translate", tmp_path / "x")
+    assert result.returncode == 1
+    assert code in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_unknown_mapping_gets_a_hint_and_exits_with_two() -> None:
+    result = run("translate", LETTER, "--mapping", "example-mental-health/discharge-leter")
+    assert result.returncode == 2
+    assert "discharge-letter" in result.stderr
+
+
+def test_check_is_green() -> None:
+    result = run("check")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "0 errors, 0 warnings" in result.stderr
+
+
+def test_check_reports_all_problems_with_places(tmp_path: Path) -> None:
+    folder = tmp_path / "mappings" / "suppliers" / "newcomer"
+    folder.mkdir(parents=True)
+    (folder / "supplier.yaml").write_text("supplier: newcomer\ntitle: A newcomer\n")
+    (folder / "letter.yaml").write_text(
+        "mapping: newcomer/letter\ndocument: encounter-event\nsource: {format: hl7v2, messages: [ADT^A03]}\n"
+        "items:\n  spell_ids: = PV1-19 | nope\n"
+    )
+    result = run("check", folder, folder=tmp_path)
+    assert result.returncode == 1
+    assert "mappings/suppliers/newcomer/letter.yaml:5:3: E202" in result.stderr
+    found = json.loads(run("check", folder, "--json", folder=tmp_path).stdout)
+    assert {"E202", "E203"} <= {d["code"] for d in found}
+    assert all(d["file"].startswith("mappings/suppliers/newcomer") for d in found)
+
+
+def test_replay_is_green() -> None:
+    result = run("replay")
+    assert result.returncode == 0
+    assert "0 differ" in result.stderr
+
+
+def test_validate_gives_an_operation_outcome(tmp_path: Path) -> None:
+    good = run("validate", FIXTURES / "discharge-letter" / "plain.r4.json")
+    assert good.returncode == 0
+    assert json.loads(good.stdout)["resourceType"] == "OperationOutcome"
+    (tmp_path / "bad.json").write_text('{"resourceType": "Patient", "gender": "femail"}')
+    bad = run("validate", tmp_path / "bad.json")
+    assert bad.returncode == 1
+    (issue,) = json.loads(bad.stdout)["issue"]
+    assert issue["expression"] == ["Patient.gender"]
+    assert "femail" not in bad.stdout + bad.stderr
+
+
+def test_explain_a_code_a_mapping_and_neither() -> None:
+    assert "mend" in run("explain", "E104").stdout
+    assert "discharged_at" in run("explain", "example-mental-health/discharge-letter").stdout
+    assert run("explain", "E999").returncode == 2
+    assert run("explain", "nobody/nothing").returncode == 2
+
+
+def test_functions_and_schema(tmp_path: Path) -> None:
+    assert "code(value, table" in run("functions").stdout
+    assert "lines" in {f["name"] for f in json.loads(run("functions", "--json").stdout)}
+    assert run("schema", "--out", tmp_path).returncode == 0
+    schema = json.loads((tmp_path / "mental-health-inpatient-discharge.schema.json").read_bytes())
+    assert "discharged_at" in schema["properties"]["items"]["properties"]
+
+
+def test_the_demonstration_relays_and_the_accounts_add_up(tmp_path: Path) -> None:
+    result = run("demo", "--out", tmp_path)
+    assert result.returncode == 0
+    rows = {c[0]: c[1:] for line in result.stdout.splitlines() if len(c := [p.strip() for p in line.strip("│ ").split("│")]) == 7}
+    received, translated, delivered, acknowledged, parked, overdue = map(int, rows["all"])
+    assert received == translated + parked
+    assert delivered == acknowledged > translated > 0
+    assert parked > 0
+    assert overdue == 1
+    assert "they add up" in result.stdout
+    assert "Safety plan" in result.stdout
+    assert len(list((tmp_path / "documents").glob("*.json"))) > 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps(command: str) -> None:
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+
+
+def test_nonsense_is_a_usage_error() -> None:
+    assert run("translat").returncode == 2
+    assert run("translate").returncode == 2
+    assert run("serve", "--config", "nothing.toml").returncode == 2

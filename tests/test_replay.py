@@ -1,0 +1,43 @@
+"""Every fixture gives exactly its golden documents, report and acknowledgement."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.library import Library, built_in
+from mhbridge.pipeline import Feed
+from mhbridge.testing.replaying import Case, cases, compare, feed_of, replay
+
+CASES = list(cases(built_in("fixtures")))
+
+
+@cache
+def feed(supplier: str) -> tuple[Catalogue, Feed]:
+    catalogue = Catalogue(Library([built_in("mappings")]))
+    return catalogue, feed_of(catalogue, supplier)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_golden(case: Case) -> None:
+    assert compare(case, replay(case, *feed(case.supplier))) == []
+
+
+def test_there_are_fixtures_of_both_kinds() -> None:
+    assert len(CASES) >= 20
+    assert {case.feed for case in CASES} == {"adt", "discharge-letter"}
+
+
+def test_a_changed_message_is_noticed(tmp_path: Path) -> None:
+    """The control: a changed letter no longer matches its golden files, and the report names the places."""
+    folder = tmp_path / "example-mental-health" / "discharge-letter"
+    shutil.copytree(built_in("fixtures") / "example-mental-health" / "discharge-letter", folder)
+    path = folder / "plain.hl7"
+    path.write_bytes(path.read_bytes().replace(b"Marigold", b"Tansy"))
+    case = Case("example-mental-health", "discharge-letter", path)
+    differences = compare(case, replay(case, *feed(case.supplier)))
+    assert any("r4.json" in line and "differs" in line for line in differences)
