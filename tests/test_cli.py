@@ -36,7 +36,9 @@ def test_translate_needs_no_flag() -> None:
 
 
 def test_translate_gives_one_document_a_line_for_several_messages() -> None:
-    result = run("translate", *(FIXTURES / "adt" / f"{name}.hl7" for name in ("a01-admission", "a02-transfer", "a03-discharge")))
+    result = run(
+        "translate", *(FIXTURES / "adt" / f"{name}.hl7" for name in ("a01-admission", "a02-transfer", "a03-discharge"))
+    )
     assert [json.loads(line)["type"] for line in result.stdout.splitlines()] == ["transaction"] * 3
 
 
@@ -149,7 +151,11 @@ def test_functions_and_schema(tmp_path: Path) -> None:
 def test_the_demonstration_relays_and_the_accounts_add_up(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path)
     assert result.returncode == 0
-    rows = {c[0]: c[1:] for line in result.stdout.splitlines() if len(c := [p.strip() for p in line.strip("│ ").split("│")]) == 7}
+    rows = {
+        c[0]: c[1:]
+        for line in result.stdout.splitlines()
+        if len(c := [p.strip() for p in line.strip("│ ").split("│")]) == 7
+    }
     received, translated, delivered, acknowledged, parked, overdue = map(int, rows["all"])
     assert received == translated + parked
     assert delivered == acknowledged > translated > 0

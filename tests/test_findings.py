@@ -26,7 +26,9 @@ FIXTURES = built_in("fixtures") / "example-mental-health"
 @cache
 def document(fixture: str) -> Mapping[str, Any]:
     catalogue = Catalogue(Library([built_in("mappings")]))
-    outcomes, _ = outcomes_of((FIXTURES / fixture).read_bytes(), feed_of(catalogue, "example-mental-health"), RECEIVED_AT)
+    outcomes, _ = outcomes_of(
+        (FIXTURES / fixture).read_bytes(), feed_of(catalogue, "example-mental-health"), RECEIVED_AT
+    )
     bundle: Mapping[str, Any] = loads(outcomes[0].documents[0].body)
     return bundle
 
@@ -64,7 +66,7 @@ READ = [
 
 @pytest.mark.parametrize(("finding", "fixture", "code", "words"), READ, ids=[f"{r[0]}-{r[3][:12]}" for r in READ])
 def test_it_is_read_in_the_narrative(finding: str, fixture: str, code: str, words: str) -> None:
-    assert words in said(fixture, code)
+    assert words in said(fixture, code), finding
 
 
 def test_physical_health_is_coded_with_exact_values() -> None:
@@ -78,7 +80,7 @@ def test_the_safety_plan_is_a_care_plan_in_the_patients_own_words() -> None:
 
 
 def test_a_risk_level_is_never_made_and_only_carried_in_words() -> None:
-    """NHS England, April 2025: risk bands are not acceptable. One that is sent is told as the sender's, and coded nowhere."""
+    """NHS England, April 2025: risk bands are unacceptable. One that is sent is told as the sender's, coded nowhere."""
     assert "Low" in said(BAND, "safety-alerts")
     coded = [e["resource"] for e in document(BAND)["entry"] if e["resource"]["resourceType"] != "Composition"]
     assert not any(re.search(r"\bLow\b", str(resource)) for resource in coded)
@@ -97,7 +99,9 @@ def test_a_medicine_that_was_stopped_is_not_among_the_current_ones() -> None:
     assert not listed & stopped
 
 
-@pytest.mark.parametrize("code", ["allergies-and-adverse-reaction", "clinical-summary", "general-practitioner-practice"])
+@pytest.mark.parametrize(
+    "code", ["allergies-and-adverse-reaction", "clinical-summary", "general-practitioner-practice"]
+)
 def test_a_required_heading_that_is_empty_says_so(code: str) -> None:
     """Nothing recorded is not the same as none known."""
     section = heading(BARE, code)

@@ -88,7 +88,14 @@ async def serving(folder: Path, fhir: str, *, mllp: int = 0, http: int = 0) -> A
     log = (folder / "log").open("ab")
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mhbridge", "serve", "--config", str(folder / "mhbridge.toml"), stderr=log, env=environment
+        sys.executable,
+        "-m",
+        "mhbridge",
+        "serve",
+        "--config",
+        str(folder / "mhbridge.toml"),
+        stderr=log,
+        env=environment,
     )
     found = Serving(process, folder, mllp, http)
     try:
@@ -128,22 +135,35 @@ async def test_a_discharge_from_a_second_client_reaches_the_fhir_server(tmp_path
     """python-hl7 sends, mhbridge translates and delivers, and the document at the receiver is the golden one."""
     async with ReceivingServer(validates=True) as server, serving(tmp_path, server.url) as gateway:
         with MLLPClient("127.0.0.1", gateway.mllp) as client:
-            answer = await asyncio.to_thread(client.send_message, hl7.parse(body("discharge-letter/plain.hl7").decode()))
+            answer = await asyncio.to_thread(
+                client.send_message, hl7.parse(body("discharge-letter/plain.hl7").decode())
+            )
         acknowledgement = hl7.parse(answer.strip(b"\x0b\x1c\r").decode())
         assert str(acknowledgement.segment("MSA")[1]) == "CA"  # the fixture asks for enhanced mode
-        assert str(acknowledgement.segment("MSA")[2]) == str(hl7.parse(body("discharge-letter/plain.hl7").decode()).segment("MSH")[10])
+        assert str(acknowledgement.segment("MSA")[2]) == str(
+            hl7.parse(body("discharge-letter/plain.hl7").decode()).segment("MSH")[10]
+        )
         await server.until(lambda: bool(server.holdings.all("Bundle")), 20)
         (document,) = server.holdings.all("Bundle")
         golden = json.loads((FIXTURES / "discharge-letter/plain.r4.json").read_bytes())
         assert document["identifier"] == golden["identifier"]
-        assert [e["resource"]["resourceType"] for e in document["entry"]] == [e["resource"]["resourceType"] for e in golden["entry"]]
+        assert [e["resource"]["resourceType"] for e in document["entry"]] == [
+            e["resource"]["resourceType"] for e in golden["entry"]
+        ]
 
 
 async def test_mllp_send_the_command_talks_to_it(tmp_path: Path) -> None:
     """The command line of python-hl7, as an integration analyst would use it."""
     async with ReceivingServer() as server, serving(tmp_path, server.url) as gateway:
         (tmp_path / "one.hl7").write_bytes(b"\x0b" + body("adt/a03-discharge.hl7") + b"\x1c\r")
-        command = [str(Path(sys.executable).with_name("mllp_send")), "--port", str(gateway.mllp), "--file", str(tmp_path / "one.hl7"), "127.0.0.1"]
+        command = [
+            str(Path(sys.executable).with_name("mllp_send")),
+            "--port",
+            str(gateway.mllp),
+            "--file",
+            str(tmp_path / "one.hl7"),
+            "127.0.0.1",
+        ]
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, _ = await asyncio.wait_for(process.communicate(), 30)
         assert b"MSA|CA|" in out

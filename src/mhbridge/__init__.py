@@ -1,5 +1,5 @@
 """
-mhbridge: takes care-transition records as systems emit them, translates them into FHIR, and relays them without losing any.
+mhbridge: takes care-transition records as systems emit them, translates them into FHIR, relays them and loses none.
 
 As a library::
 

@@ -46,7 +46,6 @@ class Event(StrEnum):
     POISONED = "poisoned"
     CONNECTION_REFUSED = "connection_refused"
     HANDSHAKE_FAILED = "handshake_failed"
-    SENDING = "sending"
     DELIVERED = "delivered"
     WILL_RETRY = "will_retry"
     UNKNOWN = "unknown"
@@ -115,6 +114,7 @@ KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "who": _word,
 }
 
+_PACKAGE: Final = Path(__file__).parent
 _EVENTS: Final = frozenset(Event)
 _ALWAYS: Final = frozenset({"event", "level", "timestamp"})
 
@@ -171,7 +171,9 @@ def where(error: BaseException) -> dict[str, Any]:
     place, traceback = "", error.__traceback__
     while traceback is not None:
         path = Path(traceback.tb_frame.f_code.co_filename)
-        if "mhbridge" in path.parts or path.suffix == ".yaml":
+        if _PACKAGE in path.parents:
+            place = f"{path.relative_to(_PACKAGE).as_posix()}:{traceback.tb_lineno}"
+        elif path.suffix == ".yaml":
             # A frame of compiled mapping code names the mapping file: just what is wanted.
             place = f"{path.name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next

@@ -310,7 +310,8 @@ class Verdict(StrEnum):
     """
     What the sender is told, in the order of how well it went.
 
-    `ACCEPTED` answers AA/CA or 2xx, `REFUSED` AE/CE or 422 (this content), `REJECTED` AR/CR or 4xx/503 (this message or now).
+    `ACCEPTED` answers AA/CA or 2xx, `REFUSED` AE/CE or 422 (this content), `REJECTED` AR/CR or 4xx/503 (this message,
+    or not now).
     """
 
     ACCEPTED = "accepted"
@@ -326,7 +327,7 @@ class Answer:
     Args:
         code: code of the first reason, when the verdict is not `ACCEPTED` or something was parked.
         text: one sentence for the sender, without any value of the message.
-        reference: our id of the envelope, so that both sides can speak of the same thing; empty when nothing was stored.
+        reference: our id of the envelope, so that both sides can speak of one thing; empty when nothing was stored.
         answered_at: aware UTC instant of the first answer.
         repeated: this is the first answer given again.
     """

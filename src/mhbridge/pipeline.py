@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage, MessageError, UnsupportedMessage
 from mhbridge.fhir.validate import Validator, default_validator
-from mhbridge.formats import Message, sniff
+from mhbridge.formats import BrokenMessage, Message, sniff
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.known import fold
 from mhbridge.model import (
@@ -122,11 +122,17 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
     candidates = _candidates(envelope.body, by_format)
     format_ = candidates[0].format
     taken: list[Taken] = []
-    for message, takers in format_.messages(envelope.body, [mapping.source for mapping in candidates]):
-        if isinstance(message, MessageError):
-            taken.append(_unreadable(message, format_.name))
-        else:
-            taken.append(_take(message, [candidates[index] for index in takers], envelope.received_at))
+    try:
+        for message, takers in format_.messages(envelope.body, [mapping.source for mapping in candidates]):
+            if isinstance(message, MessageError):
+                taken.append(_unreadable(message, format_.name))
+            else:
+                taken.append(_take(message, [candidates[index] for index in takers], envelope.received_at))
+    except BrokenMessage as error:
+        # It says whose it is, so it is kept for a person; what does not even say that is refused.
+        if not error.facts.sender and not error.facts.control_id:
+            raise
+        taken.append(_unreadable(error, format_.name))
     if not taken:
         raise MalformedMessage("M700", "there is no message in what was sent")
     return Intake(tuple(taken))
@@ -149,8 +155,10 @@ def _candidates(body: bytes, by_format: Mapping[str, list[SupplierMapping]]) -> 
 def _unreadable(error: MessageError, format_name: str) -> Taken:
     """A message of which only the bytes can be kept: it waits for a person."""
     issue = Issue(error.code, Severity.ERROR, error.message, error.path)
-    facts = getattr(error, "facts", None) or MessageFacts(format_name, "unreadable")
-    return Taken(facts, b"", error=error, parked=error.code, issues=(issue,))
+    if isinstance(error, BrokenMessage):
+        found = (("control_id", error.facts.control_id),) if error.facts.control_id else ()
+        return Taken(error.facts, error.body, found, error=error, parked=error.code, issues=(issue,))
+    return Taken(MessageFacts(format_name, "unreadable"), b"", error=error, parked=error.code, issues=(issue,))
 
 
 def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: datetime) -> Taken:
@@ -228,8 +236,13 @@ def step(
             continue
         before = known.get(reading.document, NOTHING_KNOWN)
         items = fold([before.items, reading.items]) if needs_known(reading) else reading.items
+        # The strictest sensitivity of any reading holds for all (mapping language §8): what is only known now of a
+        # restricted patient is withheld too.
+        restricted = reading.restricted or any(mapping.restricts(earlier.items) for earlier in known.values())
+        if restricted:
+            items = mapping.withheld(items)
         destinations = _destinations(mapping, reading, items, feed, now)
-        if reading.restricted:
+        if restricted:
             destinations, code = (), code or "M740"
         for target in sorted({feed.targets.get(name, "r4") for name in destinations} or {"r4"}):
             translation = mapping.build(reading, items, now, target)

@@ -56,7 +56,7 @@ class Move:
     Args:
         state: `done`, `awaiting`, `retry`, `unknown` or `parked`.
         level: 0 created, 1 sent, 2 accepted (gateway design §2.2).
-        due_at: when to look at it again, which `retry`, `unknown` and `awaiting` must have; `None` for a state that ends
+        due_at: when to look at it again, which `retry`, `unknown` and `awaiting` must have; `None` where a state ends
             or waits for a person.
         remote_id: what the receiver calls it.
     """
@@ -121,7 +121,7 @@ class Trace:
 @dataclass(frozen=True, slots=True)
 class Status:
     """
-    The gateway's accounts. `differences` holds every conservation check that does not add up, and is empty when all is well.
+    The gateway's accounts. `differences` holds every conservation check that does not add up; empty, all is well.
 
     Args:
         messages: message state → how many.
@@ -160,7 +160,8 @@ class Store(Protocol):
 
     async def known(self, patient: Key, episode: str, document: str) -> Known:
         """
-        The fold of the earlier readings of this patient, episode and document type (mapping language §8).
+        The fold of the earlier readings of this patient, episode and document type (mapping language §8); with an empty
+        episode, of all of them.
 
         They are folded in the order of event time, sent time and arrival. `NOTHING_KNOWN` when there are none.
 
@@ -176,7 +177,8 @@ class Store(Protocol):
         deadlines: Mapping[str, float],
     ) -> Committed:
         """
-        Make an envelope and what became of it durable in one transaction: bytes, messages, readings, documents, deliveries.
+        Make an envelope and what became of it durable in one transaction: bytes, messages, readings, documents and
+        deliveries.
 
         A message whose deliveries are none is stored with its state all the same. If an envelope with this key was
         committed meanwhile, it is counted as a repeat and its answer is returned with `repeated`.

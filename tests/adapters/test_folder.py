@@ -211,7 +211,7 @@ async def test_a_file_that_is_still_written_is_left_alone(tmp_path):
                 growing.write(b"%d\r\n" % n)
                 await asyncio.sleep(0.04)
         assert door.bodies == []
-        await until(lambda: door.bodies)
+        await until(door.bodies.__len__)
         assert door.bodies == [b"".join(b"%d\r\n" % n for n in range(10))]
 
 
@@ -243,7 +243,7 @@ async def test_what_is_stored_though_refused_is_archived(tmp_path):
 async def test_a_file_that_is_too_large_is_rejected_unread(tmp_path):
     async with watching(tmp_path, limit=10) as (door, _):
         (tmp_path / "x.csv").write_bytes(b"x" * 11)
-        await until(lambda: (tmp_path / "rejected" / "too-large-x.csv").exists())
+        await until((tmp_path / "rejected" / "too-large-x.csv").exists)
         assert (door.bodies, door.refused) == ([], [("s/folder", "D917")])
 
 
@@ -252,7 +252,7 @@ async def test_while_the_store_fails_files_wait_and_nothing_is_lost(tmp_path):
         door.fail = StoreError("S209", "the store has failed")
         for name in ("a.csv", "b.csv"):
             (tmp_path / name).write_bytes(name.encode())
-        await until(lambda: names(tmp_path / ".claimed"))
+        await until(lambda: names(tmp_path / ".claimed") != [])
         await asyncio.sleep(0.1)
         assert (names(tmp_path / "archive"), names(tmp_path / "rejected")) == ([], [])
         door.fail = None

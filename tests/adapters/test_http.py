@@ -47,7 +47,7 @@ def committed(verdict=Verdict.ACCEPTED, *, code="", issues=(), messages=(8,), re
 
 
 @asynccontextmanager
-async def serving(routes=(), *, token=None, context=None):
+async def serving(routes=(), **options):
     """A server, the door behind it, a session, and its log."""
     door, stream = Door(), io.BytesIO()
     entrances = {
@@ -56,7 +56,7 @@ async def serving(routes=(), *, token=None, context=None):
     }
     messages = MessageDoor(entrances=entrances, take=door.take, refuse=door.refuse, clock=lambda: NOW)
     server = HttpServer(
-        listen=Listen("127.0.0.1", 0), routes=(*messages.routes, *routes), log=logs.make(stream), context=context
+        listen=Listen("127.0.0.1", 0), routes=(*messages.routes, *routes), log=logs.make(stream), **options
     )
     await server.open()
     try:
@@ -205,7 +205,7 @@ async def test_the_right_token_is_let_in():
 BROKEN_HTTP = {
     "not HTTP": b"MSH|^~\\&|" + CANARY.encode() + b"\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
-    "length and chunks": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a header without end": b"GET / HTTP/1.1\r\nX: " + CANARY.encode() * 10_000 + b"\r\n\r\n",
     "a folded header": b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
     "a strange header": b"GET / HTTP/1.1\r\nHost: x\r\n" + CANARY.encode() + b"\x00: a\r\n\r\n",
@@ -262,6 +262,19 @@ async def test_whoever_trickles_a_body_is_told_and_cut_off(monkeypatch):
             assert response.status == 408
             assert (await told(response))[0] == "D925"
         assert door.refused == [("s/http", "D925")]
+
+
+async def test_one_connection_more_than_allowed_is_closed_and_said():
+    async with serving(connections=1) as (session, door, log):
+        async with session.post(PATH, data=b"x") as response:
+            assert response.status == 202
+        async with aiohttp.ClientSession() as other:
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await other.post(session._base_url.join(session._base_url.with_path(PATH)), data=b"x")
+        async with session.post(PATH, data=b"x") as response:
+            assert response.status == 202
+        assert len(door.envelopes) == 2
+        assert "D915" in [line["code"] for line in log() if line["event"] == "connection_refused"]
 
 
 async def test_a_route_of_ours_that_fails_shows_nothing_of_why():

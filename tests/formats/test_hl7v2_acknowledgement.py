@@ -140,7 +140,7 @@ def test_there_are_twenty_issues_at_most() -> None:
 
 def test_a_refusal_always_says_why() -> None:
     assert acknowledge(message(), REJECTED)[2] == (
-        "ERR|^^^207&Application internal error&HL70357&M710&No mapping takes this message.&L"
+        "ERR|^^^200&Unsupported message type&HL70357&M710&No mapping takes this message.&L"
     )
     assert acknowledge(message(HEADER.replace("2.4", "2.7")), REJECTED)[2].endswith(
         "|M710^^L|||No mapping takes this message."

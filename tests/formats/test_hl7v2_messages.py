@@ -471,6 +471,15 @@ def test_a_batch_in_utf_16() -> None:
     assert all(read(again_item, "NTE-3") == "Zoë" for (again_item,) in again if isinstance(again_item, Message))
 
 
+def test_large_bodies_are_read_like_small_ones() -> None:
+    long = lines(HEADER, "OBX|1|ED|||^AP^PDF^Base64^" + "A" * 1_500_000)
+    (alone,) = items(b"\xef\xbb\xbf\r\n" + long.encode())
+    assert isinstance(alone, Message)
+    assert (alone.facts.place, len(read(alone, "OBX-5.5"))) == ("", 1_500_000)
+    assert summary(long + message(2)) == ["C1 message 1", "C2 message 2"]
+    assert refused(long + "a line of text").code == "M706"
+
+
 def test_a_broken_message_says_whose_it_is() -> None:
     body = lines(HEADER, "NTE|1||\x00")
     error = refused(body)

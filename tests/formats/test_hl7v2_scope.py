@@ -150,6 +150,13 @@ def test_what_cannot_be_meant_is_an_error(loops: list[str], path: str, code: str
     assert caught.value.code == code
 
 
+def test_the_place_of_an_error_is_that_of_its_step() -> None:
+    for text, offset in (('OBR[4="FBC"]/OBY', 13), ('OBR[4="FBC"]/PID', 13), ("OBY", 0)):
+        with pytest.raises(PathError) as caught:
+            FORMAT.loop(scan(text, loop=True), Scope(ORU))
+        assert (caught.value.offset, caught.value.width) == (offset, 3)
+
+
 def test_the_hint_says_the_way_down() -> None:
     scope = Scope(ORU)
     _, inside = FORMAT.loop(scan("ORC", loop=True), scope)

@@ -51,11 +51,16 @@ def feed(tmp_path: Path) -> Feed:
 
 
 def test_a_row_is_a_message_and_becomes_a_document(feed: Feed) -> None:
-    body = HEADER + 'S1,14/03/2025,123,Invented,2,Dr Unreal,"Well, and\nhome",F32.2\r\nS2,15/03/2025,124,Madeup,9,Dr Unreal,,\r\n'
+    body = (
+        HEADER
+        + 'S1,14/03/2025,123,Invented,2,Dr Unreal,"Well, and\nhome",F32.2\r\nS2,15/03/2025,124,Madeup,9,Dr Unreal,,\r\n'
+    )
     first, second = outcome_now(body.encode(), feed, NOW)
     assert (first.state, first.facts.place, second.facts.place) == (MessageState.DONE, "row 1", "row 2")
     assert dict(first.readings[0].items)["written_at"] == "2025-03-14"
-    patient = next(e["resource"] for e in loads(first.documents[0].body)["entry"] if e["resource"]["resourceType"] == "Patient")
+    patient = next(
+        e["resource"] for e in loads(first.documents[0].body)["entry"] if e["resource"]["resourceType"] == "Patient"
+    )
     assert patient["gender"] == "female"
     assert "Well, and<br/>home" in first.documents[0].body.decode()
     assert {issue.code for issue in second.issues} == {"I602", "I611"}

@@ -83,7 +83,7 @@ def test_broken_bytes_are_described_exactly(body: bytes, expected: str) -> None:
 
 def test_every_code_is_explained_and_every_explanation_has_a_case() -> None:
     told = {line.split(": ")[1] for _, _, text in CASES for line in text.splitlines() if line.startswith(NAME)}
-    explained = {code for code in explanations() if "E001" <= code <= "E049"}
+    explained = {code for code in explanations() if "E001" <= code < "E040"}  # from E040 on: the checker's
     assert told | {"E001", "E011"} == explained
 
 

@@ -112,12 +112,20 @@ class HttpServer:
         routes: handlers may raise aiohttp's HTTP exceptions (their text is shown: it must hold no value of a message)
             and `MhbridgeError`s; anything else is a failure of ours, is logged without its text, and answered with 500.
         context: TLS, where it is configured.
+        connections: so many at a time; one more is closed at once.
     """
 
     def __init__(
-        self, *, listen: Listen, routes: Iterable[web.RouteDef], log: Log, context: ssl.SSLContext | None = None
+        self,
+        *,
+        listen: Listen,
+        routes: Iterable[web.RouteDef],
+        log: Log,
+        context: ssl.SSLContext | None = None,
+        connections: int = 200,
     ) -> None:
         self._listen = listen
+        self._connections = connections
         self._routes = tuple(routes)
         self._log = log
         self._context = context
@@ -142,11 +150,14 @@ class HttpServer:
         await self._runner.setup()
         loop, manager = asyncio.get_running_loop(), self._runner.server
         assert manager is not None
-        self._server = await loop.create_server(
-            lambda: _Connection(manager, loop=loop, **_CONNECTION),
-            *self._listen,
-            ssl=self._context,
-        )
+
+        def connection() -> asyncio.Protocol:
+            if len(manager.connections) < self._connections:
+                return _Connection(manager, loop=loop, **_CONNECTION)
+            self._log.warning(Event.CONNECTION_REFUSED, kind="http", code="D915", connections=self._connections)
+            return _Closed()
+
+        self._server = await loop.create_server(connection, *self._listen, ssl=self._context)
         self._log.info(Event.LISTENING, kind="http", address=self.address)
 
     async def close(self) -> None:
@@ -222,6 +233,13 @@ class _Connection(web.RequestHandler):
         response.headers.update(_EVERYWHERE)
         response.force_close()
         return response
+
+
+class _Closed(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 async def _headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:

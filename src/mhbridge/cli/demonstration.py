@@ -90,7 +90,11 @@ when = "= attachments"
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where store and documents go; left out, a new temporary folder.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where store and documents go; left out, a new temporary folder.",
+)
 @click.option("--keep-running", is_flag=True, help="Leave the gateway up until Ctrl-C.")
 def demo(out: Path | None, keep_running: bool) -> int:
     """Relay the fixtures end to end: real MLLP and HTTP in, a FHIR endpoint and a folder out, and the accounts."""
@@ -125,7 +129,7 @@ async def _demo(folder: Path, keep_running: bool) -> int:
         stack.push_async_callback(app.close)
         say(f"mhbridge: MLLP on {app.receivers[f'{SUPPLIER}/mllp'].address}, HTTP on {app.receivers['http'].address}")
         say(f"receiving FHIR endpoint: {server.url}")
-        sent = await _relay(app, server)
+        sent = await _relay(app)
         await _show(app, server, sent, folder)
         if keep_running:
             say("\nThe gateway stays up; Ctrl-C stops it.")
@@ -161,7 +165,7 @@ def _fixtures() -> list[Case]:
     return [case for case in cases(built_in("fixtures")) if case.supplier == SUPPLIER and case.path.suffix == ".hl7"]
 
 
-async def _relay(app: App, server: ReceivingServer) -> _Sent:
+async def _relay(app: App) -> _Sent:
     """Send every fixture, events over MLLP and letters over HTTP, one of them twice; wait until it is delivered."""
     import aiohttp
     from rich.console import Console
@@ -221,14 +225,14 @@ async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) ->
     now = datetime.now(UTC)
     status = await app.store.status(now)
     rows = await app.store.messages(most=1000)
-    console = Console(file=sys.stdout, width=max(100, Console().width))
+    console = Console(file=sys.stdout, width=max(110, Console().width))
     if sent.shown is not None:
         document = (await app.store.documents(sent.shown))[0]
         console.print("\nOne discharge, as the person who cares for the patient next reads it:\n", style="bold")
         console.print(letter_text(loads(document.body), width=96), markup=False, highlight=False)
     table = Table(title="What became of the messages", title_justify="left")
     for column in ("feed", "received", "translated", "delivered", "acknowledged", "parked", "overdue"):
-        table.add_column(column, justify="left" if column == "feed" else "right")
+        table.add_column(column, justify="left" if column == "feed" else "right", no_wrap=True)
     for feed in sorted({row.feed for row in rows}):
         own = [row for row in rows if row.feed == feed]
         table.add_row(feed, *await _counts(app, own, now))
@@ -244,7 +248,9 @@ async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) ->
     balanced = "they add up" if not status.differences else "; ".join(status.differences)
     console.print(f"accounts: {status.receipts} receipts; {balanced}", highlight=False)
     console.print(f"held by the receiving FHIR endpoint: {_held(server)}", highlight=False)
-    console.print(f"documents: {folder / 'documents'}\nstore, log and configuration: {folder}", highlight=False, soft_wrap=True)
+    console.print(
+        f"documents: {folder / 'documents'}\nstore, log and configuration: {folder}", highlight=False, soft_wrap=True
+    )
 
 
 async def _counts(app: App, rows: list[Any], now: datetime) -> list[str]:

@@ -124,7 +124,11 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         show_json({
             "message": _plain(found.message), "issues": found.issues, "documents": found.documents,
             "deliveries": found.deliveries,
-            "lines": [{"at": l.at.isoformat(), "what": l.what, "about": l.about, "moves": l.moves, "who": l.who} for l in found.lines],
+            "lines": [
+                {"at": line.at.isoformat(), "what": line.what, "about": line.about, "moves": line.moves,
+                 "who": line.who}
+                for line in found.lines
+            ],
         })  # fmt: skip
         return 0
     _show([found.message], "message")
@@ -155,7 +159,8 @@ def status(config: Path | None, as_json: bool) -> int:
     found = _asking(config, lambda store: store.status(now))
     if as_json:
         show_json({
-            "at": found.at.isoformat(), "receipts": found.receipts, "repeats": found.repeats, "refusals": found.refusals,
+            "at": found.at.isoformat(), "receipts": found.receipts, "repeats": found.repeats,
+            "refusals": found.refusals,
             "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
             "overdue": found.overdue, "differences": list(found.differences),
             "oldest_open": found.oldest_open.isoformat() if found.oldest_open else None,

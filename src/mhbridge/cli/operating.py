@@ -16,7 +16,11 @@ __all__ = ["serve"]
     help="The configuration; left out, ./mhbridge.toml, and without that the defaults and the environment.",
 )
 def serve(config: Path | None) -> int:
-    """Run the gateway until SIGTERM or SIGINT, then answer what was read and stop. The log is JSON lines on standard error."""
+    """
+    Run the gateway until SIGTERM or SIGINT, then answer what was read and stop.
+
+    Its log is JSON lines on standard error.
+    """
     from mhbridge.app import run
     from mhbridge.config import load
 

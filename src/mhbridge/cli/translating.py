@@ -42,7 +42,8 @@ def translate(
     """
     Translate FILES: one JSON document a message on standard output, several as lines.
 
-    The message is recognised by its format, type and sender, and its mapping found; --mapping says which, when several fit.
+    The message is recognised by its format, type and sender, and its mapping found; --mapping says which, when several
+    fit.
     """
     from mhbridge.mapping.catalogue import load
 
@@ -136,7 +137,7 @@ def _letter(body: bytes) -> bytes:
 
 
 def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
-    """The names of the mappings that take the messages of a file; nothing, with a line that says why, when that is not clear."""
+    """The mappings that take the messages of a file; none, and a line that says why, when that is not clear."""
     found: dict[str, None] = {}
     documents: dict[str, str] = {}
     for message, names in catalogue.recognise(body):
@@ -174,7 +175,7 @@ def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
 )
 @mappings_option
 def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[Path, ...]) -> int:
-    """Put every fixture of FOLDER (./fixtures, or the built-in ones) through the pure flow and compare with its golden files."""
+    """Put the fixtures of FOLDER (./fixtures, or the built-in ones) through the flow; compare with golden files."""
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.library import built_in
     from mhbridge.testing.replaying import cases, compare, feed_of

@@ -172,7 +172,16 @@ class _Reading:
         try:
             return kinds.model_validate(table, context=self._context)
         except ValidationError as failure:
-            for error in failure.errors(include_input=False, include_url=False):
+            errors = failure.errors(include_input=False, include_url=False)
+            for error in errors:
+                inside = [
+                    other
+                    for other in errors
+                    if other is not error and other["loc"][: len(error["loc"])] == error["loc"]
+                ]
+                if error["type"] == "too_short" and inside:
+                    # A list whose entries are wrong is not also empty.
+                    continue
                 ctx = error.get("ctx", {})
                 self._shape(place, kinds, error["type"], error["loc"], ctx=ctx, message=error["msg"])
             return None

@@ -32,7 +32,7 @@ _OUTSIDE: Final = re.compile(r"url\s*\(|expression\s*\(|@import|javascript:", re
 _Fault = tuple[str, str]
 
 
-class _Doctype(Exception):  # noqa: N818  (a signal out of expat, never seen outside this module)
+class _Doctype(Exception):
     """A document type declaration: the only way to entities of one's own, and to an endless expansion of them."""
 
 

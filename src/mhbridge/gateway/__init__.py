@@ -36,6 +36,7 @@ from mhbridge.model import (
     MessageFacts,
     MessageState,
     Outcome,
+    Reading,
     Severity,
     Verdict,
 )
@@ -52,8 +53,14 @@ __all__ = ["Gateway", "Outbox", "Outlet", "Watch"]
 _ANSWERING: Final = 10.0
 #: After the store has failed, so long nobody is told that the gateway is ready.
 _WARY: Final = 10.0
+#: So many bytes are worked at a time; whoever brings more waits so long for room, and is then sent away.
+_ROOM: Final = 64_000_000
+_PATIENCE: Final = 10.0
 #: In a large envelope, others have their turn after so many messages.
 _BREATH: Final = 50
+
+#: (patient, episode or empty for all, document type) → the items of the readings that came before in one envelope.
+_Said = dict[tuple[Key | None, str, str], list[Mapping[str, Any]]]
 
 
 class Gateway:
@@ -84,6 +91,8 @@ class Gateway:
         self._log = log
         self._patients: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._inside = 0
+        self._bytes = 0
+        self._left = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._open = False
@@ -135,10 +144,12 @@ class Gateway:
         Raises:
             StoreError: it could not be made durable, or the gateway is stopping; the sender must send it again.
         """
+        self.heard[envelope.feed] = envelope.received_at
+        await self._room_for(len(envelope.body))
         if not self._open:
             raise StoreError("D901", "the gateway is stopping; send it again")
-        self.heard[envelope.feed] = envelope.received_at
         self._inside += 1
+        self._bytes += len(envelope.body)
         self._empty.clear()
         try:
             committed = await self._take(envelope, self._feeds[envelope.feed])
@@ -151,8 +162,24 @@ class Gateway:
             return committed
         finally:
             self._inside -= 1
+            self._bytes -= len(envelope.body)
+            self._left.set()
             if not self._inside:
                 self._empty.set()
+
+    async def _room_for(self, size: int) -> None:
+        """
+        Wait until there is room. A receiver that waits here reads no more, so TCP makes the sender wait, too.
+
+        One envelope alone always has room: it is within the limit of its receiver.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self._inside and self._bytes + size > _ROOM:
+                    self._left.clear()
+                    await self._left.wait()
+        except TimeoutError:
+            raise StoreError("D904", "too much is waiting already; send it again") from None
 
     async def refuse(self, feed: str, code: str) -> None:
         """Count and log what a transport refuses, of which there is no envelope."""
@@ -184,32 +211,39 @@ class Gateway:
     async def _work(self, intake: Intake, now: datetime, feed: Feed) -> list[Outcome]:
         """Step every message, each knowing what those before it in the same envelope said."""
         outcomes: list[Outcome] = []
-        said: dict[tuple[Key | None, str, str], list[Mapping[str, Any]]] = {}
+        said: _Said = {}
         for number, taken in enumerate(intake.messages, 1):
             outcome = pipeline.step(taken, await self._known(taken, said), now, feed)
             outcomes.append(outcome)
             if outcome.state is MessageState.DONE:
                 for reading in outcome.readings:
                     if reading.act is not Act.NONE:
-                        about = (reading.patient, reading.episode, reading.document)
-                        said.setdefault(about, []).append(reading.items)
+                        for episode in (reading.episode, ""):
+                            said.setdefault((reading.patient, episode, reading.document), []).append(reading.items)
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
         return outcomes
 
-    async def _known(
-        self, taken: Taken, said: Mapping[tuple[Key | None, str, str], Sequence[Mapping[str, Any]]]
-    ) -> dict[str, Known]:
+    async def _known(self, taken: Taken, said: _Said) -> dict[str, Known]:
         """Document type → what is known of this patient's episode, where that decides anything."""
         known: dict[str, Known] = {}
-        for _, reading in taken.readings:
+        for mapping, reading in taken.readings:
             if reading.patient is None or not pipeline.needs_known(reading):
                 continue
-            stored = await self._store.known(reading.patient, reading.episode, reading.document)
-            just_now = said.get((reading.patient, reading.episode, reading.document), ())
-            items = fold([stored.items, *just_now]) if just_now else stored.items
-            known[reading.document] = replace(stored, items=items)
+            episode, ever = [await self._folded(reading, which, said) for which in (reading.episode, "")]
+            # A stay's own items are known from that stay; what holds for the patient, from every one.
+            lasting = mapping.document.lasting
+            items = {name: value for name, value in episode.items.items() if name not in lasting}
+            items |= {name: value for name, value in ever.items.items() if name in lasting}
+            known[reading.document] = Known(items, episode.digest + ever.digest)
         return known
+
+    async def _folded(self, reading: Reading, episode: str, said: _Said) -> Known:
+        """What is stored of one episode, or of all, gone on with what this envelope said before."""
+        assert reading.patient is not None
+        stored = await self._store.known(reading.patient, episode, reading.document)
+        just_now = said.get((reading.patient, episode, reading.document), ())
+        return replace(stored, items=fold([stored.items, *just_now])) if just_now else stored
 
     async def _commit(self, envelope: Envelope, feed: Feed, key: bytes, outcomes: Sequence[Outcome]) -> Committed:
         answer = pipeline.answer(outcomes, feed, envelope.received_at)

@@ -3,28 +3,33 @@ Puts the resources of one document together: which exist, their identities, who 
 
 Existence is decided from the items before anything is built, so a reference never dangles (mapping language §6.2.2).
 Templates (`$for`) are built on demand, once per identity, and filled from each occurrence in order (§6.3). Names never
-make two people one: the identity of a person is the first identifier, and without one the whole content.
+make two people one: the identity of a person is the first identifier, and without one the whole content. Whatever is
+not sure to be the same stays two.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mhbridge.fhir.bundle import dumps, resource_id
 from mhbridge.mapping.run import Run
-from mhbridge.model import ABSENT, DELETED, Issue, Severity, State, Unknown
+from mhbridge.model import ABSENT, Issue, Severity, State
 
-__all__ = ["Assembly", "Built", "Made", "data_absent", "fill", "identity_of", "splice", "whole_as_text"]
-
-#: FHIR R4 §2.5.1.1: why a required element has no value.
-DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+__all__ = ["Assembly", "Built", "Made", "identity_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One resource of a build, ready to run: what the compiler (or the interpreter) made of `nodes.Resource`."""
+    """
+    One resource of a build, ready to run: what the compiler (or the interpreter) made of `nodes.Resource`.
+
+    Args:
+        key: the fields that are the identity of a declared record; empty: its place.
+        declared: it is made for a declared record, not for a person, an organisation or a place.
+    """
 
     name: str
     type: str
@@ -34,6 +39,7 @@ class Made:
     over: Callable[..., Any] | None = None
     upsert: Callable[..., Any] | None = None
     key: tuple[str, ...] = ()
+    declared: bool = False
     rule: str = ""
 
 
@@ -62,7 +68,8 @@ class Assembly:
         self._element: dict[tuple[str, int], dict[str, str]] = {}
         self._records: dict[tuple[str, str], dict[str, Any]] = {}
         self._urls: dict[tuple[str, str], str] = {}
-        self._work: list[tuple[str, str]] = []
+        self._work: deque[tuple[str, str]] = deque()
+        self._places: dict[tuple[str, int], str] = {}
         self._elements: dict[str, list[tuple[int, Any, str]]] = {}
 
     # -- references, called by generated code ---------------------------------------------------------------
@@ -90,7 +97,7 @@ class Assembly:
         made = self._made[name]
         if not made.exists(self._items, self, self._run, record, 0):
             return ABSENT
-        identity = (name, identity_of(record))
+        identity = (name, self._declared(made, record) if made.declared else identity_of(record))
         if identity not in self._records:
             self._records[identity] = dict(record)
             self._urls[identity] = self._url(*identity)
@@ -100,18 +107,30 @@ class Assembly:
             self._merge(identity, record)
         return {"reference": self._urls[identity]}
 
+    def _declared(self, made: Made, record: Mapping[str, Any]) -> str:
+        """The identity of a declared record: the fields named by its key, or its place among those asked for."""
+        if key := key_of(record, made.key):
+            return key
+        return self._places.setdefault((made.name, id(record)), str(len(self._places)))
+
     def _merge(self, identity: tuple[str, str], record: Mapping[str, Any]) -> None:
         known = self._records[identity]
         for key, value in record.items():
-            if key not in known:
+            if isinstance(value, State):
+                continue
+            if isinstance(known.get(key, ABSENT), State):
                 known[key] = value
                 if identity not in self._work:
                     self._work.append(identity)  # built again: it knows more now
             elif known[key] != value and key != "identifiers":
-                text = f"two values of {key} for the same {identity[0]}; the first one is used"
-                issue = Issue("I606", Severity.WARNING, text, item=key, rule=self._made[identity[0]].rule)
-                if issue not in self._run.issues:
-                    self._run.issues.append(issue)
+                self._conflict(
+                    f"two values of {key} for the same {identity[0]}; the first one is used", key, identity[0]
+                )
+
+    def _conflict(self, text: str, item: str, name: str) -> None:
+        issue = Issue("I606", Severity.WARNING, text, item=item, rule=self._made[name].rule)
+        if issue not in self._run.issues:
+            self._run.issues.append(issue)
 
     def _url(self, name: str, key: str) -> str:
         return f"urn:uuid:{resource_id(*self._seed, name, key)}"
@@ -137,16 +156,17 @@ class Assembly:
     def _enumerate(self, made: Made) -> None:
         assert made.over is not None
         elements = made.over(self._items, self, self._run, None, 0)
+        taken: set[str] = set()
         for place, element in enumerate(() if isinstance(elements, State) else elements):
             if not made.exists(self._items, self, self._run, element, place):
                 continue
             # Two equal results stay two: identity is the place, or the fields that the record's declaration names.
-            key = str(place)
-            if made.key and isinstance(element, Mapping):
-                key = dumps(
-                    [element.get(field) for field in made.key if not isinstance(element.get(field), State)]
-                ).decode()
+            key = key_of(element, made.key) or str(place)
             url = self._url(made.name, key)
+            if url in taken:
+                self._conflict("two records have the same key; both are kept", ", ".join(made.key), made.name)
+                url = self._url(made.name, f"{key} {place}")
+            taken.add(url)
             self._elements.setdefault(made.name, []).append((place, element, url))
             self._element[(made.name, id(element))] = {"reference": url}
             self._all.setdefault(made.name, []).append({"reference": url})
@@ -154,7 +174,7 @@ class Assembly:
     def _templates(self) -> list[Built]:
         done: dict[tuple[str, str], Built] = {}
         while self._work:
-            identity = self._work.pop(0)
+            identity = self._work.popleft()
             built = self._built(self._made[identity[0]], self._urls[identity], self._records[identity], 0)
             done[identity] = built
         return list(done.values())
@@ -170,52 +190,25 @@ class Assembly:
 
 
 def identity_of(record: Mapping[str, Any]) -> str:
-    """What names a person, organisation or place: the first identifier, and without one the whole content."""
+    """
+    What names a person, organisation or place: the first identifier, and without one the whole content.
+
+    An identifier that names no system is told apart by all that it says, its issuer above all.
+    """
     identifiers = record.get("identifiers")
-    if identifiers and not isinstance(identifiers, State):
-        first = identifiers[0]
-        return f"{first.get('system', '')}|{first.get('value', '')}"
-    return dumps({k: v for k, v in sorted(record.items()) if not isinstance(v, State)}).decode()
+    first = identifiers[0] if isinstance(identifiers, list) and identifiers else {}
+    if first.get("system") and first.get("value"):
+        return f"{first['system']}|{first['value']}"
+    return _content(first if first.get("value") else record)
 
 
-# --- what generated code and the interpreter both call -----------------------------------------------------
+def key_of(record: Any, key: tuple[str, ...]) -> str:
+    """What the fields of a key say; empty when there is no key, or when a field of it is missing."""
+    if not key or not isinstance(record, Mapping):
+        return ""
+    values = [record.get(field, ABSENT) for field in key]
+    return "" if any(isinstance(value, State) for value in values) else dumps(values).decode()
 
 
-def splice(into: list[Any], value: Any, state: Any = ABSENT) -> Any:
-    """Append a value, or every entry of a list; a state adds nothing. Returns the state to use if all stays empty."""
-    if isinstance(value, State):
-        return value if state is ABSENT else state
-    if isinstance(value, list):
-        into.extend(value)
-    else:
-        into.append(value)
-    return state
-
-
-def fill(into: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value where there is none."""
-    into.setdefault(key, value)
-
-
-def data_absent(into: dict[str, Any], key: str, value: Unknown, primitive: bool, many: bool) -> None:
-    """Say why a required element has no value."""
-    reason = {"extension": [{"url": DATA_ABSENT_REASON, "valueCode": value.reason}]}
-    if primitive:
-        into[f"_{key}"] = [reason] if many else reason
-        if many:
-            into[key] = [None]
-    else:
-        into[key] = [reason] if many else reason
-
-
-def whole_as_text(
-    record: Mapping[str, Any], keeper: str, texts: tuple[Callable[[Any, Run], str], ...], cursor: Any, run: Run
-) -> dict[str, Any]:
-    """
-    An atomic record of which a part failed, kept whole as the text received, never in part.
-
-    A dose without its drug, or a drug without its route, is more dangerous than a line to be read by a person.
-    """
-    words = [text for read in texts if (text := read(cursor, run))]
-    kept = {keeper: {"text": "; ".join(words)}} if words else {}
-    return kept or {key: value for key, value in record.items() if value is not DELETED}
+def _content(record: Mapping[str, Any]) -> str:
+    return dumps({key: value for key, value in sorted(record.items()) if not isinstance(value, State)}).decode()

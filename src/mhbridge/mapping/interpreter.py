@@ -13,8 +13,7 @@ from typing import Any
 
 from mhbridge.errors import Span
 from mhbridge.mapping import nodes
-from mhbridge.mapping.assembly import data_absent, fill, splice, whole_as_text
-from mhbridge.mapping.compiler import as_list, coded, counts
+from mhbridge.mapping.leaves import as_list, data_absent, fill, has_code, splice, whole_as_text
 from mhbridge.mapping.run import Run
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
@@ -36,49 +35,63 @@ class Interpreter:
     """Makes the same functions as `Compiler`, by walking."""
 
     def bind(self, items: tuple[nodes.BoundItem, ...], _span: Span) -> Callable[[Any, Run], dict[str, Any]]:
+        """A function that reads the items of a message."""
+
         def bind(cursor: Any, run: Run) -> dict[str, Any]:
             out: dict[str, Any] = {}
             for item in items:
                 value = _binding(item.body, _Frame(run, cursor))
                 if value is not ABSENT:
-                    out[item.name] = as_list(value) if item.type.many else value
+                    out[item.name] = value
             return out
 
         return bind
 
     def derive(self, derived: tuple[nodes.Derived, ...], _span: Span) -> Callable[[dict[str, Any], Run], None]:
+        """A function that adds the derived items."""
+
         def derive(items: dict[str, Any], run: Run) -> None:
             for item in derived:
                 value = _value(item.value, _Frame(run, items=items))
+                value = as_list(value) if item.type.many else value
                 if value is not ABSENT:
                     items[item.name] = value
 
         return derive
 
     def condition(self, condition: nodes.Condition, alias: str = "") -> Callable[..., bool]:
+        """A function that decides over the items."""
+
         def exists(items: Any, assembly: Any, run: Run, element: Any, place: int) -> bool:
             return _holds(condition, _Frame(run, None, items, assembly, {alias: (element, place)}))
 
         return exists
 
     def expression(self, expression: nodes.Expression, alias: str = "") -> Callable[..., Any]:
+        """A function that gives a value."""
+
         def value(items: Any, assembly: Any, run: Run, element: Any, place: int) -> Any:
             return _value(expression, _Frame(run, None, items, assembly, {alias: (element, place)}))
 
         return value
 
-    def body(self, build: nodes.Build, _name: str, alias: str = "") -> Callable[..., dict[str, Any]]:
-        def body(items: Any, assembly: Any, run: Run, element: Any, place: int) -> dict[str, Any]:
-            written = _node(build, _Frame(run, None, items, assembly, {alias: (element, place)}))
-            assert isinstance(written, dict)
-            return written
+    def node(self, node: nodes.Node, _name: str, alias: str = "") -> Callable[..., Any]:
+        """A function that writes a piece of output."""
 
-        return body
+        def write(items: Any, assembly: Any, run: Run, element: Any, place: int) -> Any:
+            return _node(node, _Frame(run, None, items, assembly, {alias: (element, place)}))
+
+        return write
+
+
+def _present(node: nodes.Expression | nodes.Node, value: Any) -> bool:
+    """Whether a value is present. What is empty is not, where the type has no values that are false."""
+    return bool(value) if nodes.plain_truth(node) else not isinstance(value, State)
 
 
 def _fields(value: Any, fields: tuple[str, ...]) -> Any:
     for name in fields:
-        if isinstance(value, State):
+        if not value:
             return value
         value = value.get(name, ABSENT)
     return value
@@ -102,7 +115,7 @@ def _value(node: nodes.Expression, at: _Frame) -> Any:
             values = []
             for arg, passing in zip(node.args, node.passing, strict=True):
                 value = _value(arg, at)
-                if passing and isinstance(value, State):
+                if passing and not isinstance(arg, nodes.Literal) and not _present(arg, value):
                     return value
                 values.append(value)
             return node.call(at.run, *values)
@@ -133,7 +146,9 @@ def _holds(node: nodes.Condition, at: _Frame) -> bool:
     match node:
         case nodes.Truth():
             value = _value(node.value, at)
-            return value is True if node.boolean else not isinstance(value, State)
+            return _present(node.value, value) and value is not False
+        case nodes.Present():
+            return _present(node.value, _value(node.value, at))
         case nodes.Negation():
             return not _holds(node.term, at)
         case nodes.AnyOf():
@@ -142,12 +157,12 @@ def _holds(node: nodes.Condition, at: _Frame) -> bool:
             return all(_holds(term, at) for term in node.terms)
         case nodes.Equal():
             left, right = _value(node.left, at), _value(node.right, at)
-            return not isinstance(left, State) and left == right
+            return _present(node.left, left) and left == right
         case nodes.OneOf():
             value = _value(node.value, at)
             return not isinstance(value, State) and value in node.members
         case nodes.Coded():
-            return coded(_value(node.value, at), node.members)
+            return has_code(_value(node.value, at), node.members)
 
 
 def _binding(node: nodes.Binding, at: _Frame) -> Any:
@@ -158,9 +173,10 @@ def _binding(node: nodes.Binding, at: _Frame) -> Any:
             return _record(node, at)
         case nodes.BindEach():
             found: list[Any] = []
+            without: State = ABSENT
             for cursor in node.loop.cursors(at.cursor):
-                splice(found, _binding(node.body, _Frame(at.run, cursor)))
-            return found or ABSENT
+                without = splice(found, _binding(node.body, _Frame(at.run, cursor)), without)
+            return found or without
         case nodes.BindCase():
             for condition, branch in node.branches:
                 if condition is None or _holds(condition, at):
@@ -168,7 +184,7 @@ def _binding(node: nodes.Binding, at: _Frame) -> Any:
             return ABSENT
         case nodes.BindList():
             spliced: list[Any] = []
-            state: Any = ABSENT
+            state: State = ABSENT
             for entry in node.entries:
                 state = splice(spliced, _binding(entry, at), state)
             return spliced or state
@@ -179,19 +195,21 @@ def _record(node: nodes.BindRecord, at: _Frame) -> Any:
         return ABSENT
     record: dict[str, Any] = {}
     failures = at.run.failures
-    found, expressions = False, False
+    found = not any(nodes.counts(body) for _, body in node.fields)
+    empty: State = ABSENT
     for name, body in node.fields:
         value = _binding(body, at)
-        if isinstance(body, nodes.BindValue) and isinstance(body.value, nodes.Literal):
-            record[name] = value
+        if value is ABSENT:
             continue
-        expressions = True
-        if value is not ABSENT:
-            record[name] = value
-            found = found or value is not DELETED
-    if node.whole is not None and at.run.failures != failures:
-        return whole_as_text(record, *node.whole, at.cursor, at.run)
-    return record if found or not expressions else ABSENT
+        record[name] = value
+        if nodes.counts(body) and value is DELETED:
+            empty = DELETED
+        elif nodes.counts(body):
+            found = True
+    if node.whole and at.run.failures != failures:
+        record = whole_as_text(record, node, at.cursor)
+        found = bool(record)
+    return record if found else empty
 
 
 def _node(node: nodes.Node, at: _Frame) -> Any:
@@ -200,7 +218,7 @@ def _node(node: nodes.Node, at: _Frame) -> Any:
             return node.value
         case nodes.Write():
             value = _value(node.value, at)
-            return value if node.write is None or isinstance(value, State) else node.write(value, at.run)
+            return node.write(value, at.run) if node.write is not None and _present(node.value, value) else value
         case nodes.BuildWhen():
             return _node(node.body, at) if _holds(node.condition, at) else ABSENT
         case nodes.BuildCase():
@@ -210,16 +228,20 @@ def _node(node: nodes.Node, at: _Frame) -> Any:
             return ABSENT
         case nodes.BuildEach():
             over = _value(node.value, at)
+            if not over:
+                return over
             found: list[Any] = []
-            for place, element in enumerate(() if isinstance(over, State) else over):
+            without: State = ABSENT
+            for place, element in enumerate(over):
                 inner = _Frame(at.run, at.cursor, at.items, at.assembly, {**at.aliases, node.alias: (element, place)})
-                splice(found, _node(node.body, inner))
-            return found or ABSENT
+                without = splice(found, _node(node.body, inner), without)
+            return found or without
         case nodes.BuildList():
             spliced: list[Any] = []
+            state: State = ABSENT
             for entry in node.entries:
-                splice(spliced, _node(entry, at))
-            return spliced or ABSENT
+                state = splice(spliced, _node(entry, at), state)
+            return spliced or state
         case nodes.Build():
             return _object(node, at)
 
@@ -227,30 +249,28 @@ def _node(node: nodes.Node, at: _Frame) -> Any:
 def _counts_now(node: nodes.Node, at: _Frame) -> bool:
     """Whether a piece that was written lets its object be written: of a list, an entry that counts must be present."""
     if isinstance(node, nodes.BuildList):
-        return any(counts(entry) and not isinstance(_node(entry, at), State) for entry in node.entries)
-    return counts(node)
+        return any(nodes.counts(entry) and _present(entry, _node(entry, at)) for entry in node.entries)
+    return nodes.counts(node)
 
 
 def _object(node: nodes.Build, at: _Frame) -> Any:
     out: dict[str, Any] = {}
-    found = not (node.base is not None or any(counts(put.node) for put in node.puts))
+    found = not nodes.counts(node)
     if node.base is not None:
         base = _node(node.base, at)
-        if not isinstance(base, State):
+        if _present(node.base, base):
             out, found = dict(base), True
     for put in node.puts:
         value = _node(put.node, at)
-        if isinstance(value, State):
+        if not isinstance(put.node, nodes.Fixed) and not _present(put.node, value):
             if put.required and isinstance(value, Unknown):
                 data_absent(out, put.key, value, put.primitive, put.many)
                 found = True
             continue
         key = put.key if put.choice is None else put.choice(value)
         value = as_list(value) if put.many else value
-        if node.base is not None and not isinstance(put.node, nodes.Fixed):
+        if node.base is not None:
             fill(out, key, value)
-        elif node.base is not None:
-            out.setdefault(key, value)
         else:
             out[key] = value
         found = found or _counts_now(put.node, at)

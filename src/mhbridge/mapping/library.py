@@ -21,7 +21,7 @@ __all__ = ["Library", "built_in", "default_roots"]
 
 
 def built_in(folder: str) -> Path:
-    """The folder (`mappings` or `fixtures`) that came with mhbridge: inside the wheel, or beside `src` in a checkout."""
+    """The folder (`mappings` or `fixtures`) that came with mhbridge: in the wheel, or beside `src` in a checkout."""
     package = Path(str(files("mhbridge")))
     packed = package / f"_{folder}"
     return packed if packed.is_dir() else package.parent.parent / folder
@@ -52,7 +52,10 @@ class Library:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self.roots = tuple(roots)
+        #: Diagnostics of files that are not YAML.
+        self.reported: list[Diagnostic] = []
         self._trees: dict[Path, YamlFile] = {}
+        self._by_name: dict[str, YamlFile] = {}
 
     def find(self, relative: str) -> Path | None:
         """Where the file is, or `None`."""
@@ -64,12 +67,25 @@ class Library:
         if path is None:
             return None
         if path not in self._trees:
-            self._trees[path] = read(shown(path), path.read_bytes())
+            self._trees[path] = tree = read(shown(path), path.read_bytes())
+            self._by_name[tree.path] = tree
         return self._trees[path]
 
-    def trees(self) -> Iterable[YamlFile]:
-        """Every tree read so far."""
-        return self._trees.values()
+    def line(self, file: str, number: int) -> str:
+        """The text of a line of a file that was read, by the path that people see."""
+        tree = self._by_name.get(file)
+        return tree.lines[number - 1] if tree is not None and 0 < number <= len(tree.lines) else ""
+
+    def shown(self, relative: str) -> str:
+        """The path of a file as people see it; empty when there is no such file."""
+        path = self.find(relative)
+        return "" if path is None else shown(path)
+
+    def fixture(self, path: str) -> bytes | None:
+        """A message that a mapping's test names: beside a folder of mappings, from here, or among the built-in ones."""
+        fixtures = built_in("fixtures")
+        places = [*(root.parent / path for root in self.roots), Path(path), fixtures / path.removeprefix("fixtures/")]
+        return next((place.read_bytes() for place in places if place.is_file()), None)
 
     def text(self, relative: str) -> tuple[str, bytes] | None:
         """The path as people see it and the bytes of any other file."""
@@ -86,7 +102,7 @@ class Library:
 
     def diagnostics(self) -> list[Diagnostic]:
         """What reading, and everything that reported to the trees since, had to say."""
-        return [diagnostic for tree in self._trees.values() for diagnostic in tree.diagnostics]
+        return [*self.reported, *(found for tree in self._trees.values() for found in tree.diagnostics)]
 
     def _entries(self, relative: str) -> Iterator[Path]:
         for root in self.roots:

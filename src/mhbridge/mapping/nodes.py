@@ -2,7 +2,8 @@
 The resolved tree of a mapping: what is left of the files when every name, type, scope and conversion is decided.
 
 The checker makes it, the compiler turns it into Python, the interpreter walks it. Nodes are frozen and know their place
-in the files. A node must never hold anything that changes from message to message.
+in the files. A node must never hold anything that changes from message to message. `walk` goes through any of it;
+nothing else needs to know how a tree is put together.
 
 At run time there are three arguments: the *cursor* (a place in the source message), the *items* (name → value) and the
 *run* (`mapping.run.Run`: what is collected about this one message).
@@ -10,9 +11,9 @@ At run time there are three arguments: the *cursor* (a place in the source messa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from mhbridge.errors import Span
 from mhbridge.formats import Loop as SourceLoop
@@ -23,12 +24,18 @@ from mhbridge.mapping.types import Type
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Values of a source path, converted to the type wanted here. `read(cursor, run)` gives a value, or a list of them."""
+    """
+    Values of a source path, converted to the type wanted here. `read(cursor, run)` gives a value, or a list of them.
+
+    Args:
+        texts: cursor → all that stands at the path, as received; for records that are kept whole.
+    """
 
     span: Span
     type: Type
     path: str
     read: Callable[[Any, Any], Any]
+    texts: Callable[[Any], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +148,18 @@ Expression: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A boolean is its truth; anything else is true when it is present. `boolean`: the value is one."""
+    """A boolean is its truth, anything else is true when it is present."""
 
     span: Span
     value: Expression
-    boolean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Whether there is a value at all; `false` is one. What decides the existence of a resource."""
+
+    span: Span
+    value: Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +213,7 @@ class Coded:
     members: frozenset[tuple[str, str]]
 
 
-Condition: TypeAlias = Truth | AnyOf | AllOf | Negation | Equal | OneOf | Coded
+Condition: TypeAlias = Truth | Present | AnyOf | AllOf | Negation | Equal | OneOf | Coded
 
 
 # --- bindings ----------------------------------------------------------------------------------------------
@@ -218,14 +232,16 @@ class BindRecord:
     """
     One record: present when any expression in it is; literals are carried and do not count.
 
+    When nothing in it is present and something was deleted, the record is deleted.
+
     Args:
-        whole: for an atomic record, (field that keeps the text, reads of every source path in it, to that text).
+        whole: for an atomic record, the field that keeps its text when a part of it fails; else empty.
     """
 
     span: Span
     fields: tuple[tuple[str, Binding], ...]
     when: Condition | None
-    whole: tuple[str, tuple[Callable[[Any, Any], str], ...]] | None = None
+    whole: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,16 +296,13 @@ class Fixed:
 @dataclass(frozen=True, slots=True)
 class Write:
     """
-    The value of an expression. `write(value, run)` makes it the target's (system names become URIs); `None` means as it is.
-
-    Args:
-        falsy: a present value may be falsy in Python (boolean, number).
+    The value of an expression. `write(value, run)` makes it the target's: system names become URIs, and what has no
+    place in the target becomes absent. `None` means as it is.
     """
 
     span: Span
     value: Expression
     write: Callable[[Any, Any], Any] | None
-    falsy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +311,7 @@ class Put:
     One key of an object.
 
     Args:
-        key: JSON key; for an open choice its stem (`value` of `value[x]`).
+        key: JSON key; for an open choice that of its first type.
         many: the element repeats, so the value is a list.
         required: minimum 1, so that an unknown value is written as a data-absent-reason.
         primitive: the element is a primitive, so that its extension goes to `_key`.
@@ -399,3 +412,70 @@ class Derived:
     name: str
     type: Type
     value: Expression
+
+
+# --- going through a tree ----------------------------------------------------------------------------------
+
+
+def walk(tree: Any, *, closed: tuple[type, ...] = ()) -> Iterator[Any]:
+    """
+    Every node of a tree, or of a tuple of them, each before those below it, in the order of the file.
+
+    Args:
+        closed: kinds of node that are given but not entered.
+    """
+    if isinstance(tree, tuple):
+        for part in tree:
+            yield from walk(part, closed=closed)
+    elif type(tree).__module__ == __name__:
+        yield tree
+        if not isinstance(tree, closed):
+            for name in tree.__dataclass_fields__:
+                yield from walk(getattr(tree, name), closed=closed)
+
+
+def reads(tree: Any) -> Iterator[ItemOf | AliasOf]:
+    """Every item and alias that is read, except inside references: those do not decide whether anything exists."""
+    return (node for node in walk(tree, closed=(Reference,)) if isinstance(node, ItemOf | AliasOf))
+
+
+def counts(node: Node | Binding) -> bool:
+    """Whether a piece holds an expression or a condition: only those decide whether what it stands in is written."""
+    match node:
+        case Fixed():
+            return False
+        case BindValue():
+            return not isinstance(node.value, Literal)
+        case Build():
+            return node.base is not None or any(counts(put.node) for put in node.puts)
+        case BindRecord():
+            return node.when is not None or any(counts(body) for _, body in node.fields)
+        case BuildList() | BindList():
+            return any(counts(entry) for entry in node.entries)
+        case _:
+            return True
+
+
+#: Types whose present values may be false in Python.
+_FALSY: Final = frozenset({"any", "boolean", "decimal", "integer", "positiveInt", "unsignedInt"})
+
+
+def plain_truth(node: Expression | Node) -> bool:
+    """
+    Whether a value is present exactly when Python takes it for true: it can be no `false` and no zero.
+
+    What is empty (a text without characters) is then absent, which is what FHIR says of it (R4 §2.6.2.1).
+    """
+    match node:
+        case Fixed():
+            return bool(node.value)
+        case Write():
+            return plain_truth(node.value)
+        case Build() | BuildEach() | BuildList():
+            return True
+        case BuildWhen():
+            return plain_truth(node.body)
+        case BuildCase():
+            return all(plain_truth(body) for _, body in node.branches)
+        case _:
+            return node.type.many or _FALSY.isdisjoint(node.type.names)

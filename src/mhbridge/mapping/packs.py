@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mhbridge.errors import Span
+from mhbridge.mapping.codes import CodeList
 from mhbridge.mapping.nodes import Derived
 from mhbridge.mapping.types import Type
 
@@ -73,6 +74,13 @@ class RecordType:
     atomic: bool = False
     key: tuple[str, ...] = ()
 
+    @property
+    def keeper(self) -> str:
+        """The field in which an atomic record keeps its text when a part of it fails; empty when it is not atomic."""
+        concept = Type("CodeableConcept")
+        coded = (name for name, one in self.fields.items() if one.need == "mandatory" and one.type == concept)
+        return next(coded, "") if self.atomic else ""
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentType:
@@ -80,7 +88,10 @@ class DocumentType:
     Args:
         identity: the items whose values name the same document again.
         parts: the shared parts, in order.
+        lasting: items that hold for the patient and not for one stay: known from every episode.
         lists: name → (system name, code) pairs, for `in`.
+        code_lists: the lists that stand in files, for `member`.
+        derived: the derived items, each after those it reads.
     """
 
     name: str
@@ -90,7 +101,9 @@ class DocumentType:
     items: Mapping[str, Item]
     records: Mapping[str, RecordType]
     lists: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    code_lists: Mapping[str, CodeList] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
+    lasting: frozenset[str] = frozenset()
 
     def fields_of(self, type_name: str) -> Mapping[str, Type] | None:
         """The fields of a declared record, or `None`."""

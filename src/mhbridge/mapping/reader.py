@@ -146,7 +146,7 @@ def _left_open(raw: str, *, expression: bool = True) -> bool:
 # --- from events to nodes ----------------------------------------------------------------------------------
 
 
-class _Refused(Exception):  # noqa: N818 - a way out, not an error: the diagnostic is reported
+class _Refused(Exception):
     """Reading on makes no sense."""
 
 

@@ -7,13 +7,15 @@ A run belongs to one message and is thrown away with it. It must never keep a va
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
+from mhbridge.mapping.types import Type
 from mhbridge.model import UNKNOWN_ERROR, Issue, MessageFacts, Severity
 
-__all__ = ["OnBad", "Run", "kept_as_text"]
+__all__ = ["OnBad", "Run", "can_keep_text", "kept_as_text", "uri_table"]
 
 #: What a value that will not convert costs (mapping language §4).
 OnBad: Final = ("omit", "text", "park")
@@ -32,6 +34,7 @@ class Run:
         facts: what the message says about itself.
         received_at: FHIR instant of the receipt, read as `message.received_at`.
         context: makes the conversion context, given the function that takes its notes.
+        uris: system name → URI in the target; needed by builds only.
     """
 
     __slots__ = ("context", "facts", "failures", "issues", "item", "message", "parked", "rule", "uris")
@@ -76,21 +79,28 @@ class Run:
         return UNKNOWN_ERROR
 
 
-def kept_as_text(text: str, type_name: str) -> Any:
+def can_keep_text(type_: Type) -> bool:
+    """Whether `on_bad: text` is possible for values of a type."""
+    return any(kept_as_text("text", replace(type_, name=name, options=())) is not None for name in type_.names)
+
+
+def kept_as_text(text: str, type_: Type) -> Any:
     """
     A text in the shape of a type that can carry one: what `on_bad: text` keeps. `None` when the type cannot.
     """
-    match type_name:
-        case "string" | "text" | "markdown":
-            return text
-        case "CodeableConcept" | "HumanName" | "Address":
-            return {"text": text}
-        case "person":
-            return {"name": [{"text": text}]}
-        case "organisation" | "place":
-            return {"name": text}
-        case _:
-            return None
+    if not text.strip():
+        return None
+    for name in type_.names:
+        match name:
+            case "string" | "text" | "markdown":
+                return text
+            case "CodeableConcept" | "HumanName" | "Address":
+                return {"text": text}
+            case "person":
+                return {"name": [{"text": text}]}
+            case "organisation" | "place":
+                return {"name": text}
+    return None
 
 
 def uri_table(systems: CodeSystems, target: str) -> dict[str, str]:

@@ -69,7 +69,7 @@ _INSTEAD: Final = {
 }
 
 
-class Broken(Exception):  # noqa: N818 - carries a diagnostic out of the rules, and never leaves this module
+class Broken(Exception):
     """The expression ends here: `start` and `end` count in the source's text."""
 
     def __init__(self, code: str, message: str, start: int, end: int, hint: str = "") -> None:

@@ -61,7 +61,13 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class ReadyBuild:
-    """A build made ready to run: the compiler's functions and what they share."""
+    """
+    A build made ready to run: the compiler's functions and what they share.
+
+    Args:
+        titles: name or URI of a code system → its title.
+        uris: name of a code system → its URI in this target.
+    """
 
     target: str
     kind: str
@@ -70,6 +76,7 @@ class ReadyBuild:
     identifier: Callable[..., Any] | None
     timestamp: Callable[..., Any] | None
     titles: Callable[[str], str]
+    uris: Mapping[str, str]
 
     def run(self, items: Mapping[str, Any], run: Run, seed: tuple[str, ...]) -> tuple[Mapping[str, Any], str]:
         """
@@ -91,7 +98,7 @@ class ReadyBuild:
         entries = [Entry(b.url, b.resource) for b in built]
         if identifier is None:
             identifier = {"system": "urn:ietf:rfc:3986", "value": version}
-        if identifier["value"].startswith("urn:uuid:"):
+        if identifier.get("value", "").startswith("urn:uuid:"):
             version = identifier["value"]
         if self.kind == "document":
             bundle = document_bundle(entries, identifier=identifier, timestamp=timestamp or "", identity=_bare(version))
@@ -172,5 +179,5 @@ def identity_text(value: Any) -> str:
     if isinstance(value, State) or value is None:
         return ""
     if isinstance(value, Mapping):
-        return f"{value.get('system', '')}|{value.get('value', '')}"
+        return f"{value.get('system', '')}|{value['value']}" if value.get("value") else ""
     return str(value)

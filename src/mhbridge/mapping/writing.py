@@ -2,20 +2,20 @@
 Writes item values as the target's FHIR: system names become URIs, records of the language become FHIR types.
 
 Items name their code systems (`snomed`); a target has URIs for them (mapping language §4.2). A coding whose system has
-no URI in the target is not written as a coding: its words stay as text and an issue says so. Nothing here may change
-the value it is given.
+no URI in the target is not written as a coding: its words stay as text and an issue says so. What nothing is left of
+becomes absent. Nothing here may change the value it is given.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.mapping.run import Run
-from mhbridge.model import Issue, Severity
+from mhbridge.model import ABSENT, Issue, Severity, State
 
-__all__ = ["choice_key", "chooser", "writer"]
+__all__ = ["choice_key", "chooser", "undecided", "writer"]
 
 Writer = Callable[[Any, Run], Any]
 
@@ -43,7 +43,7 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     """
     codings = value.get("coding")
     if codings is None:
-        return value
+        return value or ABSENT
     written: list[Any] = []
     lost: list[str] = []
     for coding in codings:
@@ -65,44 +65,67 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         without_uri(run)
     if text:
         result["text"] = text
-    return result
+    return result or ABSENT
 
 
 def without_uri(run: Run) -> None:
     """Say that a system has no URI in the target. Once a message is enough: the mapping has to be looked at."""
     if not any(issue.code == "I610" for issue in run.issues):
-        run.issues.append(Issue("I610", Severity.INFORMATION, "a code system has no URI in this target; its codes are sent as text"))
+        text = "a code system has no URI in this target; its codes are sent as text"
+        run.issues.append(Issue("I610", Severity.INFORMATION, text))
 
 
 def coding_of(value: Mapping[str, Any], run: Run) -> Any:
-    """The first Coding of a CodeableConcept."""
-    written = concept(value, run).get("coding")
-    return written[0] if written else {"display": value.get("text", "")}
+    """The first Coding of a CodeableConcept; its words when it has none."""
+    written = concept(value, run)
+    if isinstance(written, State):
+        return written
+    return written["coding"][0] if "coding" in written else {"display": written["text"]}
 
 
-def coding(value: Mapping[str, Any], run: Run) -> Any:
-    """A Coding, and anything else with one `system`."""
+def identified(value: Mapping[str, Any], run: Run) -> Any:
+    """A Coding or an Identifier: what has one `system`. An Identifier's type is coded itself."""
+    if "type" in value:
+        kind = concept(value["type"], run)
+        value = {**value, "type": kind}
+        if isinstance(kind, State):
+            del value["type"]
     name = value.get("system")
     if name is None:
-        return value
+        return value or ABSENT
     uri = system_uri(name, run)
     if uri is None:
         without_uri(run)
-        return {key: part for key, part in value.items() if key != "system"}
+        return {key: part for key, part in value.items() if key != "system"} or ABSENT
     return {**value, "system": uri}
 
 
-def contact_point(value: Any, _run: Run) -> Any:
-    """A ContactPoint: its `system` is `phone` or `email`, not a code system."""
-    return value
+def quantity(value: Mapping[str, Any], run: Run) -> Any:
+    """A Quantity. The code of its unit means nothing without the system (FHIR R4 qty-3); the unit in words stays."""
+    name = value.get("system")
+    if name is None:
+        return value or ABSENT
+    uri = system_uri(name, run)
+    if uri is not None:
+        return {**value, "system": uri}
+    without_uri(run)
+    kept = {key: part for key, part in value.items() if key not in ("system", "code")}
+    return {"unit": value["code"], **kept} if "code" in value else kept or ABSENT
+
+
+def quantities(value: Mapping[str, Any], run: Run) -> Any:
+    """A Range or a Ratio: each of its parts is a Quantity."""
+    return {key: quantity(part, run) if isinstance(part, Mapping) else part for key, part in value.items()} or ABSENT
 
 
 _SINGLE: Mapping[tuple[str, str], Writer] = {
     ("CodeableConcept", "CodeableConcept"): concept,
     ("CodeableConcept", "Coding"): coding_of,
-    ("Coding", "Coding"): coding,
-    ("Identifier", "Identifier"): coding,
-    ("Quantity", "Quantity"): coding,
+    ("Coding", "Coding"): identified,
+    ("Identifier", "Identifier"): identified,
+    ("Quantity", "Quantity"): quantity,
+    ("Range", "Range"): quantities,
+    ("Ratio", "Ratio"): quantities,
 }
 
 
@@ -113,13 +136,36 @@ def writer(have: str, target: str, *, many: bool = False) -> Writer | None:
         return single
 
     def each(values: Any, run: Run) -> Any:
-        return [single(value, run) for value in values]
+        written = (single(value, run) for value in values)
+        return [value for value in written if not isinstance(value, State)] or ABSENT
 
     return each
 
 
 _TIME = re.compile(r"\d{2}:\d{2}(:\d{2})?")
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2}(T.*)?)?)?")
+
+
+#: Kinds of value that have a shape of their own.
+_TOLD: Final = frozenset(
+    {
+        "Attachment", "CodeableConcept", "Period", "Quantity", "Range", "Ratio",
+        "boolean", "code", "dateTime", "decimal", "integer", "markdown", "string", "text", "time",
+    }
+)  # fmt: skip
+
+
+def undecided(options: tuple[str, ...]) -> str:
+    """Why nobody could tell which of its options a value of an `any of` has; empty when its shape tells."""
+    if strange := [name for name in options if name not in _TOLD]:
+        return f"nothing tells a {strange[0]} from another type"
+    texts = [name for name in ("code", "markdown", "string", "text") if name in options]
+    times = [name for name in ("dateTime", "time") if name in options]
+    numbers = [name for name in ("decimal", "integer") if name in options]
+    for alike in (texts, [*texts[:1], *times] if texts else [], numbers):
+        if len(alike) > 1:
+            return f"nothing tells a {alike[0]} from a {alike[1]}"
+    return ""
 
 
 def kind_of(value: Any, options: tuple[str, ...]) -> str:
@@ -156,7 +202,12 @@ def kind_of(value: Any, options: tuple[str, ...]) -> str:
 
 
 def chooser(stem: str, targets: Mapping[str, str]) -> tuple[Callable[[Any], str], Writer]:
-    """For an item of several types: value → JSON key, and what writes it. `targets`: item type → element type."""
+    """
+    For an item of several types: value → JSON key, and what writes it.
+
+    Args:
+        targets: item type → element type.
+    """
     options = tuple(targets)
 
     def choose(value: Any) -> str:

@@ -33,7 +33,7 @@ Identifier = tuple[str, str]
 """System and value of a business identifier."""
 
 
-class Refused(Exception):  # noqa: N818  (an answer, not a fault of ours)
+class Refused(Exception):
     """A request that is not carried out. Args: HTTP status, code of FHIR's issue-type, a sentence without values."""
 
     def __init__(self, status: int, code: str, text: str) -> None:

@@ -39,6 +39,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """`supplier/feed/file`."""
         return f"{self.supplier}/{self.feed}/{self.path.name}"
 
 

@@ -159,6 +159,21 @@ class StoreContract:
         await keep_reading(store, 2, a_reading({"n": 2}, **second))
         assert (await store.known(a_patient(), "V1", EVENT)).items == {"n": last}
 
+    async def test_known_is_the_same_however_often_it_is_asked_for(self, store, reopened):
+        days = [5, 6, 3, 8, 8, 1, 9]
+        for number, day in enumerate(days):
+            items = {"n": number, f"day{day}": number, f"day{day - 1}": DELETED}
+            await keep_reading(store, number, a_reading(items, effective_at=f"2026-02-{day:02}"))
+            known = await store.known(a_patient(), "V1", EVENT)
+            known.items.clear()
+            again = await store.known(a_patient(), "V1", EVENT)
+            assert again.items
+            assert again.digest == known.digest
+        await store.close()
+        store = await reopened()
+        assert await store.known(a_patient(), "V1", EVENT) == again
+        assert again.items == {"n": 6, "day1": 5, "day3": 2, "day6": 1, "day9": 6}
+
     async def test_the_digest_names_the_readings_folded(self, store):
         await keep_reading(store, 1, a_reading({"n": 1}))
         before = await store.known(a_patient(), "V1", EVENT)

@@ -102,6 +102,14 @@ async def test_a_changed_log_is_found(store, path, statement):
     assert raised.value.code == "S207"
 
 
+async def test_the_first_missing_row_is_named(store, path):
+    await some_history(store)
+    spoil(path, "delete from log where seq in (5, 7)")
+    with pytest.raises(StoreError) as raised:
+        await store.verify_log()
+    assert raised.value.message == "row 5 of the log is missing"
+
+
 async def test_rows_that_changed_places_are_found(store, path):
     await some_history(store)
     spoil(

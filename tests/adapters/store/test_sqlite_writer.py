@@ -6,7 +6,19 @@ from dataclasses import replace
 
 import apsw
 import pytest
-from store_cases import T0, HeldTurns, an_answer, an_envelope, an_outcome, keep, key_of, take
+from store_cases import (
+    EVENT,
+    T0,
+    HeldTurns,
+    a_patient,
+    a_reading,
+    an_answer,
+    an_envelope,
+    an_outcome,
+    keep,
+    key_of,
+    take,
+)
 
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.writer import IO_ERROR
@@ -107,15 +119,21 @@ async def test_a_bad_one_alone_leaves_no_trace(held):
     store, _ = held
     with pytest.raises(StoreError):
         await a_bad_one(store, 1)
-    await keep(store, 2, "gp", patient=1)
+    # Its patient and destination were rolled back with it, and are made again.
+    await keep(store, 2, "gp", patient=1, readings=[a_reading({"n": 1}, patient=a_patient(1))])
     assert (await store.status(T0)).receipts == 1
+    assert len(await store.due(T0, 10)) == 1
+    assert (await store.known(a_patient(1), "V1", EVENT)).items == {"n": 1}
     assert await store.verify_log() == 1
 
 
 async def test_duplicates_in_one_batch_are_one(held):
     store, writer = held
+    rolled_back = []
+    store._books.connection.set_rollback_hook(lambda: rolled_back.append(1))
     done = await outcomes_of([keep(store, 1, "gp") for _ in range(10)], writer)
     assert [one.repeated for one in done] == [False] + [True] * 9
+    assert rolled_back == []
     done = await outcomes_of([keep(store, 2, "gp"), a_bad_one(store, 3), keep(store, 2, "gp")], writer)
     assert [done[0].repeated, done[2].repeated] == [False, True]
     assert (await store.status(T0)).differences == ()
@@ -125,15 +143,16 @@ async def test_the_event_loop_is_woken_once_for_a_batch(path):
     store = SqliteStore(path)
     await store.open()
     loop = asyncio.get_running_loop()
+    committing, go_on = threading.Event(), threading.Event()
+    store._books.connection.set_commit_hook(lambda: committing.set() or not go_on.wait(30))
+    first = asyncio.ensure_future(keep(store, 0, "gp"))
+    await asyncio.to_thread(committing.wait, 30)
     wakes = []
     wake = loop.call_soon_threadsafe
     loop.call_soon_threadsafe = lambda *values, **named: wakes.append(1) or wake(*values, **named)
-    go_on = threading.Event()
-    store._books.connection.set_commit_hook(lambda: go_on.wait(10) and False)
-    first = asyncio.ensure_future(keep(store, 0, "gp"))
-    await asyncio.sleep(0.05)
     rest = [asyncio.ensure_future(keep(store, n, "gp", patient=n)) for n in range(1, 65)]
-    await asyncio.sleep(0.05)
+    # One turn of the loop puts them all.
+    await asyncio.sleep(0)
     assert wakes == []
     go_on.set()
     await asyncio.gather(first, *rest)

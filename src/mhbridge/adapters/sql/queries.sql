@@ -122,8 +122,12 @@ select min(next_at) from lane where destination = :destination and next_at is no
 -- Reading ---------------------------------------------------------------------------------------------------
 
 -- name: readings
-select id, key_id, items from reading where patient = :patient and document = :document and episode = :episode
+select id from reading where patient = :patient and document = :document and episode = :episode
   order by event_at, sent_at, id;
+-- name: readings_of_patient
+select id from reading where patient = :patient and document = :document order by event_at, sent_at, id;
+-- name: reading
+select items from reading where id = :id;
 -- name: body
 select key_id, data from body where id = :id;
 -- name: envelope_of_message

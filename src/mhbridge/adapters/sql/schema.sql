@@ -43,7 +43,7 @@ create index message_feed     on message (feed, state, id);
 create index message_open     on message (due_at) where due_at is not null;
 
 -- What one message says: its items, closed like a body. Kept because `known` is computed from all of them and is
--- nowhere stored. `arrived` is the number of the message, so that equal times fold in the order of arrival.
+-- nowhere stored. Equal times fold in the order of arrival, which is that of the ids.
 create table reading (
   id       integer primary key,
   message  integer not null,
@@ -55,7 +55,7 @@ create table reading (
   key_id   integer not null,
   items    blob    not null
 ) strict;
-create index reading_of on reading (patient, document, episode);
+create index reading_of on reading (patient, document, episode, event_at, sent_at);
 
 create table document (
   id         integer primary key,

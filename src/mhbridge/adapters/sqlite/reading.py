@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -21,10 +20,10 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, when
+from mhbridge.adapters.sqlite.folds import Folds
 from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.mapping.known import fold
 from mhbridge.model import NOTHING_KNOWN, DeliveryState, Document, Key, Known, MessageState
 from mhbridge.ports import DueDelivery, MessageRow, Trace, TraceLine
 
@@ -63,6 +62,7 @@ class Reader:
         self._keys = keys
         self._seal = Seal(keys)
         self._queries = queries()
+        self._folds = Folds(self._items)
 
     def rows(self, name: str, /, **values: Any) -> list[Any]:
         """The rows that the query of this name finds."""
@@ -92,15 +92,19 @@ class Reader:
         return self.row("seen", dedupe=key) is not None
 
     def known(self, patient: Key, episode: str, document: str) -> Known:
-        """The fold of the readings of one patient, episode and document type."""
+        """The fold of the readings of one patient and document type; of one episode, or without one of all."""
         whose = self.value("find_patient", token=patient_token(self._keys, patient))
         if whose is None:
             return NOTHING_KNOWN
-        rows = self.rows("readings", patient=whose, document=document, episode=episode_token(self._keys, episode))
-        if not rows:
-            return NOTHING_KNOWN
-        digest = sha256(b"".join(number.to_bytes(8, "big") for number, _, _ in rows)).digest()
-        return Known(fold(record.loads(self._seal.open("reading", number, items)) for number, _, items in rows), digest)
+        token = episode_token(self._keys, episode) if episode else b""
+        if episode:
+            rows = self.rows("readings", patient=whose, document=document, episode=token)
+        else:
+            rows = self.rows("readings_of_patient", patient=whose, document=document)
+        return self._folds.known((whose, document, token), tuple([number for (number,) in rows]))
+
+    def _items(self, reading: int) -> dict[str, Any]:
+        return record.loads(self._seal.open("reading", reading, self.value("reading", id=reading) or b""))
 
     def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[int]]:
         """Due heads with their documents, and the deliveries whose documents are damaged."""

@@ -8,6 +8,7 @@ HL7 v2: messages as wards send them, paths into them, and their acknowledgements
     delimiters        encoding characters and escapes
     charset           MSH-18
     path, outline     what a path says; which segments belong to which
+    reach, predicate  which segments and repetitions are meant
     read              path + scope → functions
     structure         data types by version (`structure.json`, written by `generate`)
     acknowledgement   the answer
@@ -31,7 +32,8 @@ from mhbridge.formats.hl7v2.envelope import begins, read_messages
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.outline import circle
 from mhbridge.formats.hl7v2.path import Hl7Path, scan_loop, scan_path
-from mhbridge.formats.hl7v2.read import FieldLoop, every_reader, first_reader, make_loop, read_segment
+from mhbridge.formats.hl7v2.reach import FieldLoop, make_loop, read_segment
+from mhbridge.formats.hl7v2.read import every_reader, first_reader
 from mhbridge.formats.hl7v2.structure import UNDECLARED, VERSIONS, check_segment, structure
 from mhbridge.model import Answer
 
@@ -127,8 +129,8 @@ class Hl7v2:
         return message
 
     def text(self, raw: Any) -> str:
-        """A value as unescaped text."""
-        return raw.text if isinstance(raw, Value) else str(raw)
+        """A value as unescaped text; what is not present has none."""
+        return raw.text if isinstance(raw, Value) else ""
 
     def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:
         """The acknowledgement; see `acknowledgement.acknowledgement`."""

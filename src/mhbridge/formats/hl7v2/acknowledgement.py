@@ -58,9 +58,12 @@ _CONDITIONS: Final = {
 _CONDITION_OF: Final = {
     "I601": "102",
     "I602": "103",
+    "M704": "102",
+    "M705": "102",
     "M706": "100",
     "M708": "101",
     "M709": "102",
+    "M710": "200",
 }
 _SEVERITIES: Final = {Severity.ERROR: "E", Severity.WARNING: "W", Severity.INFORMATION: "I"}
 

@@ -140,6 +140,15 @@ class Delimiters:
         escapes |= {"\n": f"{e}.br{e}" if e != " " else " ", "\r": "", _NONE: ""}
         return text.translate(str.maketrans(escapes))
 
+    def sayings(self, encoded: str) -> tuple[str, ...]:
+        """Every text that `says` is true of: the value as a whole, and its first part where that differs."""
+        whole = encoded.rstrip(self.separators)
+        if not whole or whole == DELETE:
+            return ()
+        said = self.unescape(whole)
+        leaf = whole.split(self.component, 1)[0].split(self.subcomponent, 1)[0]
+        return (said,) if leaf == whole else (said, self.unescape(leaf))
+
     def says(self, encoded: str, text: str) -> bool:
         """
         Whether an encoded value says `text`: as a whole, or by its first part.

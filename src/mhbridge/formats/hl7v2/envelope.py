@@ -25,6 +25,9 @@ __all__ = ["Found", "begins", "is_answer", "read_messages", "takes"]
 
 Found: TypeAlias = tuple[Message | MessageError, tuple[int, ...]]
 
+#: Larger bodies are looked through for several messages before anything is parsed.
+_USUAL: Final = 1_000_000
+
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 
@@ -32,7 +35,9 @@ _BLANK: Final = b" \t\r\n"
 MAX_CONTROL_ID: Final = 199
 
 # `msh` is found as well, so that such a message is refused by itself and not as a part of the one before it.
-_MARK: Final = re.compile(rb"(?:^|(?<=[\r\n]))(MSH|msh|FHS|BHS|BTS|FTS)(?![A-Za-z0-9])")
+_MARK: Final = re.compile(rb"(MSH|msh|FHS|BHS|BTS|FTS)(?![A-Za-z0-9])")
+_NEXT_MARK: Final = re.compile(rb"[\r\n]" + _MARK.pattern)
+_LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*")
 _LINE_END: Final = re.compile(rb"[\r\n]")
 # ACK^A03, ADT^A03, ZZZ^Z01. It is shown in logs and counted in metrics, so it must not be any text.
 _KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,19}(?:\^[A-Za-z0-9_]{1,20})?")
@@ -50,7 +55,7 @@ def begins(head: bytes) -> bool:
             head = _plain(head[: len(head) & ~3], wide)  # whole characters only
         except MalformedMessage:
             return False
-    found = _MARK.match(head.removeprefix(_BOM).lstrip(_BLANK))
+    found = _MARK.match(head, _beginning(head))
     return found is not None and found[1] not in (b"BTS", b"FTS")
 
 
@@ -67,29 +72,42 @@ def read_messages(body: bytes, sources: Sequence[Source]) -> Iterator[Found]:
             raise MalformedMessage("M700", "the envelope is empty")
         if codec := wide_codec(body[:8]):
             text, wide = _plain(body, codec), codec
-        begin = len(text) - len(text.removeprefix(_BOM).lstrip(_BLANK))
-    # The usual case first: one message and nothing else.
-    if text.startswith(b"MSH", begin) and text.find(b"MSH", begin + 3) < 0:
+        begin = _beginning(text)
+    if text.startswith(b"MSH", begin) and len(text) <= _USUAL:
+        # The usual case first: one message and nothing else. That it is so costs less to see when it is parsed.
         alone: Found | MalformedMessage
         try:
             alone = _one(_Part(text, begin, len(text), wide, original=body), sources)
         except MalformedMessage as error:
             alone = error
-        if isinstance(alone, tuple) and (not isinstance(alone[0], Message) or alone[0].lacks(_ENVELOPE)):
+        if isinstance(alone, tuple) and isinstance(alone[0], Message):
+            if alone[0].lacks(_ENVELOPE) and len(alone[0].named("MSH")) == 1:
+                yield alone
+                return
+        elif not _NEXT_MARK.search(text, begin):
+            if isinstance(alone, MalformedMessage):
+                raise alone
             yield alone
             return
-        # Perhaps it is broken by what stands behind it.
-        if isinstance(alone, MalformedMessage) and not _MARK.search(_without_bom(text), begin + 3):
-            raise alone
-    marks = [(found.start(1), found[1].upper()) for found in _MARK.finditer(_without_bom(text))]
+    marks = _marks(text)
     if not any(name in (b"MSH", b"FHS", b"BHS") for _, name in marks):
         raise MalformedMessage("M701", "no line begins with MSH, so this is not HL7 v2", offset=0)
     yield from _Batch(text, marks, wide, body, sources).read()
 
 
-def _without_bom(text: bytes) -> bytes:
-    # Blanks of the same length, so that offsets stay those of the envelope.
-    return b"\n\n\n" + text[3:] if text.startswith(_BOM) else text
+def _beginning(text: bytes) -> int:
+    """Where something begins, after a byte order mark and blanks."""
+    found = _LEADING.match(text)
+    assert found is not None
+    return found.end()
+
+
+def _marks(text: bytes) -> list[tuple[int, bytes]]:
+    """Offset and name of every line that begins a message or is a header or trailer."""
+    begin = _beginning(text)
+    first = _MARK.match(text, begin)
+    found = [first] if first else []
+    return [(one.start(1), one[1].upper()) for one in (*found, *_NEXT_MARK.finditer(text, begin))]
 
 
 def _plain(body: bytes, codec: str) -> bytes:
@@ -264,7 +282,7 @@ class _Batch:
 
     def read(self) -> Iterator[Found]:
         first = self.marks[0][0]
-        if self.text[:first].removeprefix(_BOM).strip(_BLANK):
+        if first > _beginning(self.text):
             self._stray(0)
         several = sum(name == b"MSH" for _, name in self.marks) > 1
         number = batched = batches = 0

@@ -212,7 +212,19 @@ class Message:
         place: where in the envelope, empty when it is alone.
     """
 
-    __slots__ = ("_facts", "_index", "_lines", "_links", "_named", "body", "delimiters", "kind", "place", "version")
+    __slots__ = (
+        "_facts",
+        "_index",
+        "_lines",
+        "_links",
+        "_named",
+        "body",
+        "delimiters",
+        "kind",
+        "place",
+        "sayings",
+        "version",
+    )
 
     def __init__(
         self, lines: Sequence[str], index: dict[str, list[int]], limits: Delimiters, *, body: bytes, place: str = ""
@@ -221,6 +233,8 @@ class Message:
         self._index = index
         self._named: dict[str, list[Segment]] = {}
         self._links: dict[int, Links] = {}
+        #: (segment name, field and parts) → what they say → the segments that say it: filled by predicates.
+        self.sayings: dict[tuple[str, tuple[int, ...]], dict[str, list[Segment]]] = {}
         self._facts: MessageFacts | None = None
         self.delimiters = limits
         self.body = body
@@ -270,7 +284,7 @@ class Message:
                 self.kind,
                 control_id=self._plain(header, 10),
                 sender=f"{application}|{facility}" if application or facility else "",
-                sent_at=header.text(7, 1),
+                sent_at=sent_at if (sent_at := header.text(7, 1)).isprintable() else "",
                 version=self.version,
                 place=self.place,
             )
@@ -348,9 +362,9 @@ def split(text: str, limits: Delimiters) -> tuple[list[str], dict[str, list[int]
     """
     if "\n" in text:
         text = text.replace("\r\n", "\r").replace("\n", "\r")
-    if text.count("\r") > MAX_SEGMENTS:
+    lines = text.rstrip("\r").split("\r", MAX_SEGMENTS)
+    if len(lines) > MAX_SEGMENTS:
         raise MalformedMessage("M707", f"more than {MAX_SEGMENTS} segments")
-    lines = text.rstrip("\r").split("\r")
     # The name and the separator behind it in one: each pair is judged only once below.
     starts: dict[str, list[int]] = {}
     for at, line in enumerate(lines):
@@ -395,8 +409,10 @@ def _is_name(name: str) -> bool:
 def _within_limits(line: str, number: int, limits: Delimiters) -> None:
     if line.count(limits.field) > MAX_FIELDS:
         raise MalformedMessage("M707", f"line {number} has more than {MAX_FIELDS} fields")
-    # The whole line is counted first: fields are only told apart where there could be too many.
-    if line.count(limits.repetition) >= MAX_REPETITIONS and any(
-        field.count(limits.repetition) >= MAX_REPETITIONS for field in line.split(limits.field)
+    # Looked for and counted in the whole line first: fields are only told apart where there could be too many.
+    if (
+        limits.repetition in line
+        and line.count(limits.repetition) >= MAX_REPETITIONS
+        and any(field.count(limits.repetition) >= MAX_REPETITIONS for field in line.split(limits.field))
     ):
         raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_REPETITIONS} repetitions")

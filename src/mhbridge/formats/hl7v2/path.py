@@ -45,10 +45,11 @@ class Predicate:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A segment by name, and which of them."""
+    """A segment by name, and which of them. `at` is where it stands in the path."""
 
     segment: str
     which: Predicate | None = None
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class _Scan:
                 width=max(1, len(name)),
                 hint=f"did you mean {name.upper()}?" if _SEGMENT.fullmatch(name.upper()) else "for example PID or PV1",
             )
-        return Step(name, self.predicate(first="field"))
+        return Step(name, self.predicate(first="field"), begin - self.start)
 
     def field(self, steps: tuple[Step, ...], *, components: bool) -> Hl7Path:
         number = self.number("field")

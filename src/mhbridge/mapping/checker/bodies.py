@@ -4,48 +4,61 @@ Bodies of resources: every element, choice, loop and extension resolved against 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeAlias
 
 from mhbridge.errors import Span
 from mhbridge.fhir.definitions import Element, Extension, Part
 from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.declarations import did_you_mean
-from mhbridge.mapping.checker.expressions import Environment, Resolver, assignable
+from mhbridge.mapping.checker.environment import Environment, assignable
+from mhbridge.mapping.checker.expressions import Resolver
 from mhbridge.mapping.checker.literals import Literals
-from mhbridge.mapping.expression import is_expression, parse, parse_loop
+from mhbridge.mapping.checker.structure import branches, loop_over, only, without
+from mhbridge.mapping.expression import is_expression, parse
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 from mhbridge.mapping.types import Type
 from mhbridge.mapping.writing import choice_key, chooser, writer
 
 __all__ = ["Body", "joined"]
 
-#: Item types whose present values may be falsy in Python.
-_NUMBERS = frozenset({"boolean", "integer", "decimal", "positiveInt", "unsignedInt"})
+#: What makes the node of a place from the YAML that is left when the structure words are taken off.
+Maker: TypeAlias = "Callable[[Body, Node], nodes.Node | None]"
 
 
 class Body:
-    """Resolves the body of one resource."""
+    """
+    Resolves the body of one resource.
 
-    def __init__(self, literals: Literals, env: Environment, profile: str) -> None:
-        self.literals, self.env, self.profile = literals, env, profile
+    Args:
+        partial: it is added to another body, which may write what is required.
+    """
+
+    def __init__(self, literals: Literals, env: Environment, profile: str, *, partial: bool = False) -> None:
+        self.literals, self.env, self.profile, self.partial = literals, env, profile, partial
         self.file = env.file
         self.definitions = literals.definitions
 
-    def puts(self, node: Pairs, type_path: str, skip: tuple[str, ...] = ()) -> list[nodes.Put]:
-        """The keys of an object of the type (or backbone element) at `type_path`."""
+    def puts(
+        self, node: Pairs, type_path: str, skip: tuple[str, ...] = (), *, complete: bool = True
+    ) -> list[nodes.Put]:
+        """
+        The keys of an object of the type (or backbone element) at `type_path`.
+
+        Args:
+            complete: there is nothing else that could write what is required.
+        """
         found: list[nodes.Put] = []
+        seen: dict[str, str] = {}
         for key, value in node.entries.items():
             if key in skip:
                 continue
-            if key == "$extensions":
-                found += self._extensions(value, type_path)
-                continue
-            if key.startswith("$"):
+            if key.startswith("$") and key != "$extensions":
                 self.file.report("E040", f"{key!r} has no place here", node.keys[key])
                 continue
-            element = self.definitions.element(type_path, key)
+            element = self.definitions.element(type_path, "extension" if key == "$extensions" else key)
             if element is None:
                 hint = self._nearest(key, type_path)
                 self.file.report("E301", f"{type_path} has no element {key!r}", node.keys[key], hint)
@@ -58,10 +71,24 @@ class Body:
                     "write it as a resource of its own",
                 )
                 continue
-            put = self._put(key, value, element, node.keys[key])
-            if put is not None:
+            if element.path in seen:
+                what = f"{key!r} writes the same element as {seen[element.path]!r}"
+                self.file.report("E307", what, node.keys[key], "an element has one line of origin")
+                continue
+            seen[element.path] = key
+            if key == "$extensions":
+                found += self._extensions(value, type_path)
+            elif (put := self._put(key, value, element, node.keys[key])) is not None:
                 found.append(put)
+        if complete and not self.partial:
+            self.check_required(type_path, set(seen), node.span, based="$from" in node.entries)
         return found
+
+    def check_required(self, type_path: str, written: set[str], span: Span, *, based: bool = False) -> None:
+        """That every element that the target requires is written at all; values that are missing are another matter."""
+        for name, element in ({} if based else self.definitions.elements(type_path)).items():
+            if element.min > 0 and element.path not in written:
+                self.file.report("E316", f"{type_path} needs {name!r}, which is never written", span)
 
     def _nearest(self, key: str, type_path: str) -> str:
         """A hint with the nearest element; a choice is found by its stem and shown as it is written."""
@@ -95,9 +122,13 @@ class Body:
         expression = Resolver(self.env).value(value, Type("any"))
         if expression is None:
             return None
-        have = expression.type.names
+        if expression.type.many:
+            self.file.report(
+                "E214", f"{element.path} does not repeat, and this is a list", value.span, "first(…) says which"
+            )
+            return None
         pairs: dict[str, str] = {}
-        for name in have:
+        for name in expression.type.names:
             target = name if name in element.types else next((t for t in element.types if assignable(name, t)), None)
             if target is None:
                 self.file.report(
@@ -105,38 +136,66 @@ class Body:
                 )
                 return None
             pairs[name] = target
+        target = next(iter(pairs.values()))
+        key, required, primitive = choice_key(stem, target), element.min > 0, self.definitions.is_primitive(target)
         if len(pairs) == 1:
-            name, target = next(iter(pairs.items()))
-            return nodes.Put(
-                span,
-                choice_key(stem, target),
-                self._write(expression, name, target, value.span),
-                element.many,
-                element.min > 0,
-                self.definitions.is_primitive(target),
-            )
+            node = self._write(expression, expression.type.name, target, value.span)
+            return nodes.Put(span, key, node, element.many, required, primitive)
         choose, write = chooser(stem, pairs)
-        return nodes.Put(
-            span,
-            stem,
-            nodes.Write(value.span, expression, write, falsy=True),
-            element.many,
-            element.min > 0,
-            choice=choose,
-        )
+        node = nodes.Write(value.span, expression, write)
+        return nodes.Put(span, key, node, element.many, required, primitive, choice=choose)
 
     def _node(self, value: Node, element: Element, types: tuple[str, ...]) -> nodes.Node | None:
-        match value:
-            case Text():
-                return self._text(value, element, types)
-            case Items():
-                if not element.many:
-                    self.file.report("E303", f"{element.path} does not repeat", value.span)
-                    return None
-                entries = [self._node(entry, element, types) for entry in value.entries]
-                return nodes.BuildList(value.span, tuple(e for e in entries if e is not None))
-            case Pairs():
-                return self._map(value, element, types)
+        """What stands at an element."""
+        if isinstance(value, Items):
+            if not element.many:
+                self.file.report("E303", f"{element.path} does not repeat", value.span)
+                return None
+            entries = [self._node(entry, element, types) for entry in value.entries]
+            return nodes.BuildList(value.span, tuple(e for e in entries if e is not None))
+
+        def make(body: Body, node: Node) -> nodes.Node | None:
+            if isinstance(node, Text):
+                return body._text(node, element, types)
+            return body._object(node, element, types) if isinstance(node, Pairs) else body._node(node, element, types)
+
+        return self._structured(value, element.path, make, many=element.many)
+
+    def _structured(self, value: Node, where: str, make: Maker, *, many: bool) -> nodes.Node | None:
+        """The structure words of a map, outermost first: $each, $when, $case, $value; then what they are about."""
+        if not isinstance(value, Pairs):
+            return make(self, value)
+        if "$each" in value.entries:
+            return self._each(value, where, make, many=many)
+        if "$when" in value.entries:
+            condition = Resolver(self.env).test(value.entries["$when"])
+            body = self._structured(without(value, "$when"), where, make, many=many)
+            return None if condition is None or body is None else nodes.BuildWhen(value.span, condition, body)
+        if "$case" in value.entries:
+            only(self.file, value, "$case")
+            found = []
+            for branch, test in branches(self.file, value):
+                condition = None if test is None else Resolver(self.env).test(test)
+                body = self._structured(branch, where, make, many=many)
+                if body is not None:
+                    found.append((condition, body))
+            return nodes.BuildCase(value.span, tuple(found))
+        if "$value" in value.entries:
+            only(self.file, value, "$value")
+            return self._structured(value.entries["$value"], where, make, many=many)
+        return make(self, value)
+
+    def _each(self, value: Pairs, where: str, make: Maker, *, many: bool) -> nodes.Node | None:
+        loop = loop_over(self.env, value.entries["$each"])
+        if loop is None:
+            return None
+        over, alias, element = loop
+        if not many:
+            self.file.report("E214", f"{where} does not repeat", value.entries["$each"].span)
+            return None
+        inner = Body(self.literals, self.env.with_alias(alias, element), self.profile, partial=self.partial)
+        body = inner._structured(without(value, "$each"), where, make, many=many)
+        return None if body is None else nodes.BuildEach(value.span, over, alias, body)
 
     def _text(self, value: Text, element: Element, types: tuple[str, ...]) -> nodes.Node | None:
         if not types:
@@ -164,84 +223,28 @@ class Body:
         if have.many and not element.many:
             self.file.report("E214", f"{element.path} does not repeat, and this is a list", span, "first(…) says which")
             return None
-        if have.options:
+        targets = [self._target(name, types) for name in have.names]
+        if None in targets:
+            wanted = " or ".join(types)
+            hint = "use ref(…)" if have.name in ("person", "organisation", "place") else ""
+            if have.options:
+                hint = f"use {element.name} of a choice, value[x]"
+            self.file.report("E303", f"{element.path} is a {wanted}, and this is a {have}", span, hint)
+            return None
+        writers = {(name, target): writer(name, target or "") for name, target in zip(have.names, targets, strict=True)}
+        if len(set(writers.values())) > 1:
             self.file.report(
-                "E303",
-                f"this may be any of {', '.join(have.options)}",
-                span,
-                f"use {element.name} of a choice, value[x]",
+                "E303", f"this may be any of {', '.join(have.options)}, which are written differently", span
             )
             return None
-        target = next((t for t in types if t == have.name), None) or next(
-            (t for t in types if assignable(have.name, t)), None
-        )
-        if target is None:
-            self.file.report(
-                "E303",
-                f"{element.path} is a {' or '.join(types)}, and this is a {have}",
-                span,
-                "use ref(…)" if have.name in ("person", "organisation", "place") else "",
-            )
-            return None
-        return self._write(expression, have.name, target, span)
+        return self._write(expression, have.names[0], targets[0] or "", span)
+
+    @staticmethod
+    def _target(have: str, types: tuple[str, ...]) -> str | None:
+        return have if have in types else next((t for t in types if assignable(have, t)), None)
 
     def _write(self, expression: nodes.Expression, have: str, target: str, span: Span) -> nodes.Write:
-        return nodes.Write(span, expression, writer(have, target, many=expression.type.many), falsy=have in _NUMBERS)
-
-    def _map(self, value: Pairs, element: Element, types: tuple[str, ...]) -> nodes.Node | None:
-        if "$each" in value.entries:
-            return self._each(value, element, types)
-        if "$case" in value.entries:
-            branches = []
-            listed = value.entries["$case"]
-            for branch in listed.entries if isinstance(listed, Items) else ():
-                if not isinstance(branch, Pairs):
-                    self.file.report("E042", "a branch of $case is a map", branch.span)
-                    continue
-                when = branch.entries.get("$when")
-                condition = Resolver(self.env).test(when) if isinstance(when, Text) else None
-                rest = _without(branch, "$when")
-                body = self._map(rest, element, types)
-                if body is not None:
-                    branches.append((condition, body))
-            return nodes.BuildCase(value.span, tuple(branches))
-        if "$when" in value.entries:
-            when = value.entries["$when"]
-            condition = Resolver(self.env).test(when) if isinstance(when, Text) else None
-            body = self._map(_without(value, "$when"), element, types)
-            if condition is None or body is None:
-                return None
-            return nodes.BuildWhen(value.span, condition, body)
-        if "$value" in value.entries:
-            for key, span in value.keys.items():
-                if key != "$value":
-                    self.file.report("E040", f"{key!r} has no place beside $value", span)
-            return self._node(value.entries["$value"], element, types)
-        return self._object(value, element, types)
-
-    def _each(self, value: Pairs, element: Element, types: tuple[str, ...]) -> nodes.Node | None:
-        text = value.entries["$each"]
-        loop = parse_loop(self.file, text, None) if isinstance(text, Text) else None
-        if loop is None:
-            return None
-        over = Resolver(self.env).expression(loop.over, Type("any", many=True))
-        if over is None:
-            return None
-        if not over.type.many:
-            self.file.report("E214", f"$each needs a list; this is one {over.type}", text.span)
-            return None
-        alias = loop.alias or ""
-        if alias in self.env.aliases or (self.env.document is not None and alias in self.env.document.items):
-            self.file.report("E208", f"the alias {alias!r} hides another name", text.span)
-            return None
-        if not element.many:
-            self.file.report("E214", f"{element.path} does not repeat", text.span)
-            return None
-        inner = Body(
-            self.literals, self.env.with_alias(alias, Type(over.type.name, False, over.type.options)), self.profile
-        )
-        body = inner._map(_without(value, "$each"), element, types)
-        return None if body is None else nodes.BuildEach(value.span, over, alias, body)
+        return nodes.Write(span, expression, writer(have, target, many=expression.type.many))
 
     def _object(self, value: Pairs, element: Element, types: tuple[str, ...]) -> nodes.Node | None:
         if len(types) > 1:
@@ -258,18 +261,30 @@ class Body:
             else:
                 self.file.report("E303", f"{element.path} is a {path}, not an object", value.span)
             return None
+        if not value.entries:
+            self.file.report("E042", "an object with nothing in it is not written", value.span)
+            return None
         base = None
-        origin = value.entries.get("$from")
-        if isinstance(origin, Text):
-            tree = parse(self.file, origin, None, condition=not is_expression(origin))
-            expression = None if tree is None else Resolver(self.env).expression(tree, Type(path))
-            if expression is None:
+        if "$from" in value.entries:
+            base = self._base(value.entries["$from"], path)
+            if base is None:
                 return None
-            if not assignable(expression.type.name, path):
-                self.file.report("E303", f"$from starts from a {path}, and this is a {expression.type}", origin.span)
-                return None
-            base = self._write(expression, expression.type.name, path, origin.span)
         return nodes.Build(value.span, tuple(self.puts(value, path, ("$from",))), base)
+
+    def _base(self, origin: Node, path: str) -> nodes.Write | None:
+        """The object that `$from` starts from."""
+        if not isinstance(origin, Text):
+            self.file.report("E042", "$from takes one expression", origin.span)
+            return None
+        tree = parse(self.file, origin, None, condition=not is_expression(origin))
+        expression = None if tree is None else Resolver(self.env).expression(tree, Type(path))
+        if expression is None:
+            return None
+        have = expression.type
+        if have.many or have.options or not assignable(have.name, path):
+            self.file.report("E303", f"$from starts from a {path}, and this is a {have}", origin.span)
+            return None
+        return self._write(expression, have.name, path, origin.span)
 
     # -- extensions -----------------------------------------------------------------------------------------
 
@@ -296,13 +311,22 @@ class Body:
                     f"it belongs on {', '.join(extension.contexts)}",
                 )
                 continue
-            for one in node.entries if isinstance(node, Items) else (node,):
-                built = self._extension(extension, one, value.keys[name])
-                if built is not None:
-                    entries.append(built)
+            entries += self._of_extension(name, extension, node, value.keys[name])
         if not entries:
             return []
         return [nodes.Put(value.span, "extension", nodes.BuildList(value.span, tuple(entries)), many=True)]
+
+    def _of_extension(self, name: str, extension: Extension, node: Node, span: Span) -> list[nodes.Node]:
+        """The extensions of one name: each entry of a sequence, or one."""
+        if isinstance(node, Items) and not extension.many and len(node.entries) > 1:
+            self.file.report("E304", f"{name} does not repeat", node.span)
+
+        def make(body: Body, one: Node) -> nodes.Node | None:
+            return body._extension(extension, one, span)
+
+        listed = node.entries if isinstance(node, Items) else (node,)
+        built = (self._structured(one, name, make, many=extension.many) for one in listed)
+        return [one for one in built if one is not None]
 
     def _in_context(self, extension: Extension, type_path: str) -> bool:
         root = type_path.partition(".")[0]
@@ -340,6 +364,9 @@ class Body:
             if inner is not None:
                 named = nodes.Put(value.keys[name], "url", nodes.Fixed(value.keys[name], name), many=False)
                 parts.append(nodes.Build(value.keys[name], (named, inner)))
+        for name, part in extension.parts.items():
+            if part.min > 0 and name not in value.entries:
+                self.file.report("E316", f"the extension needs its part {name!r}, which is never written", span)
         return nodes.Build(span, (url, nodes.Put(span, "extension", nodes.BuildList(span, tuple(parts)), many=True)))
 
     def _extension_value(
@@ -363,15 +390,6 @@ class Body:
 
 
 _NONE = Element(path="", name="", types=(), min=0, many=False, choice=False, binding=None, targets=())
-
-
-def _without(node: Pairs, *keys: str) -> Pairs:
-    """The same map less some keys."""
-    return Pairs(
-        node.span,
-        {k: v for k, v in node.entries.items() if k not in keys},
-        {k: v for k, v in node.keys.items() if k not in keys},
-    )
 
 
 def joined(file: YamlFile, puts: list[nodes.Put], added: list[nodes.Put]) -> list[nodes.Put]:

@@ -15,17 +15,20 @@ from mhbridge.fhir.definitions import Definitions, r4
 from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.bodies import Body, joined
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
-from mhbridge.mapping.checker.expressions import Environment, Resolver, ResourceName, reads
+from mhbridge.mapping.checker.environment import Environment, ResourceName, assignable
+from mhbridge.mapping.checker.expressions import Resolver, existence
 from mhbridge.mapping.checker.literals import Literals
-from mhbridge.mapping.checker.packs import Codes
+from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
 from mhbridge.mapping.checker.sections import Section, Sections
+from mhbridge.mapping.checker.structure import check_alias, check_name, loop_over
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.expression import is_expression, parse, parse_loop
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.packs import RESERVED, DocumentType
-from mhbridge.mapping.reader import Pairs, Text, YamlFile
+from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.syntax import NameNode
-from mhbridge.mapping.types import Type
+from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
+from mhbridge.mapping.writing import writer
 
 __all__ = ["BuildFile", "read_build"]
 
@@ -39,8 +42,8 @@ class BuildFile:
 
     target: str
     bundle: str
-    identifier: nodes.Expression | None
-    timestamp: nodes.Expression | None
+    identifier: nodes.Write | None
+    timestamp: nodes.Write | None
     resources: tuple[nodes.Resource, ...]
     sections: tuple[Section, ...] = ()
 
@@ -83,39 +86,52 @@ def read_build(
             f"this file is {target}.yaml but declares the build {top.text('build')!r}",
             top.entries["build"].span,
         )
-    declared = _gather(library, document, target, file, top)
+    declared, lists = _gather(library, document, target, file, top, systems)
     _add(file, top.pairs("adds"), declared)
     if adds is not None:
         _add(adds[0], adds[1], declared)
-    return _Build(document, target, codes, systems, file, top, declared).read()
+    return _Build(document, target, codes, systems, file, top, declared, lists).read()
 
 
 def _gather(
-    library: Library, document: DocumentType, target: str, file: YamlFile, top: Declaration
-) -> dict[str, _Declared]:
-    """The document's resources, then its parts'."""
+    library: Library, document: DocumentType, target: str, file: YamlFile, top: Declaration, systems: CodeSystems
+) -> tuple[dict[str, _Declared], dict[str, Lists]]:
+    """The document's resources, then its parts'; and the lists that each of the files declares."""
     found: dict[str, _Declared] = {}
+    lists = {file.path: read_lists(library, file, top, systems)}
     sources: list[tuple[str, YamlFile, Pairs | None]] = [("", file, top.pairs("resources"))]
     for part in document.parts:
         tree = library.tree(f"parts/{part}/{target}.yaml")
         if tree is not None and tree.root is not None:
             shared = Declaration(tree, tree.root, "a part's build", ("build", "resources", "lists"))
+            lists[tree.path] = read_lists(library, tree, shared, systems)
             sources.append((part, tree, shared.pairs("resources")))
+    replaced: set[str] = set()
     for part, tree, pairs in sources:
         for name, node in (pairs.entries if pairs else {}).items():
             assert pairs is not None
+            check_name(tree, name, pairs.keys[name], "a resource")
             if not isinstance(node, Pairs):
                 tree.report("E042", f"the resource {name!r} is written as `element: value` pairs", pairs.keys[name])
             elif name not in found:
                 found[name] = _Declared(name, node, pairs.keys[name], tree, part)
-            elif not _replaces(found[name].node):
+            elif _replaces(found[name].node):
+                replaced.add(name)
+            else:
                 tree.report(
                     "E307",
                     f"a resource named {name!r} is declared already, in {found[name].span}",
                     pairs.keys[name],
                     "add to it with `adds:`, or take its place whole with `$replace: true`",
                 )
-    return found
+    for name, one in found.items():
+        if "$replace" in one.node.entries and name not in replaced:
+            span = one.node.keys["$replace"]
+            if _replaces(one.node):
+                one.file.report("E305", f"no part has a resource {name!r} that this one could replace", span)
+            else:
+                one.file.report("E043", "'$replace' is true, or is left out", span)
+    return found, lists
 
 
 def _replaces(node: Pairs) -> bool:
@@ -148,21 +164,21 @@ class _Build:
         file: YamlFile,
         top: Declaration,
         declared: Mapping[str, _Declared],
+        lists: Mapping[str, Lists],
     ) -> None:
         self.document, self.target, self.codes, self.systems = document, target, codes, systems
-        self.file, self.top, self.declared = file, top, declared
+        self.file, self.top, self.declared, self.lists = file, top, declared, lists
         self.definitions: Definitions = r4()
         self.names: dict[str, ResourceName] = {}
         self.read_names: set[str] = set()
         self.literals = Literals(self.definitions, systems, target)
+        self.kind = "document"
 
     # -- the whole ------------------------------------------------------------------------------------------
 
     def read(self) -> BuildFile:
-        bundle = Declaration(
-            self.file, self.top.pairs("bundle"), "a bundle", ("type", "identifier", "timestamp", "focus")
-        )
-        kind = bundle.choice("type", _BUNDLES, "document") if bundle.require("type") else "document"
+        bundle = Declaration(self.file, self.top.pairs("bundle"), "a bundle", ("type", "identifier", "timestamp"))
+        kind = self.kind = bundle.choice("type", _BUNDLES, "document") if bundle.require("type") else "document"
         for name, declared in self.declared.items():
             self.names[name] = self._name_of(declared)
         resources = [r for d in self.declared.values() if (r := self._resource(d)) is not None]
@@ -172,32 +188,48 @@ class _Build:
         timestamp = self._bundle_value(bundle, "timestamp", Type("instant"), env)
         sections: tuple[Section, ...] = ()
         if kind == "document":
+            if [r.kind for r in resources if r.type == "Composition"] != ["one"]:
+                self.file.report("E315", "a document has exactly one Composition", bundle.span)
             sections = Sections(self.file, self.document, self.codes.headings, self.literals).read(self.top, self.names)
+        elif "sections" in self.top:
+            self.file.report("E040", f"a {kind} has no sections", self.top.keys["sections"], "only a document has")
         self._check_written(kind)
         return BuildFile(
             self.target,
             kind,
             identifier,
             timestamp,
-            tuple([*first, *(r for r in resources if r not in first)]),
+            (*first, *(r for r in resources if r not in first)),
             sections,
         )
 
     def _env(self, file: YamlFile) -> Environment:
-        return Environment(file, self.systems, document=self.document, resources=self.names, lists=self.document.lists)
+        lists = self.lists.get(file.path, Lists())
+        return Environment(
+            file, self.systems, document=self.document, resources=self.names,
+            lists={**self.document.lists, **lists.members},
+            code_lists={**self.document.code_lists, **lists.files},
+        )  # fmt: skip
 
-    def _bundle_value(self, bundle: Declaration, key: str, want: Type, env: Environment) -> nodes.Expression | None:
+    def _bundle_value(self, bundle: Declaration, key: str, want: Type, env: Environment) -> nodes.Write | None:
         node = bundle.node(key)
+        if node is None:
+            return None
         if not isinstance(node, Text) or not is_expression(node):
+            self.file.report("E303", f"{key!r} of a bundle is an expression", node.span, f"{key}: = …")
             return None
         value = Resolver(env).value(node, want)
-        if value is not None:
-            self._note_reads(value)
-        return value
+        if value is None:
+            return None
+        self._note_reads(value)
+        if value.type.many or value.type.options or not assignable(value.type.name, want.name):
+            self.file.report("E303", f"{key!r} of a bundle is a {want}, and this is a {value.type}", node.span)
+            return None
+        return nodes.Write(node.span, value, writer(value.type.name, want.name))
 
     def _check_written(self, kind: str) -> None:
         derived = {
-            read.name for d in self.document.derived for read in reads(d.value) if isinstance(read, nodes.ItemOf)
+            read.name for d in self.document.derived for read in nodes.reads(d.value) if isinstance(read, nodes.ItemOf)
         }
         used = (
             self.read_names | derived | RESERVED | set(self.document.identity) | {d.name for d in self.document.derived}
@@ -215,7 +247,9 @@ class _Build:
             text = declared.node.entries.get(word)
             if isinstance(text, Text):
                 source = text.value.partition(" as ")[0].strip()
-                return ResourceName(kind, source if kind == "for" else "", source if kind == "each" else "")
+                item = self.document.items.get(source)
+                record = source if kind == "for" else item.type.name if item is not None else ""
+                return ResourceName(kind, record)
         return ResourceName("one")
 
     def _resource(self, declared: _Declared) -> nodes.Resource | None:
@@ -235,58 +269,38 @@ class _Build:
             return None
         env, over, alias, record = self._env(file), None, "", ""
         kind = self.names[declared.name].kind
-        loop_text = node.entries.get("$each") or node.entries.get("$for")
-        if isinstance(loop_text, Text):
-            loop = parse_loop(file, loop_text, None)
+        if "$each" in node.entries and "$for" in node.entries:
+            file.report("E040", "'$for' has no place beside $each", node.keys["$for"])
+        if "$each" in node.entries:
+            loop = loop_over(env, node.entries["$each"])
             if loop is None:
                 return None
-            alias = loop.alias or ""
-            if kind == "each":
-                over = Resolver(env).expression(loop.over, Type("any", many=True))
-                if over is None:
-                    return None
-                if not over.type.many:
-                    file.report("E214", f"$each needs a list; this is one {over.type}", loop_text.span)
-                    return None
-                self._note_reads(over)
-                element = Type(over.type.name, False, over.type.options)
-            else:
-                record = loop.over.parts[0] if isinstance(loop.over, NameNode) else ""
-                if self.document.fields_of(record) is None and Resolver(env).fields(record) is None:
-                    file.report(
-                        "E215",
-                        f"there is no record {record!r}",
-                        loop_text.span,
-                        did_you_mean(record, [*self.document.records, "person", "organisation", "place"]),
-                    )
-                    return None
-                element = Type(record)
-            if alias in self.document.items:
-                file.report("E208", f"the alias {alias!r} hides the item of that name", loop_text.span)
+            over, alias, element = loop
+            self._note_reads(over)
             env = env.with_alias(alias, element)
+        elif "$for" in node.entries:
+            template = self._template(env, node.entries["$for"])
+            if template is None:
+                return None
+            record, alias = template
+            env = env.with_alias(alias, Type(record))
         profile = node.entries.get("profile")
-        profile_name = profile.value if isinstance(profile, Text) else ""
-        known_profile = self.definitions.profile(profile_name) if profile_name else None
-        if profile_name and known_profile is None:
-            assert profile is not None
-            file.report(
-                "E313",
-                f"there is no profile {profile_name!r}",
-                profile.span,
-                did_you_mean(profile_name, self.definitions.names("profile")),
-            )
+        url = "" if profile is None else self._profile(file, profile, type_)
+        profile_name = profile.value if url and isinstance(profile, Text) else ""
         puts = [nodes.Put(type_node.span, "resourceType", nodes.Fixed(type_node.span, type_), many=False)]
-        if known_profile is not None and profile is not None:
-            named = nodes.Put(profile.span, "profile", nodes.Fixed(profile.span, [known_profile.url]), many=False)
-            puts.append(
-                nodes.Put(profile.span, "meta", nodes.Build(profile.span, (named,), always=True), many=False, primitive=False)
-            )
+        if url and profile is not None:
+            named = nodes.Put(profile.span, "profile", nodes.Fixed(profile.span, [url]), many=False)
+            meta = nodes.Build(profile.span, (named,), always=True)
+            puts.append(nodes.Put(profile.span, "meta", meta, many=False, primitive=False))
         body = Body(self.literals, env, profile_name)
         skip = ("$each", "$for", "$when", "$upsert", "$replace", "resourceType", "profile")
-        puts = joined(file, puts, body.puts(node, type_, skip))
+        written = self._elements(node, type_)
+        puts = joined(file, puts, body.puts(node, type_, skip, complete=False))
         for other, added in declared.added:
-            extra = Body(self.literals, replace(env, file=other), profile_name)
+            extra = Body(self.literals, replace(env, file=other), profile_name, partial=True)
             puts = joined(other, puts, extra.puts(added, type_, ("$upsert",)))
+            written |= self._elements(added, type_)
+        body.check_required(type_, written, declared.span)
         build = nodes.Build(declared.span, tuple(puts), always=True)
         upsert = self._upsert(declared, env)
         exists = self._exists(declared, node, env, build, alias, kind)
@@ -296,32 +310,73 @@ class _Build:
             self._note_reads(put.node)
         return nodes.Resource(declared.span, declared.name, type_, kind, build, exists, over, alias, record, upsert)
 
+    def _profile(self, file: YamlFile, node: Node, type_: str) -> str:
+        """The URL of a profile; empty when there is none of the name, or when it is of another resource type."""
+        if not isinstance(node, Text):
+            file.report("E042", "'profile' is a single value", node.span)
+            return ""
+        profile = self.definitions.profile(node.value)
+        if profile is None:
+            hint = did_you_mean(node.value, self.definitions.names("profile"))
+            file.report("E313", f"there is no profile {node.value!r}", node.span, hint)
+            return ""
+        if profile.type != type_:
+            file.report("E313", f"{node.value} is a profile of {profile.type}, not of {type_}", node.span)
+            return ""
+        return profile.url
+
+    def _elements(self, node: Pairs, type_: str) -> set[str]:
+        """Paths of the elements that a body writes; a choice is one element."""
+        found = (self.definitions.element(type_, key) for key in node.keys)
+        return {element.path for element in found if element is not None}
+
+    def _template(self, env: Environment, node: Node) -> tuple[str, str] | None:
+        """The record that a template is made for, and its alias."""
+        loop = parse_loop(env.file, node, None) if isinstance(node, Text) else None
+        if loop is None:
+            if not isinstance(node, Text):
+                env.file.report("E042", "$for is written as in: person as p", node.span)
+            return None
+        record = loop.over.parts[0] if isinstance(loop.over, NameNode) else ""
+        if self.document.fields_of(record) is None and record not in BUILT_IN_RECORDS:
+            hint = did_you_mean(record, [*self.document.records, *BUILT_IN_RECORDS])
+            env.file.report("E215", f"there is no record {record!r}", node.span, hint)
+            return None
+        check_alias(env, loop.alias or "", loop.alias_span or node.span)
+        return record, loop.alias or ""
+
     def _upsert(self, declared: _Declared, env: Environment) -> nodes.Expression | None:
         for file, node in ((declared.file, declared.node), *declared.added):
-            text = node.entries.get("$upsert")
-            if isinstance(text, Text):
-                tree_env = replace(env, file=file)
-                tree = parse(file, text, None, condition=True)
-                value = None if tree is None else Resolver(tree_env).expression(tree, Type("Identifier"))
-                if value is not None:
-                    self._note_reads(value)
-                    if value.type.name != "Identifier":
-                        file.report("E303", f"$upsert takes an Identifier, not a {value.type}", text.span)
-                        return None
-                return value
+            if "$upsert" not in node.entries:
+                continue
+            text = node.entries["$upsert"]
+            if self.kind != "transaction":
+                file.report("E040", f"'$upsert' has no place in a {self.kind}", node.keys["$upsert"])
+                return None
+            if not isinstance(text, Text):
+                file.report("E042", "$upsert takes one expression", text.span)
+                return None
+            tree = parse(file, text, None, condition=True)
+            value = None if tree is None else Resolver(replace(env, file=file)).expression(tree, Type("Identifier"))
+            if value is not None:
+                self._note_reads(value)
+                if value.type != Type("Identifier"):
+                    file.report("E303", f"$upsert takes an Identifier, not a {value.type}", text.span)
+                    return None
+            return value
         return None
 
     def _exists(
         self, declared: _Declared, node: Pairs, env: Environment, build: nodes.Build, alias: str, kind: str
     ) -> nodes.Condition | None:
         when = node.entries.get("$when")
-        if isinstance(when, Text):
-            condition = Resolver(env).test(when)
+        if when is not None:
+            condition = Resolver(existence(env)).test(when)
             if condition is not None:
                 self._note_reads(condition)
             return condition
         found: dict[tuple[str, tuple[str, ...]], nodes.Condition] = {}
-        for read in reads(build):
+        for read in nodes.reads(build):
             if isinstance(read, nodes.ItemOf) and read.name == "message":
                 continue
             if isinstance(read, nodes.AliasOf) and read.alias != alias:
@@ -329,7 +384,7 @@ class _Build:
             if isinstance(read, nodes.ItemOf) and kind != "one":
                 continue  # one per element or record: the element decides, not the message
             name = read.name if isinstance(read, nodes.ItemOf) else f"${read.alias}"
-            found.setdefault((name, read.fields), nodes.Truth(read.span, read, boolean=False))
+            found.setdefault((name, read.fields), nodes.Present(read.span, read))
         if not found:
             declared.file.report(
                 "E306",
@@ -341,25 +396,4 @@ class _Build:
         return nodes.AnyOf(declared.span, tuple(found.values()))
 
     def _note_reads(self, node: Any) -> None:
-        self.read_names |= {read.name for read in reads(node) if isinstance(read, nodes.ItemOf)}
-        for reference in _references(node):
-            if reference.element is not None:
-                self._note_reads(reference.element)
-
-
-def _references(node: Any) -> list[nodes.Reference]:
-    """Every reference below a node."""
-    found: list[nodes.Reference] = []
-
-    def walk(value: Any) -> None:
-        if isinstance(value, nodes.Reference):
-            found.append(value)
-        elif isinstance(value, tuple):
-            for part in value:
-                walk(part)
-        elif hasattr(value, "__dataclass_fields__") and not isinstance(value, (Span, Type)):
-            for name in value.__dataclass_fields__:
-                walk(getattr(value, name))
-
-    walk(node)
-    return found
+        self.read_names |= {read.name for read in nodes.walk(node) if isinstance(read, nodes.ItemOf)}

@@ -67,6 +67,7 @@ class Declaration:
         return key in self.entries
 
     def node(self, key: str) -> Node | None:
+        """What stands at a key."""
         return self.entries.get(key)
 
     def require(self, *keys: str) -> bool:

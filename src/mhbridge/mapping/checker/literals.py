@@ -27,7 +27,7 @@ class Literals:
         self.definitions, self.systems, self.target = definitions, systems, target
 
     def of(self, node: Node, element: Element, type_: str, profile: str, file: YamlFile) -> Any:
-        """A literal in the shape of its element, checked against the element's binding; `None` when it is not possible."""
+        """A literal in the shape of its element, checked against its binding; `None` when it is not possible."""
         if not isinstance(node, Text):
             file.report("E303", "a literal is a single value here", node.span)
             return None
@@ -37,21 +37,25 @@ class Literals:
                 if value in ("true", "false"):
                     return value == "true"
             case "integer" | "positiveInt" | "unsignedInt":
-                if re.fullmatch(r"-?\d+", value):
+                least = {"integer": -(2**31), "positiveInt": 1, "unsignedInt": 0}[type_]
+                if re.fullmatch(r"-?\d{1,10}", value, re.ASCII) and least <= int(value) < 2**31:
                     return int(value)
             case "decimal":
-                if re.fullmatch(r"-?\d+(\.\d+)?", value):
+                if re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII):
                     return Decimal(value)
             case "CodeableConcept" | "Coding":
                 coding = self._coding(node, element, profile, file)
                 return None if coding is None else coding if type_ == "Coding" else {"coding": [coding]}
             case "uri" if self.systems.known(value):
-                return self.systems.uri(value, self.target)
+                if uri := self.systems.uri(value, self.target):
+                    return uri
+                file.report("E407", f"{value!r} has no URI for {self.target}", node.span)
+                return None
             case "code":
                 return value if self._allowed(node, element, profile, file) else None
             case _ if self.definitions.is_primitive(type_):
                 regex = self.definitions.regex(type_)
-                if regex is None or re.fullmatch(regex, value):
+                if value.strip() and (regex is None or re.fullmatch(regex, value)):
                     return value
         file.report("E303", f"{value!r} is not a {type_}", node.span)
         return None

@@ -4,21 +4,26 @@ Reads `documents/<type>/items.yaml` and the parts it names into a `DocumentType`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
-from mhbridge.mapping.checker.expressions import Environment, Resolver, assignable, reads
-from mhbridge.mapping.codes import CodeSystems, Heading
+from mhbridge.mapping.checker.environment import Environment, assignable
+from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.structure import check_name
+from mhbridge.mapping.code_files import load_list
+from mhbridge.mapping.codes import CodeList, CodeSystems, Heading
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
-from mhbridge.mapping.nodes import Derived
-from mhbridge.mapping.packs import RESERVED, DocumentType, Item, RecordType
+from mhbridge.mapping.nodes import Derived, ItemOf, reads
+from mhbridge.mapping.packs import DocumentType, Item, RecordType
 from mhbridge.mapping.reader import Items, Pairs, Text, YamlFile
-from mhbridge.mapping.run import OnBad
-from mhbridge.mapping.types import BUILT_IN_RECORDS, Type, parse_type
+from mhbridge.mapping.run import OnBad, can_keep_text
+from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
+from mhbridge.mapping.writing import undecided
 
-__all__ = ["Codes", "read_item", "read_lists", "read_pack"]
+__all__ = ["Codes", "Lists", "check_types", "read_item", "read_lists", "read_pack"]
 
 _ITEM_KEYS = (
     "type",
@@ -37,6 +42,23 @@ _ITEM_KEYS = (
 _NEEDS = ("mandatory", "required", "optional")
 
 
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """
+    The lists of codes that a file declares.
+
+    Args:
+        members: name → (system name, code), for `in`.
+        files: name → list with dates, for `member`, of those that stand in files.
+    """
+
+    members: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    files: Mapping[str, CodeList] = field(default_factory=dict)
+
+    def __or__(self, other: Lists) -> Lists:
+        return Lists({**self.members, **other.members}, {**self.files, **other.files})
+
+
 class Codes:
     """The code systems and headings that a check runs against."""
 
@@ -53,9 +75,8 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     """
     if file.root is None:
         return None
-    top = Declaration(
-        file, file.root, "a document type", ("document", "title", "parts", "identity", "items", "records", "lists")
-    )
+    keys = ("document", "title", "parts", "lasting", "identity", "items", "records", "lists")
+    top = Declaration(file, file.root, "a document type", keys)
     top.require("document", "title", "identity", "items")
     if top.text("document", name) != name:
         file.report(
@@ -65,9 +86,10 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         )
     items: dict[str, Item] = {}
     records: dict[str, RecordType] = {}
-    lists = read_lists(file, top, codes.systems)
+    lists = read_lists(library, file, top, codes.systems)
     derivations: dict[str, tuple[YamlFile, Text]] = {}
     parts: list[str] = []
+    lasting: set[str] = set()
     for part in top.texts("parts"):
         tree = library.tree(f"parts/{part.value}/items.yaml")
         if tree is None:
@@ -79,12 +101,20 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
             )
             continue
         parts.append(part.value)
+        before = set(items)
         if tree.root is not None:
             shared = Declaration(tree, tree.root, "a part", ("part", "title", "items", "records", "lists"))
-            lists |= read_lists(tree, shared, codes.systems)
+            lists |= read_lists(library, tree, shared, codes.systems)
             _collect(tree, shared, items, records, derivations, codes)
+        if part.value in {text.value for text in top.texts("lasting")}:
+            lasting |= items.keys() - before
+    for text in top.texts("lasting"):
+        if text.value not in parts:
+            file.report("E045", f"this document has no part {text.value!r}", text.span, did_you_mean(text.value, parts))
     _collect(file, top, items, records, derivations, codes)
-    _check_types(items, records, file)
+    fields = (one for record in records.values() for one in record.fields.values())
+    check_types((*items.values(), *fields), records, file)
+    _check_circles(records, file)
     identity = tuple(text.value for text in top.texts("identity"))
     for text in top.texts("identity"):
         if text.value not in items:
@@ -94,17 +124,36 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
                 text.span,
                 did_you_mean(text.value, items),
             )
-    document = DocumentType(name, top.text("title", name), identity, tuple(parts), items, records, lists)
+    document = DocumentType(
+        name, top.text("title", name), identity, tuple(parts), items, records, lists.members, lists.files
+    )
     derived = _derive(document, derivations, codes.systems)
-    return DocumentType(name, document.title, identity, tuple(parts), items, records, lists, derived)
+    return replace(document, derived=derived, lasting=frozenset(lasting))
 
 
-def read_lists(file: YamlFile, top: Declaration, systems: CodeSystems) -> dict[str, frozenset[tuple[str, str]]]:
-    """`lists:` written in place: name → [system#code, …]."""
-    found: dict[str, frozenset[tuple[str, str]]] = {}
+def read_lists(
+    library: Library, file: YamlFile, top: Declaration, systems: CodeSystems, folders: Iterable[str] = ()
+) -> Lists:
+    """
+    `lists:` name → `[system#code, …]`, or `{file: x.csv}`, which lies in `codes/lists/`.
+
+    Args:
+        folders: where a file is looked for first.
+    """
+    members: dict[str, frozenset[tuple[str, str]]] = {}
+    files: dict[str, CodeList] = {}
     pairs = top.pairs("lists")
     for name, node in (pairs.entries if pairs else {}).items():
-        members = set()
+        assert pairs is not None
+        check_name(file, name, pairs.keys[name], "a list")
+        if isinstance(node, Pairs):
+            found = _list_file(library, file, name, node, systems, (*folders, "codes/lists"))
+            if found is not None:
+                files[name] = found
+                if not found.dated:
+                    members[name] = found.codes
+            continue
+        codes = set()
         for entry in node.entries if isinstance(node, Items) else (node,):
             system, hash_, code = entry.value.partition("#") if isinstance(entry, Text) else ("", "", "")
             if not hash_ or not code:
@@ -114,9 +163,27 @@ def read_lists(file: YamlFile, top: Declaration, systems: CodeSystems) -> dict[s
                     "E401", f"unknown code system {system!r}", entry.span, did_you_mean(system, systems.names())
                 )
             else:
-                members.add((system, code))
-        found[name] = frozenset(members)
-    return found
+                codes.add((system, code))
+        members[name] = frozenset(codes)
+    return Lists(members, files)
+
+
+def _list_file(
+    library: Library, file: YamlFile, name: str, node: Pairs, systems: CodeSystems, folders: tuple[str, ...]
+) -> CodeList | None:
+    declared = Declaration(file, node, "a list", ("file",))
+    if not declared.require("file"):
+        return None
+    wanted = declared.text("file")
+    for folder in folders:
+        if (text := library.text(f"{folder}/{wanted}")) is not None:
+            found, diagnostics = load_list(text[0], text[1].decode("utf-8-sig"), systems, name=name)
+            library.reported.extend(diagnostics)
+            return found
+    known = [f"{one}.csv" for folder in folders for one in library.names(folder, ".csv")]
+    hint = did_you_mean(wanted, known, f"it is looked for in {' and '.join(folders)}")
+    file.report("E205", f"there is no list file {wanted!r}", declared.entries["file"].span, hint)
+    return None
 
 
 def _collect(
@@ -130,6 +197,7 @@ def _collect(
     pairs = top.pairs("items")
     for name, node in (pairs.entries if pairs else {}).items():
         key = pairs.keys[name] if pairs else node.span
+        check_name(file, name, key, "an item")
         if name in items or name in ("message", "sections"):
             other = f", in {items[name].span}" if name in items else ""
             file.report(
@@ -144,12 +212,15 @@ def _collect(
             continue
         items[name] = item
         if item.derived and isinstance(node, Pairs):
-            derivation = node.entries["is"]
+            derivation = node.entries.get("is")
             if isinstance(derivation, Text):
                 derivations[name] = (file, derivation)
+            elif derivation is not None:
+                file.report("E042", "'is' takes one expression", derivation.span)
     declared = top.pairs("records")
     for name, node in (declared.entries if declared else {}).items():
         key = declared.keys[name] if declared else node.span
+        check_name(file, name, key, "a record")
         if name in records or name in BUILT_IN_RECORDS:
             file.report("E307", f"a record named {name!r} is declared already", key)
             continue
@@ -163,7 +234,8 @@ def _record(file: YamlFile, name: str, node: object, key: Span, codes: Codes) ->
         file.report("E042", "a record is written as `field: {type: …}` pairs", key)
         return None
     fields: dict[str, Item] = {}
-    atomic, identity = False, ()
+    atomic = False
+    identity: tuple[str, ...] = ()
     for field_name, field_node in node.entries.items():
         if field_name in ("atomic", "key") and not isinstance(field_node, Pairs):
             settings = Declaration(
@@ -177,12 +249,20 @@ def _record(file: YamlFile, name: str, node: object, key: Span, codes: Codes) ->
             else:
                 identity = tuple(text.value for text in settings.texts("key"))
             continue
-        field = read_item(file, field_name, field_node, node.keys[field_name], codes, top_level=False)
-        if field is not None:
-            fields[field_name] = field
-    if atomic and not any(f.need == "mandatory" and f.type == Type("CodeableConcept") for f in fields.values()):
+        found = read_item(file, field_name, field_node, node.keys[field_name], codes, top_level=False)
+        check_name(file, field_name, node.keys[field_name], "a field")
+        if found is not None and found.derived:
+            file.report("E202", "a field of a record is bound, never derived", node.keys[field_name])
+        elif found is not None:
+            fields[field_name] = found
+    for text in identity:
+        if text not in fields:
+            hint = did_you_mean(text, fields)
+            file.report("E503", f"the key names a field that is not declared: {text!r}", node.keys["key"], hint)
+    made = RecordType(name, fields, atomic, identity)
+    if atomic and not made.keeper:
         file.report("E046", f"the atomic record {name!r} needs a mandatory CodeableConcept to keep its text in", key)
-    return RecordType(name, fields, atomic, identity)
+    return made
 
 
 def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, *, top_level: bool) -> Item | None:
@@ -215,6 +295,10 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
             key,
             "give it a heading, or say why not: carried: 'no: …'",
         )
+    on_bad = what.choice("on_bad", OnBad, "omit")
+    if on_bad == "text" and not can_keep_text(type_):
+        hint = "omit, or park"
+        file.report("E046", f"a {type_} cannot keep a text that does not convert", what.entries["on_bad"].span, hint)
     systems = []
     for text in what.texts("systems"):
         if codes.systems.known(text.value):
@@ -236,7 +320,7 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         carried=what.text("carried"),
         help=what.text("help"),
         source=what.text("source"),
-        on_bad=what.choice("on_bad", OnBad, "omit"),
+        on_bad=on_bad,
         systems=tuple(systems),
         binding=what.text("binding"),
         withhold=what.choice("if_restricted", ("withhold", "keep"), "keep") == "withhold",
@@ -244,47 +328,34 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
     )
 
 
-def _check_types(items: Mapping[str, Item], records: Mapping[str, RecordType], file: YamlFile) -> None:
-    """Every type is a known one, and no record contains itself."""
+def check_types(items: Iterable[Item], records: Mapping[str, RecordType], file: YamlFile) -> None:
+    """That every type is a known one, and that the values of an `any of` can be told apart."""
     from mhbridge.fhir.definitions import r4
 
     definitions = r4()
-
-    def check(item: Item) -> None:
+    own = ("nhs_number", "text", "xhtml")
+    for item in items:
         for name in item.type.names:
-            if (
-                name not in records
-                and name not in BUILT_IN_RECORDS
-                and name not in ("nhs_number", "text", "xhtml")
-                and not definitions.is_type(name)
-            ):
-                file.report(
-                    "E215",
-                    f"there is no type {name!r}",
-                    item.span,
-                    did_you_mean(
-                        name,
-                        [*records, *BUILT_IN_RECORDS, "text", "nhs_number", "CodeableConcept", "dateTime", "string"],
-                    ),
-                )
+            known = name in records or name in BUILT_IN_RECORDS or name in own or definitions.is_type(name)
+            if not known:
+                near = [*records, *BUILT_IN_RECORDS, *own, "CodeableConcept", "dateTime", "string"]
+                file.report("E215", f"there is no type {name!r}", item.span, did_you_mean(name, near))
+        if unclear := undecided(item.type.options):
+            file.report("E215", f"{item.name!r}: {unclear}", item.span)
 
-    for item in items.values():
-        check(item)
-    for record in records.values():
-        for field in record.fields.values():
-            check(field)
 
-    def circle(name: str, above: tuple[str, ...]) -> None:
+def _check_circles(records: Mapping[str, RecordType], file: YamlFile) -> None:
+    """That no record contains itself."""
+
+    def inside(name: str, above: tuple[str, ...]) -> bool:
         if name in above:
-            record = records[name]
-            file.report("E216", f"the record {name!r} contains itself", next(iter(record.fields.values())).span)
-            return
-        if name in records:
-            for field in records[name].fields.values():
-                circle(field.type.name, (*above, name))
+            return name == above[0]
+        fields = records[name].fields.values() if name in records else ()
+        return any(inside(part, (*above, name)) for one in fields for part in one.type.names)
 
-    for name in records:
-        circle(name, ())
+    for name, record in records.items():
+        if inside(name, ()):
+            file.report("E216", f"the record {name!r} contains itself", next(iter(record.fields.values())).span)
 
 
 def _derive(
@@ -294,16 +365,22 @@ def _derive(
     found: dict[str, Derived] = {}
     needs: dict[str, set[str]] = {}
     for name, (file, text) in derivations.items():
-        env = Environment(file, systems, document=document, lists=document.lists, item=name)
+        env = Environment(
+            file, systems, document=document, lists=document.lists, code_lists=document.code_lists, item=name,
+        )  # fmt: skip
+        want = document.items[name].type
         tree = parse(file, text, None, condition=True)
-        value = None if tree is None else Resolver(env).expression(tree, document.items[name].type)
+        value = None if tree is None else Resolver(env).expression(tree, want)
         if value is None:
             continue
-        if not assignable(value.type.name, document.items[name].type.name):
-            file.report("E204", f"this gives a {value.type}, {name!r} is a {document.items[name].type}", text.span)
+        if value.type.many and not want.many:
+            file.report("E214", f"this gives a {value.type}, and {name!r} is one {want}", text.span, "use first(…)")
             continue
-        found[name] = Derived(name, document.items[name].type, value)
-        needs[name] = {read.name for read in reads(value) if hasattr(read, "name")} & derivations.keys()
+        if not all(any(assignable(have, name_) for name_ in want.names) for have in value.type.names):
+            file.report("E204", f"this gives a {value.type}, {name!r} is a {want}", text.span)
+            continue
+        found[name] = Derived(name, want, value)
+        needs[name] = {read.name for read in reads(value) if isinstance(read, ItemOf)} & derivations.keys()
     ordered: list[Derived] = []
     while found:
         ready = [name for name in found if not needs[name] & found.keys()]
@@ -314,8 +391,3 @@ def _derive(
             break
         ordered += [found.pop(name) for name in ready]
     return tuple(ordered)
-
-
-def is_reserved(name: str) -> bool:
-    """Whether the gateway itself reads the item."""
-    return name in RESERVED

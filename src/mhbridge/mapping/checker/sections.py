@@ -91,11 +91,8 @@ class Sections:
             )
         for item in self.document.items.values():
             if item.heading and item.heading not in seen:
-                self.file.report(
-                    "E308",
-                    f"the item {item.name!r} ({item.span}) stands under {item.heading!r}, which is not among the sections",
-                    top.span,
-                )
+                where = f"stands under {item.heading!r}, which is not among the sections"
+                self.file.report("E308", f"the item {item.name!r} ({item.span}) {where}", top.span)
         return tuple(found)
 
     def _when_empty(self, section: Declaration) -> tuple[Mapping[str, Any], str] | None:

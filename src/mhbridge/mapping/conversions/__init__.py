@@ -26,7 +26,7 @@ __all__ = ["WHOLE", "Context", "Conversion", "Unconvertible", "conversion"]
 WHOLE: Final = "*"
 
 
-class Unconvertible(Exception):  # noqa: N818 - the name says what the value is
+class Unconvertible(Exception):
     """
     A value that does not become what was wanted.
 

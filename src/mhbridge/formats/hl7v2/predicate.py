@@ -1,0 +1,136 @@
+"""
+Predicates made into tests: which segments, and which repetitions of a field, a path takes.
+
+A test of a predicate looks at the first repetition of a field, and says yes to a value or to its first part (see
+`Delimiters.says`). `""` is no text, so it equals none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
+from mhbridge.formats.hl7v2.message import Message, Segment
+from mhbridge.formats.hl7v2.path import Predicate, Test
+
+__all__ = ["EveryNamed", "Reach", "RepetitionTest", "filtered", "inside", "repetition_test", "repetitions"]
+
+#: cursor → the segments that a name means there, in order.
+Reach: TypeAlias = Callable[[Any], Sequence[Segment]]
+RepetitionTest: TypeAlias = Callable[[str, Delimiters], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class EveryNamed:
+    """The reach of all segments of a name, wherever they stand in the message."""
+
+    name: str
+
+    def __call__(self, message: Message) -> Sequence[Segment]:
+        """From a message."""
+        return message.named(self.name)
+
+
+def filtered(reach: Reach, which: Predicate | None) -> Reach:
+    """A reach narrowed to the segments that a predicate takes."""
+    if which is None:
+        return reach
+    if which.position:
+        begin, end = which.position - 1, which.position
+        return lambda cursor: reach(cursor)[begin:end]
+    first, *others = which.tests
+    if isinstance(reach, EveryNamed) and first.equal:
+        return _looked_up(reach.name, first, [_segment_test(test) for test in others])
+    tests = [_segment_test(test) for test in which.tests]
+
+    def chosen(cursor: Any) -> list[Segment]:
+        return [segment for segment in reach(cursor) if all(test(segment) for test in tests)]
+
+    return chosen
+
+
+def _looked_up(name: str, test: Test, others: list[Callable[[Segment], bool]]) -> Reach:
+    """
+    The same by an index of the message. A letter asks its observations by OBX-3 some eighty times; it is made once.
+    """
+    key, text = (name, test.numbers), test.text
+
+    def chosen(message: Message) -> Sequence[Segment]:
+        said = message.sayings.get(key)
+        if said is None:
+            said = message.sayings[key] = _sayings(message, name, test.numbers)
+        found = said.get(text, ())
+        return [segment for segment in found if all(other(segment) for other in others)] if others else found
+
+    return chosen
+
+
+def _sayings(message: Message, name: str, numbers: tuple[int, ...]) -> dict[str, list[Segment]]:
+    field, *parts = numbers
+    said: dict[str, list[Segment]] = {}
+    for segment in message.named(name):
+        encoded = segment.first(field)
+        limits = segment.delimiters
+        texts = (encoded,) if segment.level(field) else limits.sayings(inside(encoded, limits, *parts))
+        for text in dict.fromkeys(texts):
+            said.setdefault(text, []).append(segment)
+    return said
+
+
+def _segment_test(test: Test) -> Callable[[Segment], bool]:
+    field, *parts = test.numbers
+
+    def passes(segment: Segment) -> bool:
+        level, encoded = segment.level(field), segment.first(field)
+        if level:
+            return (encoded == test.text) is test.equal
+        limits = segment.delimiters
+        return limits.says(inside(encoded, limits, *parts), test.text) is test.equal
+
+    return passes
+
+
+def repetition_test(which: Predicate | None) -> RepetitionTest | None:
+    """The tests of a field's predicate as one; `None` where there is none to make, as of a position."""
+    if which is None or which.position:
+        return None
+    tests = [_part_test(test) for test in which.tests]
+    return tests[0] if len(tests) == 1 else lambda encoded, limits: all(test(encoded, limits) for test in tests)
+
+
+def _part_test(test: Test) -> RepetitionTest:
+    text, equal = test.text, test.equal
+    component, subcomponent = (*test.numbers, 0)[:2]
+
+    def passes(encoded: str, limits: Delimiters) -> bool:
+        return limits.says(inside(encoded, limits, component, subcomponent), text) is equal
+
+    return passes
+
+
+def inside(encoded: str, limits: Delimiters, component: int = 0, subcomponent: int = 0) -> str:
+    """A component or subcomponent of an encoded repetition; `""` stands for all that is inside it."""
+    if not component or encoded == DELETE:
+        return encoded
+    parts = encoded.split(limits.component)
+    if component > len(parts):
+        return ""
+    encoded = parts[component - 1]
+    if not subcomponent or encoded == DELETE:
+        return encoded
+    parts = encoded.split(limits.subcomponent)
+    return parts[subcomponent - 1] if subcomponent <= len(parts) else ""
+
+
+def repetitions(segment: Segment, field: int, which: Predicate | None, test: RepetitionTest | None) -> list[str]:
+    """The repetitions of a field that a predicate chooses, empty ones among them."""
+    found = segment.repetitions(field)
+    if which is None:
+        return found
+    if which.position:
+        return found[which.position - 1 : which.position]
+    assert test is not None
+    limits = segment.delimiters
+    return [encoded for encoded in found if test(encoded, limits)]

@@ -1,0 +1,288 @@
+"""
+Reads a supplier's mapping file (`suppliers/<supplier>/<feed>.yaml`): its source, its tables, where each item is, what
+is ignored, and its own tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mhbridge.formats import DeclarationError, Format, PathError, Scope, Source, format_named, formats
+from mhbridge.mapping import nodes
+from mhbridge.mapping.checker.bindings import Binder
+from mhbridge.mapping.checker.declarations import Declaration, did_you_mean, plain
+from mhbridge.mapping.checker.environment import Environment
+from mhbridge.mapping.checker.packs import Codes, check_types, read_item, read_lists
+from mhbridge.mapping.checker.structure import check_name
+from mhbridge.mapping.codes import Table
+from mhbridge.mapping.library import Library
+from mhbridge.mapping.packs import DocumentType, Item
+from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
+
+__all__ = ["Example", "MappingFile", "header", "read_mapping"]
+
+_KEYS = (
+    "mapping",
+    "document",
+    "title",
+    "source",
+    "items",
+    "extra_items",
+    "ignore",
+    "tests",
+    "tables",
+    "lists",
+    "partial",
+    "authors",
+    "adds",
+)
+
+TableLoader = Callable[[YamlFile, str, Node], Table | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """
+    One entry of `tests:`.
+
+    Args:
+        message: path of a message, below the folder that holds the mappings' folder, or below where one stands.
+        expect: item → its value as text; `absent`, `deleted` and `unknown` are themselves.
+    """
+
+    message: Text
+    expect: Mapping[str, Text]
+
+
+@dataclass(frozen=True, slots=True)
+class MappingFile:
+    """
+    A supplier mapping, resolved.
+
+    Args:
+        ignored: path → reason.
+        mandatory: the mandatory items that it binds.
+        tests: examples that `check` runs.
+        adds: the mapping's own additions to a build, still as a parse tree.
+    """
+
+    name: str
+    document: DocumentType
+    source: Source
+    items: tuple[nodes.BoundItem, ...]
+    authors: bool
+    partial: bool
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    mandatory: tuple[str, ...] = ()
+    tests: tuple[Example, ...] = ()
+    adds: Pairs | None = None
+
+
+def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str) -> tuple[str, Format, Source] | None:
+    """The document type, format and source that a mapping file declares; all that dispatch needs."""
+    if file.root is None:
+        return None
+    top = Declaration(file, file.root, "a mapping", _KEYS)
+    if not top.require("mapping", "document", "source", "items"):
+        return None
+    if top.text("mapping") != f"{supplier}/{feed}":
+        file.report(
+            "E044",
+            f"this file is suppliers/{supplier}/{feed}.yaml but declares {top.text('mapping')!r}",
+            top.entries["mapping"].span,
+        )
+    pairs = top.pairs("source")
+    if pairs is None:
+        return None
+    name = pairs.entries.get("format")
+    format_ = format_named(name.value) if isinstance(name, Text) else None
+    if format_ is None:
+        wanted = name.value if isinstance(name, Text) else ""
+        file.report(
+            "E047",
+            f"there is no format {wanted!r}",
+            name.span if name else pairs.span,
+            did_you_mean(wanted, formats(), f"one of {', '.join(formats())}"),
+        )
+        return None
+    known = {"format", "timezone", "charset", *format_.keys}
+    own = Declaration(file, pairs, f"a {format_.name} source", known)
+    options = {key: plain(node) for key, node in own.entries.items() if key in format_.keys}
+    try:
+        source = format_.declare(own.text("timezone", timezone), own.text("charset", charset), options)
+    except DeclarationError as error:
+        node = pairs.entries.get(error.key)
+        file.report("E048", error.message, node.span if node else pairs.span, error.hint)
+        return None
+    return top.text("document"), format_, source
+
+
+def read_mapping(
+    library: Library,
+    file: YamlFile,
+    name: str,
+    document: DocumentType,
+    format_: Format,
+    source: Source,
+    codes: Codes,
+    load_table: TableLoader,
+) -> MappingFile:
+    """All of a mapping file. What cannot be read is left out, with a diagnostic."""
+    top = Declaration(file, file.root, "a mapping", _KEYS)
+    document = _extended(file, top, document, codes)
+    tables: dict[str, Table] = {}
+    declared = top.pairs("tables")
+    for table_name, node in (declared.entries if declared else {}).items():
+        assert declared is not None
+        check_name(file, table_name, declared.keys[table_name], "a table")
+        table = load_table(file, table_name, node)
+        if table is not None:
+            tables[table_name] = table
+    folder = f"suppliers/{name.partition('/')[0]}/codes/lists"
+    lists = read_lists(library, file, top, codes.systems, (folder,))
+    env = Environment(
+        file, codes.systems, format=format_, scope=Scope(source), tables=tables,
+        lists={**document.lists, **lists.members}, code_lists={**document.code_lists, **lists.files},
+    )  # fmt: skip
+    bound = _bound(Binder(env, document), top)
+    authors, partial = top.flag("authors"), top.flag("partial")
+    if authors or not partial:
+        _check_mandatory(file, top, document, authors=authors)
+    for unused in sorted(tables.keys() - env.used_tables):
+        assert declared is not None
+        file.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
+    mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
+    return MappingFile(
+        name, document, source, tuple(bound), authors, partial,
+        _ignored(file, top, format_, source), mandatory, _examples(file, top, document), top.pairs("adds"),
+    )  # fmt: skip
+
+
+def _bound(binder: Binder, top: Declaration) -> list[nodes.BoundItem]:
+    file, document = binder.file, binder.document
+    bound: list[nodes.BoundItem] = []
+    pairs = top.pairs("items")
+    for key, node in (pairs.entries if pairs else {}).items():
+        span = pairs.keys[key] if pairs else node.span
+        item = document.items.get(key)
+        if item is None:
+            hint = did_you_mean(key, document.items, "declare the supplier's own under extra_items: x_…")
+            file.report("E202", f"{document.name} declares no item {key!r}", span, hint)
+            continue
+        if item.derived:
+            file.report("E202", f"{key!r} is derived from other items and never bound", span)
+            continue
+        body = binder.body(node, item, binder.env.binding_of(item, key))
+        if body is not None:
+            bound.append(nodes.BoundItem(key, item.type, body))
+    return bound
+
+
+def _check_mandatory(file: YamlFile, top: Declaration, document: DocumentType, *, authors: bool) -> None:
+    pairs = top.pairs("items")
+    given = pairs.keys if pairs else {}
+    for item in document.items.values():
+        if item.need == "mandatory" and not item.derived and item.name not in given:
+            hint = item.help or item.label or "bind it"
+            if not authors:
+                hint += "; or `partial: true` if this mapping only adds to what is known"
+            what = f"the mandatory item {item.name!r} is not bound"
+            file.report("E203", what, top.keys.get("items", top.span), hint)
+
+
+def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) -> dict[str, str]:
+    """`ignore:` path → why it has no place. Every path is one of the format, so that no slip hides anything."""
+    pairs = top.pairs("ignore")
+    found: dict[str, str] = {}
+    for path, node in (pairs.entries if pairs else {}).items():
+        assert pairs is not None
+        if not isinstance(node, Text) or not node.value.strip():
+            file.report("E042", "what is ignored has its reason beside it", node.span, "PV1-51: 'constant V'")
+            continue
+        key = pairs.keys[path]
+        try:
+            _check_path(format_, path, source)
+        except PathError as error:
+            file.report(error.code, error.message, key, error.hint)
+            continue
+        found[path] = node.value
+    return found
+
+
+def _check_path(format_: Format, text: str, source: Source) -> None:
+    """That a text is a path that means something, to a value or to something to loop over. Raises `PathError`."""
+    wrong: PathError | None = None
+    for scan in (format_.scan, format_.scan_loop):
+        try:
+            scanned = scan(text, 0, len(text))
+            if scanned is None or scanned[1] != len(text):
+                continue
+            if scan == format_.scan:
+                format_.source_type(scanned[0], Scope(source))
+            else:
+                format_.loop(scanned[0], Scope(source))
+        except PathError as error:
+            if error.code == "E207":  # it may be reached from inside another loop
+                return
+            wrong = wrong or error
+        else:
+            return
+    raise wrong or PathError("E107", f"this is no path of {format_.name}")
+
+
+def _examples(file: YamlFile, top: Declaration, document: DocumentType) -> tuple[Example, ...]:
+    """`tests:` as written."""
+    found: list[Example] = []
+    for node in top.items("tests"):
+        entry = Declaration(file, node, "a test", ("message", "expect"))
+        message = entry.node("message")
+        pairs = entry.pairs("expect")
+        if not entry.require("message", "expect") or pairs is None:
+            continue
+        if not isinstance(message, Text):
+            file.report("E042", "'message' is the path of a message", entry.span)
+            continue
+        expect: dict[str, Text] = {}
+        for name, value in pairs.entries.items():
+            if name not in document.items:
+                file.report(
+                    "E202",
+                    f"{document.name} has no item {name!r}",
+                    pairs.keys[name],
+                    did_you_mean(name, document.items),
+                )
+            elif not isinstance(value, Text):
+                file.report("E042", "what is expected is a single value", value.span)
+            else:
+                expect[name] = value
+        found.append(Example(message, expect))
+    return tuple(found)
+
+
+def _extended(file: YamlFile, top: Declaration, document: DocumentType, codes: Codes) -> DocumentType:
+    """The document type with the supplier's own `extra_items`."""
+    extra = top.pairs("extra_items")
+    if extra is None:
+        return document
+    own: dict[str, Item] = {}
+    for name, node in extra.entries.items():
+        check_name(file, name, extra.keys[name], "an item")
+        if not name.startswith("x_"):
+            file.report("E217", "a supplier's own items have names that begin x_", extra.keys[name])
+            continue
+        if name in document.items:
+            other = document.items[name].span
+            file.report("E307", f"an item named {name!r} is declared already, in {other}", extra.keys[name])
+            continue
+        item = read_item(file, name, node, extra.keys[name], codes, top_level=True)
+        if item is None:
+            continue
+        if not item.heading:
+            file.report("E217", f"{name!r} needs a heading, so that it reaches the narrative", extra.keys[name])
+        if item.derived:
+            file.report("E217", f"{name!r} is bound by this mapping, not derived", extra.keys[name])
+            continue
+        own[name] = item
+    check_types(own.values(), document.records, file)
+    return replace(document, items={**document.items, **own})

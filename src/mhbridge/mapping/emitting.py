@@ -1,0 +1,286 @@
+"""
+One Python function under construction: its names, the places of its nodes, and the code of expressions and conditions.
+
+Every node has the line and column of the mapping file that it comes from. Text of the file never becomes code:
+constants are `ast.Constant`, every name is one of ours, and what the function calls is handed in by name. `compiler`
+adds what bindings and builds need.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mhbridge.errors import Span
+from mhbridge.mapping import nodes
+from mhbridge.mapping.leaves import as_list, data_absent, fill, has_code, position, splice, whole_as_text
+from mhbridge.model import ABSENT, DELETED, State, Unknown
+
+__all__ = ["Block", "Emitter", "Lines", "call", "is_", "load", "not_", "store"]
+
+#: (file, line number) → the text of that line.
+Lines = Callable[[str, int], str]
+Block = list[ast.stmt]
+
+#: All that generated code can name, beside what is handed in. There are no builtins.
+_NAMES: Final[Mapping[str, Any]] = {
+    "ABSENT": ABSENT, "DELETED": DELETED, "State": State, "Unknown": Unknown, "isinstance": isinstance,
+    "enumerate": enumerate, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
+    "whole_as_text": whole_as_text, "has_code": has_code, "position": position,
+}  # fmt: skip
+
+
+def load(name: str) -> ast.Name:
+    """A name that is read."""
+    return ast.Name(name, ast.Load())
+
+
+def store(name: str) -> ast.Name:
+    """A name that is assigned to."""
+    return ast.Name(name, ast.Store())
+
+
+def call(function: str, *args: ast.expr) -> ast.Call:
+    """A call of one of our own functions."""
+    return ast.Call(load(function), list(args), [])
+
+
+def is_(left: ast.expr, right: str, *, negated: bool = False) -> ast.expr:
+    """`left is right`. What the mapping states is no state, so nothing is asked of it."""
+    if isinstance(left, ast.Constant):
+        return ast.Constant(negated)
+    return ast.Compare(left, [ast.IsNot() if negated else ast.Is()], [load(right)])
+
+
+def not_(test: ast.expr) -> ast.expr:
+    """`not test`."""
+    return ast.UnaryOp(ast.Not(), test)
+
+
+class Emitter:
+    """
+    One Python function under construction.
+
+    Args:
+        span: the place of the whole function; its file is the function's.
+        lines: to turn columns into the byte offsets that Python counts.
+        alias: what the function's own `element` is called in the mapping.
+    """
+
+    def __init__(self, span: Span, lines: Lines, alias: str = "") -> None:
+        self.span = span
+        self.lines = lines
+        self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
+        self.count = 0
+        self.names: dict[str, Any] = dict(_NAMES)
+
+    # -- making ---------------------------------------------------------------------------------------------
+
+    def finish(self, name: str, args: tuple[str, ...], body: Block) -> Callable[..., Any]:
+        """
+        Compile the function under the mapping file's name.
+
+        Args:
+            name: what tracebacks call it; any text, so it is never an identifier of the code.
+        """
+        arguments = ast.arguments([], [ast.arg(arg) for arg in args], None, [], [], None, [])
+        definition = self.at(ast.FunctionDef("made", arguments, body, []), self.span)
+        for below in ast.walk(definition):
+            if isinstance(below, ast.If | ast.For) and not below.body:
+                below.body = [self.at(ast.Pass(), self.span)]
+        names = {**self.names, "__builtins__": {}}
+        exec(compile(ast.Module([definition], []), self.span.file, "exec"), names)  # noqa: S102 - our own tree: no text becomes code
+        made: Any = names["made"]
+        made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)
+        return made  # type: ignore[no-any-return]
+
+    def at(self, node: Any, span: Span) -> Any:
+        """Give a node, and all below that has none, the place of `span`."""
+        if span.file != self.span.file:
+            span = self.span
+        start, end = self._bytes(span.line, span.column), self._bytes(span.end_line, span.end_column)
+        waiting: list[ast.AST] = [node]
+        while waiting:
+            below = waiting.pop()
+            if not hasattr(below, "lineno"):
+                if isinstance(below, ast.expr | ast.stmt | ast.arg | ast.keyword):
+                    below.lineno, below.col_offset = span.line, start
+                    below.end_lineno, below.end_col_offset = span.end_line, end
+                waiting.extend(ast.iter_child_nodes(below))  # what has a place, has it in all that is below
+        return node
+
+    def _bytes(self, line: int, column: int) -> int:
+        text = self.lines(self.span.file, line)
+        return column - 1 if text.isascii() else len(text[: column - 1].encode())
+
+    def local(self) -> str:
+        """A new name for a value."""
+        self.count += 1
+        return f"v{self.count}"
+
+    def given(self, prefix: str, value: Any) -> ast.Name:
+        """Hand a value in by name."""
+        self.count += 1
+        self.names[f"{prefix}{self.count}"] = value
+        return load(f"{prefix}{self.count}")
+
+    def constant(self, value: Any) -> ast.expr:
+        """A value that the mapping states."""
+        if value is None or isinstance(value, (str, bool, int)):
+            return ast.Constant(value)
+        return self.given("k", value)
+
+    def keep(self, value: ast.expr, block: Block, span: Span) -> ast.Name:
+        """Assign to a new local."""
+        name = self.local()
+        block.append(self.at(ast.Assign([store(name)], value), span))
+        return load(name)
+
+    def when(self, test: ast.expr, then: Block, block: Block, span: Span, otherwise: Block | None = None) -> None:
+        """An `if`. The blocks are kept, not copied: the caller may go on filling them."""
+        block.append(self.at(ast.If(test, then, [] if otherwise is None else otherwise), span))
+
+    def set(self, name: str, value: ast.expr, block: Block, span: Span) -> None:
+        """An assignment."""
+        block.append(self.at(ast.Assign([store(name)], value), span))
+
+    def present(self, node: nodes.Expression | nodes.Node, value: ast.expr) -> ast.expr:
+        """Whether a value is present, for an `if`, in the cheapest way that its type allows."""
+        return value if nodes.plain_truth(node) else not_(call("isinstance", value, load("State")))
+
+    def presence(self, node: nodes.Expression | nodes.Node, value: ast.expr) -> ast.expr:
+        """Whether a value is present, as a bool."""
+        test = self.present(node, value)
+        return not_(not_(test)) if test is value else test
+
+    # -- expressions ----------------------------------------------------------------------------------------
+
+    def expression(self, node: nodes.Expression, block: Block, cursor: str = "cursor") -> ast.expr:
+        """Code for a value; the result is a name or a constant that may be used more than once."""
+        match node:
+            case nodes.Read():
+                return self.keep(
+                    ast.Call(self.given("read", node.read), [load(cursor), load("run")], []), block, node.span
+                )
+            case nodes.Literal():
+                return self.constant(node.value)
+            case nodes.ItemOf():
+                if node.name == "message":
+                    start: ast.expr = ast.Attribute(load("run"), "message", ast.Load())
+                    return self.keep(self._get(start, node.fields[0]), block, node.span)
+                value = self.keep(self._get(load("items"), node.name), block, node.span)
+                return self._fields(value, node.fields, block, node.span)
+            case nodes.AliasOf():
+                return self._fields(load(self.aliases[node.alias][0]), node.fields, block, node.span)
+            case nodes.PositionOf():
+                return self.keep(call("position", load(self.aliases[node.alias][1])), block, node.span)
+            case nodes.Apply():
+                return self._apply(node, block, cursor)
+            case nodes.Alternatives():
+                return self._alternatives(node, block, cursor)
+            case nodes.Choose():
+                result = self.local()
+                yes: Block = []
+                no: Block = []
+                self.set(result, self.expression(node.then, yes, cursor), yes, node.then.span)
+                other = self.expression(node.otherwise, no, cursor) if node.otherwise is not None else load("ABSENT")
+                self.set(result, other, no, node.span)
+                self.when(self.condition(node.condition, block, cursor), yes, block, node.span, no)
+                return load(result)
+            case nodes.Decide():
+                return self.condition(node.condition, block, cursor)
+            case nodes.Reference():
+                return self._reference(node, block, cursor)
+
+    @staticmethod
+    def _get(value: ast.expr, key: str) -> ast.Call:
+        return ast.Call(ast.Attribute(value, "get", ast.Load()), [ast.Constant(key), load("ABSENT")], [])
+
+    def _fields(self, value: ast.Name, fields: tuple[str, ...], block: Block, span: Span) -> ast.expr:
+        for field in fields:
+            # A state has no fields, and is false: what is below it is in the same state.
+            got = ast.IfExp(value, self._get(value, field), value)
+            value = self.keep(got, block, span)
+        return value
+
+    def _apply(self, node: nodes.Apply, block: Block, cursor: str) -> ast.expr:
+        values: list[ast.expr] = []
+        result = self.local()
+        for arg, passing in zip(node.args, node.passing, strict=True):
+            value = self.expression(arg, block, cursor)
+            values.append(value)
+            if passing and not isinstance(arg, nodes.Literal):
+                # Not called on a value that is not present: its state is the result (mapping language §3.1).
+                inner: Block = []
+                stop: Block = [self.at(ast.Assign([store(result)], value), arg.span)]
+                self.when(self.present(arg, value), inner, block, arg.span, stop)
+                block = inner
+        self.set(result, ast.Call(self.given("f", node.call), [load("run"), *values], []), block, node.span)
+        return load(result)
+
+    def _alternatives(self, node: nodes.Alternatives, block: Block, cursor: str) -> ast.expr:
+        result, first = self.local(), self.local()
+        passes = ast.BoolOp(
+            ast.And(),
+            [call("isinstance", load(result), load("State")), ast.Attribute(load(result), "passes", ast.Load())],
+        )
+        self.set(result, self.expression(node.terms[0], block, cursor), block, node.terms[0].span)
+        self.set(first, load(result), block, node.terms[0].span)
+        outer = block
+        for term in node.terms[1:]:
+            # Present, deleted, error and masked stop here; the first unknown is kept in case nothing better comes.
+            inner: Block = []
+            self.set(result, self.expression(term, inner, cursor), inner, term.span)
+            keep_first: Block = [self.at(ast.Assign([store(first)], load(result)), term.span)]
+            self.when(is_(load(first), "ABSENT"), keep_first, inner, term.span)
+            self.when(passes, inner, block, term.span)
+            block = inner
+        back: Block = [self.at(ast.Assign([store(result)], load(first)), node.span)]
+        self.when(passes, back, outer, node.span)
+        return load(result)
+
+    def _reference(self, node: nodes.Reference, block: Block, cursor: str) -> ast.expr:
+        method = {"one": "one", "each": "all" if node.element is None else "element", "for": "template"}[node.kind]
+        args: list[ast.expr] = [ast.Constant(node.resource)]
+        if node.element is not None:
+            args.append(self.expression(node.element, block, cursor))
+        asked = ast.Call(ast.Attribute(load("assembly"), method, ast.Load()), args, [])
+        return self.keep(asked, block, node.span)
+
+    # -- conditions -----------------------------------------------------------------------------------------
+
+    def condition(self, node: nodes.Condition, block: Block, cursor: str = "cursor") -> ast.expr:
+        """Code for a condition; the result is a plain bool."""
+        match node:
+            case nodes.Truth() | nodes.Present():
+                value = self.expression(node.value, block, cursor)
+                test: ast.expr = self.presence(node.value, value)
+                if isinstance(node, nodes.Truth) and not nodes.plain_truth(node.value):
+                    said = ast.Compare(value, [ast.IsNot()], [ast.Constant(value=False)])
+                    test = ast.BoolOp(ast.And(), [test, said])
+                return self.keep(test, block, node.span)
+            case nodes.Negation():
+                return self.keep(not_(self.condition(node.term, block, cursor)), block, node.span)
+            case nodes.AnyOf() | nodes.AllOf():
+                # Later terms are worked only when they decide: `and` stops at the first false, `or` at the first true.
+                result = self.local()
+                self.set(result, self.condition(node.terms[0], block, cursor), block, node.terms[0].span)
+                inner = block
+                for term in node.terms[1:]:
+                    later: Block = []
+                    decides = not_(load(result)) if isinstance(node, nodes.AnyOf) else load(result)
+                    self.set(result, self.condition(term, later, cursor), later, term.span)
+                    self.when(decides, later, inner, term.span)
+                    inner = later
+                return load(result)
+            case nodes.Equal():
+                left, right = self.expression(node.left, block, cursor), self.expression(node.right, block, cursor)
+                same = ast.Compare(left, [ast.Eq()], [right])
+                return self.keep(ast.BoolOp(ast.And(), [self.presence(node.left, left), same]), block, node.span)
+            case nodes.OneOf():
+                value = self.expression(node.value, block, cursor)  # a state is in no list of texts
+                return self.keep(ast.Compare(value, [ast.In()], [self.given("k", node.members)]), block, node.span)
+            case nodes.Coded():
+                value = self.expression(node.value, block, cursor)
+                return self.keep(call("has_code", value, self.given("k", node.members)), block, node.span)

@@ -1,0 +1,274 @@
+"""
+Loads mappings: files → checked trees → compiled functions, each once, on demand.
+
+Nothing stops at the first problem: what is broken is `None` here, and its diagnostics lie in the library. This module
+must never look at a message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+from zoneinfo import available_timezones
+
+from mhbridge.errors import Diagnostic
+from mhbridge.formats import Format, Source
+from mhbridge.mapping.assembly import Made
+from mhbridge.mapping.checker.builds import BuildFile, read_build
+from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
+from mhbridge.mapping.checker.mapping_file import header, read_mapping
+from mhbridge.mapping.checker.packs import Codes, read_pack
+from mhbridge.mapping.code_files import load_headings, load_systems, load_table
+from mhbridge.mapping.codes import Heading, Table
+from mhbridge.mapping.compiler import Compiler
+from mhbridge.mapping.interpreter import Interpreter
+from mhbridge.mapping.library import Library
+from mhbridge.mapping.packs import DocumentType
+from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
+from mhbridge.mapping.run import uri_table
+from mhbridge.mapping.supplier import Supplier, SupplierMapping
+from mhbridge.mapping.translation import ReadyBuild
+from mhbridge.model import Severity
+
+__all__ = ["TARGETS", "Loader"]
+
+#: The targets that a document type can have builds for.
+TARGETS = ("r4",)
+
+_SUPPLIER_KEYS = ("supplier", "title", "timezone", "charset", "identifiers", "ods", "senders")
+
+
+class Loader:
+    """
+    Args:
+        library: where the files are.
+        engine: makes functions of resolved trees; the interpreter only in tests.
+    """
+
+    def __init__(self, library: Library, *, engine: type[Compiler | Interpreter] = Compiler) -> None:
+        self.library = library
+        self._compiler: Any = Compiler(library.line) if engine is Compiler else Interpreter()
+        self._codes: dict[str, Codes] = {}
+        self._suppliers: dict[str, Supplier | None] = {}
+        self._documents: dict[str, DocumentType | None] = {}
+        self._headers: dict[str, tuple[str, Format, Source] | None] = {}
+        self._builds: dict[tuple[str, str, str], BuildFile | None] = {}
+
+    # -- what mappings share --------------------------------------------------------------------------------
+
+    def codes(self, supplier: str) -> Codes:
+        """Code systems and headings, the supplier's own systems laid over the shared ones."""
+        if supplier not in self._codes:
+            paths = ["codes/systems.csv"] + ([f"suppliers/{supplier}/codes/systems.csv"] if supplier else [])
+            layers = [(found[0], found[1].decode("utf-8-sig")) for path in paths if (found := self.library.text(path))]
+            systems, problems = load_systems(layers)
+            headings: Mapping[str, Heading] = {}
+            more: tuple[Diagnostic, ...] = ()
+            if listed := self.library.text("codes/headings.csv"):
+                headings, more = load_headings(listed[0], listed[1].decode("utf-8-sig"))
+            self.library.reported.extend((*problems, *more))
+            self._codes[supplier] = Codes(systems, headings)
+        return self._codes[supplier]
+
+    def supplier(self, name: str) -> Supplier | None:
+        """What `supplier.yaml` says; `None` when there is no such file."""
+        if name not in self._suppliers:
+            tree = self.library.tree(f"suppliers/{name}/supplier.yaml")
+            self._suppliers[name] = None if tree is None else _supplier(tree, name)
+        return self._suppliers[name]
+
+    def document(self, name: str) -> DocumentType | None:
+        """A document type; `None` when there is none of the name."""
+        if name not in self._documents:
+            tree = self.library.tree(f"documents/{name}/items.yaml")
+            self._documents[name] = None if tree is None else read_pack(self.library, name, self.codes(""), tree)
+        return self._documents[name]
+
+    def header(self, name: str) -> tuple[str, Format, Source] | None:
+        """Document type, format and source of a mapping: all that dispatch needs. Cheap: nothing is compiled."""
+        if name not in self._headers:
+            supplier_name, _, feed = name.partition("/")
+            supplier, tree = self.supplier(supplier_name), self.library.tree(f"suppliers/{name}.yaml")
+            self._headers[name] = (
+                None
+                if supplier is None or tree is None
+                else header(tree, supplier_name, feed, supplier.timezone, supplier.charset)
+            )
+        return self._headers[name]
+
+    # -- mappings -------------------------------------------------------------------------------------------
+
+    def mapping(self, name: str) -> SupplierMapping | None:
+        """A mapping, compiled; `None` when it, or something that it needs, has errors."""
+        supplier_name = name.partition("/")[0]
+        supplier, tree, head = (
+            self.supplier(supplier_name),
+            self.library.tree(f"suppliers/{name}.yaml"),
+            self.header(name),
+        )
+        if supplier is None and tree is not None:
+            tree.report("E045", f"there is no suppliers/{supplier_name}/supplier.yaml", tree.span(0, 1))
+        if supplier is None or tree is None or head is None:
+            return None
+        document_name, format_, source = head
+        document = self.document(document_name)
+        if document is None:
+            node = tree.root.entries["document"] if isinstance(tree.root, Pairs) else None
+            hint = did_you_mean(document_name, self.library.folders("documents"))
+            where = node.span if node else tree.span(0, 1)
+            tree.report("E045", f"there is no document type {document_name!r}", where, hint)
+            return None
+        codes = self.codes(supplier_name)
+
+        def table(file: YamlFile, table_name: str, node: Node) -> Table | None:
+            return self._table(supplier_name, file, table_name, node, codes)
+
+        bound = read_mapping(self.library, tree, name, document, format_, source, codes, table)
+        own = name if bound.adds is not None or bound.document is not document else ""
+        adds = (tree, bound.adds) if bound.adds is not None else None
+        found = {target: self.build(bound.document, target, own, supplier_name, adds) for target in TARGETS}
+        if self._broken(name):
+            return None
+        builds = {
+            target: self._made(build, bound.document, codes) for target, build in found.items() if build is not None
+        }
+        span = tree.span(0, 1)
+        return SupplierMapping(
+            name=name,
+            supplier=supplier,
+            document=bound.document,
+            format=format_,
+            source=source,
+            file=bound,
+            hash=self._hash(name, document),
+            systems=codes.systems,
+            bind=self._compiler.bind(bound.items, span),
+            derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
+            builds=builds,
+        )
+
+    def build(
+        self, document: DocumentType, target: str, own: str, supplier: str = "", adds: Any = None
+    ) -> BuildFile | None:
+        """A build of a document type; `own` names the mapping that adds to it, where one does."""
+        key = (document.name, target, own)
+        if key not in self._builds:
+            codes = self.codes(supplier if own else "")
+            self._builds[key] = read_build(self.library, document, target, codes, codes.systems, adds)
+            if self._builds[key] is None and (tree := self.library.tree(f"documents/{document.name}/items.yaml")):
+                tree.report("E045", f"there is no build documents/{document.name}/{target}.yaml", tree.span(0, 1))
+        return self._builds[key]
+
+    def _made(self, build: BuildFile, document: DocumentType, codes: Codes) -> ReadyBuild:
+        """A build ready to run. What it is made of is compiled once, the code systems are the supplier's."""
+        compiler = self._compiler
+        made: dict[str, Made] = {}
+        for resource in build.resources:
+            record = document.records.get(resource.over.type.name if resource.over is not None else resource.record)
+            made[resource.name] = Made(
+                name=resource.name,
+                type=resource.type,
+                kind=resource.kind,
+                exists=compiler.condition(resource.exists, resource.alias),
+                body=compiler.node(resource.body, resource.name, resource.alias),
+                over=None if resource.over is None else compiler.expression(resource.over),
+                upsert=None if resource.upsert is None else compiler.expression(resource.upsert, resource.alias),
+                key=record.key if record is not None else (),
+                declared=resource.kind == "for" and record is not None,
+                rule=str(resource.span),
+            )
+        systems = codes.systems
+
+        def titles(name: str) -> str:
+            known = systems.by_name.get(systems.of_uri(name))
+            return known.title if known is not None and known.title else name
+
+        identifier = None if build.identifier is None else compiler.node(build.identifier, "identifier")
+        timestamp = None if build.timestamp is None else compiler.node(build.timestamp, "timestamp")
+        uris = uri_table(systems, build.target)
+        return ReadyBuild(build.target, build.bundle, made, build.sections, identifier, timestamp, titles, uris)
+
+    def _table(self, supplier: str, file: YamlFile, name: str, node: Node, codes: Codes) -> Table | None:
+        declared = Declaration(file, node, "a table", ("file", "unmapped"))
+        if not declared.require("file"):
+            return None
+        wanted, unmapped = declared.text("file"), declared.choice("unmapped", ("keep", "omit", "refuse"), "keep")
+        folders = (f"suppliers/{supplier}/codes/tables", "codes/tables")
+        for folder in folders:
+            found = self.library.text(f"{folder}/{wanted}")
+            if found is not None:
+                text = found[1].decode("utf-8-sig")
+                table, diagnostics = load_table(found[0], text, codes.systems, unmapped=unmapped, name=name)
+                self.library.reported.extend(diagnostics)
+                return table
+        known = [f"{one}.csv" for folder in folders for one in self.library.names(folder, ".csv")]
+        hint = did_you_mean(wanted, known, f"it is looked for in {folders[0]}/ and {folders[1]}/")
+        file.report("E205", f"there is no table file {wanted!r}", declared.entries["file"].span, hint)
+        return None
+
+    # -- what belongs to a mapping --------------------------------------------------------------------------
+
+    def concerning(self, name: str) -> list[Diagnostic]:
+        """The diagnostics of the files that a mapping consists of."""
+        head = self.header(name)
+        pack = self._documents.get(head[0]) if head else None
+        files = self._files(name, head[0] if head else "", pack.parts if pack else ())
+        paths = {shown for relative in files if (shown := self.library.shown(relative))}
+        return [d for d in self.library.diagnostics() if d.span.file in paths]
+
+    def _broken(self, name: str) -> bool:
+        return any(d.severity is Severity.ERROR for d in self.concerning(name))
+
+    def _files(self, name: str, document: str, parts: Iterable[str]) -> list[str]:
+        supplier = name.partition("/")[0]
+        folders = [f"documents/{document}", *(f"parts/{part}" for part in parts)]
+        found = [
+            f"suppliers/{name}.yaml",
+            f"suppliers/{supplier}/supplier.yaml",
+            "codes/systems.csv",
+            "codes/headings.csv",
+        ]
+        found += [f"{folder}/{file}.yaml" for folder in folders for file in self.library.names(folder, ".yaml")]
+        own = f"suppliers/{supplier}/codes"
+        for folder in (own, f"{own}/tables", f"{own}/lists", "codes/tables", "codes/lists"):
+            found += [f"{folder}/{file}.csv" for file in self.library.names(folder, ".csv")]
+        return found
+
+    def _hash(self, name: str, document: DocumentType) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for relative in sorted(self._files(name, document.name, document.parts)):
+            found = self.library.text(relative)
+            if found is not None:
+                digest.update(relative.encode() + b"\0" + len(found[1]).to_bytes(8, "big") + found[1])
+        return digest.hexdigest()
+
+
+def _derived_span(document: DocumentType) -> Any:
+    """Where the derived items stand, so that a traceback points there."""
+    return next((one.value.span for one in document.derived), None)
+
+
+def _supplier(tree: YamlFile, name: str) -> Supplier:
+    top = Declaration(tree, tree.root, "a supplier", _SUPPLIER_KEYS)
+    top.require("supplier", "title")
+    if top.text("supplier", name) != name:
+        tree.report(
+            "E044",
+            f"this file stands in suppliers/{name}/ but declares {top.text('supplier')!r}",
+            top.entries["supplier"].span,
+        )
+    pairs = top.pairs("identifiers")
+    identifiers: dict[str, str] = {}
+    for key, node in (pairs.entries if pairs else {}).items():
+        if isinstance(node, Text):
+            identifiers[key] = node.value
+        else:
+            tree.report("E042", f"{key!r} is a single value", node.span)
+    senders = frozenset(text.value for text in top.texts("senders"))
+    timezone = top.text("timezone", "Europe/London")
+    if timezone not in available_timezones():
+        near = did_you_mean(timezone, available_timezones(), "for example Europe/London")
+        tree.report("E048", f"{timezone!r} is not an IANA time zone", top.entries["timezone"].span, near)
+        timezone = "Europe/London"
+    return Supplier(name, top.text("title", name), timezone, top.text("charset"), identifiers, senders)

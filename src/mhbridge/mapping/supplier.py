@@ -1,0 +1,225 @@
+"""
+A supplier, and one of its mappings made ready to run: a message in, its reading out; items in, a document out.
+
+Both are pure: the same message gives the same result, on every machine and in every replay. Nothing here may raise for
+what a message holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from mhbridge.formats import Format, Message, Source
+from mhbridge.mapping.checker.mapping_file import MappingFile
+from mhbridge.mapping.codes import CodeSystems
+from mhbridge.mapping.conversions import Context
+from mhbridge.mapping.packs import DocumentType, Item
+from mhbridge.mapping.run import Run
+from mhbridge.mapping.translation import ReadyBuild, Translation, identity_text, seed_of
+from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State, Unknown
+
+__all__ = ["RESTRICTED", "Supplier", "SupplierMapping"]
+
+#: Sensitivities that forbid automatic routing: HL7 v3 Confidentiality R and V, PDS `R` and `V`, and the word itself.
+RESTRICTED: Final = frozenset({"R", "V", "restricted", "very-restricted"})
+
+_ACTS: Final = frozenset(act.value for act in Act)
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """
+    A supplier: what all its feeds share.
+
+    Args:
+        identifiers: assigning authority → system name or URI.
+        senders: `MSH-3|MSH-4` of its systems, to recognise a message by; empty: not told apart.
+    """
+
+    name: str
+    title: str
+    timezone: str = "Europe/London"
+    charset: str = ""
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    senders: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierMapping:
+    """
+    A supplier mapping, compiled.
+
+    Args:
+        hash: content hash of every file that it consists of.
+        builds: target → the build of its document type.
+    """
+
+    name: str
+    supplier: Supplier
+    document: DocumentType
+    format: Format
+    source: Source
+    file: MappingFile
+    hash: str
+    systems: CodeSystems
+    bind: Callable[[Any, Run], dict[str, Any]]
+    derive: Callable[[dict[str, Any], Run], None]
+    builds: Mapping[str, ReadyBuild]
+
+    def run(self, facts: MessageFacts, received_at: datetime, target: str = "") -> Run:
+        """
+        A fresh run for one message.
+
+        Args:
+            target: of a build; empty while reading.
+        """
+        zone, systems, supplier = ZoneInfo(self.source.timezone), self.systems, self.supplier
+
+        def context(note: Callable[[str, str], None]) -> Context:
+            return Context(
+                timezone=zone,
+                authorities=supplier.identifiers,
+                systems=systems,
+                dates=str(self.source.options.get("dates", "")),
+                supplier=supplier.name,
+                note=note,
+            )
+
+        instant = received_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        uris = self.builds[target].uris if target else None
+        return Run(facts, supplier=supplier.name, received_at=instant, context=context, uris=uris)
+
+    # -- reading --------------------------------------------------------------------------------------------
+
+    def read(self, message: Message, received_at: datetime) -> Reading:
+        """What the message says: its items, bound; a reason to park it, if there is one."""
+        run = self.run(message.facts, received_at)
+        items = self.bind(self.format.cursor(message), run)
+        act = self._act(items, run)
+        parked = run.parked
+        if self.file.authors or not self.file.partial:
+            parked = parked or self._missing(items, run)
+        restricted = self.restricts(items)
+        if restricted:
+            items = self.withheld(items)
+        episode = "|".join(filter(None, (identity_text(items.get(name)) for name in self.document.identity)))
+        if not episode and not parked:
+            parked = "M720"
+            run.issues.append(
+                Issue("M720", Severity.ERROR, "nothing in the message says which stay it belongs to", rule=self.name)
+            )
+        effective = items.get("effective_at", "")
+        return Reading(
+            facts=message.facts,
+            supplier=self.supplier.name,
+            mapping=self.name,
+            mapping_hash=self.hash,
+            document=self.document.name,
+            items=items,
+            issues=tuple(run.issues),
+            parked=parked,
+            act=act,
+            patient=_key(items.get("patient_key")),
+            merged_from=_key(items.get("merged_from")),
+            episode=episode,
+            effective_at="" if isinstance(effective, State) else effective,
+            authors=self.file.authors,
+            restricted=restricted,
+        )
+
+    def _act(self, items: Mapping[str, Any], run: Run) -> Act:
+        """What the message does. A word that is no act is never taken for one: a person must look."""
+        act = items.get("act", Act.NEW.value)
+        if act in _ACTS:
+            return Act(act)
+        if not run.parked:
+            item = self.document.items.get("act")
+            reason = f"this is no act: one of {', '.join(sorted(_ACTS))}"
+            rule = "" if item is None else str(item.span)
+            run.failed(code="I601", reason=reason, path="", item="act", rule=rule, on_bad="park")
+        return Act.NEW
+
+    def _missing(self, items: Mapping[str, Any], run: Run) -> str:
+        """Note what is mandatory and did not come; the code when some of it parks the message."""
+        parked = ""
+        gone = [self.document.items[name] for name in self.file.mandatory if _is_missing(items.get(name, ABSENT))]
+        inside = (
+            (name, one)
+            for name, value in items.items()
+            for one in self._missing_fields(self.document.items[name].type.name, value)
+        )
+        for name, item in dict.fromkeys([*((item.name, item) for item in gone), *inside]):
+            whole = name if item in gone else f"{name}.{item.name}"
+            run.item, run.rule = whole, str(item.span)
+            what = "the mandatory item" if item in gone else "in an entry the mandatory field"
+            run.note("I611", f"the sender did not give {what} {whole}")
+            parked = "I611" if item.on_bad == "park" else parked
+        return parked
+
+    def _missing_fields(self, record_name: str, value: Any) -> Iterable[Item]:
+        """The mandatory fields that a record, or one of a list of them, lacks."""
+        record = self.document.records.get(record_name)
+        for one in () if record is None else value if isinstance(value, list) else (value,):
+            if isinstance(one, Mapping) and record is not None:
+                for name, item in record.fields.items():
+                    if item.need == "mandatory" and _is_missing(one.get(name, ABSENT)):
+                        yield item
+
+    # -- what may leave -------------------------------------------------------------------------------------
+
+    @staticmethod
+    def restricts(items: Mapping[str, Any]) -> bool:
+        """Whether the sensitivity forbids automatic routing. One that could not be read does: better late than out."""
+        sensitivity = items.get("sensitivity")
+        if isinstance(sensitivity, Unknown):
+            return not sensitivity.passes
+        return sensitivity in RESTRICTED
+
+    def withheld(self, items: Mapping[str, Any]) -> dict[str, Any]:
+        """The items less contact details, next of kin and GP: of a restricted patient they never leave (design §12)."""
+        hidden = {name for name, item in self.document.items.items() if item.withhold}
+        return {name: MASKED if name in hidden else value for name, value in items.items()}
+
+    # -- building -------------------------------------------------------------------------------------------
+
+    def build(
+        self, reading: Reading, items: Mapping[str, Any], received_at: datetime, target: str = "r4"
+    ) -> Translation:
+        """
+        The document that `items` (of this reading, or folded with what is known) make in a target.
+
+        Raises:
+            KeyError: the document type has no build for the target.
+        """
+        ready = self.builds[target]
+        run = self.run(reading.facts, received_at, target)
+        complete = dict(items)
+        self.derive(complete, run)
+        seed = seed_of(self.supplier.name, self.document.name, self.document.identity, complete)
+        resource, identifier = ready.run(complete, run, seed)
+        return Translation(
+            self.name, self.document.name, target, ready.kind, resource, identifier, (*reading.issues, *run.issues)
+        )
+
+    def derived(self, reading: Reading, items: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
+        """The items with the derived ones: what routing conditions read."""
+        complete = dict(items)
+        self.derive(complete, self.run(reading.facts, received_at))
+        return complete
+
+
+def _is_missing(value: Any) -> bool:
+    return value is ABSENT or value is DELETED
+
+
+def _key(value: Any) -> Key | None:
+    """A patient key: the Identifier's system and value."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, Mapping) and value.get("value"):
+        return Key(str(value.get("system", "")), str(value["value"]))
+    return None

@@ -1,0 +1,277 @@
+"""The whole gateway: built from a configuration, started, stopped, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from mhbridge import config
+from mhbridge import log as logs
+from mhbridge.adapters.framing import frame
+from mhbridge.app import build, open_store
+from mhbridge.errors import ConfigurationError, StoreError
+from mhbridge.testing.receiving import ReceivingServer
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "fixtures" / "example-mental-health"
+SUPPLIER = "example-mental-health"
+
+GATEWAY = f"""
+[gateway]
+name = "test"
+store = "sqlite:store.db"
+mappings = ["{ROOT / "mappings"}"]
+"""
+RECEIVERS = """
+[http]
+listen = "127.0.0.1:0"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "folder"
+path = "in"
+settle = "50ms"
+every = "10ms"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "http"
+listen = "127.0.0.1:0"
+token = "env:SENDER"
+"""
+DESTINATIONS = """
+[[destination]]
+name = "fhir"
+kind = "fhir"
+url = "{url}"
+
+[[destination]]
+name = "letters"
+kind = "folder"
+path = "out"
+
+[[route]]
+documents = ["encounter-event", "mental-health-inpatient-discharge"]
+to = ["fhir"]
+
+[[route]]
+documents = ["mental-health-inpatient-discharge"]
+to = ["letters"]
+when = "= not attachments"
+"""
+
+
+@asynccontextmanager
+async def running(path, text):
+    stream = io.BytesIO()
+    app = build(config.parse(text, base=path, environ={"SENDER": "s"}), log=logs.make(stream))
+    await app.open()
+    try:
+        yield app
+    finally:
+        await app.close()
+        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()][-1] == "stopped"
+
+
+async def until(condition):
+    """What is waited for happens in another task, or in a file."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def relay(address, *bodies):
+    """Send over MLLP; the acknowledgements' MSA-1."""
+    host, port = address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    codes = []
+    for body in bodies:
+        writer.write(frame(body))
+        async with asyncio.timeout(10):
+            answer = await reader.readuntil(b"\x1c\r")
+        codes.append(answer.split(b"MSA|")[1][:2].decode())
+    writer.close()
+    await writer.wait_closed()
+    return codes
+
+
+async def test_a_frame_a_file_and_a_request_become_documents_at_their_destinations(tmp_path):
+    plain = (FIXTURES / "discharge-letter" / "plain.hl7").read_bytes()
+    minimal = (FIXTURES / "discharge-letter" / "minimal.hl7").read_bytes()
+    event = (FIXTURES / "adt" / "a01-admission.hl7").read_bytes()
+    async with ReceivingServer() as server:
+        async with running(tmp_path, GATEWAY + RECEIVERS + DESTINATIONS.format(url=server.url)) as app:
+            assert await relay(app.receivers[f"{SUPPLIER}/mllp"].address, event) in (["AA"], ["CA"])
+            (tmp_path / "in" / "letter.hl7").write_bytes(plain)
+            url = f"{app.receivers[f'{SUPPLIER}/http'].address}/feeds/{SUPPLIER}/discharge-letter/messages"
+            async with aiohttp.ClientSession() as session:
+                async with session.post(url, data=minimal) as response:
+                    assert response.status == 401
+                async with session.post(url, data=minimal, headers={"Authorization": "Bearer s"}) as response:
+                    assert response.status == 202
+            await server.until(lambda: len(server.requests) == 3)
+            await until(lambda: list((tmp_path / "out").glob("*.json")))
+            rows = await app.store.messages()
+            assert {row.feed for row in rows} == {
+                f"{SUPPLIER}/mllp", f"{SUPPLIER}/folder", f"{SUPPLIER}/discharge-letter",
+            }  # fmt: skip
+        assert len(server.holdings.search("Bundle", [])) == 2
+        assert len(server.holdings.search("Patient", [])) == 1
+        # The condition of the second route: only the letter without an attachment.
+        names = {json.loads(file.read_bytes())["resourceType"] for file in (tmp_path / "out").glob("*.json")}
+        assert names == {"Bundle"}
+    store = await open_store(config.parse(GATEWAY, base=tmp_path, environ={}), reading=True)
+    try:
+        assert (await store.status(app.gateway._clock())).deliveries["done"] >= 4
+    finally:
+        await store.close()
+
+
+FOLDER = '[[destination]]\nname = "d"\nkind = "folder"\npath = "out"\n'
+ROUTE = FOLDER + '[[route]]\nto = ["d"]\ndocuments = ["encounter-event"]\n'
+UNBUILDABLE = {
+    "a supplier without mappings": (
+        '[[receiver]]\nsupplier = "example-mental-helth"\nkind = "folder"\npath = "in"\n', "C818", "did you mean",
+    ),
+    "a document type that does not exist": (ROUTE.replace("event", "events"), "C819", "did you mean"),
+    "a condition over an item that does not exist": (ROUTE + 'when = "= not no_such_item"\n', "C817", "no_such_item"),
+    "a condition that is no expression": (ROUTE + 'when = "= not ("\n', "C817", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNBUILDABLE)
+def test_what_the_configuration_names_must_exist(tmp_path, name):
+    text, code, said = UNBUILDABLE[name]
+    with pytest.raises(ConfigurationError) as raised:
+        build(config.parse(GATEWAY + text, base=tmp_path, environ={}), log=logs.make(io.BytesIO()))
+    assert {found for found, _ in raised.value.problems} == {code}
+    assert said in raised.value.problems[0][1]
+
+
+async def test_an_address_that_is_taken_is_said_and_nothing_is_left_open(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        text = GATEWAY + f'[http]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n'
+        app = build(config.parse(text, base=tmp_path, environ={}), log=logs.make(io.BytesIO()))
+        with pytest.raises(ConfigurationError) as raised:
+            await app.open()
+        assert [code for code, _ in raised.value.problems] == ["C820"]
+    # The store was closed again: it can be opened.
+    async with running(tmp_path, GATEWAY):
+        pass
+
+
+async def test_two_gateways_never_have_one_store(tmp_path):
+    async with running(tmp_path, GATEWAY):
+        second = build(config.parse(GATEWAY, base=tmp_path, environ={}), log=logs.make(io.BytesIO()))
+        with pytest.raises(StoreError):
+            await second.open()
+
+
+async def test_nothing_listens_that_is_not_configured(tmp_path):
+    async with running(tmp_path, GATEWAY) as app:
+        assert app.receivers == {}
+
+
+# --- a process of its own ----------------------------------------------------------------------------------
+
+_SERVE = (
+    "import sys; from pathlib import Path; from mhbridge import app, config; app.run(config.load(Path(sys.argv[1])))"
+)
+
+
+class Process:
+    """A gateway in a process of its own, and its log."""
+
+    def __init__(self, path, text):
+        (path / "mhbridge.toml").write_text(text)
+        self._log = path / "log"
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "SENDER": "s"}
+        arguments = [sys.executable, "-c", _SERVE, str(path / "mhbridge.toml")]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(arguments, stderr=log, env=environ, cwd=path)
+
+    def lines(self):
+        """The log so far: whole lines."""
+        return [json.loads(line) for line in self._log.read_bytes().split(b"\n")[:-1]]
+
+    @property
+    def addresses(self):
+        return {line.get("feed", "http"): line["address"] for line in self.lines() if line["event"] == "listening"}
+
+    def end(self, number):
+        """(exit code, events)."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=40), [line["event"] for line in self.lines()]
+
+
+@asynccontextmanager
+async def process(path, text):
+    gateway = Process(path, text)
+    try:
+        await until(lambda: "started" in [line["event"] for line in gateway.lines()])
+        yield gateway
+    finally:
+        if gateway.process.poll() is None:
+            gateway.process.kill()
+        await asyncio.to_thread(gateway.process.wait)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_in_good_order(tmp_path, number):
+    body = (FIXTURES / "adt" / "a01-admission.hl7").read_bytes()
+    async with process(tmp_path, GATEWAY + RECEIVERS) as gateway:
+        assert await relay(gateway.addresses[f"{SUPPLIER}/mllp"], body) in (["AA"], ["CA"])
+        code, events = await asyncio.to_thread(gateway.end, number)
+    assert code == 0
+    assert events[-2:] == ["stopping", "stopped"]
+
+
+async def test_killed_while_it_sends_it_loses_nothing_and_sends_nothing_twice(tmp_path):
+    """Everything acknowledged is delivered once, though the process was killed while it delivered."""
+    letters = sorted(set((FIXTURES / "discharge-letter").glob("*.hl7")) - set(FIXTURES.glob("*/*.ack.hl7")))
+    bodies = [path.read_bytes() for path in letters]
+    async with ReceivingServer() as server:
+        text = GATEWAY + RECEIVERS + DESTINATIONS.format(url=server.url)
+        async with process(tmp_path, text) as gateway:
+            codes = await relay(gateway.addresses[f"{SUPPLIER}/mllp"], *bodies)
+            code, _ = await asyncio.to_thread(gateway.end, signal.SIGKILL)
+            assert code == -signal.SIGKILL
+        async with process(tmp_path, text) as gateway:
+            # As far as the sender knows, the last acknowledgements did not arrive: it sends everything again.
+            assert await relay(gateway.addresses[f"{SUPPLIER}/mllp"], *bodies) == codes
+            status = await settled(gateway.addresses["http"])
+            code, _ = await asyncio.to_thread(gateway.end, signal.SIGTERM)
+            assert code == 0
+    assert set(codes) <= {"AA", "CA"}
+    assert status["differences"] == []
+    assert (status["receipts"], status["repeats"]) == (2 * len(bodies), len(bodies))
+    assert len(server.holdings.search("Bundle", [])) == status["messages"]["done"]
+
+
+async def settled(base):
+    """The accounts, when nothing is under way any more."""
+    async with aiohttp.ClientSession(base) as session, asyncio.timeout(30):
+        while True:
+            async with session.get("/status") as response:
+                status = await response.json()
+            if not {"queued", "sending", "unknown", "retry"} & {s for s, n in status["deliveries"].items() if n}:
+                return status
+            await asyncio.sleep(0.1)

@@ -1,0 +1,392 @@
+"""The configuration: all of its problems at once, each with its place, and never a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from mhbridge import config
+from mhbridge.errors import ConfigurationError, explanations
+
+CANARY = "Zyxwvutsrq"
+
+DESIGN = """
+[gateway]
+name = "example-ics"
+store = "sqlite:var/mhbridge.db"
+mappings = ["./mappings"]
+mode = "live"
+
+[http]
+listen = "127.0.0.1:8080"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "mllp"
+listen = "127.0.0.1:2575"
+tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key", clients = "file:tls/ca.pem"}
+parked = "accept"
+expect = {at_least = "1/h", between = "08:00-20:00"}
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "http"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "folder"
+path = "in"
+pattern = "*.csv"
+
+[[destination]]
+name = "community-fhir"
+kind = "fhir"
+url = "https://fhir.example.nhs.uk/R4"
+target = "r4"
+auth = {kind = "private_key_jwt", client_id = "us", key = "env:KEY", token_url = "https://auth.example.nhs.uk/token"}
+acknowledged_by = "accepted"
+deadline = "24h"
+
+[[destination]]
+name = "letters"
+kind = "folder"
+path = "out"
+deadline = "90s"
+
+[[destination]]
+name = "relay"
+kind = "mllp"
+url = "mllp://127.0.0.1:2576"
+acknowledged_by = "sent"
+deadline = "7d"
+
+[[route]]
+documents = ["mental-health-inpatient-discharge"]
+to = ["community-fhir", "letters"]
+when = "= not sensitivity"
+retention = {days = 2920, basis = "UK GDPR Art. 6(1)(e), 9(2)(h)"}
+
+[[access]]
+token = "env:TOKEN"
+roles = ["viewer", "clinical"]
+"""
+
+ENVIRON = {"KEY": "k", "TOKEN": "t"}
+
+
+@pytest.fixture
+def base(tmp_path):
+    (tmp_path / "tls").mkdir()
+    for name in ("gw.pem", "gw.key", "ca.pem"):
+        (tmp_path / "tls" / name).write_text("x")
+    return tmp_path
+
+
+def problems(text, base=None, **environ):
+    """(code, place and key) of every problem."""
+    with pytest.raises(ConfigurationError) as raised:
+        config.parse(text, base=base, environ={**ENVIRON, **environ})
+    for code, message in raised.value.problems:
+        assert code in explanations()
+        assert CANARY not in message
+    assert CANARY not in repr(raised.value) + str(raised.value)
+    places = [":".join(message.removeprefix("mhbridge.toml:").split(": ")[:2]) for _, message in raised.value.problems]
+    return [(code, place) for (code, _), place in zip(raised.value.problems, places, strict=True)]
+
+
+def text_of(text, base=None, **environ):
+    with pytest.raises(ConfigurationError) as raised:
+        config.parse(text, base=base, environ={**ENVIRON, **environ})
+    return "\n".join(message for _, message in raised.value.problems)
+
+
+def test_the_whole_of_it(base):
+    found = config.parse(DESIGN, base=base, environ=ENVIRON)
+    assert found.gateway.name == "example-ics"
+    assert found.gateway.store == f"sqlite:{base / 'var' / 'mhbridge.db'}"
+    assert found.gateway.mappings == (base / "mappings",)
+    mllp, http, folder = found.receivers
+    assert (mllp.feed, mllp.listen, mllp.tls.clients) == (
+        "example-mental-health/mllp", ("127.0.0.1", 2575), base / "tls" / "ca.pem",
+    )  # fmt: skip
+    assert mllp.expect.at_least == 3600
+    assert [str(hour) for hour in mllp.expect.between] == ["08:00:00", "20:00:00"]
+    assert (http.feed, http.listen) == ("example-mental-health/http", None)
+    assert (folder.path, folder.settle) == (base / "in", 5.0)
+    fhir, letters, relay = found.destinations
+    assert (fhir.deadline, letters.deadline, relay.deadline) == (86400, 90, 604800)
+    assert fhir.auth.key.reveal() == "k"
+    assert relay.address == ("127.0.0.1", 2576)
+    (route,) = found.routes
+    assert (route.to, route.when, route.retention.days) == (("community-fhir", "letters"), "= not sensitivity", 2920)
+    (access,) = found.access
+    assert (access.who, access.token.reveal()) == ("env:TOKEN", "t")
+
+
+def test_nothing_at_all_listens_nowhere_and_sends_nowhere(tmp_path):
+    found = config.parse("", base=tmp_path, environ={})
+    assert (found.http, found.receivers, found.destinations, found.access) == (None, (), (), ())
+    assert found.gateway.store == f"sqlite:{tmp_path / 'var' / 'mhbridge.db'}"
+
+
+def test_a_configuration_is_frozen(base):
+    found = config.parse(DESIGN, base=base, environ=ENVIRON)
+    with pytest.raises(Exception, match="frozen"):
+        found.gateway.name = "other"
+
+
+RECEIVER = '[[receiver]]\nsupplier = "s"\nkind = "mllp"\n'
+NAMED = '[[destination]]\nname = "d"\n'
+FHIR = NAMED + 'kind = "fhir"\nurl = "https://x.example.org"\n'
+
+PROBLEMS = {
+    "not TOML": ("[gateway\n", [("C802", "1:this is not TOML")]),
+    "an unknown section": ("[gatway]\n", [("C803", "1:gatway")]),
+    "an unknown key": ('[gateway]\nnam = "x"\n', [("C803", "2:gateway.nam")]),
+    "an unknown key in an inline table": (
+        RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {at_most = "1/h", at_least = "1/h"}\n',
+        [("C803", "5:receiver[0].expect.at_most")],
+    ),
+    "a key is missing": (RECEIVER, [("C804", "1:receiver[0].listen")]),
+    "no kind": ('[[receiver]]\nsupplier = "s"\n', [("C804", "1:receiver[0].kind")]),
+    "an unknown kind": ('[[receiver]]\nkind = "mlpp"\n', [("C805", "2:receiver[0].kind")]),
+    "a kind to come": ('[[destination]]\nkind = "mesh"\n', [("C814", "2:destination[0].kind")]),
+    "a value that is none of them": ('[gateway]\nmode = "prod"\n', [("C805", "2:gateway.mode")]),
+    "one section where several may be": ('[receiver]\nkind = "mllp"\n', [("C806", "1:receiver")]),
+    "text for a table": ('gateway = "x"\n', [("C806", "1:gateway")]),
+    "a number for text": ("[gateway]\nname = 7\n", [("C806", "2:gateway.name")]),
+    "a length of time without a unit": (FHIR + 'deadline = "24"\n', [("C806", "5:destination[0].deadline")]),
+    "a length of time as a number": (FHIR + "deadline = 24\n", [("C806", "5:destination[0].deadline")]),
+    "an address without a port": (RECEIVER + 'listen = "127.0.0.1"\n', [("C806", "4:receiver[0].listen")]),
+    "a port that does not exist": (RECEIVER + 'listen = "127.0.0.1:70000"\n', [("C806", "4:receiver[0].listen")]),
+    "no connections": (RECEIVER + 'listen = "[::1]:1"\nconnections = 0\n', [("C806", "5:receiver[0].connections")]),
+    "a name with blanks": (
+        '[[destination]]\nname = "a b"\nkind = "folder"\npath = "x"\n',
+        [("C806", "2:destination[0].name")],
+    ),
+    "a condition that is no expression": (
+        FHIR + '[[route]]\ndocuments = ["x"]\nto = ["d"]\nwhen = "not x"\n',
+        [("C806", "8:route[0].when")],
+    ),
+    "a route to nowhere": (FHIR + '[[route]]\ndocuments = ["x"]\nto = []\n', [("C806", "7:route[0].to")]),
+    "a secret written out": (f'[[access]]\ntoken = "{CANARY}"\nroles = ["viewer"]\n', [("C807", "2:access[0].token")]),
+    "a secret that looks like a reference": (
+        f'[[access]]\ntoken = "vault:{CANARY}"\nroles = ["viewer"]\n',
+        [("C807", "2:access[0].token")],
+    ),
+    "a variable that is not set": (
+        '[[access]]\ntoken = "env:NOT_SET"\nroles = ["viewer"]\n',
+        [("C808", "2:access[0].token")],
+    ),
+    "a file that is not there": (
+        '[[access]]\ntoken = "file:nowhere"\nroles = ["viewer"]\n',
+        [("C808", "2:access[0].token")],
+    ),
+    "a role that does not exist": (
+        '[[access]]\ntoken = "env:TOKEN"\nroles = ["admin"]\n',
+        [("C805", "3:access[0].roles[0]")],
+    ),
+    "MLLP beyond this machine": (RECEIVER + 'listen = "0.0.0.0:2575"\n', [("C809", "1:receiver[0]")]),
+    "MLLP on a name": (RECEIVER + 'listen = "gateway.example.org:2575"\n', [("C809", "1:receiver[0]")]),
+    "HTTP beyond this machine": ('[http]\nlisten = "0.0.0.0:80"\n', [("C809", "1:http")]),
+    "a password in an address": (
+        NAMED + f'kind = "fhir"\nurl = "https://u:{CANARY}@x.example.org"\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "FHIR in plain text": (NAMED + 'kind = "fhir"\nurl = "http://x.example.org"\n', [("C810", "4:destination[0].url")]),
+    "FHIR over something else": (NAMED + 'kind = "fhir"\nurl = "ftp://x"\n', [("C810", "4:destination[0].url")]),
+    "an address that only looks like this machine": (
+        NAMED + 'kind = "fhir"\nurl = "http://127.0.0.1.example.org"\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "a query in an address": (NAMED + 'kind = "fhir"\nurl = "https://x/?a=b"\n', [("C810", "4:destination[0].url")]),
+    "MLLP out in plain text": (
+        NAMED + 'kind = "mllp"\nurl = "mllp://x.example.org:1"\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "MLLP out without a port": (
+        NAMED + 'kind = "mllp"\nurl = "mllps://x.example.org"\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "two receivers of one name": ((RECEIVER + 'listen = "127.0.0.1:0"\n') * 2, [("C811", "5:receiver[1].name")]),
+    "two receivers of one address": (
+        RECEIVER + 'listen = "127.0.0.1:1"\n' + RECEIVER + 'name = "b"\nlisten = "127.0.0.1:1"\n',
+        [("C811", "9:receiver[1].listen")],
+    ),
+    "a receiver on the address of the API": (
+        '[http]\nlisten = "127.0.0.1:1"\n' + RECEIVER + 'listen = "127.0.0.1:1"\n',
+        [("C811", "2:http.listen")],
+    ),
+    "in is out": (
+        '[[receiver]]\nsupplier = "s"\nkind = "folder"\npath = "x"\n' + NAMED + 'kind = "folder"\npath = "./x"\n',
+        [("C811", "8:destination[0].path")],
+    ),
+    "two destinations of one name": (FHIR + FHIR, [("C811", "6:destination[1].name")]),
+    "an unknown destination": (FHIR + '[[route]]\ndocuments = ["x"]\nto = ["e"]\n', [("C812", "7:route[0].to[0]")]),
+    "PostgreSQL": (f'[gateway]\nstore = "postgresql://u:{CANARY}@x/y"\n', [("C814", "2:gateway.store")]),
+    "an acknowledgement that never comes": (
+        FHIR + 'acknowledged_by = "business"\n',
+        [("C815", "5:destination[0].acknowledged_by")],
+    ),
+    "an http receiver without a listener": (
+        '[[receiver]]\nsupplier = "s"\nkind = "http"\n',
+        [("C804", "1:receiver[0].listen")],
+    ),
+    "half a client certificate": (
+        FHIR + 'tls = {certificate = "file:tls/gw.pem"}\n',
+        [("C804", "5:destination[0].tls")],
+    ),
+    "an unknown way to say who we are": (FHIR + 'auth = {kind = "basic"}\n', [("C805", "5:destination[0].auth.kind")]),
+    "no way to say who we are": (FHIR + "auth = {}\n", [("C804", "5:destination[0].auth.kind")]),
+    "a token in plain text": (
+        FHIR + f'auth = {{kind = "bearer", token = "{CANARY}"}}\n',
+        [("C807", "5:destination[0].auth.token")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_is_named_with_its_place(name, base):
+    text, expected = PROBLEMS[name]
+    assert problems(text, base) == expected
+
+
+TLS = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key"}\n'
+MUTUAL = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key", clients = "file:tls/ca.pem"}\n'
+ACCESS = '[[access]]\ntoken = "env:TOKEN"\nroles = ["viewer"]\n'
+OPEN = {
+    "MLLP to whoever comes": (RECEIVER + 'listen = "0.0.0.0:1"\n' + TLS, RECEIVER + 'listen = "0.0.0.0:1"\n' + MUTUAL),
+    "HTTP to whoever comes": (
+        '[[receiver]]\nsupplier = "s"\nkind = "http"\nlisten = "0.0.0.0:1"\n' + TLS,
+        '[[receiver]]\nsupplier = "s"\nkind = "http"\nlisten = "0.0.0.0:1"\ntoken = "env:TOKEN"\n' + TLS,
+    ),
+    "the API to whoever comes": (
+        '[http]\nlisten = "0.0.0.0:1"\n' + TLS,
+        '[http]\nlisten = "0.0.0.0:1"\n' + TLS + ACCESS,
+    ),
+    "messages to the API's listener from whoever comes": (
+        '[http]\nlisten = "0.0.0.0:1"\n' + TLS + ACCESS + '[[receiver]]\nsupplier = "s"\nkind = "http"\n',
+        '[http]\nlisten = "0.0.0.0:1"\n' + MUTUAL + ACCESS + '[[receiver]]\nsupplier = "s"\nkind = "http"\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_other_machines_reach_asks_who_they_are(name, base):
+    refused, taken = OPEN[name]
+    assert [code for code, _ in problems(refused, base)] == ["C816"]
+    config.parse(taken, base=base, environ=ENVIRON)
+
+
+def test_all_problems_are_reported_at_once(base):
+    text = (
+        "[gatway]\n" + RECEIVER + '[[destination]]\nkind = "ftp"\n' + '[[route]]\ndocuments = []\nto = ["x"]\n' + ACCESS
+    )
+    found = problems(text, base, TOKEN="", MHBRIDGE_GATEWAY__NAM="x")
+    assert sorted(code for code, _ in found) == ["C803", "C803", "C804", "C805", "C806", "C808"]
+
+
+HINTS = {
+    '[gateway]\nmappins = ["x"]\n': "did you mean mappings?",
+    FHIR + '[[route]]\ndocuments = ["x"]\nto = ["de"]\n': "did you mean d?",
+    RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {at_leest = "1/h"}\n': "did you mean at_least?",
+    FHIR + 'auth = {kind = "bearer", tokn = "env:TOKEN"}\n': "did you mean token?",
+    '[[receiver]]\nkind = "htp"\n': "did you mean http?",
+}
+
+
+@pytest.mark.parametrize("text", HINTS)
+def test_a_misspelling_gets_a_hint(text, base):
+    assert HINTS[text] in text_of(text, base)
+
+
+# --- the environment ---------------------------------------------------------------------------------------
+
+
+def test_the_environment_overrides_the_file(base):
+    environ = {
+        "MHBRIDGE_GATEWAY__NAME": "other",
+        "MHBRIDGE_GATEWAY__MAPPINGS": '["a", "b"]',
+        "MHBRIDGE_RECEIVER__0__LISTEN": "127.0.0.1:9",
+        "MHBRIDGE_RECEIVER__0__CONNECTIONS": "5",
+        "MHBRIDGE_RECEIVER__0__EXPECT__AT_LEAST": "2/d",
+        "MHBRIDGE_DESTINATION__3": '{name = "more", kind = "folder", path = "more"}',
+        "MHBRIDGE_CONFIG": "where the file is",
+        "PATH": "/bin",
+    }
+    found = config.parse(DESIGN, base=base, environ=ENVIRON | environ)
+    assert found.gateway.name == "other"
+    assert found.gateway.mappings == (base / "a", base / "b")
+    mllp = found.receivers[0]
+    assert (mllp.listen.port, mllp.connections, mllp.expect.at_least) == (9, 5, 43200)
+    assert found.destinations[3].name == "more"
+
+
+def test_the_environment_alone_is_a_configuration(tmp_path):
+    environ = {"MHBRIDGE_HTTP__LISTEN": "127.0.0.1:0", "MHBRIDGE_GATEWAY__STORE": f"sqlite:{tmp_path}/x.db"}
+    found = config.load(None, environ)
+    assert (found.http.listen.port, found.gateway.store) == (0, f"sqlite:{tmp_path}/x.db")
+
+
+OVERRIDES = {
+    "MHBRIDGE_GATEWAY__NAM": ("x", "C803"),
+    "MHBRIDGE_GATEWAY": ("x", "C813"),
+    "MHBRIDGE_GATWAY__NAME": ("x", "C813"),
+    "MHBRIDGE_RECEIVER__7__LISTEN": ("127.0.0.1:1", "C813"),
+    "MHBRIDGE_GATEWAY__NAME__FIRST": ("x", "C813"),
+    "MHBRIDGE_GATEWAY__MODE": (CANARY, "C805"),
+    "MHBRIDGE_GATEWAY__MAPPINGS": ("[" + CANARY, "C806"),
+    "MHBRIDGE_": ("x", "C813"),
+}
+
+
+@pytest.mark.parametrize("variable", OVERRIDES)
+def test_an_override_with_a_problem_is_named_by_its_variable(variable, base):
+    value, code = OVERRIDES[variable]
+    ((found, place),) = problems('[gateway]\nname = "x"\n', base, **{variable: value})
+    assert (found, place.split(":")[0]) == (code, variable)
+
+
+def test_a_variable_that_a_secret_refers_to_is_no_override(base):
+    text = '[[access]]\ntoken = "env:MHBRIDGE_TOKEN"\nroles = ["operator"]\n'
+    found = config.parse(text, base=base, environ={"MHBRIDGE_TOKEN": "secret"})
+    assert found.access[0].token.reveal() == "secret"
+
+
+# --- secrets -----------------------------------------------------------------------------------------------
+
+
+def test_a_configuration_can_be_shown_without_its_secrets(base):
+    (base / "secret").write_text(CANARY + "\n")
+    text = DESIGN.replace("env:TOKEN", "file:secret")
+    found = config.parse(text, base=base, environ={"KEY": CANARY})
+    assert found.access[0].token.reveal() == CANARY
+    assert CANARY not in repr(found) + str(found)
+    assert all(CANARY not in str(section.model_dump()) for section in (*found.access, *found.destinations))
+
+
+def test_a_secret_file_is_read_anew(base):
+    (base / "secret").write_text("one\n")
+    token = config.parse('[[access]]\ntoken = "file:secret"\nroles = ["viewer"]', base=base, environ={}).access[0].token
+    (base / "secret").write_text("two\n")
+    assert token.reveal() == "two"
+
+
+# --- the file ----------------------------------------------------------------------------------------------
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    (tmp_path / "etc").mkdir()
+    file = tmp_path / "etc" / "mhbridge.toml"
+    file.write_text('[gateway]\nstore = "sqlite:../var/x.db"\n')
+    found = config.load(file, {})
+    assert (found.gateway.store, found.file) == (f"sqlite:{tmp_path}/var/x.db", str(file))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe[gateway]"])
+def test_a_file_that_cannot_be_read_is_said(tmp_path, content):
+    file = tmp_path / "mhbridge.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError) as raised:
+        config.load(file, {})
+    assert [code for code, _ in raised.value.problems] == ["C801"]

@@ -1,0 +1,411 @@
+"""The reading side over real HTTP: who sees what, that it is in the log first, and that the description is true."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from mhbridge import config
+from mhbridge import log as logs
+from mhbridge.app import build
+from mhbridge.errors import MappingError, StoreError, explanations
+
+ROOT = Path(__file__).parents[1]
+LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
+PLAIN = (LETTERS / "plain.hl7").read_bytes()
+SUPPLIER = "example-mental-health"
+
+CONFIGURATION = """
+[gateway]
+name = "test"
+store = "sqlite:store.db"
+mappings = ["{mappings}"]
+mode = "test"
+
+[http]
+listen = "127.0.0.1:0"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "http"
+
+[[destination]]
+name = "out"
+kind = "folder"
+path = "out"
+
+[[route]]
+documents = ["encounter-event", "mental-health-inpatient-discharge"]
+to = ["out"]
+"""
+
+ACCESS = """
+[[access]]
+token = "env:VIEWER"
+roles = ["viewer"]
+[[access]]
+token = "env:OPERATOR"
+roles = ["operator"]
+[[access]]
+token = "env:CLINICAL"
+roles = ["clinical"]
+name = "records"
+"""
+TOKENS = {"VIEWER": "v-secret", "OPERATOR": "o-secret", "CLINICAL": "c-secret"}
+
+
+class Console:
+    def __init__(self, app, session, stream):
+        self.app, self.session, self.stream = app, session, stream
+
+    async def ask(self, method, path, role=None, **options):
+        """(status, body): JSON where it is JSON."""
+        headers = {"Authorization": f"Bearer {TOKENS[role.upper()]}"} if role else {}
+        async with self.session.request(method, path, headers=headers, **options) as response:
+            body = await response.read()
+            return response.status, json.loads(body) if response.content_type.endswith("json") else body
+
+    async def send(self, body, feed="http"):
+        async with self.session.post(f"/feeds/{SUPPLIER}/{feed}/messages", data=body) as response:
+            return int(response.headers["Location"].rsplit("/", 1)[1])
+
+    async def delivered(self, message, *states):
+        async with asyncio.timeout(5):
+            while [d["state"] for d in (await self.app.store.trace(message)).deliveries] != list(states):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    def lines(self, event):
+        return [line for line in map(json.loads, self.stream.getvalue().splitlines()) if line["event"] == event]
+
+
+@asynccontextmanager
+async def console(path, access=ACCESS):
+    text = CONFIGURATION.format(mappings=ROOT / "mappings") + access
+    stream = io.BytesIO()
+    app = build(config.parse(text, base=path, environ=TOKENS), log=logs.make(stream))
+    await app.open()
+    try:
+        async with aiohttp.ClientSession(app.receivers["http"].address) as session:
+            yield Console(app, session, stream)
+    finally:
+        await app.close()
+
+
+def code(body):
+    found = body["issue"][0]["details"]["coding"][0]["code"]
+    assert found in explanations()
+    return found
+
+
+# --- who may do what ---------------------------------------------------------------------------------------
+
+#: Route → the role it needs; for each, what whoever has it gets.
+ROLES = {
+    ("get", "/messages"): ("viewer", 200),
+    ("post", "/messages/_search"): ("viewer", 400),
+    ("get", "/messages/{id}"): ("viewer", 200),
+    ("get", "/messages/{id}/trace"): ("viewer", 200),
+    ("get", "/messages/{id}/original"): ("clinical", 200),
+    ("get", "/messages/{id}/documents"): ("clinical", 200),
+    ("post", "/messages/{id}/resend"): ("operator", 200),
+    ("post", "/messages/{id}/close"): ("operator", 400),
+    ("post", "/deliveries/{id}/release"): ("operator", 409),
+    ("get", "/parked"): ("viewer", 200),
+    ("get", "/status"): ("viewer", 200),
+    ("get", "/mappings"): ("viewer", 200),
+    ("get", "/metrics"): ("viewer", 200),
+    ("post", "/translate/example-mental-health/discharge-letter"): ("viewer", 400),
+    ("get", "/health/live"): (None, 200),
+    ("get", "/health/ready"): (None, 200),
+    ("get", "/openapi.json"): (None, 200),
+}
+
+
+@pytest.mark.parametrize("route", ROLES, ids=lambda route: f"{route[0]} {route[1]}")
+async def test_every_route_and_every_role(tmp_path, route):
+    (method, path), (needed, good) = route, ROLES[route]
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+        await world.delivered(message, "done")
+        for role in (None, "viewer", "operator", "clinical"):
+            status, body = await world.ask(method, path.format(id=message), role)
+            allowed = needed is None or needed == role or (needed == "viewer" and role is not None)
+            assert status == (good if allowed else 401 if role is None else 403), role
+            if not allowed:
+                assert code(body) in ("D921", "D922")
+        denied = world.lines("access_denied")
+        assert len(denied) == {None: 0, "viewer": 1}.get(needed, 3)
+        assert all(token not in world.stream.getvalue().decode() for token in TOKENS.values())
+
+
+async def test_the_roles_of_every_route_are_tested_above_and_told_in_the_description(tmp_path):
+    async with console(tmp_path) as world:
+        _, said = await world.ask("get", "/openapi.json")
+        routes = {
+            (method, path): operation.get("description", "").removeprefix("Needs the role ").rstrip(".") or None
+            for path, operations in said["paths"].items()
+            for method, operation in operations.items()
+        }
+    routes.pop(("post", "/feeds/{supplier}/{feed}/messages"))
+    routes["post", "/translate/example-mental-health/discharge-letter"] = routes.pop(
+        ("post", "/translate/{supplier}/{feed}")
+    )
+    assert routes == {route: role for route, (role, _) in ROLES.items()}
+
+
+async def test_the_description_is_of_all_routes_that_there_are(tmp_path):
+    async with console(tmp_path) as world:
+        _, said = await world.ask("get", "/openapi.json")
+        application = world.app.receivers["http"]._runner.app
+        there = {
+            (route.method.lower(), route.resource.canonical)
+            for route in application.router.routes()
+            if route.method != "HEAD"
+        }
+    assert said["openapi"].startswith("3.1")
+    assert {(method, path) for path, methods in said["paths"].items() for method in methods} == there
+
+
+@pytest.mark.parametrize("route", ROLES, ids=lambda route: f"{route[0]} {route[1]}")
+async def test_without_any_credential_states_can_be_read_and_nothing_else(tmp_path, route):
+    (method, path), (needed, good) = route, ROLES[route]
+    async with console(tmp_path, access="") as world:
+        message = await world.send(PLAIN)
+        await world.delivered(message, "done")
+        status, _ = await world.ask(method, path.format(id=message))
+        assert status == (good if needed in (None, "viewer") else 403)
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+async def test_lists_are_narrowed_and_hold_no_values(tmp_path):
+    async with console(tmp_path) as world:
+        plain = await world.send(PLAIN)
+        restricted = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
+
+        async def ids(path):
+            status, body = await world.ask("get", path, "viewer")
+            assert status == 200
+            return [row["id"] for row in body["messages"]]
+
+        assert await ids("/messages") == [restricted, plain]
+        assert await ids("/messages?state=done") == [plain]
+        assert await ids(f"/messages?feed={SUPPLIER}/http&most=1") == [restricted]
+        assert await ids(f"/messages?before={restricted}") == [plain]
+        assert await ids("/parked") == [restricted]
+        _, body = await world.ask("get", f"/messages/{plain}/trace", "viewer")
+        assert [delivery["destination"] for delivery in body["deliveries"]] == ["out"]
+        said = json.dumps(body) + json.dumps((await world.ask("get", "/messages", "viewer"))[1])
+        patient = PLAIN.split(b"\rPID|")[1].split(b"\r")[0].split(b"|")[4].split(b"^")
+        assert all(part.decode() not in said for part in patient if len(part) > 3)
+
+
+WRONG = {
+    "/messages?state=gone": 400,
+    "/messages?most=0": 400,
+    "/messages?most=1001": 400,
+    "/messages?most=x": 400,
+    "/messages?before=-1": 400,
+    "/messages?unknown=1": 400,
+    "/messages?search=9990000018": 400,
+    "/messages/999999999999": 404,
+    "/messages/999999999999/trace": 404,
+    "/messages/x": 404,
+    "/messages/99999999999999999999999999": 404,
+}
+
+
+@pytest.mark.parametrize("path", WRONG)
+async def test_a_question_that_cannot_be_answered_is_told_so(tmp_path, path):
+    async with console(tmp_path) as world:
+        status, body = await world.ask("get", path, "viewer")
+        assert status == WRONG[path]
+        assert code(body) in ("D920", "D923")
+        assert "9990000018" not in json.dumps(body)
+
+
+async def test_what_is_searched_for_comes_in_the_body(tmp_path):
+    control_id = PLAIN.split(b"|")[9].decode()
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+        status, body = await world.ask("post", "/messages/_search", "viewer", json={"search": control_id, "most": 5})
+        assert (status, [row["id"] for row in body["messages"]]) == (200, [message])
+        _, body = await world.ask("post", "/messages/_search", "viewer", json={"search": "nothing"})
+        assert body == {"messages": []}
+        for wrong in ({}, {"search": 7}, {"search": "x", "other": 1}, []):
+            assert (await world.ask("post", "/messages/_search", "viewer", json=wrong))[0] == 400
+        assert (await world.ask("post", "/messages/_search", "viewer", data=b"{"))[0] == 400
+
+
+async def test_bodies_are_read_by_clinical_credentials_and_it_is_in_the_log_first(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+        original, seen = world.app.store.original, []
+
+        async def watched(about):
+            seen.append(len(world.lines("body_read")))
+            return await original(about)
+
+        world.app.store.original = watched
+        assert await world.ask("get", f"/messages/{message}/original", "clinical") == (200, PLAIN)
+        assert seen == [1]
+        status, body = await world.ask("get", f"/messages/{message}/documents", "clinical")
+        assert status == 200
+        (document,) = body["documents"]
+        assert document["content"]["resourceType"] == "Bundle"
+        assert [(line["who"], line["kind"], line["message"]) for line in world.lines("body_read")] == [
+            ("records", "original", message),
+            ("records", "documents", message),
+        ]
+
+
+async def test_a_message_is_sent_again_once_it_has_been_delivered(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+        await world.delivered(message, "done")
+        assert await world.ask("post", f"/messages/{message}/resend", "operator") == (200, {"deliveries": 1})
+        await world.delivered(message, "done", "done")
+        assert len([file for file in (tmp_path / "out").iterdir() if file.is_file()]) == 2
+        assert [line["who"] for line in world.lines("resent")] == ["env:OPERATOR"]
+        status, _ = await world.ask("post", "/messages/999999999999/resend", "operator")
+        assert status == 404
+
+
+async def test_a_parked_message_is_ended_by_a_person_with_a_reason(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
+        status, body = await world.ask("post", f"/messages/{message}/close", "operator", json={"why": "sent by post"})
+        assert (status, body) == (200, {"closed": True})
+        assert (await world.ask("get", f"/messages/{message}", "viewer"))[1]["state"] == "closed"
+        again, body = await world.ask("post", f"/messages/{message}/close", "operator", json={"why": "again"})
+        assert (again, code(body)) == (409, "D929")
+
+
+async def test_a_parked_delivery_is_let_go_by_a_person(tmp_path):
+    async with console(tmp_path) as world:
+        (tmp_path / "out" / ".staging").rmdir()
+        (tmp_path / "out").rmdir()
+        (tmp_path / "out").write_bytes(b"")
+        message = await world.send(PLAIN)
+        await world.delivered(message, "retry")
+        (delivery,) = (await world.app.store.trace(message)).deliveries
+        # What waits is not parked, and is let alone.
+        assert (await world.ask("post", f"/deliveries/{delivery['id']}/release", "operator"))[0] == 409
+
+
+async def test_metrics_are_prometheus_text_with_no_label_but_the_state(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+        await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
+        await world.delivered(message, "done")
+        status, body = await world.ask("get", "/metrics", "viewer")
+    assert status == 200
+    lines = body.decode().splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert samples["mhbridge_receipts_total"] == "2"
+    assert samples['mhbridge_messages{state="done"}'] == samples['mhbridge_messages{state="parked"}'] == "1"
+    assert samples["mhbridge_differences"] == "0"
+    assert samples["mhbridge_ready"] == "1"
+    for name in {sample.partition("{")[0] for sample in samples}:
+        assert f"# TYPE {name} " in body.decode()
+        assert f"# HELP {name} " in body.decode()
+    assert all("{" not in sample or 'state="' in sample for sample in samples)
+
+
+async def test_status_adds_up_and_says_what_kind_of_gateway_this_is(tmp_path):
+    async with console(tmp_path) as world:
+        await world.send(PLAIN)
+        _, body = await world.ask("get", "/status", "viewer")
+        assert (body["mode"], body["ready"], body["receipts"], body["differences"]) == ("test", True, 1, [])
+
+
+async def test_readiness_follows_the_gateway(tmp_path):
+    async with console(tmp_path) as world:
+        commit = world.app.store.commit
+
+        async def failing(*_values):
+            raise StoreError("S210", "full")
+
+        world.app.store.commit = failing
+        async with world.session.post(f"/feeds/{SUPPLIER}/http/messages", data=PLAIN) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "5")
+        status, body = await world.ask("get", "/health/ready")
+        assert (status, code(body)) == (503, "D932")
+        assert (await world.ask("get", "/health/live"))[0] == 200
+        world.app.store.commit = commit
+        await world.send(PLAIN)
+        assert (await world.ask("get", "/health/ready"))[0] == 200
+
+
+async def test_the_mappings_in_use_are_listed(tmp_path):
+    async with console(tmp_path) as world:
+        _, body = await world.ask("get", "/mappings", "viewer")
+        assert {f"{SUPPLIER}/adt", f"{SUPPLIER}/discharge-letter"} <= {m["mapping"] for m in body["mappings"]}
+        assert all(len(mapping["hash"]) == 32 for mapping in body["mappings"])
+
+
+# --- translate ---------------------------------------------------------------------------------------------
+
+
+async def test_translate_gives_the_document_and_keeps_nothing(tmp_path):
+    async with console(tmp_path, access="") as world:
+        status, body = await world.ask("post", f"/translate/{SUPPLIER}/discharge-letter?target=r4", data=PLAIN)
+        assert (status, body["resourceType"]) == (200, "Bundle")
+        assert (await world.app.store.status(world.app.gateway._clock())).receipts == 0
+
+
+async def test_translate_gives_one_line_a_message(tmp_path):
+    two = PLAIN + b"\r" + PLAIN.replace(PLAIN.split(b"|")[9], b"OTHER-ID")
+    async with console(tmp_path, access="") as world:
+        async with world.session.post(f"/translate/{SUPPLIER}/discharge-letter", data=two) as response:
+            assert (response.status, response.content_type) == (200, "application/x-ndjson")
+            lines = (await response.read()).splitlines()
+        assert [json.loads(line)["resourceType"] for line in lines] == ["Bundle", "Bundle"]
+
+
+UNTRANSLATED = {
+    "what cannot be read": (f"{SUPPLIER}/discharge-letter", b"hello", 400),
+    "what the mapping does not take": (f"{SUPPLIER}/adt", PLAIN, 422),
+    "what must be parked": (f"{SUPPLIER}/discharge-letter", (LETTERS / "bad-check-digit.hl7").read_bytes(), 422),
+    "no such mapping": (f"{SUPPLIER}/other", PLAIN, 404),
+    "no such target": (f"{SUPPLIER}/discharge-letter?target=r5", PLAIN, 400),
+    "a mapping that is none": ("../../etc", PLAIN, 404),
+}
+
+
+@pytest.mark.parametrize("name", UNTRANSLATED)
+async def test_translate_says_why_not(tmp_path, name):
+    path, body, status = UNTRANSLATED[name]
+    async with console(tmp_path, access="") as world:
+        found, outcome = await world.ask("post", f"/translate/{path}", data=body)
+        assert found == status
+        assert outcome["resourceType"] == "OperationOutcome"
+
+
+async def test_translate_with_a_mapping_that_has_errors_shows_nothing_of_it(tmp_path):
+    async with console(tmp_path, access="") as world:
+
+        def broken(_name):
+            raise MappingError(world.app.gateway._feeds and [_diagnostic()])
+
+        door = next(
+            route
+            for route in world.app.receivers["http"]._runner.app.router.routes()
+            if route.resource.canonical.startswith("/translate")
+        ).handler.__self__
+        door._mapping = broken
+        status, body = await world.ask("post", f"/translate/{SUPPLIER}/adt", data=PLAIN)
+        assert (status, code(body)) == (422, "D928")
+
+
+def _diagnostic():
+    from mhbridge.errors import Diagnostic, Span
+
+    return Diagnostic("E104", "unknown function", Span("x.yaml", 1, 1, 1, 2))

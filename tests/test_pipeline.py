@@ -1,0 +1,134 @@
+"""The pure flow: what becomes of a message, and what its sender is told, case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+
+import pytest
+
+from mhbridge.errors import MalformedMessage
+from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.library import Library, built_in
+from mhbridge.model import Envelope, Known, MessageState, Outcome, Verdict
+from mhbridge.pipeline import Feed, Route, answer, dedupe_key, intake, outcome_now, step
+
+NOW = datetime(2025, 3, 14, 17, tzinfo=UTC)
+FIXTURES = built_in("fixtures") / "example-mental-health"
+EVERYTHING = frozenset({"mental-health-inpatient-discharge", "encounter-event"})
+
+
+@cache
+def feed() -> Feed:
+    catalogue = Catalogue(Library([built_in("mappings")]))
+    mappings = tuple(catalogue.mapping(name) for name in catalogue.feeds("example-mental-health"))
+    return Feed("example-mental-health", "example-mental-health/mllp", mappings, (Route(EVERYTHING, ("gp",)),))
+
+
+def body(name: str) -> bytes:
+    return (FIXTURES / name).read_bytes()
+
+
+def one(raw: bytes, using: Feed | None = None) -> Outcome:
+    (outcome,) = outcome_now(raw, using or feed(), NOW)
+    return outcome
+
+
+def pid_again(raw: bytes) -> bytes:
+    """A second patient after the first."""
+    lines = raw.split(b"\r")
+    at = next(i for i, line in enumerate(lines) if line.startswith(b"PID"))
+    other = lines[at].replace(b"M-104482", b"M-999999").replace(b"9990001014", b"9990000018")
+    return b"\r".join([*lines[: at + 1], other, *lines[at + 1 :]])
+
+
+PARKED: list[tuple[str, Callable[[], bytes], str]] = [
+    ("a message type that no mapping takes", lambda: body("adt/a01-admission.hl7").replace(b"ADT^A01", b"ORU^R01"), "M710"),
+    ("two patients in one message", lambda: pid_again(body("adt/a01-admission.hl7")), "M721"),
+    ("a restricted patient", lambda: body("adt/a01-restricted-patient.hl7"), "M740"),
+    ("a letter without its stay", lambda: body("discharge-letter/plain.hl7").replace(b"SP-2025-00481", b""), "I611"),
+    ("a bad check digit", lambda: body("discharge-letter/bad-check-digit.hl7"), "I601"),
+    ("undecodable bytes", lambda: body("adt/a01-admission.hl7").replace(b"Marigold", b"Mari\xffgold", 1), "M704"),
+    ("a control character", lambda: body("adt/a01-admission.hl7").replace(b"Marigold", b"Mari\x00gold", 1), "M705"),
+]
+
+
+@pytest.mark.parametrize(("what", "raw", "code"), PARKED, ids=[case[0] for case in PARKED])
+def test_it_waits_for_a_person_and_nothing_leaves(what: str, raw: Callable[[], bytes], code: str) -> None:
+    outcome = one(raw())
+    assert (outcome.state, outcome.code, outcome.deliveries) == (MessageState.PARKED, code, ()), what
+    told = answer([outcome], feed(), NOW)
+    assert (told.verdict, told.code) == (Verdict.ACCEPTED, code)
+    assert told.text.startswith("Safely stored.")
+    assert answer([outcome], replace(feed(), parked="refuse"), NOW).verdict is Verdict.REFUSED
+
+
+def test_the_controls_are_delivered() -> None:
+    """The same messages undamaged go through, so each case above is the damage's doing."""
+    for name in ("adt/a01-admission.hl7", "discharge-letter/plain.hl7"):
+        outcome = one(body(name))
+        assert (outcome.state, len(outcome.deliveries)) == (MessageState.DONE, 1)
+
+
+@pytest.mark.parametrize("raw", [b"", b"   \r\n", b"hello", b"%PDF-1.7\r", b"GET / HTTP/1.1\r\n\r\n", b"msh|^~\\&|", b"\xff\xfe"])
+def test_what_is_no_message_at_all_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedMessage) as refused:
+        intake(Envelope(raw, "example-mental-health", "f", NOW, "mllp"), feed())
+    assert refused.value.code.startswith("M70")
+
+
+def test_what_nobody_takes_is_not_at_rest() -> None:
+    unrouted = replace(feed(), routes=(Route(frozenset({"encounter-event"}), ("gp",)),))
+    assert one(body("discharge-letter/plain.hl7"), unrouted).code == "M741"
+
+
+def test_a_route_may_have_a_condition_over_items() -> None:
+    """Derived items too, such as `sensitive`."""
+    catalogue = Catalogue(Library([built_in("mappings")]))
+    holds = catalogue.condition("= safety_plan", "mental-health-inpatient-discharge")
+    route = Route(EVERYTHING, ("gp",), lambda _document, items: holds(items))
+    assert len(one(body("discharge-letter/plain.hl7"), replace(feed(), routes=(route,))).deliveries) == 1
+    assert one(body("discharge-letter/minimal.hl7"), replace(feed(), routes=(route,))).code == "M741"
+
+
+def test_an_invalid_translation_never_leaves() -> None:
+    """Whatever the validator says is an error parks the message; here one that finds a fault everywhere."""
+    from mhbridge.model import Issue, Severity
+
+    taken = intake(Envelope(body("adt/a01-admission.hl7"), "example-mental-health", "f", NOW, "mllp"), feed()).messages[0]
+    outcome = step(taken, {}, NOW, feed(), validator=lambda _: (Issue("V999", Severity.ERROR, "a fault"),))
+    assert (outcome.state, outcome.code, outcome.deliveries) == (MessageState.PARKED, "M750", ())
+    assert step(taken, {}, NOW, feed()).state is MessageState.DONE
+
+
+def test_one_bad_message_of_a_batch_costs_itself() -> None:
+    first, third = body("adt/a01-admission.hl7"), body("adt/a03-discharge.hl7")
+    batch = b"BHS|^~\\&|EXMH-PAS|EXMH\r" + first + first.replace(b"EXMH-P-000201", b"X2").replace(b"Marigold", b"\xff", 1) + third + b"BTS|3\r"
+    outcomes = outcome_now(batch, feed(), NOW)
+    assert [outcome.state for outcome in outcomes] == [MessageState.DONE, MessageState.PARKED, MessageState.DONE]
+
+
+def test_what_is_known_is_left_unchanged_by_an_empty_field() -> None:
+    admission = one(body("adt/a01-admission.hl7")).readings[0]
+    taken = intake(Envelope(body("adt/a02-transfer.hl7"), "example-mental-health", "f", NOW, "mllp"), feed()).messages[0]
+    alone = step(taken, {}, NOW, feed()).documents[0].body
+    folded = step(taken, {"encounter-event": Known(dict(admission.items), b"1")}, NOW, feed()).documents[0].body
+    assert b'"contact"' not in alone
+    assert b'"contact"' in folded
+
+
+def test_the_same_message_gives_the_same_bytes() -> None:
+    first, second = one(body("discharge-letter/plain.hl7")), one(body("discharge-letter/plain.hl7"))
+    assert first.documents == second.documents
+
+
+def test_the_dedupe_key_names_sender_control_id_and_content() -> None:
+    def key(raw: bytes) -> bytes:
+        envelope = Envelope(raw, "example-mental-health", "f", NOW, "mllp")
+        return dedupe_key(envelope, intake(envelope, feed()))
+
+    raw = body("adt/a01-admission.hl7")
+    assert key(raw) == key(raw)
+    assert len({key(raw), key(raw.replace(b"EXMH-P-000201", b"EXMH-P-000999")), key(raw.replace(b"ALDER", b"LARCH"))}) == 3

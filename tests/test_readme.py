@@ -1,0 +1,53 @@
+"""The README is true: its mapping is the real one, its diagnostic the one that is printed, its commands exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from mhbridge.cli import COMMANDS
+from mhbridge.config import parse
+from mhbridge.mapping.catalogue import load
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+MAPPING = "mappings/suppliers/example-mental-health/discharge-letter.yaml"
+
+
+def blocks(kind: str) -> list[str]:
+    found = re.findall(r"^```([a-z]*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [text for named, text in found if named == kind]
+
+
+def test_the_mapping_is_the_real_one() -> None:
+    real = {line.split("  #")[0].rstrip() for line in (ROOT / MAPPING).read_text("utf-8").splitlines()}
+    (shown,) = blocks("yaml")
+    assert [line for line in shown.splitlines() if line.split("  #")[0].rstrip() not in real] == []
+
+
+def test_the_diagnostic_is_what_check_prints(tmp_path: Path, monkeypatch) -> None:
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    path = tmp_path / MAPPING
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('OBX[3.1="SAFETYPLAN"]-5 | lines', 'OBX[3.1="SAFETYPLAN"]-5 | lnes'), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    printed = "\n".join(d.render() for d in load(["mappings"], only=True).check())
+    assert f"{printed}\n" in blocks("")
+
+
+def test_the_configuration_is_accepted() -> None:
+    (shown,) = blocks("toml")
+    configuration = parse(shown, environ={})
+    assert [r.kind for r in configuration.receivers] == ["mllp"]
+
+
+def test_every_command_it_names_exists() -> None:
+    named = set(re.findall(r"`?mhbridge ([a-z]+)", README)) - {"does", "stands", "compiles"}
+    assert named <= COMMANDS.keys(), named - COMMANDS.keys()
+    assert {"demo", "serve", "check", "translate", "replay"} <= named
+
+
+def test_every_file_it_points_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
