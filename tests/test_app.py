@@ -15,6 +15,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mhbridge import config
 from mhbridge import log as logs
@@ -105,7 +107,8 @@ async def relay(address, *bodies):
         writer.write(frame(body))
         async with asyncio.timeout(10):
             answer = await reader.readuntil(b"\x1c\r")
-        codes.append(answer.split(b"MSA|")[1][:2].decode())
+        # Behind MSA stands the message's own separator.
+        codes.append(answer.partition(b"\rMSA")[2][1:3].decode())
     writer.close()
     await writer.wait_closed()
     return codes
@@ -162,6 +165,83 @@ def test_what_the_configuration_names_must_exist(tmp_path, name):
         build(config.parse(GATEWAY + text, base=tmp_path, environ={}), log=logs.make(io.BytesIO()))
     assert {found for found, _ in raised.value.problems} == {code}
     assert said in raised.value.problems[0][1]
+
+
+KINDS = """
+[[destination]]
+name = "with-token"
+kind = "fhir"
+url = "https://fhir.example.org/R4"
+auth = {kind = "bearer", token = "env:SENDER"}
+acknowledged_by = "sent"
+
+[[destination]]
+name = "with-assertion"
+kind = "fhir"
+url = "https://fhir.example.org/R4"
+auth = {kind = "private_key_jwt", client_id = "us", key = "env:KEY", token_url = "https://auth.example.org"}
+
+[[destination]]
+name = "relay"
+kind = "mllp"
+url = "mllps://relay.example.org:2575"
+"""
+
+
+def key():
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+async def test_every_kind_of_destination_can_be_built_and_opened_without_anybody_there(tmp_path):
+    environ = {"SENDER": "s", "KEY": key()}
+    app = build(config.parse(GATEWAY + KINDS, base=tmp_path, environ=environ), log=logs.make(io.BytesIO()))
+    assert [sender.name for sender in app.senders] == ["with-token", "with-assertion", "relay"]
+    await app.open()
+    await app.close()
+
+
+def test_a_key_that_cannot_sign_is_found_before_anything_starts(tmp_path):
+    text = GATEWAY + KINDS
+    with pytest.raises(ConfigurationError) as raised:
+        build(config.parse(text, base=tmp_path, environ={"SENDER": "s", "KEY": "no"}), log=logs.make(io.BytesIO()))
+    assert [code for code, _ in raised.value.problems] == ["C822"]
+
+
+RELAY = """
+[[receiver]]
+supplier = "example-mental-health"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[destination]]
+name = "relay"
+kind = "mllp"
+url = "mllp://127.0.0.1:{port}"
+
+[[route]]
+documents = ["encounter-event"]
+to = ["relay"]
+"""
+
+
+async def test_a_message_is_relayed_as_it_came(tmp_path):
+    body, seen = (FIXTURES / "adt" / "a01-admission.hl7").read_bytes(), []
+
+    async def other(reader, writer):
+        seen.append((await reader.readuntil(b"\x1c\r"))[1:-2])
+        control_id = seen[0].split(b"|")[9]
+        writer.write(frame(b"MSH|^~\\&|X|X|Y|Y|1||ACK|9|P|2.4\rMSA|AA|" + control_id + b"\r"))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    async with running(tmp_path, GATEWAY + RELAY.format(port=server.sockets[0].getsockname()[1])) as app:
+        await relay(app.receivers[f"{SUPPLIER}/mllp"].address, body)
+        await until(lambda: seen)
+    server.close()
+    await server.wait_closed()
+    assert seen == [body]
 
 
 async def test_an_address_that_is_taken_is_said_and_nothing_is_left_open(tmp_path):

@@ -135,6 +135,8 @@ def test_a_configuration_is_frozen(base):
 
 
 RECEIVER = '[[receiver]]\nsupplier = "s"\nkind = "mllp"\n'
+HTTP = '[http]\nlisten = "127.0.0.1:0"\n'
+TLS = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key"}\n'
 NAMED = '[[destination]]\nname = "d"\n'
 FHIR = NAMED + 'kind = "fhir"\nurl = "https://x.example.org"\n'
 
@@ -156,6 +158,34 @@ PROBLEMS = {
     "a number for text": ("[gateway]\nname = 7\n", [("C806", "2:gateway.name")]),
     "a length of time without a unit": (FHIR + 'deadline = "24"\n', [("C806", "5:destination[0].deadline")]),
     "a length of time as a number": (FHIR + "deadline = 24\n", [("C806", "5:destination[0].deadline")]),
+    "a size that is none": (RECEIVER + 'listen = "[::1]:1"\nlimit = "big"\n', [("C806", "5:receiver[0].limit")]),
+    "no size": (RECEIVER + 'listen = "[::1]:1"\nlimit = 0\n', [("C806", "5:receiver[0].limit")]),
+    "a size that is a yes": (RECEIVER + 'listen = "[::1]:1"\nlimit = true\n', [("C806", "5:receiver[0].limit")]),
+    "hours that do not exist": (
+        RECEIVER + 'listen = "[::1]:1"\nexpect = {at_least = "1/h", between = "08:00-25:00"}\n',
+        [("C806", "5:receiver[0].expect.between")],
+    ),
+    "a rate that is none": (
+        RECEIVER + 'listen = "[::1]:1"\nexpect = {at_least = "often"}\n',
+        [("C806", "5:receiver[0].expect.at_least")],
+    ),
+    "a store that is none": ('[gateway]\nstore = "var/x.db"\n', [("C806", "2:gateway.store")]),
+    "a folder without a name": ('[gateway]\nmappings = [""]\n', [("C806", "2:gateway.mappings[0]")]),
+    "a key file that is no reference": (
+        RECEIVER + 'listen = "[::1]:1"\ntls = {certificate = "tls/gw.pem", key = "file:tls/gw.key"}\n',
+        [("C807", "5:receiver[0].tls.certificate")],
+    ),
+    "an address that is none": (NAMED + 'kind = "fhir"\nurl = "https://[x"\n', [("C810", "4:destination[0].url")]),
+    "no address": (NAMED + 'kind = "fhir"\nurl = "https:///R4"\n', [("C810", "4:destination[0].url")]),
+    "TLS without a listener": (
+        HTTP + '[[receiver]]\nsupplier = "s"\nkind = "http"\n' + TLS,
+        [("C804", "3:receiver[0]")],
+    ),
+    "a token endpoint in plain text": (
+        FHIR
+        + 'auth = {kind = "private_key_jwt", client_id = "x", key = "env:KEY", token_url = "http://x.example.org"}\n',
+        [("C810", "5:destination[0].auth.token_url")],
+    ),
     "an address without a port": (RECEIVER + 'listen = "127.0.0.1"\n', [("C806", "4:receiver[0].listen")]),
     "a port that does not exist": (RECEIVER + 'listen = "127.0.0.1:70000"\n', [("C806", "4:receiver[0].listen")]),
     "no connections": (RECEIVER + 'listen = "[::1]:1"\nconnections = 0\n', [("C806", "5:receiver[0].connections")]),
@@ -250,7 +280,6 @@ def test_a_problem_is_named_with_its_place(name, base):
     assert problems(text, base) == expected
 
 
-TLS = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key"}\n'
 MUTUAL = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key", clients = "file:tls/ca.pem"}\n'
 ACCESS = '[[access]]\ntoken = "env:TOKEN"\nroles = ["viewer"]\n'
 OPEN = {

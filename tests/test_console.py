@@ -14,7 +14,8 @@ import pytest
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import build
-from mhbridge.errors import MappingError, StoreError, explanations
+from mhbridge.errors import DestinationRejected, MappingError, StoreError, explanations
+from mhbridge.mapping.catalogue import load
 
 ROOT = Path(__file__).parents[1]
 LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
@@ -82,6 +83,15 @@ class Console:
 
     def lines(self, event):
         return [line for line in map(json.loads, self.stream.getvalue().splitlines()) if line["event"] == event]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled():
+    """The mappings are compiled once and not for each test."""
+    catalogue = load([ROOT / "mappings"], only=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mhbridge.mapping.catalogue.load", lambda _: catalogue)
+        yield
 
 
 @asynccontextmanager
@@ -290,14 +300,30 @@ async def test_a_parked_message_is_ended_by_a_person_with_a_reason(tmp_path):
 
 async def test_a_parked_delivery_is_let_go_by_a_person(tmp_path):
     async with console(tmp_path) as world:
-        (tmp_path / "out" / ".staging").rmdir()
-        (tmp_path / "out").rmdir()
-        (tmp_path / "out").write_bytes(b"")
+        (sender,) = world.app.senders
+        deliver = sender.deliver
+
+        async def refuse(_delivery):
+            sender.deliver = deliver
+            raise DestinationRejected("D946", "not wanted")
+
+        sender.deliver = refuse
         message = await world.send(PLAIN)
-        await world.delivered(message, "retry")
+        await world.delivered(message, "parked")
         (delivery,) = (await world.app.store.trace(message)).deliveries
-        # What waits is not parked, and is let alone.
-        assert (await world.ask("post", f"/deliveries/{delivery['id']}/release", "operator"))[0] == 409
+        path = f"/deliveries/{delivery['id']}/release"
+        assert await world.ask("post", path, "operator") == (200, {"released": True})
+        await world.delivered(message, "done")
+        # What is not parked is let alone.
+        assert (await world.ask("post", path, "operator"))[0] == 409
+        assert [line["who"] for line in world.lines("released")] == ["env:OPERATOR"] * 2
+
+
+async def test_what_is_parked_under_way_cannot_be_sent_again(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
+        status, body = await world.ask("post", f"/messages/{message}/resend", "operator")
+        assert (status, code(body)) == (409, "D929")
 
 
 async def test_metrics_are_prometheus_text_with_no_label_but_the_state(tmp_path):

@@ -13,7 +13,7 @@ from mhbridge.errors import MalformedMessage
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import Envelope, Known, MessageState, Outcome, Verdict
-from mhbridge.pipeline import Feed, Route, answer, dedupe_key, intake, outcome_now, step
+from mhbridge.pipeline import Feed, Route, Taken, answer, dedupe_key, intake, outcome_now, step
 
 NOW = datetime(2025, 3, 14, 17, tzinfo=UTC)
 FIXTURES = built_in("fixtures") / "example-mental-health"
@@ -36,6 +36,10 @@ def one(raw: bytes, using: Feed | None = None) -> Outcome:
     return outcome
 
 
+def taken_of(name: str) -> Taken:
+    return intake(Envelope(body(name), "example-mental-health", "f", NOW, "mllp"), feed()).messages[0]
+
+
 def pid_again(raw: bytes) -> bytes:
     """A second patient after the first."""
     lines = raw.split(b"\r")
@@ -45,7 +49,7 @@ def pid_again(raw: bytes) -> bytes:
 
 
 PARKED: list[tuple[str, Callable[[], bytes], str]] = [
-    ("a message type that no mapping takes", lambda: body("adt/a01-admission.hl7").replace(b"ADT^A01", b"ORU^R01"), "M710"),
+    ("a type that no mapping takes", lambda: body("adt/a01-admission.hl7").replace(b"ADT^A01", b"ORU^R01"), "M710"),
     ("two patients in one message", lambda: pid_again(body("adt/a01-admission.hl7")), "M721"),
     ("a restricted patient", lambda: body("adt/a01-restricted-patient.hl7"), "M740"),
     ("a letter without its stay", lambda: body("discharge-letter/plain.hl7").replace(b"SP-2025-00481", b""), "I611"),
@@ -72,7 +76,10 @@ def test_the_controls_are_delivered() -> None:
         assert (outcome.state, len(outcome.deliveries)) == (MessageState.DONE, 1)
 
 
-@pytest.mark.parametrize("raw", [b"", b"   \r\n", b"hello", b"%PDF-1.7\r", b"GET / HTTP/1.1\r\n\r\n", b"msh|^~\\&|", b"\xff\xfe"])
+NO_MESSAGE = [b"", b"   \r\n", b"hello", b"%PDF-1.7\r", b"GET / HTTP/1.1\r\n\r\n", b"msh|^~\\&|", b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("raw", NO_MESSAGE)
 def test_what_is_no_message_at_all_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedMessage) as refused:
         intake(Envelope(raw, "example-mental-health", "f", NOW, "mllp"), feed())
@@ -97,7 +104,7 @@ def test_an_invalid_translation_never_leaves() -> None:
     """Whatever the validator says is an error parks the message; here one that finds a fault everywhere."""
     from mhbridge.model import Issue, Severity
 
-    taken = intake(Envelope(body("adt/a01-admission.hl7"), "example-mental-health", "f", NOW, "mllp"), feed()).messages[0]
+    taken = taken_of("adt/a01-admission.hl7")
     outcome = step(taken, {}, NOW, feed(), validator=lambda _: (Issue("V999", Severity.ERROR, "a fault"),))
     assert (outcome.state, outcome.code, outcome.deliveries) == (MessageState.PARKED, "M750", ())
     assert step(taken, {}, NOW, feed()).state is MessageState.DONE
@@ -105,14 +112,15 @@ def test_an_invalid_translation_never_leaves() -> None:
 
 def test_one_bad_message_of_a_batch_costs_itself() -> None:
     first, third = body("adt/a01-admission.hl7"), body("adt/a03-discharge.hl7")
-    batch = b"BHS|^~\\&|EXMH-PAS|EXMH\r" + first + first.replace(b"EXMH-P-000201", b"X2").replace(b"Marigold", b"\xff", 1) + third + b"BTS|3\r"
+    second = first.replace(b"EXMH-P-000201", b"X2").replace(b"Marigold", b"\xff", 1)
+    batch = b"BHS|^~\\&|EXMH-PAS|EXMH\r" + first + second + third + b"BTS|3\r"
     outcomes = outcome_now(batch, feed(), NOW)
     assert [outcome.state for outcome in outcomes] == [MessageState.DONE, MessageState.PARKED, MessageState.DONE]
 
 
 def test_what_is_known_is_left_unchanged_by_an_empty_field() -> None:
     admission = one(body("adt/a01-admission.hl7")).readings[0]
-    taken = intake(Envelope(body("adt/a02-transfer.hl7"), "example-mental-health", "f", NOW, "mllp"), feed()).messages[0]
+    taken = taken_of("adt/a02-transfer.hl7")
     alone = step(taken, {}, NOW, feed()).documents[0].body
     folded = step(taken, {"encounter-event": Known(dict(admission.items), b"1")}, NOW, feed()).documents[0].body
     assert b'"contact"' not in alone
@@ -131,4 +139,5 @@ def test_the_dedupe_key_names_sender_control_id_and_content() -> None:
 
     raw = body("adt/a01-admission.hl7")
     assert key(raw) == key(raw)
-    assert len({key(raw), key(raw.replace(b"EXMH-P-000201", b"EXMH-P-000999")), key(raw.replace(b"ALDER", b"LARCH"))}) == 3
+    others = (raw.replace(b"EXMH-P-000201", b"EXMH-P-000999"), raw.replace(b"ALDER", b"LARCH"))
+    assert len({key(raw), *map(key, others)}) == 3

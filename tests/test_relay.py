@@ -257,3 +257,27 @@ def test_without_a_store_the_exit_code_is_three(tmp_path: Path, name: str) -> No
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 3
     assert "Traceback" not in result.stderr
+
+
+async def test_once_restricted_always_restricted(tmp_path: Path) -> None:
+    """
+    The admission says that the record is restricted; the transfer and the letter after it do not say so again.
+
+    Nothing of either leaves: the strictest sensitivity of any message holds for all that is said of the patient.
+    """
+    async with ReceivingServer() as server, serving(tmp_path, server.url) as gateway:
+        restricted = body("adt/a01-restricted-patient.hl7")
+        key = re.search(rb"~(M-\d+)\^\^\^EXMH", restricted)
+        assert key is not None
+        async with mllp_peer("127.0.0.1", gateway.mllp) as peer:
+            assert positive(await peer.send(restricted))
+            for name in ("adt/a02-transfer.hl7", "discharge-letter/plain.hl7"):
+                assert b"restricted" not in body(name)
+                assert positive(await peer.send(body(name).replace(b"M-104482", key[1])))
+            # The control: the same transfer of another patient goes out.
+            assert positive(await peer.send(body("adt/a02-transfer.hl7").replace(b"EXMH-P-000202", b"CONTROL")))
+        await server.until(lambda: bool(server.holdings.all("Encounter")), 20)
+        parked = json.loads(gateway.ask("parked", "--json").stdout)
+        assert [row["code"] for row in parked] == ["M740"] * 3
+        assert server.holdings.all("Bundle") == []
+        assert len(server.holdings.all("Patient")) == 1

@@ -325,14 +325,15 @@ class _Making:
         shared = [r for r in self.config.receivers if isinstance(r, settings.HttpReceiver) and r.listen is None]
         if self.config.http is not None:
             routes = (*self._console(), *self._messages(shared))
-            made["http"] = self._http(self.config.http.listen, self.config.http.tls, routes)
+            made["http"] = self._http(self.config.http.listen, self.config.http.tls, routes, "")
         for receiver in self.config.receivers:
             if isinstance(receiver, settings.MllpReceiver):
                 made[receiver.feed] = self._mllp(receiver)
             elif isinstance(receiver, settings.FolderReceiver):
                 made[receiver.feed] = self._folder(receiver)
             elif receiver.listen is not None:
-                made[receiver.feed] = self._http(receiver.listen, receiver.tls, self._messages([receiver]))
+                routes = self._messages([receiver])
+                made[receiver.feed] = self._http(receiver.listen, receiver.tls, routes, receiver.feed)
         return made
 
     def _mllp(self, receiver: settings.MllpReceiver) -> Receiver:
@@ -375,12 +376,14 @@ class _Making:
             limit=receiver.limit,
         )
 
-    def _http(self, listen: settings.Listen, tls: settings.Tls | None, routes: Sequence[web.RouteDef]) -> Receiver:
+    def _http(
+        self, listen: settings.Listen, tls: settings.Tls | None, routes: Sequence[web.RouteDef], feed: str
+    ) -> Receiver:
         from mhbridge.adapters.http import HttpServer
         from mhbridge.adapters.tls import server_context
 
         context = None if tls is None else server_context(tls)
-        return HttpServer(listen=listen, routes=routes, log=self.log, context=context)
+        return HttpServer(listen=listen, routes=routes, log=self.log, context=context, feed=feed)
 
     def _messages(self, receivers: Sequence[settings.HttpReceiver]) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http import Entrance, MessageDoor

@@ -207,7 +207,8 @@ def step(
     What becomes of one message, in the patient's order.
 
     Args:
-        known: document type → the fold of the patient's earlier readings; empty where `needs_known` is false.
+        known: document type → the fold of the patient's earlier readings where `needs_known`; under no type, what
+            is known of the patient's sensitivity from all of them.
         now: the instant of receipt; the same for every replay of the message.
     """
     validator = validator or default_validator()

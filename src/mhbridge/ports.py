@@ -161,7 +161,7 @@ class Store(Protocol):
     async def known(self, patient: Key, episode: str, document: str) -> Known:
         """
         The fold of the earlier readings of this patient, episode and document type (mapping language §8); with an empty
-        episode, of all of them.
+        episode or document type, of all of them.
 
         They are folded in the order of event time, sent time and arrival. `NOTHING_KNOWN` when there are none.
 

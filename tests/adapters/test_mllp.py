@@ -116,6 +116,7 @@ async def until(condition):
 async def connected(**options):
     async with listening(**options) as (receiver, door, log):
         peer = await Peer.of(receiver)
+        peer.receiver = receiver
         try:
             yield peer, door, log
         finally:
@@ -229,6 +230,32 @@ async def test_what_cannot_be_stored_is_rejected_and_the_next_goes_on(error):
         assert await peer.answer() == "AA 2"
         # Neither the message nor the exception's text is in the log.
         assert CANARY not in json.dumps(log())
+
+
+async def test_an_acknowledgement_that_cannot_be_made_is_said_and_the_connection_goes_on():
+    async with connected() as (peer, door, log):
+
+        def broken(_body, _answer):
+            raise ValueError(CANARY)
+
+        receiver = peer.receiver
+        acknowledge, receiver.acknowledge = receiver.acknowledge, broken
+        await peer.send(frame(message(1)))
+        await until(lambda: [line for line in log() if line["event"] == "failed"])
+        receiver.acknowledge = acknowledge
+        await peer.send(frame(message(2)))
+        assert await peer.answer() == "AA 2"
+        assert len(door.envelopes) == 2
+        assert CANARY not in json.dumps(log())
+
+
+async def test_whoever_does_not_read_the_answers_is_cut_off():
+    async with listening(frame_time=0.2) as (receiver, _, _log):
+        receiver.acknowledge = lambda *_: b"x" * 10_000_000
+        peer = await Peer.of(receiver)
+        await peer.send(frame(message(1)))
+        await until(lambda: not receiver.open_connections)
+        await peer.close()
 
 
 async def test_an_acknowledgement_as_input_is_never_answered():

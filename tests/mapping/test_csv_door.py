@@ -1,5 +1,6 @@
 """
-The format registry is the door: a CSV extract goes through the same document type and flow as HL7 v2, by a mapping alone.
+The format registry is the door: a CSV extract goes through the same document type and flow as HL7 v2, by a mapping
+alone.
 """
 
 from __future__ import annotations

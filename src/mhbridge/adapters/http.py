@@ -113,6 +113,7 @@ class HttpServer:
             and `MhbridgeError`s; anything else is a failure of ours, is logged without its text, and answered with 500.
         context: TLS, where it is configured.
         connections: so many at a time; one more is closed at once.
+        feed: of a listener for one receiver alone, its feed, for the log.
     """
 
     def __init__(
@@ -123,7 +124,9 @@ class HttpServer:
         log: Log,
         context: ssl.SSLContext | None = None,
         connections: int = 200,
+        feed: str = "",
     ) -> None:
+        self._feed = feed
         self._listen = listen
         self._connections = connections
         self._routes = tuple(routes)
@@ -158,7 +161,7 @@ class HttpServer:
             return _Closed()
 
         self._server = await loop.create_server(connection, *self._listen, ssl=self._context)
-        self._log.info(Event.LISTENING, kind="http", address=self.address)
+        self._log.info(Event.LISTENING, feed=self._feed, kind="http", address=self.address)
 
     async def close(self) -> None:
         """Listen no more, answer what was asked, close."""

@@ -215,11 +215,11 @@ class Gateway:
         for number, taken in enumerate(intake.messages, 1):
             outcome = pipeline.step(taken, await self._known(taken, said), now, feed)
             outcomes.append(outcome)
-            if outcome.state is MessageState.DONE:
-                for reading in outcome.readings:
-                    if reading.act is not Act.NONE:
-                        for episode in (reading.episode, ""):
-                            said.setdefault((reading.patient, episode, reading.document), []).append(reading.items)
+            for reading in outcome.readings:
+                if reading.act is Act.NONE or not (outcome.state is MessageState.DONE or reading.restricted):
+                    continue
+                for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
+                    said.setdefault((reading.patient, episode, document), []).append(reading.items)
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
         return outcomes
@@ -236,6 +236,12 @@ class Gateway:
             items = {name: value for name, value in episode.items.items() if name not in lasting}
             items |= {name: value for name, value in ever.items.items() if name in lasting}
             known[reading.document] = Known(items, episode.digest + ever.digest)
+        # Sensitivity holds for whatever is said of the patient, and the strictest of all (mapping language §8).
+        for _, reading in taken.readings:
+            if reading.patient is not None:
+                anything = await self._folded(replace(reading, document=""), "", said)
+                if "sensitivity" in anything.items:
+                    known[""] = Known({"sensitivity": anything.items["sensitivity"]}, anything.digest)
         return known
 
     async def _folded(self, reading: Reading, episode: str, said: _Said) -> Known:

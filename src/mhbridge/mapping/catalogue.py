@@ -25,10 +25,10 @@ from mhbridge.mapping.loading import TARGETS, Loader
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Pairs, read
 from mhbridge.mapping.run import Run
-from mhbridge.mapping.supplier import RESTRICTED, Supplier, SupplierMapping
+from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.model import MessageFacts, Severity
 
-__all__ = ["RESTRICTED", "Catalogue", "Supplier", "SupplierMapping", "load"]
+__all__ = ["Catalogue", "Supplier", "SupplierMapping", "load"]
 
 
 class Catalogue:

@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
-from mhbridge.model import Absent, Deleted
+from mhbridge.model import Absent, Deleted, Unknown
 
-__all__ = ["fold", "moment"]
+__all__ = ["fold", "moment", "restricts"]
+
+#: HL7 v3 Confidentiality R and V, which PDS uses, and the words themselves.
+_RESTRICTED: Final = frozenset({"R", "V", "restricted", "very-restricted"})
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -33,6 +36,7 @@ def fold(readings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     The items of several readings as one, the last that says something about an item deciding it.
 
     Present and unknown replace what was there; deleted removes it; absent (no key) leaves it. A list is replaced whole.
+    Of the item `sensitivity` the strictest holds: no later reading makes a restricted patient's record open again.
 
     Args:
         readings: items of each reading, in the order of (event time, sent time, arrival).
@@ -40,11 +44,24 @@ def fold(readings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for items in readings:
         for name, value in items.items():
+            if name == "sensitivity" and restricts(known.get(name)):
+                continue
             if isinstance(value, Deleted):
                 known.pop(name, None)
             elif not isinstance(value, Absent):
                 known[name] = value
     return known
+
+
+def restricts(sensitivity: Any) -> bool:
+    """
+    Whether a value of the item `sensitivity` forbids automatic routing (design §12).
+
+    One that could not be read does: late is better than out.
+    """
+    if isinstance(sensitivity, Unknown):
+        return not sensitivity.passes
+    return isinstance(sensitivity, str) and sensitivity in _RESTRICTED
 
 
 def moment(text: str) -> int | None:

@@ -17,15 +17,13 @@ from mhbridge.formats import Format, Message, Source
 from mhbridge.mapping.checker.mapping_file import MappingFile
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
+from mhbridge.mapping.known import restricts
 from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import ReadyBuild, Translation, identity_text, seed_of
-from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State, Unknown
+from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State
 
-__all__ = ["RESTRICTED", "Supplier", "SupplierMapping"]
-
-#: Sensitivities that forbid automatic routing: HL7 v3 Confidentiality R and V, PDS `R` and `V`, and the word itself.
-RESTRICTED: Final = frozenset({"R", "V", "restricted", "very-restricted"})
+__all__ = ["Supplier", "SupplierMapping"]
 
 _ACTS: Final = frozenset(act.value for act in Act)
 
@@ -173,11 +171,8 @@ class SupplierMapping:
 
     @staticmethod
     def restricts(items: Mapping[str, Any]) -> bool:
-        """Whether the sensitivity forbids automatic routing. One that could not be read does: better late than out."""
-        sensitivity = items.get("sensitivity")
-        if isinstance(sensitivity, Unknown):
-            return not sensitivity.passes
-        return sensitivity in RESTRICTED
+        """Whether the sensitivity among these items forbids automatic routing."""
+        return restricts(items.get("sensitivity"))
 
     def withheld(self, items: Mapping[str, Any]) -> dict[str, Any]:
         """The items less contact details, next of kin and GP: of a restricted patient they never leave (design §12)."""

@@ -126,6 +126,8 @@ select id from reading where patient = :patient and document = :document and epi
   order by event_at, sent_at, id;
 -- name: readings_of_patient
 select id from reading where patient = :patient and document = :document order by event_at, sent_at, id;
+-- name: readings_of_all
+select id from reading where patient = :patient order by event_at, sent_at, id;
 -- name: reading
 select items from reading where id = :id;
 -- name: body

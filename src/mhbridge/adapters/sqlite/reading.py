@@ -92,15 +92,17 @@ class Reader:
         return self.row("seen", dedupe=key) is not None
 
     def known(self, patient: Key, episode: str, document: str) -> Known:
-        """The fold of the readings of one patient and document type; of one episode, or without one of all."""
+        """The fold of the readings of one patient: of one episode and document type, or without them of all."""
         whose = self.value("find_patient", token=patient_token(self._keys, patient))
         if whose is None:
             return NOTHING_KNOWN
         token = episode_token(self._keys, episode) if episode else b""
         if episode:
             rows = self.rows("readings", patient=whose, document=document, episode=token)
-        else:
+        elif document:
             rows = self.rows("readings_of_patient", patient=whose, document=document)
+        else:
+            rows = self.rows("readings_of_all", patient=whose)
         return self._folds.known((whose, document, token), tuple([number for (number,) in rows]))
 
     def _items(self, reading: int) -> dict[str, Any]:

@@ -162,9 +162,11 @@ def _serves(outcome: Outcome, reading: Reading) -> bool:
     Whether a reading may serve a later message of its episode.
 
     Not that of a message which says of itself that it adds nothing (leave), nor one that a person has still to look
-    at, nor one whose patient is not known.
+    at, nor one whose patient is not known. What was parked because the patient's record is restricted does serve: the
+    next message, which need not say so again, must find that it is.
     """
-    worked = outcome.state is MessageState.DONE and not reading.parked
+    restricted = outcome.state is MessageState.PARKED and reading.restricted
+    worked = (outcome.state is MessageState.DONE or restricted) and not reading.parked
     return worked and reading.act is not Act.NONE and (reading.patient or outcome.patient) is not None
 
 
