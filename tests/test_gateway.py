@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mhbridge import gateway as gateways
 from mhbridge import log as logs
 from mhbridge import pipeline
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import MalformedMessage, StoreError
 from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
+from mhbridge.gateway import taking as gateways
 from mhbridge.gateway.watch import Expected
 from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope, Verdict
@@ -207,8 +207,8 @@ async def test_while_the_store_fails_nothing_is_acknowledged_and_readiness_says_
 
 async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp_path, mappings, monkeypatch):
     first, second = (ADT / "a01-admission.hl7").read_bytes(), (ADT / "a02-transfer.hl7").read_bytes()
-    monkeypatch.setattr("mhbridge.gateway._ROOM", len(first) + len(second) - 1)
-    monkeypatch.setattr("mhbridge.gateway._PATIENCE", 0.2)
+    monkeypatch.setattr("mhbridge.gateway.taking._ROOM", len(first) + len(second) - 1)
+    monkeypatch.setattr("mhbridge.gateway.taking._PATIENCE", 0.2)
     async with running(tmp_path, mappings) as world:
         commit, free = world.store.commit, asyncio.Event()
 

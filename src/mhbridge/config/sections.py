@@ -38,9 +38,9 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-def _listens_safely(listen: Listen, tls: Tls | None) -> None:
-    """What is not encrypted stays on this machine."""
-    if tls is None and not listen.loopback:
+def _listens_safely(listen: Listen, tls: Tls | None, allowed: str = "") -> None:
+    """What is not encrypted stays on this machine, unless somebody wrote down why it need not (SEC-06)."""
+    if tls is None and not listen.loopback and not allowed:
         raise PydanticCustomError("C809", "without tls it may listen on loopback only, for example 127.0.0.1")
 
 
@@ -82,10 +82,12 @@ class HttpSection(Section):
 
     listen: Address
     tls: Tls | None = None
+    #: Why it may listen beyond this machine without TLS: inside a container, or behind a proxy that does the TLS.
+    allow_plaintext: str = ""
 
     @model_validator(mode="after")
     def _safe(self) -> HttpSection:
-        _listens_safely(self.listen, self.tls)
+        _listens_safely(self.listen, self.tls, self.allow_plaintext)
         return self
 
     @property
@@ -120,13 +122,14 @@ class MllpReceiver(_Receiver):
     name: Name = "mllp"
     listen: Address
     tls: Tls | None = None
+    allow_plaintext: str = ""
     limit: Size = 20_000_000
     frame_time: Duration = 30.0
     connections: Annotated[int, Field(ge=1, le=10_000)] = 200
 
     @model_validator(mode="after")
     def _safe(self) -> MllpReceiver:
-        _listens_safely(self.listen, self.tls)
+        _listens_safely(self.listen, self.tls, self.allow_plaintext)
         if not self.listen.loopback and self.tls is not None and self.tls.clients is None:
             raise PydanticCustomError("C816", "beyond this machine a sender must show a certificate: give tls.clients")
         return self

@@ -1,0 +1,298 @@
+"""
+Takes an envelope: intake → step → commit → the answer, which leaves only after the commit.
+
+One patient's messages are worked one after the other. This module must never hold work that is not in the store: all
+that it has in memory can be lost at any instant, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
+
+from mhbridge import pipeline
+from mhbridge.errors import MessageError, StoreError
+from mhbridge.gateway.outbox import Outbox
+from mhbridge.log import Event, Log, where
+from mhbridge.mapping.known import fold
+from mhbridge.model import (
+    Act,
+    Answer,
+    Envelope,
+    Issue,
+    Key,
+    Known,
+    MessageFacts,
+    MessageState,
+    Outcome,
+    Reading,
+    Severity,
+    Verdict,
+)
+from mhbridge.ports import Clock, Committed, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mhbridge.pipeline import Feed, Intake, Taken
+
+__all__ = ["Gateway"]
+
+#: How long what has been read may take to be answered, when the gateway stops.
+_ANSWERING: Final = 10.0
+#: After the store has failed, so long nobody is told that the gateway is ready.
+_WARY: Final = 10.0
+#: So many bytes are worked at a time; whoever brings more waits so long for room, and is then sent away.
+_ROOM: Final = 64_000_000
+_PATIENCE: Final = 10.0
+#: In a large envelope, others have their turn after so many messages.
+_BREATH: Final = 50
+
+#: (patient, episode or empty for all, document type) → the items of the readings that came before in one envelope.
+_Said = dict[tuple[Key | None, str, str], list[Mapping[str, Any]]]
+
+
+class Gateway:
+    """
+    Between receivers and store. Receivers call `take` (or `receive`, for the answer alone) and `refuse`.
+
+    Args:
+        feeds: by the name that envelopes carry.
+        outbox: what delivers; told when there is something to deliver.
+        deadlines: destination → seconds after which an unfinished delivery is overdue.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        feeds: Mapping[str, Feed],
+        outbox: Outbox,
+        deadlines: Mapping[str, float],
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._feeds = feeds
+        self._outbox = outbox
+        self._deadlines = deadlines
+        self._clock = clock
+        self._log = log
+        self._patients: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._inside = 0
+        self._bytes = 0
+        self._left = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._open = False
+        self._store_failed: datetime | None = None
+        #: When each feed was last heard.
+        self.heard: dict[str, datetime] = {}
+
+    # --- open and close ---
+
+    async def open(self) -> None:
+        """Look up what was left `sending`, and begin to deliver. The store is open already."""
+        found = await self._store.recover(self._clock())
+        if found:
+            self._log.warning(Event.RECOVERED, count=found)
+        await self._outbox.open()
+        self._open = True
+
+    async def close(self) -> None:
+        """
+        Take nothing more, answer what was read, let what is being sent come to its end. Receivers are closed already.
+
+        What has not come to its end in time stays `sending` in the store, and is looked up at the next start.
+        """
+        self._open = False
+        try:
+            async with asyncio.timeout(_ANSWERING):
+                await self._empty.wait()
+        except TimeoutError:
+            # Not committed, so not acknowledged: the sender sends it again.
+            self._log.warning(Event.STOPPING, count=self._inside)
+        await self._outbox.close()
+
+    @property
+    def ready(self) -> bool:
+        """Envelopes can be taken now."""
+        failed = self._store_failed
+        return self._open and (failed is None or (self._clock() - failed).total_seconds() > _WARY)
+
+    # --- take ---
+
+    async def receive(self, envelope: Envelope) -> Answer:
+        """What the sender is told of an envelope. See `take`."""
+        return (await self.take(envelope)).answer
+
+    async def take(self, envelope: Envelope) -> Committed:
+        """
+        Take an envelope. When this returns, it is durable, or it is refused and nothing of it is kept.
+
+        Raises:
+            StoreError: it could not be made durable, or the gateway is stopping; the sender must send it again.
+        """
+        self.heard[envelope.feed] = envelope.received_at
+        await self._room_for(len(envelope.body))
+        if not self._open:
+            raise StoreError("D901", "the gateway is stopping; send it again")
+        self._inside += 1
+        self._bytes += len(envelope.body)
+        self._empty.clear()
+        try:
+            committed = await self._take(envelope, self._feeds[envelope.feed])
+        except StoreError as error:
+            self._store_failed = self._clock()
+            self._log.error(Event.STORE_FAILED, feed=envelope.feed, code=error.code)
+            raise
+        else:
+            self._store_failed = None
+            return committed
+        finally:
+            self._inside -= 1
+            self._bytes -= len(envelope.body)
+            self._left.set()
+            if not self._inside:
+                self._empty.set()
+
+    async def _room_for(self, size: int) -> None:
+        """
+        Wait until there is room. A receiver that waits here reads no more, so TCP makes the sender wait, too.
+
+        One envelope alone always has room: it is within the limit of its receiver.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self._inside and self._bytes + size > _ROOM:
+                    self._left.clear()
+                    await self._left.wait()
+        except TimeoutError:
+            raise StoreError("D904", "too much is waiting already; send it again") from None
+
+    async def refuse(self, feed: str, code: str) -> None:
+        """Count and log what a transport refuses, of which there is no envelope."""
+        self._log.warning(Event.REFUSED, feed=feed, code=code)
+        await self._store.refuse(feed, code, self._clock())
+
+    async def _take(self, envelope: Envelope, feed: Feed) -> Committed:
+        try:
+            intake = pipeline.intake(envelope, feed)
+        except MessageError as error:
+            await self.refuse(envelope.feed, error.code)
+            return Committed(Answer(Verdict.REJECTED, error.message, envelope.received_at, error.code), 0)
+        except Exception as error:  # noqa: BLE001  see _keep_poison
+            return await self._keep_poison(envelope, feed, error)
+        key = pipeline.dedupe_key(envelope, intake)
+        earlier = await self._store.repeat(envelope, key)
+        if earlier is not None:
+            self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
+            return earlier
+        try:
+            async with self._in_turn(intake):
+                outcomes = await self._work(intake, envelope.received_at, feed)
+                return await self._commit(envelope, feed, key, outcomes)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  see _keep_poison
+            return await self._keep_poison(envelope, feed, error)
+
+    async def _work(self, intake: Intake, now: datetime, feed: Feed) -> list[Outcome]:
+        """Step every message, each knowing what those before it in the same envelope said."""
+        outcomes: list[Outcome] = []
+        said: _Said = {}
+        for number, taken in enumerate(intake.messages, 1):
+            outcome = pipeline.step(taken, await self._known(taken, said), now, feed)
+            outcomes.append(outcome)
+            for reading in outcome.readings:
+                if reading.act is Act.NONE or not (outcome.state is MessageState.DONE or reading.restricted):
+                    continue
+                for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
+                    said.setdefault((reading.patient, episode, document), []).append(reading.items)
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+        return outcomes
+
+    async def _known(self, taken: Taken, said: _Said) -> dict[str, Known]:
+        """Document type → what is known of this patient's episode, where that decides anything."""
+        known: dict[str, Known] = {}
+        for mapping, reading in taken.readings:
+            if reading.patient is None or not pipeline.needs_known(reading):
+                continue
+            episode, ever = [await self._folded(reading, which, said) for which in (reading.episode, "")]
+            # A stay's own items are known from that stay; what holds for the patient, from every one.
+            lasting = mapping.document.lasting
+            items = {name: value for name, value in episode.items.items() if name not in lasting}
+            items |= {name: value for name, value in ever.items.items() if name in lasting}
+            known[reading.document] = Known(items, episode.digest + ever.digest)
+        # Sensitivity holds for whatever is said of the patient, and the strictest of all (mapping language §8).
+        for _, reading in taken.readings:
+            if reading.patient is not None:
+                anything = await self._folded(replace(reading, document=""), "", said)
+                if "sensitivity" in anything.items:
+                    known[""] = Known({"sensitivity": anything.items["sensitivity"]}, anything.digest)
+        return known
+
+    async def _folded(self, reading: Reading, episode: str, said: _Said) -> Known:
+        """What is stored of one episode, or of all, gone on with what this envelope said before."""
+        assert reading.patient is not None
+        stored = await self._store.known(reading.patient, episode, reading.document)
+        just_now = said.get((reading.patient, episode, reading.document), ())
+        return replace(stored, items=fold([stored.items, *just_now])) if just_now else stored
+
+    async def _commit(self, envelope: Envelope, feed: Feed, key: bytes, outcomes: Sequence[Outcome]) -> Committed:
+        answer = pipeline.answer(outcomes, feed, envelope.received_at)
+        committed = await self._store.commit(envelope, key, outcomes, answer, self._deadlines)
+        reference = committed.answer.reference
+        if committed.repeated:
+            self._log.info(Event.REPEATED, feed=envelope.feed, reference=reference)
+            return committed
+        self._log.info(
+            Event.RECEIVED,
+            feed=envelope.feed,
+            reference=reference,
+            messages=len(outcomes),
+            size=len(envelope.body),
+            peer=envelope.peer,
+        )
+        for message, outcome in zip(committed.messages, outcomes, strict=True):
+            if outcome.state is MessageState.PARKED:
+                self._log.warning(Event.PARKED, feed=envelope.feed, message=message, code=outcome.code)
+        if any(outcome.deliveries for outcome in outcomes):
+            self._outbox.wake()
+        return committed
+
+    async def _keep_poison(self, envelope: Envelope, feed: Feed, error: Exception) -> Committed:
+        """
+        Our own code failed on this envelope. Keep its bytes for a person, and let the feed go on.
+
+        To raise would lose nothing, but the sender would repeat it for ever, and all behind it would wait.
+        """
+        self._log.critical(Event.POISONED, feed=envelope.feed, size=len(envelope.body), **where(error))
+        issue = Issue("D902", Severity.ERROR, "the gateway itself failed on this message")
+        outcome = Outcome(MessageFacts("", "unreadable"), MessageState.PARKED, "D902", (issue,))
+        key = hashlib.blake2b(f"{envelope.feed}\0".encode() + envelope.body, digest_size=32).digest()
+        return await self._commit(envelope, feed, key, [outcome])
+
+    @asynccontextmanager
+    async def _in_turn(self, intake: Intake) -> AsyncIterator[None]:
+        """Hold the patients of whom something must be known, so that nobody else adds to it meanwhile."""
+        patients = {
+            reading.patient
+            for taken in intake.messages
+            for _, reading in taken.readings
+            if reading.patient is not None and pipeline.needs_known(reading)
+        }
+        async with AsyncExitStack() as turn:
+            # In one order, so that two envelopes never wait for each other.
+            for patient in sorted(patients, key=lambda key: (key.system, key.value)):
+                # The dictionary does not keep a lock alive: this frame does while it waits, then `turn` does.
+                lock = self._patients.setdefault(patient, asyncio.Lock())
+                await turn.enter_async_context(lock)
+            yield
