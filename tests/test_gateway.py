@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from mhbridge import gateway as gateways
 from mhbridge import log as logs
 from mhbridge import pipeline
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import MalformedMessage, StoreError
 from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
-from mhbridge.gateway import taking as gateways
 from mhbridge.gateway.watch import Expected
 from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope, Verdict
