@@ -177,3 +177,52 @@ def test_nonsense_is_a_usage_error() -> None:
     assert run("translat").returncode == 2
     assert run("translate").returncode == 2
     assert run("serve", "--config", "nothing.toml").returncode == 2
+
+
+def test_a_letter_of_an_event_is_refused_in_a_line() -> None:
+    result = run("translate", FIXTURES / "adt" / "a03-discharge.hl7", "--target", "letter")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "a letter is made of documents" in result.stderr
+
+
+def test_a_restricted_message_is_shown_and_exits_with_one() -> None:
+    result = run("translate", FIXTURES / "adt" / "a01-restricted-patient.hl7")
+    assert result.returncode == 1
+    assert "M740" in result.stderr
+    assert json.loads(result.stdout)["type"] == "transaction"
+
+
+def test_a_message_of_another_suppliers_system_is_not_taken(tmp_path: Path) -> None:
+    """A supplier that names its senders takes theirs and no others."""
+    (tmp_path / "a03.hl7").write_bytes(
+        (FIXTURES / "adt" / "a03-discharge.hl7").read_bytes().replace(b"EXMH-PAS|EXMH", b"OTHER|PAS")
+    )
+    result = run("translate", tmp_path / "a03.hl7")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "M710" in result.stderr
+    assert run("translate", tmp_path / "a03.hl7", "--mapping", "example-mental-health/adt").returncode == 0
+
+
+def test_a_folder_too_deep_is_said_to_be(tmp_path: Path) -> None:
+    folder = tmp_path / "suppliers" / "new"
+    folder.mkdir(parents=True)
+    (folder / "supplier.yaml").write_text("supplier: new\ntitle: New\n")
+    result = run("check", "--mappings", folder)
+    assert result.returncode == 2
+    assert str(tmp_path) in result.stderr
+
+
+def test_replay_of_an_unknown_supplier_or_of_nothing_is_said(tmp_path: Path) -> None:
+    assert run("replay", tmp_path).returncode == 2
+    (tmp_path / "nobody" / "adt").mkdir(parents=True)
+    (tmp_path / "nobody" / "adt" / "x.hl7").write_bytes((FIXTURES / "adt" / "a03-discharge.hl7").read_bytes())
+    result = run("replay", tmp_path, "--update")
+    assert result.returncode == 1
+    assert "there is no supplier 'nobody'" in result.stderr
+    assert len(list((tmp_path / "nobody" / "adt").iterdir())) == 1
+
+
+def test_validate_reads_what_translate_prints(tmp_path: Path) -> None:
+    several = run("translate", FIXTURES / "adt" / "a01-admission.hl7", FIXTURES / "adt" / "a03-discharge.hl7")
+    (tmp_path / "several.ndjson").write_text(several.stdout)
+    assert run("validate", tmp_path / "several.ndjson", "--quiet").returncode == 0

@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from mhbridge.errors import MalformedMessage
+from mhbridge.fhir.bundle import loads
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import Envelope, Known, MessageState, Outcome, Verdict
@@ -141,3 +142,17 @@ def test_the_dedupe_key_names_sender_control_id_and_content() -> None:
     assert key(raw) == key(raw)
     others = (raw.replace(b"EXMH-P-000201", b"EXMH-P-000999"), raw.replace(b"ALDER", b"LARCH"))
     assert len({key(raw), *map(key, others)}) == 3
+
+
+def test_two_patients_with_one_stay_number_stay_two() -> None:
+    """Spreadsheets turn long numbers into one: the same stay of another patient has other ids, and another series."""
+    first = one(body("discharge-letter/plain.hl7"))
+    second = one(body("discharge-letter/plain.hl7").replace(b"M-104482", b"M-999999"))
+    assert first.documents[0].series != second.documents[0].series
+    ids = [{e["resource"]["id"] for e in loads(o.documents[0].body)["entry"]} for o in (first, second)]
+    assert not ids[0] & ids[1]
+
+
+def test_an_event_of_nobody_waits_for_a_person() -> None:
+    outcome = one(body("adt/a01-admission.hl7").replace(b"~M-104482^^^EXMH", b""))
+    assert (outcome.state, outcome.code) == (MessageState.PARKED, "M722")

@@ -299,9 +299,9 @@ def _destinations(
 
 
 def _series(reading: Reading) -> bytes:
-    """Names (authority, episode, document type): the versions of one document (gateway design §1)."""
-    authority = reading.patient.system if reading.patient else reading.supplier
-    return _digest(reading.supplier, authority, reading.episode, reading.document)
+    """Names (patient of an authority, episode, document type): the versions of one document (gateway design §1)."""
+    whose = (reading.patient.system, reading.patient.value) if reading.patient else ("", "")
+    return _digest(reading.supplier, *whose, reading.episode, reading.document)
 
 
 def _digest(*parts: str | bytes) -> bytes:
@@ -319,6 +319,7 @@ _SAID: Final[Mapping[str, str]] = {
     "M710": "Safely stored. No mapping takes this message; a person has been told.",
     "M711": "Safely stored. Several mappings take this message; a person has been told.",
     "M720": "Safely stored. The message does not say which stay it belongs to; a person has been told.",
+    "M722": "Safely stored. The message does not say whose it is; a person has been told.",
     "M721": "Safely stored. The message names two patients; a person has been told.",
     "M740": "Safely stored. The record is restricted and is not routed automatically; a person has been told.",
     "M741": "Safely stored. No destination takes it; a person has been told.",

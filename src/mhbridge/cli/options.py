@@ -12,10 +12,21 @@ from mhbridge.model import Issue, Severity
 
 __all__ = ["as_json", "issue_lines", "mappings_option", "say", "show_json"]
 
+
+def _is_a_root(_context: click.Context, _parameter: click.Parameter, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The likeliest mistake is to name a folder too deep: then nothing that the mappings need is found."""
+    for folder in folders:
+        if (folder / "supplier.yaml").is_file() or folder.name == "suppliers":
+            above = folder.parent if folder.name == "suppliers" else folder.parent.parent
+            raise click.BadParameter(f"{folder} is a supplier's folder; name the folder above suppliers/: {above}")
+    return folders
+
+
 mappings_option = click.option(
     "--mappings",
     "roots",
     multiple=True,
+    callback=_is_a_root,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder of mapping files to look in first; may be given again.",
 )

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from mhbridge.cli.options import issue_lines, mappings_option, say
-from mhbridge.errors import MessageError, MhbridgeError
-from mhbridge.model import Severity
+from mhbridge.errors import MalformedMessage, MessageError, MhbridgeError
+from mhbridge.model import MessageState, Severity
 
 __all__ = ["replay", "translate", "validate"]
 
@@ -115,11 +115,15 @@ def _translate(
                 f"{place}: {outcome.facts.kind}: {used}: {state}, {len(outcome.issues)} issues",
                 severity=Severity.WARNING if outcome.code else None,
             )
-        if report or (outcome.code and not outcome.documents):
+        if report or outcome.state is MessageState.PARKED:
             for severity, line in issue_lines(outcome.issues):
                 say(line, severity=severity)
-        failed += not outcome.documents
+        failed += outcome.state is MessageState.PARKED
         for index, document in enumerate(outcome.documents):
+            if target == "letter" and document.bundle != "document":
+                say(f"{place}: a letter is made of documents, and {document.type} is none", severity=Severity.ERROR)
+                failed += 1
+                continue
             stem = (
                 path.stem
                 + (f"-{number}" if len(outcomes) > 1 else "")
@@ -140,7 +144,12 @@ def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
     """The mappings that take the messages of a file; none, and a line that says why, when that is not clear."""
     found: dict[str, None] = {}
     documents: dict[str, str] = {}
+    for name in catalogue.names():
+        if catalogue.header(name) is None:
+            say(f"{name} has errors and takes nothing: mhbridge check", severity=Severity.WARNING)
+    none = True
     for message, names in catalogue.recognise(body):
+        none = False
         if isinstance(message, MessageError):
             say(f"{path}: {message}", severity=Severity.ERROR)
             continue
@@ -161,6 +170,8 @@ def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
                 )
                 return []
             found[name] = None
+    if none:
+        raise MalformedMessage("M700", "there is no message in it")
     return list(found)
 
 
@@ -188,9 +199,13 @@ def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[
         return send_cases(list(cases(root)), address)
     catalogue = load(roots)
     feeds: dict[str, Any] = {}
-    differing = count = 0
+    differing = count = lost = 0
     for case in cases(root):
         count += 1
+        if case.supplier not in catalogue.suppliers():
+            lost += 1
+            say(f"{case.name}: there is no supplier {case.supplier!r} in the mappings", severity=Severity.ERROR)
+            continue
         if case.supplier not in feeds:
             feeds[case.supplier] = feed_of(catalogue, case.supplier)
         made = replay_case(case, catalogue, feeds[case.supplier])
@@ -207,24 +222,26 @@ def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[
             say(f"{case.name}: {'updated' if update else 'differs'}", severity=Severity.WARNING)
             for line in differences:
                 say(f"  {line}")
+    if not count:
+        raise click.UsageError(f"there are no fixtures in {root}: they lie in SUPPLIER/FEED/CASE.EXT")
     word = "updated" if update else "differ"
     say(f"{count} fixtures, {differing} {word}.")
-    return 1 if differing and not update else 0
+    return 1 if lost or (differing and not update) else 0
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 @click.option("--quiet", is_flag=True, help="Nothing on standard output; the exit code tells.")
 def validate(files: tuple[Path, ...], quiet: bool) -> int:
-    """Validate FHIR resources in JSON: an OperationOutcome a file, exit code 1 when one has an error."""
+    """Validate FHIR resources in JSON, one a file or a line: an OperationOutcome each, exit code 1 for an error."""
     from mhbridge.fhir.bundle import dumps, loads
     from mhbridge.fhir.validate import default_validator, operation_outcome
     from mhbridge.model import Issue
 
     failed = False
-    for path in files:
+    for path, body in [(file, body) for file in files for body in _resources(file.read_bytes())]:
         try:
-            issues: tuple[Issue, ...] = default_validator()(loads(path.read_bytes()))
+            issues: tuple[Issue, ...] = default_validator()(loads(body))
         except MhbridgeError as error:
             issues = (Issue(error.code, Severity.ERROR, error.message),)
         bad = any(issue.severity is Severity.ERROR for issue in issues)
@@ -233,3 +250,9 @@ def validate(files: tuple[Path, ...], quiet: bool) -> int:
             click.echo(dumps(operation_outcome(issues), pretty=True).decode())
         say(f"{path}: {'not valid' if bad else 'valid'}", severity=Severity.ERROR if bad else None)
     return 1 if failed else 0
+
+
+def _resources(body: bytes) -> list[bytes]:
+    """The resources of a file: one, or one a line as `translate` prints several."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    return lines if len(lines) > 1 and all(line.startswith(b"{") and line.endswith(b"}") for line in lines) else [body]

@@ -172,8 +172,9 @@ class Catalogue:
         for message, takers in format_.messages(body, [head[2] for _, head in own]):
             found = [own[index][0] for index in takers]
             if not isinstance(message, MessageError):
-                told = [name for name in found if message.facts.sender in self._senders(name)]
-                found = told or [name for name in found if not self._senders(name)] or found
+                # A supplier that names its senders takes theirs and no others, and nobody else takes theirs.
+                owners = {name for name in self.suppliers() if message.facts.sender in self._senders(name)}
+                found = [n for n in found if n.partition("/")[0] in owners or not (owners or self._senders(n))]
             yield message, found
 
     def _senders(self, name: str) -> frozenset[str]:
@@ -181,8 +182,8 @@ class Catalogue:
         return supplier.senders if supplier is not None else frozenset()
 
 
-def _place(diagnostic: Diagnostic) -> tuple[Span, str]:
-    return diagnostic.span, diagnostic.code
+def _place(diagnostic: Diagnostic) -> tuple[Span, str, str]:
+    return diagnostic.span, diagnostic.code, diagnostic.message
 
 
 def load(first: Iterable[str | Path] = (), *, only: bool = False) -> Catalogue:

@@ -110,6 +110,18 @@ class SupplierMapping:
             run.issues.append(
                 Issue("M720", Severity.ERROR, "nothing in the message says which stay it belongs to", rule=self.name)
             )
+        patient = _key(items.get("patient_key"))
+        if patient is None and not parked and any(bound.name == "patient_key" for bound in self.file.items):
+            parked = "M722"
+            run.issues.append(
+                Issue(
+                    "M722",
+                    Severity.ERROR,
+                    "nothing in the message says whose it is",
+                    item="patient_key",
+                    rule=self.name,
+                )
+            )
         effective = items.get("effective_at", "")
         return Reading(
             facts=message.facts,
@@ -121,7 +133,7 @@ class SupplierMapping:
             issues=tuple(run.issues),
             parked=parked,
             act=act,
-            patient=_key(items.get("patient_key")),
+            patient=patient,
             merged_from=_key(items.get("merged_from")),
             episode=episode,
             effective_at="" if isinstance(effective, State) else effective,

@@ -170,8 +170,15 @@ def references(assembly: Assembly, name: str) -> list[dict[str, str]]:
 
 
 def seed_of(supplier: str, document: str, identity: tuple[str, ...], items: Mapping[str, Any]) -> tuple[str, ...]:
-    """What names a document: supplier, type and the values of its identity items."""
-    return supplier, document, *(identity_text(items.get(name)) for name in identity)
+    """
+    What names a document: supplier, type, patient, and the values of its identity items.
+
+    The patient is always among them: two patients whom a sender gives one stay number (spreadsheets do) stay two.
+    """
+    patient = items.get("patient_key")
+    if isinstance(patient, list):
+        patient = patient[0] if patient else None
+    return supplier, document, identity_text(patient), *(identity_text(items.get(name)) for name in identity)
 
 
 def identity_text(value: Any) -> str:
