@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.framing import frame
-from mhbridge.app import build, open_store
+from mhbridge.app import build, open_store, run
 from mhbridge.errors import ConfigurationError, StoreError
 from mhbridge.testing.receiving import ReceivingServer
 
@@ -32,6 +33,7 @@ SUPPLIER = "example-mental-health"
 GATEWAY = f"""
 [gateway]
 name = "test"
+mode = "test"
 store = "sqlite:store.db"
 mappings = ["{ROOT / "mappings"}"]
 """
@@ -167,6 +169,57 @@ def test_what_the_configuration_names_must_exist(tmp_path, name):
     assert said in raised.value.problems[0][1]
 
 
+def test_a_condition_with_a_fault_is_reported_once_with_its_line(tmp_path):
+    text = ROUTE.replace('["encounter-event"]', '["encounter-event", "mental-health-inpatient-discharge"]')
+    with pytest.raises(ConfigurationError) as raised:
+        build(config.parse(GATEWAY + text + 'when = "= not no_such_item"\n', base=tmp_path, environ={}))
+    ((code, message),) = raised.value.problems
+    line = (GATEWAY + text).count("\n") + 1
+    assert code == "C817"
+    assert message.startswith(f"mhbridge.toml:{line}: route[0].when: E")
+
+
+def test_what_the_configuration_names_is_reported_with_its_line(tmp_path):
+    text = GATEWAY + ROUTE.replace("event", "events")
+    with pytest.raises(ConfigurationError) as raised:
+        build(config.parse(text, base=tmp_path, environ={}))
+    assert raised.value.problems[0][1].startswith(f"mhbridge.toml:{text.count(chr(10))}: route[0].documents: ")
+
+
+def test_whose_certificate_cannot_be_used_is_said(tmp_path):
+    (tmp_path / "x.pem").write_text("x")
+    tls = 'tls = {certificate = "file:x.pem", key = "file:x.pem"}\n'
+    for text, whose in (
+        ('[http]\nlisten = "127.0.0.1:0"\n', "[http]"),
+        (RELAY.format(port=1).partition("[[destination]]")[0], f"receiver {SUPPLIER}/mllp"),
+        ('[[destination]]\nname = "d"\nkind = "fhir"\nurl = "https://x.example.org"\n', "destination d"),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            build(config.parse(GATEWAY + text.rstrip() + "\n" + tls, base=tmp_path, environ={}))
+        ((code, message),) = raised.value.problems
+        assert (code, message.partition(": ")[0]) == ("C821", whose)
+
+
+async def test_a_folder_that_is_a_file_is_said_and_nothing_is_left_open(tmp_path):
+    (tmp_path / "out").write_text("")
+    app = build(config.parse(GATEWAY + FOLDER, base=tmp_path, environ={}), log=logs.make(io.BytesIO()))
+    with pytest.raises(ConfigurationError) as raised:
+        await app.open()
+    assert [code for code, _ in raised.value.problems] == ["C820"]
+    assert "destination d" in raised.value.problems[0][1]
+    async with running(tmp_path, GATEWAY):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", GATEWAY, GATEWAY + FOLDER])
+def test_a_gateway_with_nothing_to_receive_from_does_not_start(tmp_path, text):
+    with pytest.raises(ConfigurationError) as raised:
+        run(config.parse(text, base=tmp_path, environ={}))
+    assert [code for code, _ in raised.value.problems] == ["C823"]
+    assert "--config" in raised.value.problems[0][1]
+    assert not (tmp_path / "store.db").exists()
+
+
 KINDS = """
 [[destination]]
 name = "with-token"
@@ -242,6 +295,33 @@ async def test_a_message_is_relayed_as_it_came(tmp_path):
     server.close()
     await server.wait_closed()
     assert seen == [body]
+
+
+async def test_of_a_batch_each_message_is_relayed_alone_and_named_by_its_own_acknowledgement(tmp_path):
+    one, seen = (FIXTURES / "adt" / "a01-admission.hl7").read_bytes(), []
+    control_id = one.split(b"|")[9]
+    two = one.replace(control_id, b"SECOND")
+
+    async def other(reader, writer):
+        # It takes the first for good and says nothing of the second, which must not count as delivered.
+        while True:
+            try:
+                seen.append((await reader.readuntil(b"\x1c\r"))[1:-2])
+            except asyncio.IncompleteReadError:
+                break
+            writer.write(frame(b"MSH|^~\\&|X|X|Y|Y|1||ACK|9|P|2.4\rMSA|AA|" + control_id + b"\r"))
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    text = GATEWAY + RELAY.format(port=server.sockets[0].getsockname()[1]).replace("url =", 'timeout = "1s"\nurl =')
+    async with running(tmp_path, text) as app:
+        await relay(app.receivers[f"{SUPPLIER}/mllp"].address, b"BHS|^~\\&\r" + one + two + b"BTS|2\r")
+        await until(lambda: len(seen) > 1)
+        status = await app.store.status(datetime.now(UTC))
+        assert status.deliveries["done"] == 1
+    server.close()
+    await server.wait_closed()
+    assert [body.strip() for body in seen] == [one.strip(), two.strip()]
 
 
 async def test_an_address_that_is_taken_is_said_and_nothing_is_left_open(tmp_path):

@@ -226,3 +226,23 @@ def test_validate_reads_what_translate_prints(tmp_path: Path) -> None:
     several = run("translate", FIXTURES / "adt" / "a01-admission.hl7", FIXTURES / "adt" / "a03-discharge.hl7")
     (tmp_path / "several.ndjson").write_text(several.stdout)
     assert run("validate", tmp_path / "several.ndjson", "--quiet").returncode == 0
+
+
+def test_a_store_that_cannot_be_made_is_said_and_exits_with_three(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    configured = '[gateway]\nstore = "sqlite:file/m.db"\n[http]\nlisten = "127.0.0.1:0"\n'
+    (tmp_path / "mhbridge.toml").write_text(configured)
+    result = run("serve", folder=tmp_path)
+    assert result.returncode == 3
+    assert "S216: " in result.stderr
+
+
+def test_nothing_to_receive_from_and_no_store_to_look_into_are_said_with_a_hint(tmp_path: Path) -> None:
+    served = run("serve", folder=tmp_path)
+    assert (served.returncode, served.stdout) == (2, "")
+    assert "C823: " in served.stderr
+    looked = run("status", folder=tmp_path)
+    assert (looked.returncode, looked.stdout) == (3, "")
+    assert str(tmp_path / "var" / "mhbridge.db") in looked.stderr
+    assert "--config" in looked.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -76,6 +76,7 @@ ENVIRON = {"KEY": "k", "TOKEN": "t"}
 @pytest.fixture
 def base(tmp_path):
     (tmp_path / "tls").mkdir()
+    (tmp_path / "mappings").mkdir()
     for name in ("gw.pem", "gw.key", "ca.pem"):
         (tmp_path / "tls" / name).write_text("x")
     return tmp_path
@@ -142,6 +143,25 @@ FHIR = NAMED + 'kind = "fhir"\nurl = "https://x.example.org"\n'
 
 PROBLEMS = {
     "not TOML": ("[gateway\n", [("C802", "1:this is not TOML")]),
+    "a folder of mappings that is not there": (
+        '[gateway]\nmappings = ["./mappings", "./nomaps"]\n',
+        [("C808", "2:gateway.mappings[1]")],
+    ),
+    "a deadline of nothing": (FHIR + 'deadline = "0s"\n', [("C806", "5:destination[0].deadline")]),
+    "a timeout of nothing": (FHIR + 'timeout = "0.0ms"\n', [("C806", "5:destination[0].timeout")]),
+    "a blank in an address": (NAMED + 'kind = "fhir"\nurl = "https://x/a b"\n', [("C810", "4:destination[0].url")]),
+    "a blank at the end of an address": (
+        NAMED + 'kind = "mllp"\nurl = "mllps://x.example.org:1 "\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "a line break in an address": (
+        NAMED + 'kind = "fhir"\nurl = "https://x.example.org/\\n"\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "one secret for two": (
+        '[[access]]\ntoken = "env:TOKEN"\nroles = ["viewer"]\n[[access]]\ntoken = "env:TOKEN"\nroles = ["clinical"]\n',
+        [("C811", "5:access[1].token")],
+    ),
     "an unknown section": ("[gatway]\n", [("C803", "1:gatway")]),
     "an unknown key": ('[gateway]\nnam = "x"\n', [("C803", "2:gateway.nam")]),
     "an unknown key in an inline table": (
@@ -323,6 +343,38 @@ HINTS = {
 }
 
 
+SYNTAX = {
+    "[gateway\n": "expected ']' at the end of a table declaration",
+    "[gateway]\nname = \n": "invalid value",
+    "[gateway]\nname\n": "expected '=' after a key in a key/value pair",
+    "[gateway]\n[gateway]\n": "a table is declared twice",
+    '[gateway]\nname = "a"\nname = "b"\n': "cannot overwrite a value",
+    # What the parser quotes is what was written, and may be a secret.
+    f'[[access]]\ntoken = "\x01{CANARY}"\n': "",
+    f'[[access]]\ntoken = {{a = "x", {CANARY} = 1, {CANARY} = 2}}\n': "",
+}
+
+
+@pytest.mark.parametrize("text", SYNTAX)
+def test_what_the_parser_says_is_said_unless_it_quotes(text, base):
+    said = text_of(text, base)
+    assert said.split(": ", 1)[1] == "this is not TOML" + (f": {SYNTAX[text]}" if SYNTAX[text] else "")
+    assert CANARY not in said
+
+
+def test_known_destinations_are_named_once(base):
+    said = text_of(FHIR + FHIR + '[[route]]\ndocuments = ["x"]\nto = ["nowhere"]\n', base)
+    assert said.endswith("known: d")
+    # The same name twice is one problem, and the route to it is none.
+    assert [code for code, _ in problems(FHIR + FHIR + '[[route]]\ndocuments = ["x"]\nto = ["d"]\n', base)] == ["C811"]
+
+
+def test_a_file_may_be_settled_at_once(base):
+    text = '[[receiver]]\nsupplier = "s"\nkind = "folder"\npath = "in"\nsettle = "0s"\n'
+    assert config.parse(text, base=base, environ={}).receivers[0].settle == 0
+    assert [code for code, _ in problems(text.replace("settle", "every"), base)] == ["C806"]
+
+
 @pytest.mark.parametrize("text", HINTS)
 def test_a_misspelling_gets_a_hint(text, base):
     assert HINTS[text] in text_of(text, base)
@@ -332,6 +384,8 @@ def test_a_misspelling_gets_a_hint(text, base):
 
 
 def test_the_environment_overrides_the_file(base):
+    for name in ("a", "b"):
+        (base / name).mkdir()
     environ = {
         "MHBRIDGE_GATEWAY__NAME": "other",
         "MHBRIDGE_GATEWAY__MAPPINGS": '["a", "b"]',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import build
+from mhbridge.console import description
 from mhbridge.errors import DestinationRejected, MappingError, StoreError, explanations
 from mhbridge.mapping.catalogue import load
 
@@ -61,6 +63,15 @@ name = "records"
 TOKENS = {"VIEWER": "v-secret", "OPERATOR": "o-secret", "CLINICAL": "c-secret"}
 
 
+_TOLD = description("test")["paths"]
+
+
+def _template(path):
+    """The path of the description that a path of a request is of."""
+    path = re.sub(r"/\d+(?=/|$)", "/{id}", path.partition("?")[0])
+    return re.sub(r"^/(feeds|translate)/[^/]+/[^/]+", r"/\1/{supplier}/{feed}", path)
+
+
 class Console:
     def __init__(self, app, session, stream):
         self.app, self.session, self.stream = app, session, stream
@@ -70,6 +81,8 @@ class Console:
         headers = {"Authorization": f"Bearer {TOKENS[role.upper()]}"} if role else {}
         async with self.session.request(method, path, headers=headers, **options) as response:
             body = await response.read()
+            told = _TOLD.get(_template(path), {}).get(method)
+            assert told is None or str(response.status) in told["responses"], "a status that the description has not"
             return response.status, json.loads(body) if response.content_type.endswith("json") else body
 
     async def send(self, body, feed="http"):
@@ -180,6 +193,19 @@ async def test_the_description_is_of_all_routes_that_there_are(tmp_path):
         }
     assert said["openapi"].startswith("3.1")
     assert {(method, path) for path, methods in said["paths"].items() for method in methods} == there
+
+
+def test_the_description_says_what_a_body_holds_and_what_may_be_answered():
+    def body(path):
+        return _TOLD[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+    assert body("/messages/_search")["required"] == ["search"]
+    assert set(body("/messages/_search")["properties"]) == {"search", "state", "feed", "before", "most"}
+    assert (body("/messages/{id}/close")["required"], list(body("/messages/{id}/close")["properties"])) == (
+        ["why"],
+    ) * 2
+    door = set(_TOLD["/feeds/{supplier}/{feed}/messages"]["post"]["responses"])
+    assert door >= {"200", "202", "400", "401", "403", "404", "413", "415", "422", "503"}
 
 
 @pytest.mark.parametrize("route", ROLES, ids=lambda route: f"{route[0]} {route[1]}")
@@ -311,6 +337,10 @@ async def test_a_parked_delivery_is_let_go_by_a_person(tmp_path):
         message = await world.send(PLAIN)
         await world.delivered(message, "parked")
         (delivery,) = (await world.app.store.trace(message)).deliveries
+        _, body = await world.ask("get", "/parked", "viewer")
+        assert [(row["id"], row["state"]) for row in body["messages"]] == [(message, "done")]
+        assert body["messages"][0]["waiting"] == [{"delivery": delivery["id"], "destination": "out", "code": "D946"}]
+        assert b"\nmhbridge_waiting 1\n" in (await world.ask("get", "/metrics", "viewer"))[1]
         path = f"/deliveries/{delivery['id']}/release"
         assert await world.ask("post", path, "operator") == (200, {"released": True})
         await world.delivered(message, "done")

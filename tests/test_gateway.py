@@ -62,7 +62,7 @@ class World:
         documents = frozenset({"encounter-event", "mental-health-inpatient-discharge"})
         routes = (pipeline.Route(documents, ("d",)),)
         name = f"{SUPPLIER}/mllp"
-        feeds = {name: pipeline.Feed(SUPPLIER, name, mappings, routes, **feed)}
+        feeds = {name: pipeline.Feed(SUPPLIER, name, mappings, routes, live=False, **feed)}
         self.outbox = Outbox(store=self.store, outlets=[Outlet(self.destination)], clock=lambda: NOW, log=log)
         self.gateway = Gateway(
             store=self.store, feeds=feeds, outbox=self.outbox, deadlines={"d": 60.0}, clock=lambda: NOW, log=log

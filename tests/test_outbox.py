@@ -326,6 +326,38 @@ async def test_a_destination_that_is_down_is_left_alone_but_for_one_and_no_attem
         assert len(world.lines("destination_down")) == len(world.lines("destination_back")) == 1
 
 
+async def test_a_destination_that_takes_and_never_answers_is_sent_to_less_and_less_and_counts_as_down(tmp_path):
+    """Nobody can be asked whether it arrived, as in MLLP: `look` says that it did not."""
+    async with delivering(tmp_path, first=100.0) as world:
+        (there,) = world.destinations
+        there.deliver_plan, there.look_plan = [SILENT] * 6, [None] * 6
+        message = await world.add("a")
+        for n in range(1, 7):
+            if n >= 5:
+                # It counts as down: even to look, it is left alone for a while.
+                await world.until(message, "unknown")
+                world.clock.ahead += timedelta(seconds=31)
+                world.outbox.wake()
+            await until(lambda n=n: len(world.lines("will_retry")) >= n)
+            await world.until(message, "retry")
+            assert len(there.sent) == n  # not again before its time
+            assert world.outbox.shut == ({} if n < 5 else {"d": "down"})
+            world.clock.ahead += timedelta(seconds=901)
+            world.outbox.wake()
+        await world.until(message, "done")
+        assert [line["seconds"] for line in world.lines("will_retry")] == [100, 200, 400, 800, 900, 900]
+        assert len(world.lines("destination_down")) == len(world.lines("destination_back")) == 1
+
+
+async def test_that_it_is_too_early_to_tell_is_no_failure_of_the_destination(tmp_path):
+    async with delivering(tmp_path) as world:
+        (there,) = world.destinations
+        there.deliver_plan, there.look_plan = [SILENT], [DestinationSilent("D958", CANARY)] * 6
+        await world.until(await world.add("a"), "done")
+        assert len(there.looked) == 7
+        assert world.lines("destination_down") == []
+
+
 async def test_a_destination_that_refuses_us_is_held_and_asked_again_after_a_while(tmp_path):
     held, other = Destination("held"), Destination("other")
     async with delivering(tmp_path, held, other, outlet={"concurrency": 1, "timeout": 0.5}) as world:

@@ -25,7 +25,9 @@ EVERYTHING = frozenset({"mental-health-inpatient-discharge", "encounter-event"})
 def feed() -> Feed:
     catalogue = Catalogue(Library([built_in("mappings")]))
     mappings = tuple(catalogue.mapping(name) for name in catalogue.feeds("example-mental-health"))
-    return Feed("example-mental-health", "example-mental-health/mllp", mappings, (Route(EVERYTHING, ("gp",)),))
+    return Feed(
+        "example-mental-health", "example-mental-health/mllp", mappings, (Route(EVERYTHING, ("gp",)),), live=False
+    )
 
 
 def body(name: str) -> bytes:
@@ -156,3 +158,12 @@ def test_two_patients_with_one_stay_number_stay_two() -> None:
 def test_an_event_of_nobody_waits_for_a_person() -> None:
     outcome = one(body("adt/a01-admission.hl7").replace(b"~M-104482^^^EXMH", b""))
     assert (outcome.state, outcome.code) == (MessageState.PARKED, "M722")
+
+
+def test_a_trial_message_is_not_delivered_by_a_live_gateway() -> None:
+    """A ward's training system that is pointed at production (HL7 v2 MSH-11)."""
+    raw = body("adt/a01-admission.hl7")
+    assert b"|T|2.4|" in raw
+    live = replace(feed(), live=True)
+    assert (one(raw, live).code, one(raw, live).deliveries) == ("M742", ())
+    assert one(raw.replace(b"|T|2.4|", b"|P|2.4|"), live).state is MessageState.DONE

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mhbridge import config as settings
 from mhbridge import log as logs
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
     from mhbridge.ports import Clock, Receiver, Sender, Store
+
+_T = TypeVar("_T")
 
 __all__ = ["App", "build", "open_store", "run"]
 
@@ -76,7 +78,11 @@ class App:
         await self.store.open()
         for sender in self.senders:
             push(sender.close)
-            await sender.open()
+            try:
+                await sender.open()
+            except OSError as error:
+                problem = f"destination {sender.name}: what it writes to cannot be used: {_reason(error)}"
+                raise ConfigurationError([("C820", problem)]) from None
         push(self.gateway.close)
         await self.gateway.open()
         push(self.watch.close)
@@ -85,8 +91,8 @@ class App:
         for feed, receiver in self.receivers.items():
             try:
                 await receiver.open()
-            except OSError:
-                problem = f"{feed}: cannot listen on {receiver.address}"
+            except OSError as error:
+                problem = f"{feed}: cannot listen on {receiver.address}: {_reason(error)}"
                 raise ConfigurationError([("C820", problem)]) from None
         self.log.info(Event.STARTED)
 
@@ -105,6 +111,10 @@ class App:
             await asyncio.gather(*closing, return_exceptions=True)
 
 
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
 def run(config: settings.Config) -> None:
     """
     Serve until SIGTERM or SIGINT, then stop in good order.
@@ -112,6 +122,9 @@ def run(config: settings.Config) -> None:
     Raises:
         ConfigurationError, MappingError, StoreError: it could not start.
     """
+    if not config.receivers and config.http is None:
+        where = f"{config.file}: " if config.file else "there is no configuration: "
+        raise ConfigurationError([("C823", f"{where}nothing to receive from; give --config")])
     asyncio.run(_serve(config))
 
 
@@ -165,7 +178,7 @@ def build(config: settings.Config, *, log: Log | None = None, clock: Clock | Non
     catalogue = load(config.gateway.mappings)
     feeds = _feeds(config, catalogue)
     store = _store(config)
-    senders = [_sender(destination, clock) for destination in config.destinations]
+    senders = [_of(f"destination {found.name}", _sender, found, clock) for found in config.destinations]
     outlets = [_outlet(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
     outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)
     deadlines = {destination.name: destination.deadline for destination in config.destinations}
@@ -189,7 +202,14 @@ def _feeds(config: settings.Config, catalogue: Catalogue) -> dict[str, pipeline.
     feeds: dict[str, pipeline.Feed] = {}
     for receiver in config.receivers:
         own = mappings[receiver.supplier]
-        make = partial(pipeline.Feed, receiver.supplier, routes=routes, parked=receiver.parked, targets=targets)
+        make = partial(
+            pipeline.Feed,
+            receiver.supplier,
+            routes=routes,
+            parked=receiver.parked,
+            live=config.gateway.mode == "live",
+            targets=targets,
+        )
         feeds[receiver.feed] = make(receiver.feed, own)
         if isinstance(receiver, settings.HttpReceiver):
             for mapping in own:
@@ -207,13 +227,8 @@ def _mappings(
             continue
         names = catalogue.feeds(receiver.supplier)
         if not names:
-            key = f"{config.file}: receiver[{number}].supplier"
-            problems.append(
-                (
-                    "C818",
-                    f"{key}: there is no mapping of this supplier{_meant(receiver.supplier, catalogue.suppliers())}",
-                )
-            )
+            key, meant = config.where("receiver", number, "supplier"), _meant(receiver.supplier, catalogue.suppliers())
+            problems.append(("C818", f"{key}: there is no mapping of this supplier{meant}"))
         ready: list[SupplierMapping] = []
         for name in names:
             try:
@@ -232,16 +247,21 @@ def _routes(
     routes = []
     known = catalogue.library.folders("documents")
     for number, route in enumerate(config.routes):
-        key = f"{config.file}: route[{number}]"
+        key, where = config.where("route", number, "documents"), config.where("route", number, "when")
         conditions: dict[str, Any] = {}
+        faults: dict[tuple[str, int], Diagnostic] = {}
         for document in route.documents:
             if document not in known:
-                problems.append(("C819", f"{key}.documents: there is no such document type{_meant(document, known)}"))
+                problems.append(("C819", f"{key}: there is no such document type{_meant(document, known)}"))
             elif route.when:
                 try:
-                    conditions[document] = catalogue.condition(route.when, document, where=f"{key}.when")
+                    conditions[document] = catalogue.condition(route.when, document, where=where)
                 except MappingError as error:
-                    problems += [("C817", diagnostic.render()) for diagnostic in error.diagnostics]
+                    # One fault is found again for each document type.
+                    faults = {(d.code, d.span.column): d for d in error.diagnostics} | faults
+        for (code, _), fault in faults.items():
+            hint = f"; {fault.hint}" if fault.hint else ""
+            problems.append(("C817", f"{where}: {code}: {fault.message}{hint}"))
         when = partial(_holds, conditions) if route.when else None
         routes.append(pipeline.Route(frozenset(route.documents), route.to, when))
     return tuple(routes)
@@ -263,6 +283,14 @@ def _expected(expect: settings.Expect) -> Expected:
 def _outlet(sender: Sender, destination: settings.Destination) -> Outlet:
     needs = 1 if destination.acknowledged_by == "sent" else 2
     return Outlet(sender, concurrency=destination.concurrency, timeout=destination.timeout, needs=needs)
+
+
+def _of(whose: str, make: Callable[..., _T], *values: Any) -> _T:
+    """Make something, and say whose it was to be when it cannot be made."""
+    try:
+        return make(*values)
+    except ConfigurationError as error:
+        raise ConfigurationError([(code, f"{whose}: {message}") for code, message in error.problems]) from None
 
 
 def _sender(destination: settings.Destination, clock: Clock) -> Sender:
@@ -325,15 +353,16 @@ class _Making:
         shared = [r for r in self.config.receivers if isinstance(r, settings.HttpReceiver) and r.listen is None]
         if self.config.http is not None:
             routes = (*self._console(), *self._messages(shared))
-            made["http"] = self._http(self.config.http.listen, self.config.http.tls, routes, "")
+            made["http"] = _of("[http]", self._http, self.config.http.listen, self.config.http.tls, routes, "")
         for receiver in self.config.receivers:
+            whose = f"receiver {receiver.feed}"
             if isinstance(receiver, settings.MllpReceiver):
-                made[receiver.feed] = self._mllp(receiver)
+                made[receiver.feed] = _of(whose, self._mllp, receiver)
             elif isinstance(receiver, settings.FolderReceiver):
                 made[receiver.feed] = self._folder(receiver)
             elif receiver.listen is not None:
                 routes = self._messages([receiver])
-                made[receiver.feed] = self._http(receiver.listen, receiver.tls, routes, receiver.feed)
+                made[receiver.feed] = _of(whose, self._http, receiver.listen, receiver.tls, routes, receiver.feed)
         return made
 
     def _mllp(self, receiver: settings.MllpReceiver) -> Receiver:

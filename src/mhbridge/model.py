@@ -155,6 +155,7 @@ class MessageFacts:
         format: name of the format that parsed it (`hl7v2`, `csv`).
         kind: `ADT^A03`, `MDM^T02`, `row`.
         place: where in the envelope, for people: `message 3`, `row 17`; empty when it is alone.
+        trial: it says of itself that it is not about a real patient (HL7 v2 MSH-11: training, debugging).
     """
 
     format: str
@@ -164,6 +165,7 @@ class MessageFacts:
     sent_at: str = ""
     version: str = ""
     place: str = ""
+    trial: bool = False
 
 
 class Act(StrEnum):

@@ -65,6 +65,7 @@ class Feed:
         supplier: the supplier's name.
         name: by which receipts are counted: `supplier/receiver`, or `supplier/feed` where the sender names it.
         parked: what the sender of a message that must wait for a person is told: `accept` or `refuse`.
+        live: real patients: a message that says it is a trial waits for a person.
         targets: destination → target shape.
     """
 
@@ -73,6 +74,7 @@ class Feed:
     mappings: tuple[SupplierMapping, ...]
     routes: tuple[Route, ...] = ()
     parked: str = "accept"
+    live: bool = True
     targets: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,7 +129,7 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
             if isinstance(message, MessageError):
                 taken.append(_unreadable(message, format_.name))
             else:
-                taken.append(_take(message, [candidates[index] for index in takers], envelope.received_at))
+                taken.append(_take(message, [candidates[index] for index in takers], envelope.received_at, feed.live))
     except BrokenMessage as error:
         # It says whose it is, so it is kept for a person; what does not even say that is refused.
         if not error.facts.sender and not error.facts.control_id:
@@ -161,7 +163,7 @@ def _unreadable(error: MessageError, format_name: str) -> Taken:
     return Taken(MessageFacts(format_name, "unreadable"), b"", error=error, parked=error.code, issues=(issue,))
 
 
-def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: datetime) -> Taken:
+def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: datetime, live: bool) -> Taken:
     documents = [mapping.document.name for mapping in mappings]
     problem = ""
     if not mappings:
@@ -179,6 +181,13 @@ def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: da
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"
         issues = (*issues, Issue("M721", Severity.ERROR, "the message names two patients"))
+    if live and message.facts.trial:
+        # A ward's training system pointed at production is an ordinary accident (HL7 v2.5.1 §2.15.9.11, table 0103).
+        parked = parked or "M742"
+        issues = (
+            *issues,
+            Issue("M742", Severity.ERROR, "it says that it is a trial, and this gateway is live", "MSH-11"),
+        )
     return Taken(message.facts, message.body, message.identities, readings, None, parked, issues)
 
 
@@ -323,6 +332,7 @@ _SAID: Final[Mapping[str, str]] = {
     "M721": "Safely stored. The message names two patients; a person has been told.",
     "M740": "Safely stored. The record is restricted and is not routed automatically; a person has been told.",
     "M741": "Safely stored. No destination takes it; a person has been told.",
+    "M742": "Safely stored. It says that it is a trial and this gateway is live; a person has been told.",
     "M750": "Safely stored. What it was translated to is not valid; a person has been told.",
 }
 
@@ -335,6 +345,9 @@ def answer(outcomes: Sequence[Outcome], feed: Feed, now: datetime) -> Answer:
         code = parked[0].code
         verdict = Verdict.REFUSED if feed.parked == "refuse" else Verdict.ACCEPTED
         text = _SAID.get(code, "Safely stored. It could not be translated; a person has been told.")
+        if verdict is Verdict.REFUSED:
+            # "Safely stored" would read as success.
+            text = text.replace("Safely stored.", "Not passed on, and kept for a person to look at.", 1)
         return Answer(verdict, text, now, code, issues)
     return Answer(Verdict.ACCEPTED, "Safely stored.", now, issues=issues)
 

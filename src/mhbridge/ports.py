@@ -32,6 +32,15 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """An envelope as it was received, and which of its messages is meant: `number` counts from 0, `of` is how many."""
+
+    envelope: bytes
+    number: int = 0
+    of: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class DueDelivery:
     """The head of one lane, whose time has come. `number` is its place in the lane's order."""
 
@@ -44,8 +53,8 @@ class DueDelivery:
     attempts: int
     document: Document
     deadline: datetime | None
-    #: The message's own original, for destinations that relay it as it came.
-    original: Callable[[], bytes] | None = None
+    #: Where the message's own bytes are, for destinations that relay it as it came.
+    original: Callable[[], Original] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,15 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A parked delivery: what waits for a person, where it was to go, and the code that says why."""
+
+    delivery: int
+    destination: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessageRow:
     """
     One message as `messages`, `parked` and the console show it. No values of the message are in it.
@@ -78,6 +96,7 @@ class MessageRow:
         fanout: how many deliveries were made for it, those sent again included.
         deliveries: delivery state → how many.
         place: where in the envelope, `row 17`; empty when it is alone.
+        waiting: its parked deliveries, each of which holds its patient's lane.
     """
 
     id: int
@@ -91,6 +110,7 @@ class MessageRow:
     fanout: int
     deliveries: Mapping[str, int] = field(default_factory=dict)
     place: str = ""
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +129,13 @@ class TraceLine:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """All that is known about one message, without its body."""
+    """
+    All that is known about one message, without its body.
+
+    Args:
+        deliveries: each with `tried`, its attempts that did not end well, and `behind`: the head of its lane, when that
+            is another delivery (`delivery`, `message`, `state`, `code`).
+    """
 
     message: MessageRow
     issues: tuple[Mapping[str, str], ...]
@@ -129,6 +155,8 @@ class Status:
         acknowledged: deliveries that the receiver itself has confirmed (level 2 or higher).
         overdue: open deliveries whose deadline has passed.
         oldest_open: receipt of the oldest message that is open or has an open delivery.
+        waiting: messages that wait for a person, because they or deliveries of theirs are parked.
+        late: destination → how many of the overdue deliveries go there.
     """
 
     at: datetime
@@ -141,6 +169,8 @@ class Status:
     overdue: int
     oldest_open: datetime | None
     differences: tuple[str, ...] = ()
+    waiting: int = 0
+    late: Mapping[str, int] = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -242,7 +272,11 @@ class Store(Protocol):
     async def messages(
         self, *, state: str = "", feed: str = "", search: str = "", before: int = 0, most: int = 100
     ) -> Sequence[MessageRow]:
-        """The newest messages first. `search` is an exact control id, patient or visit identifier."""
+        """
+        The newest messages first. `search` is an exact control id, patient or visit identifier.
+
+        The state `parked` finds all that waits for a person: parked messages, and those with a parked delivery.
+        """
 
     async def trace(self, message: int) -> Trace | None: ...
 

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import stat
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -191,6 +192,29 @@ async def until(condition):
 
 def names(path):
     return sorted(file.name.partition("-")[2] or file.name for file in path.iterdir() if file.is_file())
+
+
+def mode(path):
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+async def test_folders_and_originals_are_for_us_alone(tmp_path):
+    await sender(tmp_path / "out")
+    assert [mode(path) for path in (tmp_path / "out", tmp_path / "out" / ".staging")] == ["0o700"] * 2
+    async with watching(tmp_path / "in"):
+        made = [tmp_path / "in", *(tmp_path / "in" / name for name in (".claimed", "archive", "rejected"))]
+        assert [mode(path) for path in made] == ["0o700"] * 4
+        (tmp_path / "in" / "a.csv").write_bytes(b"a")
+        (tmp_path / "in" / "a.csv").chmod(0o644)
+        await until(lambda: names(tmp_path / "in" / "archive"))
+        assert [mode(file) for file in (tmp_path / "in" / "archive").iterdir()] == ["0o600"]
+
+
+async def test_a_folder_that_somebody_else_made_keeps_its_rights(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o755)
+    await sender(tmp_path / "out")
+    assert mode(tmp_path / "out") == "0o755"
 
 
 async def test_a_file_is_received_and_archived(tmp_path):

@@ -9,6 +9,7 @@ import json
 import zlib
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ from aiohttp import web
 
 from mhbridge import log as logs
 from mhbridge.adapters.http import Entrance, HttpServer, MessageDoor
+from mhbridge.adapters.http_translate import TranslateDoor
 from mhbridge.config import Listen, Secret
 from mhbridge.errors import MalformedMessage, StoreError, UnsupportedMessage, explanations
 from mhbridge.model import Answer, Issue, Severity, Verdict
@@ -119,6 +121,38 @@ async def test_every_issue_of_the_answer_is_told_with_its_place():
             outcome = await response.json(content_type=None)
     assert [issue["severity"] for issue in outcome["issue"]] == ["information", "warning"]
     assert outcome["issue"][1]["diagnostics"] == "PV1-36; discharge_method; x.yaml:3:4"
+
+
+async def test_what_target_there_is_and_where_letters_are_made_is_told():
+    mapping = SimpleNamespace(builds={"r4": None})
+    door = TranslateDoor(mapping=lambda _: mapping, allow=lambda _: None, clock=lambda: NOW)
+    async with serving(door.routes) as (session, _, _), session.post("/translate/s/f?target=letter") as response:
+        assert response.status == 400
+        assert (await told(response))[2] == "Known targets: r4. A letter is made by mhbridge translate."
+
+
+PLACES = {
+    "/srv/canary/mappings/suppliers/x/y.yaml:56:17": "suppliers/x/y.yaml:56:17",
+    "/srv/canary/suppliers/mappings/documents/d/r4.yaml:1:2": "documents/d/r4.yaml:1:2",
+    "C:\\canary\\parts\\p\\r4.yaml:1:2": "parts\\p\\r4.yaml:1:2",
+    "suppliers/x/y.yaml:56:17": "suppliers/x/y.yaml:56:17",
+    "/srv/canary/x.yaml:3:4": "x.yaml:3:4",
+    "../canary/x.yaml:3:4": "x.yaml:3:4",
+    "/srv/canary/x.yaml": "x.yaml",
+    "example/adt": "example/adt",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("rule", "told"), PLACES.items())
+async def test_no_folder_of_this_machine_is_told(rule, told):
+    issues = (Issue("I602", Severity.WARNING, "not in the table", "PV1-36", "", rule),)
+    async with serving() as (session, door, _):
+        door.says = committed(issues=issues)
+        async with session.post(PATH, data=b"MSH|...") as response:
+            text = await response.text()
+    assert "canary" not in text
+    assert json.loads(text)["issue"][1]["diagnostics"] == "; ".join(filter(None, ("PV1-36", told)))
 
 
 def zipped(size):

@@ -20,7 +20,7 @@ from mhbridge.config import Listen
 from mhbridge.errors import DestinationRejected, DestinationSilent, DestinationUnavailable, StoreError
 from mhbridge.formats import format_named
 from mhbridge.model import Answer, DeliveryState, Document, Verdict
-from mhbridge.ports import DueDelivery
+from mhbridge.ports import DueDelivery, Original
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 VT, FS, CR = b"\x0b", b"\x1c", b"\r"
@@ -373,10 +373,10 @@ async def test_plain_text_to_a_tls_port_is_refused(authority):
 # --- out ---------------------------------------------------------------------------------------------------
 
 
-def due(original: bytes | None, **changes) -> DueDelivery:
+def due(original: bytes | None, number: int = 0, of: int = 1, **changes) -> DueDelivery:
     document = Document("letter", "r4", "document", b"s" * 32, "urn:uuid:0", b"{}")
     values = {"id": 1, "message": 1, "destination": "relay", "patient": 1, "number": 1, "attempts": 0, "deadline": None}
-    found = None if original is None else lambda: original
+    found = None if original is None else lambda: Original(original, number, of)
     return DueDelivery(**values, state=DeliveryState.SENDING, document=document, original=found, **changes)
 
 
@@ -450,6 +450,53 @@ async def test_the_original_is_relayed_byte_for_byte():
         original = message(1, "caf\xe9").replace(b"\xc3\xa9", b"\xe9")
         await sender.deliver(due(original))
         assert seen == [original]
+
+
+ENVELOPES = {
+    "two in one frame": (b"%s%s", 2),
+    "lines that end in LF": (b"%s\n%s", 2),
+    "a batch": (b"FHS|^~\\&|PAS\rBHS|^~\\&|PAS\r%s%sBTS|2\rFTS|1\r", 2),
+    "a batch that is not closed": (b"BHS|^~\\&|PAS\r%s%s", 3),
+    "a mark at its beginning": (b"\xef\xbb\xbf%s%s", 2),
+}
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+async def test_of_an_envelope_each_delivery_sends_its_own_message_alone(name):
+    around, of = ENVELOPES[name]
+    parts, seen = [message(1, "first"), message(2, "second")], []
+    envelope = around % tuple(parts)
+    found = list(format_named("hl7v2").messages(envelope, ()))
+    assert len(found) == of  # as many rows as the store has of it
+    async with answering(lambda body, _: seen.append(body) or [ack("AA", body.split(b"|")[9].decode())]) as (sender, _):
+        for number in range(2):
+            assert (await sender.deliver(due(envelope, number, of))).level == 2
+    assert [body.strip() for body in seen] == [part.strip() for part in parts]
+    assert [body.strip() for body in seen] == [one.body.strip() for one, _ in found[:2]]
+
+
+async def test_an_acknowledgement_of_its_neighbour_is_not_its_own():
+    envelope = message(1) + message(2)
+    async with answering(lambda *_: [ack("AA", 1)]) as (sender, _):
+        assert (await sender.deliver(due(envelope, 0, 2))).level == 2
+        with pytest.raises(DestinationSilent):
+            await sender.deliver(due(envelope, 1, 2))
+
+
+@pytest.mark.parametrize(("number", "of"), [(0, 1), (1, 1), (2, 3), (5, 2)])
+async def test_a_message_that_cannot_be_told_from_its_neighbours_is_not_sent(number, of):
+    seen = []
+    async with answering(lambda body, _: seen.append(body) or []) as (sender, _):
+        with pytest.raises(DestinationRejected) as raised:
+            await sender.deliver(due(message(1) + message(2), number, of))
+    assert (raised.value.code, seen) == ("D951", [])
+
+
+async def test_a_byte_order_mark_is_not_relayed():
+    seen = []
+    async with answering(lambda body, _: seen.append(body) or [ack("AA", 1)]) as (sender, _):
+        await sender.deliver(due(b"\xef\xbb\xbf" + message(1)))
+    assert seen == [message(1)]
 
 
 async def test_a_connection_is_used_again_until_something_is_odd_on_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tracemalloc
 
 import pytest
@@ -106,10 +107,20 @@ def test_facts_and_the_rows_own_bytes() -> None:
     assert "A" not in repr(first)
 
 
-def test_without_a_declared_column_there_is_no_control_id() -> None:
-    (row,) = items(HEADER + "1,A,x\r\n")
-    assert isinstance(row, Row)
-    assert (row.facts.control_id, row.identities) == ("", ())
+def test_without_a_declared_column_a_row_is_identified_by_its_own_bytes() -> None:
+    sent, again, corrected = items(HEADER + "1,A,x\r\n1,A,x\r\n1,A,y\r\n")
+    assert isinstance(sent, Row)
+    assert isinstance(again, Row)
+    assert isinstance(corrected, Row)
+    assert re.fullmatch(r"[0-9a-f]{16}", sent.facts.control_id)
+    assert sent.facts.control_id == again.facts.control_id != corrected.facts.control_id
+    assert sent.identities == (("control_id", sent.facts.control_id),)
+    (alone,) = items("NHSNumber,Family Name,Discharge_Date\n1,A,x")
+    assert isinstance(alone, Row)
+    assert alone.facts.control_id == sent.facts.control_id  # the end of its line is not the row's
+
+
+def test_a_declared_control_id_that_is_not_printable_is_none() -> None:
     (hidden,) = items(HEADER + '"1\n2",A,x\r\n', declare(control_id="NHSNumber"))
     assert isinstance(hidden, Row)
     assert hidden.facts.control_id == ""
@@ -152,12 +163,15 @@ def test_rows_are_a_stream() -> None:
         ("\ufeff", "M700", ""),
         ("1,A,x\r\n", "M770", "no column 'NHSNumber' and 2 more"),
         ("NHSNumber,Family Name\r\n", "M770", "no column 'Discharge_Date'"),
-        ("NHSNumber,Family Name,Discharge_Date,Extra\r\n", "M770", "4 columns, not 3"),
+        ("NHSNumber,Family Name,Discharge_Date,Extra\r\n", "M770", "4 columns, not 3: column 4 is not declared"),
+        ("Ward,NHSNumber,Family Name,Discharge_Date\r\n", "M770", "4 columns, not 3: column 1 is not declared"),
         ("NHSNumber,Family Name,Discharge_Date,NHSNumber\r\n", "M770", "'NHSNumber' twice"),
         ("Family Name,NHSNumber,Discharge_Date\r\n", "M770", "'NHSNumber' in another place"),
-        ("nhsnumber,Family Name,Discharge_Date\r\n", "M770", "no column 'NHSNumber'"),
-        ("NHSNumber,Family Name,Discharge_Date \r\n", "M770", "no column 'Discharge_Date'"),
-        (HEADER.replace(",", ";"), "M770", ""),
+        ("nhsnumber,Family Name,Discharge_Date\r\n", "M770", "'NHSNumber': column 1 differs from it only in capitals"),
+        ("NHSNumber,Family Name,Discharge_Date \r\n", "M770", "'Discharge_Date': column 3 differs from it only"),
+        (HEADER.replace(",", ";"), "M770", "one cell with semicolons in it; see 'delimiter'"),
+        (HEADER.replace(",", "\t"), "M770", "one cell with tabs in it"),
+        ("Summary; of nothing declared\r\n", "M770", "no column 'NHSNumber' and 2 more"),
         ('"NHSNumber,Family Name\r\n', "M770", ""),
         ("\r\n" + HEADER, "M770", ""),
         ("PK\x03\x04 a workbook", "M770", ""),
@@ -168,6 +182,12 @@ def test_a_header_that_is_not_the_declared_one(body: str, code: str, said: str) 
     error = refused(body)
     assert error.code == code
     assert said in error.message
+
+
+def test_a_byte_order_mark_that_the_declared_charset_has_not_is_named() -> None:
+    with pytest.raises(MalformedMessage) as caught:
+        list(FORMAT.messages(("\ufeff" + HEADER).encode(), [declare("ISO-8859-1")]))
+    assert "begins with a byte order mark" in caught.value.message
 
 
 def test_a_file_without_a_header_is_not_quoted() -> None:
@@ -264,7 +284,7 @@ def test_what_begins_like_a_path(text: str) -> None:
     [
         ("nhsnumber", "did you mean 'NHSNumber'?"),
         ("FamilyName", "did you mean 'Family Name'?"),
-        ("Ward", ""),
+        ("Ward", "the columns are NHSNumber, Family Name, Discharge_Date"),
     ],
 )
 def test_an_unknown_column(column: str, hint: str) -> None:

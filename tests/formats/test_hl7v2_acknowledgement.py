@@ -132,6 +132,46 @@ def test_issues_from_v2_5_have_a_segment_each() -> None:
     ]
 
 
+CONDITIONS = {
+    "I601": "102^Data type error",
+    "I602": "103^Table value not found",
+    "I611": "101^Required field missing",
+    "M703": "103^Table value not found",
+    "M706": "100^Segment sequence error",
+    "M708": "101^Required field missing",
+    "M710": "200^Unsupported message type",
+    "M720": "101^Required field missing",
+    "M742": "202^Unsupported processing id",
+    "D912": "100^Segment sequence error",
+    # Failures, mappings and routes of ours:
+    "D903": "207^Application internal error",
+    "M711": "207^Application internal error",
+    "M750": "207^Application internal error",
+    "S201": "207^Application internal error",
+}
+
+
+@pytest.mark.parametrize(("code", "condition"), CONDITIONS.items())
+def test_the_condition_is_that_of_the_cause(code: str, condition: str) -> None:
+    issue = Issue(code, Severity.ERROR, "why")
+    written = acknowledge(message(HEADER.replace("2.4", "2.5.1")), replace(REFUSED, issues=(issue,)))
+    assert written[2].split("|")[3] == f"{condition}^HL70357"
+
+
+def test_where_an_error_is_never_names_a_file_of_ours() -> None:
+    issue = Issue("I601", Severity.ERROR, "why", "PV1-45", "discharged_at", "/srv/canary/suppliers/x/y.yaml:1:2")
+    for version in ("2.4", "2.5.1"):
+        written = acknowledge(message(HEADER.replace("2.4", version)), replace(REFUSED, issues=(issue,)))
+        assert "canary" not in "".join(written)
+        assert "yaml" not in "".join(written)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_without_a_control_id_none_is_made_up(mark: str) -> None:
+    written = acknowledge(message(mark + HEADER.replace("|C1|", "||")), ACCEPTED)
+    assert written[1].split("|")[:3] == ["MSA", "AA", ""]
+
+
 def test_there_are_twenty_issues_at_most() -> None:
     many = replace(REFUSED, issues=ISSUES[:1] * 50)
     assert len(acknowledge(message(HEADER.replace("2.4", "2.5")), many)[2:]) == 20

@@ -307,8 +307,6 @@ def test_what_goes_wrong_in_a_loop(text: str, offset: int | None) -> None:
         ("PID-8", "IS"),
         ("PID-8.1", "IS"),
         ("PID-8.2", "undeclared"),
-        ("PID-3.20", "undeclared"),
-        ("PID-99", "undeclared"),
         ("PV1-3", "PL"),
         ("PV1-7", "XCN"),
         ("PV1-45", "TS"),
@@ -329,6 +327,26 @@ def test_what_goes_wrong_in_a_loop(text: str, offset: int | None) -> None:
 )
 def test_types_are_the_standards(path: str, expected: str) -> None:
     assert FORMAT.source_type(scan(path), SCOPE) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "hint"),
+    [
+        ("PID-70", "PID has no field 70 in HL7 v2.4", "its last field is PID-38"),
+        ("PID-7.9", "PID-7 is a TS, which has no component 9", "a TS has 2 components"),
+        ("PID-3.20", "PID-3 is a CX, which has no component 20", "a CX has 8 components"),
+    ],
+)
+def test_what_the_declared_version_has_not_is_an_error(path: str, said: str, hint: str) -> None:
+    for version in ("2.3", "2.4"):
+        source = FORMAT.declare("Europe/London", "", {"messages": ["ADT"], "version": version})
+        with pytest.raises(PathError) as caught:
+            FORMAT.source_type(scan(path), Scope(source))
+        assert (caught.value.code, caught.value.message, caught.value.hint) == ("E205", said, hint)
+    # The control: later versions add fields, and a mapping of every version may meet them.
+    for options in ({"version": "2.5"}, {}):
+        source = FORMAT.declare("Europe/London", "", {"messages": ["ADT"], **options})
+        assert FORMAT.source_type(scan(path), Scope(source)) == "undeclared"
 
 
 def test_relative_paths_have_the_type_of_the_field() -> None:

@@ -47,6 +47,60 @@ def test_broken_mapping(tmp_path, monkeypatch, title, file, old, new, expected) 
     assert rendered(Path("small")) == expected
 
 
+SUPPLIER = "suppliers/acme/supplier.yaml"
+NOTE = "suppliers/acme/note.yaml"
+ACT = "  sensitivity:  {type: code, carried: 'no: read by the gateway'}"
+
+
+@pytest.mark.parametrize("file", ["codes/tables/sex.csv", "codes/systems.csv", "codes/headings.csv"])
+def test_a_csv_file_that_a_spreadsheet_saved_is_refused_with_its_place(tmp_path, monkeypatch, file) -> None:
+    shutil.copytree(HERE / "small", tmp_path / "small")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small" / file
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join((*lines[:2], b"caf\xe9" + lines[2], *lines[3:])))
+    first = next(d for d in load([Path("small")], only=True).check() if d.code == "E001")
+    assert str(first.span) == f"small/{file}:3:4"
+    assert "CSV UTF-8" in first.hint
+
+
+@pytest.mark.parametrize(
+    ("item", "binding", "codes", "hint"),
+    [
+        ("{type: code, carried: 'no: read'}", "cancel", [], ""),
+        ("{type: code, carried: 'no: read'}", "updates", ["E219"], "did you mean 'update'?"),
+        ("{type: code, carried: 'no: read'}", '\'= if PV1-2 then "new" else "stop"\'', ["E219"], "one of new, update"),
+        ("{type: string, carried: 'no: read'}", "anything", [], ""),
+    ],
+)
+def test_a_literal_is_one_that_the_item_can_be(tmp_path, item, binding, codes, hint) -> None:
+    shutil.copytree(HERE / "small", tmp_path / "small")
+    parts, note = tmp_path / "small" / "parts" / "patient" / "items.yaml", tmp_path / "small" / NOTE
+    parts.write_text(parts.read_text("utf-8").replace(ACT, f"{ACT}\n  act: {item}"), "utf-8")
+    note.write_text(note.read_text("utf-8").replace("  gp: ", f"  act: {binding}\n  gp: "), "utf-8")
+    found = load([tmp_path / "small"], only=True).check()
+    assert [d.code for d in found] == codes
+    assert all(hint in d.hint for d in found)
+
+
+def test_a_literal_is_one_of_the_items_binding(tmp_path) -> None:
+    shutil.copytree(HERE / "small", tmp_path / "small")
+    parts, note = tmp_path / "small" / "parts" / "patient" / "items.yaml", tmp_path / "small" / NOTE
+    bound = "gender:       {type: code, binding: 'http://hl7.org/fhir/ValueSet/administrative-gender', "
+    parts.write_text(parts.read_text("utf-8").replace("gender:       {type: code, ", bound), "utf-8")
+    stated = note.read_text("utf-8").replace("= PID-8 | code(sex)", "'= (PID-8 | code(sex)) or \"m\"'")
+    note.write_text(stated, "utf-8")
+    assert [d.code for d in load([tmp_path / "small"], only=True).check()] == ["E219"]
+    note.write_text(stated.replace('"m"', '"male"'), "utf-8")
+    assert load([tmp_path / "small"], only=True).check() == []
+
+
+def test_a_supplier_without_its_file_is_reported(tmp_path) -> None:
+    shutil.copytree(HERE / "small", tmp_path / "small")
+    (tmp_path / "small" / SUPPLIER).unlink()
+    assert [d.code for d in load([tmp_path / "small"], only=True).check()] == ["E045"]
+
+
 def test_the_small_library_is_clean() -> None:
     """The control: unbroken, it has nothing to report."""
     assert rendered(HERE / "small") == ""

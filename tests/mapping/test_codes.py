@@ -103,6 +103,15 @@ def test_faults(kind, text, expected) -> None:
     assert rendered(problems) == expected
 
 
+def test_a_code_that_lost_its_nought_in_a_spreadsheet_is_found_out() -> None:
+    uri = "https://fhir.hl7.org.uk/CodeSystem/UKCore-LegalStatusClassificationEngland"
+    systems, _ = load_systems([("systems.csv", f"system,title,r4,stu3,oid,v2\nlocal,,,,,\nmha,,{uri},,,\n")])
+    rows = "local,1,A,mha,1,1,Informal,equal\nlocal,1,B,mha,1,02,,equal\nlocal,1,C,mha,1,,,unmatched\n"
+    table, (problem,) = load_table("x.csv", f"{TABLE}\n{rows}", systems)
+    assert (problem.code, str(problem.span), problem.hint) == ("E402", "x.csv:2:17", "did you mean '01'?")
+    assert list(table.rows) == ["B", "C"]
+
+
 def test_a_later_file_cannot_change_a_uri() -> None:
     oid = "2.16.840.1.113883.6.96"
     own = f"""system,title,r4,stu3,oid,v2

@@ -13,6 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -66,6 +67,13 @@ def _sync(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _make(path: Path, *below: str) -> None:
+    """Folders for us alone. Whoever else is to use one makes it first, and gives it the rights wanted."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in below:
+        (path / name).mkdir(mode=0o700, exist_ok=True)
 
 
 # --- out ---------------------------------------------------------------------------------------------------
@@ -129,7 +137,7 @@ class FolderSender:
         return self._staging / f"{name}.leaving"
 
     def _prepare(self) -> None:
-        self._staging.mkdir(parents=True, exist_ok=True)
+        _make(self._path, _STAGING)
         oldest = (self._clock() - _WITNESS_AGE).timestamp()
         for witness in self._staging.glob("*.leaving"):
             if witness.stat().st_mtime < oldest and not (self._staging / witness.stem).exists():
@@ -208,8 +216,7 @@ class FolderReceiver:
 
     async def open(self) -> None:
         """Make the folders where they are missing, and begin to watch."""
-        for folder in (_CLAIMED, _ARCHIVE, _REJECTED):
-            await asyncio.to_thread((self._path / folder).mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(_make, self._path, _CLAIMED, _ARCHIVE, _REJECTED)
         self._stop.clear()
         self._task = asyncio.create_task(self._watch())
         self._log.info(Event.LISTENING, feed=self._feed, kind="folder", address=self.address)
@@ -325,8 +332,11 @@ def _names(folder: Path, pattern: str) -> list[str]:
 
 
 def _read(path: Path, limit: int) -> bytes | None:
-    """The whole file, or `None` when it is larger than the limit."""
+    """The whole file, or `None` when it is larger than the limit. From now on it is for us alone, where it is ours."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(descriptor, "rb") as file:
+        if hasattr(os, "fchmod"):
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o600)
         body = file.read(limit + 1)
     return body if len(body) <= limit else None

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -70,6 +71,10 @@ _CONTENT: Final = frozenset(
         "application/x-www-form-urlencoded",
     }
 )
+#: The folders of a library of mappings; the last one in a path is the library's own.
+_MAPPINGS: Final = re.compile(r".*(?:^|[/\\])((?:suppliers|documents|parts)[/\\].+)")
+#: A path or a place in a file, and not the name of a mapping.
+_FILE: Final = re.compile(r"^(?:[/\\.~]|[A-Za-z]:[/\\])|:\d+$")
 #: Text compresses to a tenth; a hundredth is a bomb.
 _RATIO: Final = 100
 _BODY_TIME: Final = 30.0
@@ -82,12 +87,22 @@ _EVERYWHERE: Final = {"Server": "mhbridge", "Cache-Control": "no-store", "X-Cont
 
 def outcome(issues: Iterable[Issue]) -> bytes:
     """An OperationOutcome of these issues, as bytes."""
-    said = operation_outcome(issues)
+    said = operation_outcome([replace(issue, rule=_below(issue.rule)) for issue in issues])
     for issue in said["issue"]:
         # What a status of HTTP means is more than the family of its code says.
         code = issue["details"]["coding"][0]["code"]
         issue["code"] = _ISSUE_TYPE.get(code, issue["code"])
     return orjson.dumps(said)
+
+
+def _below(rule: str) -> str:
+    """
+    The place in the mapping as those know it who did not install it, without folders of this machine:
+    `suppliers/x/y.yaml:56:17`.
+    """
+    if found := _MAPPINGS.search(rule):
+        return found[1]
+    return re.split(r"[/\\]", rule)[-1] if _FILE.search(rule) else rule
 
 
 def _respond(status: int, issues: Iterable[Issue], headers: Mapping[str, str] | None = None) -> web.Response:

@@ -67,8 +67,9 @@ class TranslateDoor:
         except MappingError:
             raise web.HTTPUnprocessableEntity(text="The mapping has errors; mhbridge check lists them.") from None
         if request.query.get("target", "r4") not in mapping.builds:
-            raise web.HTTPBadRequest(text=f"Known targets: {', '.join(sorted(mapping.builds))}.")
-        feed = pipeline.Feed(supplier, name, (mapping,))
+            known = ", ".join(sorted(mapping.builds))
+            raise web.HTTPBadRequest(text=f"Known targets: {known}. A letter is made by mhbridge translate.")
+        feed = pipeline.Feed(supplier, name, (mapping,), live=False)
         envelope = Envelope(await read_body(request, self._limit), supplier, name, self._clock(), "http")
         intake = pipeline.intake(envelope, feed)
         outcomes = [pipeline.step(taken, {}, envelope.received_at, feed) for taken in intake.messages]

@@ -3,8 +3,8 @@ MLLP over TCP, both ways: a listener (`MllpReceiver`) and a client (`MllpSender`
 
 The listener answers everything: a good frame with what the gateway says of it, and whatever is wrong with a rejection
 in the sender's own format, so that a sender never waits for an answer that does not come. It closes a connection only
-when it can no longer tell where a frame begins. This module must never look into a message, but for MSH-10 and MSA of
-what it relays itself.
+when it can no longer tell where a frame begins. This module must never look into a message, but for what it relays
+itself: there its own bytes within the envelope, MSH-10 and MSA.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 from mhbridge.adapters.framing import FRAME_LIMIT, Fault, Frame, Framer, NeedData, can_be_framed, frame
 from mhbridge.adapters.tls import peer_name
 from mhbridge.errors import DestinationRejected, DestinationSilent, DestinationUnavailable, StoreError
+from mhbridge.formats.hl7v2.envelope import own_bytes
 from mhbridge.log import Event, Log, where
 from mhbridge.model import Answer, Envelope, Verdict
 from mhbridge.ports import Clock, Delivered, DueDelivery, Receive
@@ -319,6 +320,9 @@ class MllpSender:
     """
     Relays a sender's own message to another MLLP listener, and believes only an acknowledgement that names it.
 
+    Of an envelope with several messages, each delivery sends its own and nothing of the others, without batch headers.
+    A message goes out as it came, from its MSH on: a byte order mark before that is the envelope's.
+
     Connections are kept and used again. After a timeout the connection is closed before anything else is sent, so that
     a late acknowledgement can never answer the next message; one with another control id is passed over.
 
@@ -354,8 +358,8 @@ class MllpSender:
     async def deliver(self, delivery: DueDelivery) -> Delivered:
         """Send, and wait for the acknowledgement."""
         try:
-            # It reads the store: not on the event loop.
-            body = b"" if delivery.original is None else await asyncio.to_thread(delivery.original)
+            # It reads the store, and an envelope may be large: not on the event loop.
+            body = await asyncio.to_thread(_body, delivery)
         except StoreError as error:
             raise DestinationUnavailable(error.code, "the original cannot be read now") from error
         control_id = _field(body, b"MSH", 10)
@@ -398,6 +402,14 @@ class MllpSender:
         host, port = self._address
         reader, writer = await asyncio.open_connection(host, port, ssl=self._context)
         return _Line(reader, writer, Framer(_ANSWER_LIMIT))
+
+
+def _body(delivery: DueDelivery) -> bytes:
+    """The message's own bytes; none when they cannot be told from those of its neighbours in the envelope."""
+    if delivery.original is None:
+        return b""
+    original = delivery.original()
+    return own_bytes(original.envelope, original.number, original.of) or b""
 
 
 async def _acknowledged(line: _Line, control_id: bytes) -> bytes:

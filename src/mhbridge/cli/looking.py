@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from mhbridge.cli.options import as_json, say, show_json
+from mhbridge.errors import StoreError
 from mhbridge.model import Severity
 from mhbridge.ports import MessageRow, Store
 
@@ -31,10 +32,14 @@ def _asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     from mhbridge.cli.operating import found
     from mhbridge.config import load
 
-    configured = load(found(config)).gateway.store
+    file = found(config)
+    path = Path(load(file).gateway.store.removeprefix("sqlite:"))
+    if not path.parent.is_dir() or not (path.exists() or path.with_name(f"{path.name}.key").exists()):
+        hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
+        raise StoreError("S217", f"there is no store {path}, {hint}")
 
     async def run() -> T:
-        store = SqliteStore(Path(configured.removeprefix("sqlite:")), read_only=True)
+        store = SqliteStore(path, read_only=True)
         await store.open()
         try:
             return await ask(store)
@@ -48,6 +53,7 @@ def _plain(row: MessageRow) -> dict[str, Any]:
     return {
         "id": row.id, "received_at": row.received_at.isoformat(), "feed": row.feed, "kind": row.kind,
         "state": row.state.value, "code": row.code, "mapping": row.mapping, "deliveries": dict(row.deliveries),
+        "waiting": [{"delivery": w.delivery, "destination": w.destination, "code": w.code} for w in row.waiting],
     }  # fmt: skip
 
 
@@ -63,12 +69,30 @@ def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     Console(soft_wrap=False).print(table)
 
 
+def _why(row: MessageRow) -> str:
+    """The message's own code, and that of each delivery that waits for a person, with where it was to go."""
+    return "\n".join(filter(None, (row.code, *(f"{w.code} at {w.destination}" for w in row.waiting))))
+
+
+def _cell(value: Any) -> str:
+    """A value of a story as people read it."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return "" if value is None else str(value)
+
+
+def _behind(head: Mapping[str, Any]) -> str:
+    """Which delivery stands at the head of the lane."""
+    said = f"behind delivery {head['delivery']} of message {head['message']}, {head['state']}"
+    return f"{said}, {head['code']}" if head["code"] else said
+
+
 def _show(rows: list[MessageRow], title: str) -> None:
     _table(
         title,
         ["id", "received", "feed", "kind", "state", "why", "deliveries"],
         [
-            [str(row.id), f"{row.received_at:%Y-%m-%d %H:%M:%S}", row.feed, row.kind, row.state.value, row.code,
+            [str(row.id), f"{row.received_at:%Y-%m-%d %H:%M:%S}", row.feed, row.kind, row.state.value, _why(row),
              ", ".join(f"{n} {state}" for state, n in row.deliveries.items())]
             for row in rows
         ],
@@ -96,7 +120,11 @@ def messages(state: str, feed: str, search: str, most: int, config: Path | None,
 @config_option
 @as_json
 def parked(config: Path | None, as_json: bool) -> int:
-    """List the messages that wait for a person, with the code that says why (`mhbridge explain CODE`)."""
+    """
+    List the messages that wait for a person, with the code that says why (`mhbridge explain CODE`).
+
+    A message waits that is parked itself, or of which a delivery is.
+    """
     rows = list(_asking(config, lambda store: store.messages(state="parked", most=1000)))
     if as_json:
         show_json([_plain(row) for row in rows])
@@ -138,12 +166,15 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
     ]
     _table("story", ["at", "what", "moves", "who"], lines)
     if found.deliveries:
-        columns = list(found.deliveries[0])
-        _table(
-            "deliveries",
-            columns,
-            [[str(row[c] if row[c] is not None else "") for c in columns] for row in found.deliveries],
-        )
+        columns = [column for column in found.deliveries[0] if column not in ("tried", "behind")]
+        _table("deliveries", columns, [[_cell(row[column]) for column in columns] for row in found.deliveries])
+        columns = ["n", "started_at", "ended_at", "result", "code"]
+        tried = [[str(row["id"]), *(_cell(t[c]) for c in columns)] for row in found.deliveries for t in row["tried"]]
+        if tried:
+            _table("attempts that did not end well", ["delivery", *columns], tried)
+        for row in found.deliveries:
+            if row["behind"] is not None:
+                click.echo(f"delivery {row['id']} waits {_behind(row['behind'])}")
     if found.issues:
         columns = ["code", "severity", "item", "path", "text"]
         _table("issues", columns, [[str(issue.get(c, "")) for c in columns] for issue in found.issues])
@@ -162,7 +193,8 @@ def status(config: Path | None, as_json: bool) -> int:
             "at": found.at.isoformat(), "receipts": found.receipts, "repeats": found.repeats,
             "refusals": found.refusals,
             "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
-            "overdue": found.overdue, "differences": list(found.differences),
+            "overdue": found.overdue, "late": dict(found.late), "waiting": found.waiting,
+            "differences": list(found.differences),
             "oldest_open": found.oldest_open.isoformat() if found.oldest_open else None,
         })  # fmt: skip
     else:
@@ -170,6 +202,8 @@ def status(config: Path | None, as_json: bool) -> int:
         rows += [[f"messages {state}", str(n)] for state, n in found.messages.items() if n]
         rows += [[f"deliveries {state}", str(n)] for state, n in found.deliveries.items() if n]
         rows += [["acknowledged", str(found.acknowledged)], ["overdue", str(found.overdue)]]
+        rows += [[f"overdue to {destination}", str(n)] for destination, n in found.late.items()]
+        rows.append(["wait for a person", str(found.waiting)])
         if found.oldest_open:
             rows.append(["oldest open", f"{found.oldest_open:%Y-%m-%d %H:%M:%S}"])
         _table("accounts", ["what", "how many"], rows)

@@ -100,7 +100,7 @@ def _translate(
     mappings = tuple(catalogue.mapping(one) for one in names)
     supplier = names[0].partition("/")[0]
     documents = frozenset(mapping.document.name for mapping in mappings)
-    feed = Feed(supplier, f"{supplier}/file", mappings, (Route(documents, ("standard output",)),))
+    feed = Feed(supplier, f"{supplier}/file", mappings, (Route(documents, ("standard output",)),), live=False)
     try:
         outcomes = outcome_now(body, feed, now)
     except MessageError as error:

@@ -30,10 +30,12 @@ from mhbridge.config.sections import (
     JwtAuth,
     MllpDestination,
     MllpReceiver,
+    Place,
     Retention,
     Route,
     Section,
     Tls,
+    named,
 )
 from mhbridge.errors import ConfigurationError
 
@@ -43,7 +45,6 @@ RESERVED: Final = frozenset({"MHBRIDGE_CONFIG"})
 #: Kinds that the configuration may name one day; naming one today gets a better answer than "unknown".
 PLANNED: Final = frozenset({"mesh", "webhook"})
 
-Place = tuple[str | int, ...]
 Kinds = Mapping[str, type[Section]]
 
 _ONE: Final[Kinds] = {"gateway": GatewaySection, "http": HttpSection}
@@ -91,10 +92,20 @@ def parse(text: str, *, file: str = "mhbridge.toml", base: Path | None = None, e
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"line (\d+), column (\d+)|end of document", str(error))
         where = f"{file}:{place[1]}" if place is not None and place[1] else file
-        raise ConfigurationError([("C802", f"{where}: this is not TOML")]) from None
+        said = _said_of_syntax(str(error).partition(" (at ")[0])
+        raise ConfigurationError([("C802", f"{where}: this is not TOML{said}")]) from None
     reading = _Reading(file, _lines(text), {"base": base or Path(), "environ": environ})
     reading.override(tables, environ)
     return reading.config(tables)
+
+
+def _said_of_syntax(said: str) -> str:
+    """What the parser says, unless it quotes: what it quotes may be a secret. What it expects is its own word."""
+    if said.startswith("Cannot declare"):
+        return ": a table is declared twice"
+    if not said.startswith("Expected") and re.search("['\"]", said):
+        return ""
+    return f": {said[0].lower()}{said[1:]}" if said else ""
 
 
 class _Reading:
@@ -102,24 +113,14 @@ class _Reading:
 
     def __init__(self, file: str, lines: Mapping[Place, int], context: Mapping[str, Any]) -> None:
         self._file = file
-        self._line = lines
+        self._places = {place: f"{file}:{line}" for place, line in lines.items()}
         self._context = dict(context)
-        self._overridden: dict[Place, str] = {}
         self._problems: list[tuple[str, str]] = []
 
     def problem(self, code: str, place: Place, message: str) -> None:
         """Remember one problem of the key at `place`."""
-        key, where = "", self._file
-        for step in place:
-            key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else str(step)
-        for end in range(len(place), 0, -1):
-            if (variable := self._overridden.get(place[:end])) is not None:
-                where = variable
-                break
-            if (line := self._line.get(place[:end])) is not None:
-                where = f"{self._file}:{line}"
-                break
-        self._problems.append((code, ": ".join(part for part in (where, key, message) if part)))
+        where = named(place, self._places, self._file)
+        self._problems.append((code, f"{where}: {message}" if where else message))
 
     def override(self, tables: dict[str, Any], environ: Mapping[str, str]) -> None:
         """Put `MHBRIDGE_SECTION__KEY` (and `MHBRIDGE_RECEIVER__0__LISTEN`) over what the file says."""
@@ -129,7 +130,7 @@ class _Reading:
                 continue
             steps = variable.removeprefix(PREFIX).lower().split("__")
             place: Place = tuple(int(step) if step.isdecimal() else step for step in steps)
-            self._overridden[place] = variable
+            self._places[place] = variable
             if len(place) < 2 or place[0] not in (*_ONE, *_MANY):
                 self.problem("C813", place, f"names no key; a key is overridden as {PREFIX}SECTION__KEY")
             elif not _put(tables, place, _literal(environ[variable])):
@@ -159,6 +160,7 @@ class _Reading:
             destinations=tuple(many["destination"]),
             routes=tuple(many["route"]),
             file=self._file,
+            places=self._places,
         )
 
     def _section(self, place: Place, kinds: type[Section] | Kinds, table: Any) -> Any:
@@ -248,10 +250,13 @@ class _Reading:
                     self.problem("C804", ("receiver", n, "listen"), "this key must be given, or an [http] section")
                 elif http is not None and http.open_to_strangers and receiver.token is None:
                     self.problem("C816", ("receiver", n, "token"), "[http] can be reached from elsewhere: give a token")
+        secrets = [(n, a.token.reveal()) for n, a in enumerate(many["access"]) if a is not None]
+        self._once("access", "token", secrets, "another [[access]] has the same secret")
         if http is not None and not http.listen.loopback and not tables.get("access"):
             self.problem("C816", ("http", "listen"), "it can be reached from elsewhere: give at least one [[access]]")
         # Names as written, so that a destination with another fault is not also called unknown.
-        names = [str(entry.get("name")) for entry in tables.get("destination", []) if isinstance(entry, dict)]
+        written = [entry.get("name") for entry in tables.get("destination", []) if isinstance(entry, dict)]
+        names = list(dict.fromkeys(name for name in written if isinstance(name, str)))
         for n, route in enumerate(many["route"]):
             for m, name in enumerate(route.to if route is not None else ()):
                 if name not in names:

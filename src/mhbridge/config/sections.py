@@ -7,6 +7,7 @@ configuration file itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from typing import Annotated, Literal
@@ -21,7 +22,9 @@ from mhbridge.config.values import (
     FileReference,
     Folder,
     Listen,
+    MappingFolder,
     Name,
+    Pause,
     SecretReference,
     Size,
     Text,
@@ -73,7 +76,7 @@ class GatewaySection(Section):
     store: Annotated[str, BeforeValidator(store_reference)] = Field(
         default="sqlite:var/mhbridge.db", validate_default=True
     )
-    mappings: tuple[Folder, ...] = ()
+    mappings: tuple[MappingFolder, ...] = ()
     mode: Literal["live", "test"] = "live"
 
 
@@ -164,7 +167,7 @@ class FolderReceiver(_Receiver):
     name: Name = "folder"
     path: Folder
     pattern: Text = "*"
-    settle: Duration = 5.0
+    settle: Pause = 5.0
     every: Duration = 2.0
     limit: Size = 200_000_000
 
@@ -301,13 +304,20 @@ class Access(Section):
         return self.name or self.token.reference
 
 
+Place = tuple[str | int, ...]
 Receiver = MllpReceiver | HttpReceiver | FolderReceiver
 Destination = FhirDestination | FolderDestination | MllpDestination
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration that has been checked. `file` is empty when there was none."""
+    """
+    A whole configuration that has been checked.
+
+    Args:
+        file: where it was read; empty when there was none.
+        places: key → file and line, or the variable that it is from.
+    """
 
     gateway: GatewaySection = field(default_factory=GatewaySection)
     http: HttpSection | None = None
@@ -316,3 +326,18 @@ class Config:
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
     file: str = ""
+    places: Mapping[Place, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def where(self, *place: str | int) -> str:
+        """Where a key was given and what it is called: `mhbridge.toml:12: route[0].when`."""
+        return named(place, self.places, self.file)
+
+
+def named(place: Place, places: Mapping[Place, str], file: str) -> str:
+    """The key at `place`, behind the line that it or what holds it begins in."""
+    key = ""
+    for step in place:
+        key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else str(step)
+    ends = (places.get(place[:end]) for end in range(len(place), 0, -1))
+    where = next((found for found in ends if found is not None), file)
+    return ": ".join(part for part in (where, key) if part)

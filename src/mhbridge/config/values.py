@@ -65,11 +65,18 @@ _DURATION: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE: Final = {"": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
 
-def _duration(value: Any) -> float:
+def _pause(value: Any) -> float:
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
     if match is None:
         raise PydanticCustomError("C806", 'write a length of time as text, for example "90s", "15m", "24h" or "7d"')
     return float(match[1]) * _DURATION[match[2]]
+
+
+def _duration(value: Any) -> float:
+    seconds = _pause(value)
+    if not seconds:
+        raise PydanticCustomError("C806", "must be longer than nothing")
+    return seconds
 
 
 def _size(value: Any) -> int:
@@ -94,6 +101,13 @@ def _folder(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise PydanticCustomError("C806", "write the path of a folder as text")
     return (_base(info) / value).resolve()
+
+
+def _mappings(value: Any, info: ValidationInfo) -> Path:
+    path = _folder(value, info)
+    if not path.is_dir():
+        raise PydanticCustomError("C808", "there is no folder of this name")
+    return path
 
 
 def _file(value: Any, info: ValidationInfo) -> Path:
@@ -151,9 +165,13 @@ def rate(value: Any) -> float:
 
 
 Duration = Annotated[float, BeforeValidator(_duration)]
+#: A length of time that may be none at all.
+Pause = Annotated[float, BeforeValidator(_pause)]
 Size = Annotated[int, BeforeValidator(_size)]
 Address = Annotated[Listen, BeforeValidator(_listen)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
+#: A folder that must be there already, since nothing would be found in it otherwise.
+MappingFolder = Annotated[Path, BeforeValidator(_mappings)]
 FileReference = Annotated[Path, BeforeValidator(_file)]
 SecretReference = Annotated[Secret, BeforeValidator(_secret)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
@@ -162,6 +180,9 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 def destination_url(value: str, schemes: tuple[str, str]) -> str:
     """An absolute URL of the first scheme, or of the second when it stays on this machine; nothing else in it."""
+    if not value.isprintable() or any(c.isspace() for c in value):
+        # urlsplit takes some of them out without a word.
+        raise PydanticCustomError("C810", "an address holds no blanks")
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port

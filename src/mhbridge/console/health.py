@@ -71,7 +71,7 @@ class HealthPages:
     async def _is_ready(self, _request: web.Request) -> web.Response:
         if not self._ready():
             raise web.HTTPServiceUnavailable(text="The gateway is starting or stopping, or its store is failing.")
-        return json({"ready": True})
+        return json({"ready": True, "mode": self._mode})
 
     async def _accounts(self, request: web.Request) -> web.Response:
         self._access.require(request, "viewer")
@@ -90,6 +90,7 @@ class HealthPages:
             *_metric("deliveries", "gauge", "Deliveries by state.", status.deliveries),
             *_metric("acknowledged", "gauge", "Deliveries that their destination has taken.", status.acknowledged),
             *_metric("overdue", "gauge", "Deliveries past their deadline.", status.overdue),
+            *_metric("waiting", "gauge", "Messages that wait for a person.", status.waiting),
             *_metric("oldest_open_seconds", "gauge", "Age of the oldest open work.", round(oldest, 3)),
             *_metric("differences", "gauge", "Conservation checks that do not add up.", len(status.differences)),
             *_metric("destinations_shut", "gauge", "Destinations down or held.", len(self._shut())),

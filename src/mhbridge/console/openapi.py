@@ -4,9 +4,12 @@ What the HTTP API is, as OpenAPI, written by hand: one line a route. A test hold
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
+
+from mhbridge.model import MessageState
 
 __all__ = ["description", "routes"]
 
@@ -14,27 +17,57 @@ _BYTES: Final = "application/octet-stream"
 _FHIR: Final = "application/fhir+json"
 _JSON: Final = "application/json"
 
-#: Method, path, summary, role, type of the request's body, status and type of a good answer.
+#: Method, path, summary, role, type of the request's body, statuses and type of a good answer, statuses of others.
 _ROUTES: Final = (
-    ("post", "/feeds/{supplier}/{feed}/messages", "Take a message: 202 when it is durable.", "", _BYTES, "202", _FHIR),
-    ("post", "/translate/{supplier}/{feed}", "Translate and keep nothing.", "viewer", _BYTES, "200", _FHIR),
-    ("get", "/messages", "Messages, the newest first.", "viewer", "", "200", _JSON),
-    ("post", "/messages/_search", "Messages by control id, patient or visit.", "viewer", _JSON, "200", _JSON),
-    ("get", "/messages/{id}", "One message.", "viewer", "", "200", _JSON),
-    ("get", "/messages/{id}/trace", "Everything that happened to a message.", "viewer", "", "200", _JSON),
-    ("get", "/messages/{id}/original", "Its bytes as they were received.", "clinical", "", "200", _BYTES),
-    ("get", "/messages/{id}/documents", "The documents made of it.", "clinical", "", "200", _JSON),
-    ("post", "/messages/{id}/resend", "Deliver its documents again.", "operator", "", "200", _JSON),
-    ("post", "/messages/{id}/close", "End what is parked of it, with a reason.", "operator", _JSON, "200", _JSON),
-    ("post", "/deliveries/{id}/release", "Let a parked delivery go.", "operator", "", "200", _JSON),
-    ("get", "/parked", "Messages that need a person.", "viewer", "", "200", _JSON),
-    ("get", "/status", "The accounts.", "viewer", "", "200", _JSON),
-    ("get", "/mappings", "The mappings in use.", "viewer", "", "200", _JSON),
-    ("get", "/metrics", "Metrics for Prometheus.", "viewer", "", "200", "text/plain"),
-    ("get", "/health/live", "The process answers.", "", "", "200", _JSON),
-    ("get", "/health/ready", "Messages can be taken.", "", "", "200", _JSON),
-    ("get", "/openapi.json", "This description.", "", "", "200", _JSON),
-)
+    ("post", "/feeds/{supplier}/{feed}/messages", "Take a message: 202 when it is durable, 200 for one that was here.",
+     "", _BYTES, "202 200", _FHIR, "400 401 404 408 413 415 422 503"),
+    ("post", "/translate/{supplier}/{feed}", "Translate and keep nothing.",
+     "viewer", _BYTES, "200", _FHIR, "400 404 408 413 415 422"),
+    ("get", "/messages", "Messages, the newest first.", "viewer", "", "200", _JSON, "400 503"),
+    ("post", "/messages/_search", "Messages by control id, patient or visit.", "viewer", _JSON, "200", _JSON,
+     "400 413 503"),
+    ("get", "/messages/{id}", "One message.", "viewer", "", "200", _JSON, "404 503"),
+    ("get", "/messages/{id}/trace", "Everything that happened to a message.", "viewer", "", "200", _JSON, "404 503"),
+    ("get", "/messages/{id}/original", "Its bytes as they were received.", "clinical", "", "200", _BYTES, "404 503"),
+    ("get", "/messages/{id}/documents", "The documents made of it.", "clinical", "", "200", _JSON, "404 503"),
+    ("post", "/messages/{id}/resend", "Deliver its documents again.", "operator", "", "200", _JSON, "404 409 503"),
+    ("post", "/messages/{id}/close", "End what is parked of it, with a reason.", "operator", _JSON, "200", _JSON,
+     "400 404 409 413 503"),
+    ("post", "/deliveries/{id}/release", "Let a parked delivery go.", "operator", "", "200", _JSON, "409 503"),
+    ("get", "/parked", "Messages that need a person: parked, or with a parked delivery.", "viewer", "", "200", _JSON,
+     "400 503"),
+    ("get", "/status", "The accounts.", "viewer", "", "200", _JSON, "503"),
+    ("get", "/mappings", "The mappings in use.", "viewer", "", "200", _JSON, ""),
+    ("get", "/metrics", "Metrics for Prometheus.", "viewer", "", "200", "text/plain", "503"),
+    ("get", "/health/live", "The process answers.", "", "", "200", _JSON, ""),
+    ("get", "/health/ready", "Messages can be taken.", "", "", "200", _JSON, "503"),
+    ("get", "/openapi.json", "This description.", "", "", "200", _JSON, ""),
+)  # fmt: skip
+
+#: What a status means that is not as asked. Any route may also answer 403, to a page of another site.
+_REFUSALS: Final = {
+    "400": "What was sent cannot be read or is not what is taken here.",
+    "401": "A token that is known is needed.",
+    "403": "The role is missing, or a page of another site asked.",
+    "404": "There is nothing of this name or id.",
+    "408": "The body did not arrive in time.",
+    "409": "In the state that it is in, this cannot be done.",
+    "413": "The body is too large.",
+    "415": "The type or encoding of the body is not taken here.",
+    "422": "It was read, and cannot be worked as it is.",
+    "503": "The store cannot be asked now. Ask again later.",
+}
+
+_NUMBER: Final[Mapping[str, Any]] = {"type": "integer", "minimum": 0}
+_TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1}
+_STATE: Final[Mapping[str, Any]] = {"type": "string", "enum": [state.value for state in MessageState]}
+#: What a JSON body holds: its keys, of which the first must be there.
+_BODIES: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
+    "/messages/_search": {
+        "search": _TEXT, "state": _STATE, "feed": {"type": "string"}, "before": _NUMBER, "most": _NUMBER,
+    },
+    "/messages/{id}/close": {"why": _TEXT},
+}  # fmt: skip
 
 _QUERY: Final = {
     "/messages": ("state", "feed", "before", "most"),
@@ -46,7 +79,7 @@ _QUERY: Final = {
 def description(name: str) -> dict[str, Any]:
     """The API of the gateway called `name`, as OpenAPI 3.1."""
     paths: dict[str, Any] = {}
-    for method, path, summary, role, takes, status, gives in _ROUTES:
+    for method, path, summary, role, takes, good, gives, others in _ROUTES:
         parameters = [
             {"name": part.strip("{}"), "in": "path", "required": True, "schema": {"type": "string"}}
             for part in path.split("/")
@@ -56,14 +89,18 @@ def description(name: str) -> dict[str, Any]:
         operation: dict[str, Any] = {
             "summary": summary,
             "responses": {
-                status: {"description": "As asked.", "content": {gives: {}}},
+                **{status: {"description": "As asked.", "content": {gives: {}}} for status in good.split()},
+                **{
+                    status: {"description": _REFUSALS[status], "content": {_FHIR: {}}}
+                    for status in sorted({*others.split(), "403", *(("401",) if role else ())})
+                },
                 "default": {"description": "An OperationOutcome that says why not.", "content": {_FHIR: {}}},
             },
         }
         if parameters:
             operation["parameters"] = parameters
         if takes:
-            operation["requestBody"] = {"required": True, "content": {takes: {}}}
+            operation["requestBody"] = {"required": True, "content": {takes: _schema(path)}}
         if role:
             operation["description"] = f"Needs the role {role}."
             operation["security"] = [{"token": []}]
@@ -74,6 +111,15 @@ def description(name: str) -> dict[str, Any]:
         "paths": paths,
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+def _schema(path: str) -> dict[str, Any]:
+    """What the body of a request holds, where it is ours to say."""
+    keys = _BODIES.get(path)
+    if keys is None:
+        return {}
+    first = next(iter(keys))
+    return {"schema": {"type": "object", "properties": dict(keys), "required": [first]}}
 
 
 def routes(name: str) -> tuple[web.RouteDef, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ __all__ = ["FORMAT", "Csv", "Row"]
 
 #: As wide as any extract of the NHS data dictionary, several times over.
 MAX_COLUMNS: Final = 200
+
+#: Columns that a hint lists.
+_SHOWN: Final = 20
 
 _BOM: Final = b"\xef\xbb\xbf"
 _NOTHING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\Z")
@@ -60,7 +64,7 @@ class Row:
 
     @property
     def identities(self) -> tuple[tuple[str, str], ...]:
-        """The control id, where a column is declared for it."""
+        """The control id: of its column, or of the row's own bytes."""
         return (("control_id", self.facts.control_id),) if self.facts.control_id else ()
 
 
@@ -80,7 +84,7 @@ class Csv:
             "columns": "the header: all columns in their order",
             "delimiter": "one character between cells; a comma if left out",
             "dates": "how dates are written: dd/mm/yyyy, yyyy-mm-dd hh:mm; ISO 8601 if left out",
-            "control_id": "the column that identifies a row",
+            "control_id": "the column that identifies a row; left out, its own bytes do",
         }
     )
 
@@ -228,11 +232,17 @@ def _dates(given: object) -> str:
     return pattern
 
 
-def _near(name: object, columns: Sequence[str]) -> str:
+def _plain_name(name: str) -> str:
     # Capitals and blanks are the usual mistake, so they do not count.
-    plain = {" ".join(column.casefold().split()): column for column in columns}
-    near = difflib.get_close_matches(" ".join(str(name).casefold().split()), plain, n=1)
-    return f"did you mean {plain[near[0]]!r}?" if near else ""
+    return " ".join(name.casefold().split())
+
+
+def _near(name: object, columns: Sequence[str]) -> str:
+    plain = {_plain_name(column): column for column in columns}
+    near = difflib.get_close_matches(_plain_name(str(name)), plain, n=1)
+    if near:
+        return f"did you mean {plain[near[0]]!r}?"
+    return f"the columns are {', '.join(columns[:_SHOWN])}{', …' if len(columns) > _SHOWN else ''}"
 
 
 def _column(path: Path, scope: Scope) -> str:
@@ -280,12 +290,37 @@ def _difference(body: bytes, sources: Sequence[Source]) -> str:
         ((source.options["columns"], _header(body, source)) for source in sources),
         key=lambda pair: len(set(pair[0]) & set(pair[1])),
     )
+    said = _other_text(body, found, best) or _other_columns(found, best)
+    return said if len(sources) == 1 else f"{said} (the nearest of {len(sources)} declared)"
+
+
+def _other_text(body: bytes, found: list[str], best: tuple[str, ...]) -> str:
+    """How the text itself is not what was declared: a byte order mark where none is read, another delimiter."""
+    start = found[0] if found else ""
+    if start.startswith(("\ufeff", "\u00ef\u00bb\u00bf")) or body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "the file begins with a byte order mark, which the declared charset has not; see 'charset'"
+    if len(found) == 1 and len(best) > 1:
+        # Only if the declared names are there: the first line of any other text may have such a character in it.
+        for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "commas")):
+            cells = [cell.strip(' "') for cell in start.split(delimiter)]
+            if len(cells) > 1 and set(cells) & set(best):
+                return f"the header is one cell with {name} in it; see 'delimiter'"
+    return ""
+
+
+def _other_columns(found: list[str], best: tuple[str, ...]) -> str:
+    """How the columns are not those that were declared."""
     if missing := [column for column in best if column not in found]:
-        return f"the header has no column {missing[0]!r}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+        like = _plain_name(missing[0])
+        at = next((i for i, cell in enumerate(found, 1) if cell not in best and _plain_name(cell) == like), 0)
+        near = f": column {at} differs from it only in capitals or blanks" if at else ""
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        return f"the header has no column {missing[0]!r}{near or more}"
     if twice := [column for column in best if found.count(column) > 1]:
         return f"the header has column {twice[0]!r} twice"
     if len(found) > len(best):
-        return f"the header has {len(found)} columns, not {len(best)}"
+        extra = next(i for i, cell in enumerate(found, 1) if cell not in best)
+        return f"the header has {len(found)} columns, not {len(best)}: column {extra} is not declared"
     moved = next((column for column, there in zip(best, found, strict=False) if column != there), best[0])
     return f"the header has column {moved!r} in another place"
 
@@ -378,11 +413,15 @@ def _rows(body: bytes, source: Source) -> Iterator[Row | MalformedMessage]:
             yield BrokenMessage(told, MessageFacts("csv", "unreadable", place=place), header + own)
             continue
         row = dict(zip(columns, cells, strict=True))
-        yield Row(row, header + own, MessageFacts("csv", "row", control_id=_id(row, control), place=place))
+        facts = MessageFacts("csv", "row", control_id=_id(row, control, own), place=place)
+        yield Row(row, header + own, facts)
 
 
-def _id(row: Mapping[str, str], column: str) -> str:
-    text = row[column].strip() if column else ""
+def _id(row: Mapping[str, str], column: str, own: bytes) -> str:
+    """What identifies a row: its cell, or where no column is declared for it its own bytes (a corrected row is new)."""
+    if not column:
+        return hashlib.blake2b(own.rstrip(b"\r\n"), digest_size=8).hexdigest()
+    text = row[column].strip()
     return text if text.isprintable() else ""
 
 

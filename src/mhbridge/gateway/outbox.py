@@ -5,10 +5,10 @@ Delivery: due heads of lanes from the store, to their destinations, and what bec
     deliver   the sender hands them over, or says what may be done next
     finish    the store records the result                               → done, awaiting, retry, unknown, parked
 
-After no answer a delivery is `unknown` and is looked up, never sent blindly. A destination that cannot be reached five
-times running, or that refuses us, is left alone but for one delivery now and then; nobody else's lane waits for it, and
-none of its own burns an attempt. Order within a lane is the store's: it never gives two heads of one lane. This module
-must never decide what is sent where: that was decided when the message was worked.
+After no answer a delivery is `unknown` and is looked up, never sent blindly. A destination that cannot be reached or
+does not answer five times running, or that refuses us, is left alone but for one delivery now and then; nobody else's
+lane waits for it, and none of its own burns an attempt. Order within a lane is the store's: it never gives two heads
+of one lane. This module must never decide what is sent where: that was decided when the message was worked.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ _LONGEST_LOOK: Final = 300.0
 _FAILURES, _PROBE = 5, 30.0
 #: A destination that refuses us is asked again so often: somebody may have mended it over there.
 _HELD: Final = 900.0
+#: The destination has answered that it does not have it; it is only too early to believe that.
+_NOT_YET: Final = "D958"
 #: When the gateway stops, what is being sent has so long.
 _DRAIN: Final = 25.0
 #: When the store fails, so long until it is asked again, and so often for one result.
@@ -92,7 +94,7 @@ class Outlet:
         self.failures, self.held, self.shut_until = 0, False, None
 
     def failed(self, now: datetime) -> None:
-        """It could not be reached, or asked to be left alone."""
+        """It could not be reached, gave no answer, or asked to be left alone."""
         self.failures += 1
         if self.failures >= _FAILURES:
             self.shut_until = now + timedelta(seconds=_PROBE)
@@ -254,20 +256,24 @@ class Outbox:
         except DestinationHeld as error:
             return self._held(outlet, delivery, error, looking=looking)
         except DestinationUnavailable as error:
-            self._went_wrong(outlet, error)
+            self._went_wrong(outlet, error.code)
             if looking:
                 # That it cannot be asked now says nothing of what arrived before.
                 return self._unknown(delivery, error.code)
-            wait = min(self._first * 2**delivery.attempts, _LONGEST) * (0.5 + self._jitter() / 2)
-            return self._again(delivery, error.code, max(wait, error.after or 0.0))
+            return self._again(delivery, error.code, max(self._wait(delivery.attempts), error.after or 0.0))
         except (DestinationSilent, TimeoutError) as error:
-            return self._unknown(delivery, error.code if isinstance(error, DestinationSilent) else "D942")
+            code = error.code if isinstance(error, DestinationSilent) else "D942"
+            if code != _NOT_YET:
+                # Silence is a failure of the destination's like any other, or it would be sent to for ever.
+                self._went_wrong(outlet, code)
+            return self._unknown(delivery, code)
         except Exception as error:  # noqa: BLE001  a fault in a sender says nothing of what arrived
             self._log.critical(Event.FAILED, destination=delivery.destination, delivery=delivery.id, **where(error))
             return self._unknown(delivery, "D954")
-        self._went_well(outlet)
         if found is None:
-            return self._again(delivery, "D956", 0.0)
+            # Nobody took anything, and where nobody can be asked nobody even answered: that is not going well.
+            return self._again(delivery, "D956", self._wait(delivery.attempts - 1))
+        self._went_well(outlet)
         return self._delivered(outlet, delivery, found)
 
     def _delivered(self, outlet: Outlet, delivery: DueDelivery, found: Delivered) -> Move:
@@ -282,6 +288,11 @@ class Outbox:
         due_at = None if done else delivery.deadline or self._clock() + timedelta(days=1)
         state = DeliveryState.DONE if done else DeliveryState.AWAITING
         return Move(delivery.id, state, level=found.level, due_at=due_at, remote_id=found.remote_id)
+
+    def _wait(self, failed: int) -> float:
+        """Seconds until another try, after so many before this one."""
+        wait: float = self._first * 2 ** max(failed, 0)
+        return min(wait, _LONGEST) * (0.5 + self._jitter() / 2)
 
     def _again(self, delivery: DueDelivery, code: str, wait: float) -> Move:
         # Past its deadline it is overdue, which the watch says; but late is better than never, so it goes on.
@@ -312,11 +323,11 @@ class Outbox:
             self._log.info(Event.DESTINATION_BACK, destination=outlet.name)
         outlet.went_well()
 
-    def _went_wrong(self, outlet: Outlet, error: DestinationUnavailable) -> None:
+    def _went_wrong(self, outlet: Outlet, code: str) -> None:
         was_down = outlet.down
         outlet.failed(self._clock())
         if outlet.down and not was_down:
-            self._log.error(Event.DESTINATION_DOWN, destination=outlet.name, code=error.code)
+            self._log.error(Event.DESTINATION_DOWN, destination=outlet.name, code=code)
 
     def _say(self, event: Event, delivery: DueDelivery, code: str, **more: float) -> None:
         self._log.warning(

@@ -182,8 +182,8 @@ class Catalogue:
         return supplier.senders if supplier is not None else frozenset()
 
 
-def _place(diagnostic: Diagnostic) -> tuple[Span, str, str]:
-    return diagnostic.span, diagnostic.code, diagnostic.message
+def _place(diagnostic: Diagnostic) -> tuple[Span, str, str, str]:
+    return diagnostic.span, diagnostic.code, diagnostic.message, diagnostic.hint
 
 
 def load(first: Iterable[str | Path] = (), *, only: bool = False) -> Catalogue:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from mhbridge.errors import Diagnostic
+from mhbridge.fhir.definitions import r4
 from mhbridge.mapping.codes import CodeList, CodeSystem, CodeSystems, Heading, Member, Row, Table
 from mhbridge.mapping.rows import Line, Rows
+from mhbridge.model import Severity
 
 __all__ = ["TARGETS", "load_headings", "load_list", "load_systems", "load_table"]
 
@@ -241,8 +244,9 @@ def load_table(
     for row in rows:
         known = [_known(rows, row, column, systems) for column in ("source_system", "target_system")]
         days = _dates(rows, row)
-        if not all(known) or days is None or not _complete(rows, row):
+        if not all(known) or days is None or not _complete(rows, row) or not _national(rows, row, systems):
             continue
+        _blanks(rows, row, ("source_code", "target_code"))
         if stretches.add(rows, row, (row["source_system"], row["source_code"]), days, "source_code"):
             sources.setdefault(row["source_system"])
             found.setdefault(row["source_code"], []).append(
@@ -262,6 +266,33 @@ def load_table(
     dated = any(row.since or row.until for same in found.values() for row in same)
     table = Table(name or file, _tuples(found), tuple(sources), dated, unmapped)
     return table, tuple(rows.diagnostics)
+
+
+def _national(rows: Rows, row: Line, systems: CodeSystems) -> bool:
+    """Whether the target's system has the code, where HL7's or HL7 UK's own list of the system is known."""
+    uri, code = systems.uri(row["target_system"], "r4"), row["target_code"]
+    listed = r4().codesystem(uri) if uri else None
+    if listed is None or not code or row["equivalence"] in _NO_TARGET or code in listed:
+        return True
+    # A spreadsheet takes the nought from a code that begins with one, so that is looked for first.
+    same = [known for known in sorted(listed) if known.lstrip("0").upper() == code.lstrip("0").upper()]
+    near = next(iter(same or get_close_matches(code, sorted(listed), 1, 0.75)), "")
+    hint = f"did you mean {near!r}?" if near else f"one of {_some(listed)}"
+    what = f"{row['target_system']} has no code {code!r}"
+    rows.report("E402", what, row.cells["target_code"].span, hint)
+    return False
+
+
+def _some(listed: Iterable[str]) -> str:
+    known = sorted(listed)
+    return ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+
+
+def _blanks(rows: Rows, row: Line, columns: Iterable[str]) -> None:
+    for column in columns:
+        if row.cells[column].padded:
+            what = "there are blanks around this code; it is read without them"
+            rows.report("E414", what, row.cells[column].span, "take them out", Severity.WARNING)
 
 
 def _complete(rows: Rows, row: Line) -> bool:
@@ -290,6 +321,7 @@ def load_list(file: str, text: str, systems: CodeSystems, *, name: str = "") -> 
         if not row["code"]:
             rows.report("E409", "the row has no code", row.cells["code"].span)
         elif known and days is not None and stretches.add(rows, row, key, days, "code"):
+            _blanks(rows, row, ("code",))
             found.setdefault(key, []).append(Member(*key, row["display"], *days))
     dated = any(member.since or member.until for same in found.values() for member in same)
     return CodeList(name or file, _tuples(found), dated), tuple(rows.diagnostics)

@@ -24,6 +24,13 @@ __all__ = ["as_text", "failing"]
 _RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
+#: What an item is instead is not said, so at least: how it is compared.
+_COMPARED: Final = (
+    "compared is the item, not the source: a date as 2025-03-14, a dateTime with its offset, a concept by its first "
+    "code or else its text, an identifier by its value; or absent, deleted, unknown"
+)
+
+
 def failing(mapping: SupplierMapping, library: Library, tree: YamlFile) -> list[Diagnostic]:
     """What of the tests does not hold, in their order."""
     own = YamlFile(tree.path, tree.raw)
@@ -50,7 +57,7 @@ def _run(mapping: SupplierMapping, library: Library, tree: YamlFile, example: Ex
     items = mapping.derived(reading, reading.items, _RECEIVED_AT)
     for name, expected in example.expect.items():
         if as_text(items.get(name, ABSENT)) != expected.value:
-            tree.report("E511", f"{name} is not what the test expects", expected.span)
+            tree.report("E511", f"{name} is not what the test expects", expected.span, _COMPARED)
 
 
 def as_text(value: Any) -> str:

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from mhbridge.errors import Diagnostic
-from mhbridge.mapping.reader import YamlFile, read
+from mhbridge.mapping.reader import YamlFile, decoded, read
 
 __all__ = ["Library", "built_in", "default_roots"]
 
@@ -52,7 +52,7 @@ class Library:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self.roots = tuple(roots)
-        #: Diagnostics of files that are not YAML.
+        #: Diagnostics of files that are not YAML: tables, lists, headings.
         self.reported: list[Diagnostic] = []
         self._trees: dict[Path, YamlFile] = {}
         self._by_name: dict[str, YamlFile] = {}
@@ -91,6 +91,18 @@ class Library:
         """The path as people see it and the bytes of any other file."""
         path = self.find(relative)
         return None if path is None else (shown(path), path.read_bytes())
+
+    def table(self, relative: str) -> tuple[str, str | None] | None:
+        """
+        The path as people see it and the text of a CSV file; `None` when there is no such file. One that is not UTF-8
+        is reported, and its text is `None`.
+        """
+        path = self.find(relative)
+        if path is None:
+            return None
+        file = decoded(shown(path), path.read_bytes(), "save the file as UTF-8; Excel calls it 'CSV UTF-8'")
+        self.reported.extend(file.diagnostics)
+        return file.path, None if file.diagnostics else file.raw
 
     def folders(self, relative: str) -> list[str]:
         """Names of the folders below `relative` in any root, sorted."""

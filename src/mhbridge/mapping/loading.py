@@ -61,12 +61,14 @@ class Loader:
         """Code systems and headings, the supplier's own systems laid over the shared ones."""
         if supplier not in self._codes:
             paths = ["codes/systems.csv"] + ([f"suppliers/{supplier}/codes/systems.csv"] if supplier else [])
-            layers = [(found[0], found[1].decode("utf-8-sig")) for path in paths if (found := self.library.text(path))]
+            files = [found for path in paths if (found := self.library.table(path))]
+            layers = [(file, text) for file, text in files if text is not None]
             systems, problems = load_systems(layers)
             headings: Mapping[str, Heading] = {}
             more: tuple[Diagnostic, ...] = ()
-            if listed := self.library.text("codes/headings.csv"):
-                headings, more = load_headings(listed[0], listed[1].decode("utf-8-sig"))
+            listed = self.library.table("codes/headings.csv")
+            if listed is not None and listed[1] is not None:
+                headings, more = load_headings(listed[0], listed[1])
             self.library.reported.extend((*problems, *more))
             self._codes[supplier] = Codes(systems, headings)
         return self._codes[supplier]
@@ -196,10 +198,11 @@ class Loader:
         wanted, unmapped = declared.text("file"), declared.choice("unmapped", ("keep", "omit", "refuse"), "keep")
         folders = (f"suppliers/{supplier}/codes/tables", "codes/tables")
         for folder in folders:
-            found = self.library.text(f"{folder}/{wanted}")
+            found = self.library.table(f"{folder}/{wanted}")
             if found is not None:
-                text = found[1].decode("utf-8-sig")
-                table, diagnostics = load_table(found[0], text, codes.systems, unmapped=unmapped, name=name)
+                if found[1] is None:
+                    return None
+                table, diagnostics = load_table(found[0], found[1], codes.systems, unmapped=unmapped, name=name)
                 self.library.reported.extend(diagnostics)
                 return table
         known = [f"{one}.csv" for folder in folders for one in self.library.names(folder, ".csv")]

@@ -22,7 +22,7 @@ import yaml
 from mhbridge.errors import Span
 from mhbridge.mapping.files import Items, Node, Pairs, Text, YamlFile
 
-__all__ = ["Items", "Node", "Pairs", "Text", "YamlFile", "read"]
+__all__ = ["Items", "Node", "Pairs", "Text", "YamlFile", "decoded", "read"]
 
 #: Larger files are refused unread: a mapping is written by hand, and nobody reviews a megabyte.
 MAX_BYTES: Final = 1_000_000
@@ -72,18 +72,8 @@ def read(path: str, body: bytes) -> YamlFile:
         file = YamlFile(path, "")
         file.report("E011", f"the file has {len(body):,} bytes; the limit is {MAX_BYTES:,}", file.span(0, 0))
         return file
-    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        file = YamlFile(path, "")
-        file.report("E001", "not UTF-8: the file begins as UTF-16 does", file.span(0, 0), "save the file as UTF-8")
-        return file
-    body = body.removeprefix(codecs.BOM_UTF8)
-    try:
-        file = YamlFile(path, body.decode("utf-8"))
-    except UnicodeDecodeError as problem:
-        file = YamlFile(path, _REFUSED.sub(_shown, body.decode("utf-8", "replace")))
-        at = len(body[: problem.start].decode("utf-8"))
-        what = f"not UTF-8: byte 0x{body[problem.start]:02X} is no character here"
-        file.report("E001", what, file.span(at, at + 1), "save the file as UTF-8")
+    file = decoded(path, body)
+    if file.diagnostics:
         return file
     if _REFUSED.search(file.raw):
         return _refuse_characters(file)
@@ -104,6 +94,23 @@ def read(path: str, body: bytes) -> YamlFile:
             break
     file.diagnostics.sort(key=lambda diagnostic: diagnostic.span)
     return file
+
+
+def decoded(path: str, body: bytes, hint: str = "save the file as UTF-8") -> YamlFile:
+    """A file of any kind as text, without a byte order mark; when it is not UTF-8, its diagnostics say so."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        file = YamlFile(path, "")
+        file.report("E001", "not UTF-8: the file begins as UTF-16 does", file.span(0, 0), hint)
+        return file
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return YamlFile(path, body.decode("utf-8"))
+    except UnicodeDecodeError as problem:
+        file = YamlFile(path, _REFUSED.sub(_shown, body.decode("utf-8", "replace")))
+        at = len(body[: problem.start].decode("utf-8"))
+        what = f"not UTF-8: byte 0x{body[problem.start]:02X} is no character here"
+        file.report("E001", what, file.span(at, at + 1), hint)
+        return file
 
 
 def _shown(refused: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mhbridge.errors import Diagnostic, Span
+from mhbridge.model import Severity
 
 __all__ = ["Cell", "Line", "Rows"]
 
@@ -24,10 +25,11 @@ _PLAIN: Final = re.compile(r"[^,\r\n]*")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its text without quotes, and where it stands with them."""
+    """One cell: its text without quotes and blanks around it, where it stands with them, and whether it had blanks."""
 
     text: str
     span: Span
+    padded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,10 @@ class Rows:
         self.diagnostics: list[Diagnostic] = []
         self._lines = _LINE_END.split(self.text)
 
-    def report(self, code: str, message: str, span: Span, hint: str = "") -> None:
+    def report(self, code: str, message: str, span: Span, hint: str = "", severity: Severity = Severity.ERROR) -> None:
         """Add a diagnostic, with the line that it is about."""
         line = self._lines[span.line - 1] if span.line <= len(self._lines) else ""
-        self.diagnostics.append(Diagnostic(code, message, span, line, hint))
+        self.diagnostics.append(Diagnostic(code, message, span, line, hint, severity))
 
     def __iter__(self) -> Iterator[Line]:
         rows = self._rows()
@@ -132,7 +134,8 @@ class Rows:
                 assert found is not None
                 value, at = found[0], found.end()
                 span = Span(self.file, line, start - begin + 1, line, at - begin + 1)
-            row.append(Cell(value.strip(), span))
+            bare = value.strip()
+            row.append(Cell(bare, span, padded=bool(bare) and bare != value))
             if text.startswith(",", at):
                 at += 1
                 continue

@@ -54,6 +54,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _FIELD: Final = re.compile(r"\.([A-Za-z][A-Za-z0-9_]*)")
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _SYMBOL: Final = re.compile(r"!=|[|(),=]")
+_CURLY_HINT: Final = 'text stands in straight double quotes: "…"'
 #: What people write who come from elsewhere.
 _INSTEAD: Final = {
     "'": 'text stands in double quotes: "…"',
@@ -66,7 +67,9 @@ _INSTEAD: Final = {
     "*": "there is no arithmetic; a function may do it",
     "/": "there is no arithmetic; a function may do it",
     ".": "a field follows its name without a blank",
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b", _CURLY_HINT),
 }
+_CURLY: Final = tuple("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b'")
 
 
 class Broken(Exception):
@@ -125,13 +128,25 @@ def shortened(text: str) -> str:
     return text if text.startswith('"') else f"'{text}'"
 
 
+def _quote_hint(text: str, at: int) -> str:
+    """What is wrong with the quotes at a place, if anything is; word processors make curly ones."""
+    character = text[at : at + 1]
+    if character in _CURLY:
+        return _CURLY_HINT
+    found = _TEXT.match(text, at)
+    if found and not text.startswith('"', found.end()):
+        return 'the text is not closed on its line: close it with "'
+    return ""
+
+
 def scanned(scan: Callable[[str, int, int], tuple[Path, int] | None], text: str, start: int) -> tuple[Path, int] | None:
     """What a format finds at `start`. A format that claims nothing, or more than there is, has found nothing."""
     try:
         found = scan(text, start, len(text))
     except PathError as problem:
         at = start + max(0, problem.offset)
-        raise Broken(problem.code, problem.message, at, at + max(1, problem.width), problem.hint) from problem
+        hint = problem.hint or _quote_hint(text, at)
+        raise Broken(problem.code, problem.message, at, at + max(1, problem.width), hint) from problem
     return found if found is not None and start < found[1] <= len(text) else None
 
 

@@ -149,6 +149,8 @@ class SupplierMapping:
         if not run.parked:
             item = self.document.items.get("act")
             reason = f"this is no act: one of {', '.join(sorted(_ACTS))}"
+            if isinstance(act, State):
+                reason = "what the message does to the stay cannot be told from it"
             rule = "" if item is None else str(item.span)
             run.failed(code="I601", reason=reason, path="", item="act", rule=rule, on_bad="park")
         return Act.NEW

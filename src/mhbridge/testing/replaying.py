@@ -54,7 +54,7 @@ def feed_of(catalogue: Catalogue, supplier: str, name: str = "replay") -> Feed:
     """A feed of all of a supplier's mappings that sends every document to one place."""
     mappings = tuple(catalogue.mapping(mapping) for mapping in catalogue.feeds(supplier))
     documents = frozenset(mapping.document.name for mapping in mappings)
-    return Feed(supplier, f"{supplier}/{name}", mappings, (Route(documents, ("anywhere",)),))
+    return Feed(supplier, f"{supplier}/{name}", mappings, (Route(documents, ("anywhere",)),), live=False)
 
 
 def outcomes_of(body: bytes, feed: Feed, now: datetime) -> tuple[list[Outcome], Answer]:

@@ -99,6 +99,10 @@ async def _send_cases(cases: Sequence[Case], address: str) -> int:
                 click.echo(f"{case.name}: {answer.status}")
             return 1 if refused else 0
     host, _, port = address.rpartition(":")
+    real = [case.name for case in cases if b"|P|" in case.path.read_bytes().partition(b"\r")[0]]
+    if real:
+        # A live gateway keeps what says that it is a trial from every destination; what says P it would deliver.
+        raise ConfigurationError([("C830", f"{real[0]} does not say that it is a trial (MSH-11 T)")])
     if urlsplit(f"//{address}").hostname not in ("127.0.0.1", "localhost", "::1"):
         # Over MLLP nobody can say that it is a test gateway, so only this machine's own are believed.
         raise ConfigurationError([("C830", "fixtures are sent over MLLP only to this machine")])

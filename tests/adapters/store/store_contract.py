@@ -44,7 +44,7 @@ from mhbridge.model import (
     Planned,
     Severity,
 )
-from mhbridge.ports import Move
+from mhbridge.ports import Move, Original, Waiting
 
 
 class StoreContract:
@@ -215,8 +215,15 @@ class StoreContract:
         assert (due.state, due.attempts, due.document) == (DeliveryState.QUEUED, 0, a_document(1))
         assert due.deadline == T0 + timedelta(hours=1)
         assert due.original is not None
-        assert due.original() == b"original 1"
+        assert due.original() == Original(b"original 1")
         assert await store.next_due() == T0
+
+    async def test_each_message_of_an_envelope_knows_which_of_them_it_is(self, store):
+        await keep(store, 9, "gp", patient=9)
+        outcomes = [an_outcome(number, "gp", patient=number) for number in range(3)]
+        done = await store.commit(an_envelope(1), key_of(1), outcomes, an_answer(), {"gp": 60.0})
+        found = {due.message: due.original() for due in await store.due(T0, 10)}
+        assert [found[message] for message in done.messages] == [Original(b"original 1", n, 3) for n in range(3)]
 
     async def test_a_lane_lets_one_go_at_a_time_in_order(self, store):
         for number in range(1, 4):
@@ -288,6 +295,35 @@ class StoreContract:
         assert again.id == first.id
         status = await store.status(T0 + MINUTE)
         assert status.differences == ()
+
+    async def test_a_parked_delivery_makes_its_message_wait_for_a_person(self, store):
+        """It holds its patient's lane: it must be on the list of what waits, and what is behind it must say so."""
+        held = await keep(store, 1, "gp")
+        behind = await keep(store, 2, "gp")
+        alone = await keep(store, 3, state=MessageState.PARKED, code="M702", patient=2)
+        (first,) = await take(store, T0)
+        assert [row.id for row in await store.messages(state="parked")] == [alone.messages[0]]
+        await store.finish([Move(first.id, DeliveryState.PARKED, code="D946")], T0)
+        rows = await store.messages(state="parked")
+        assert [row.id for row in rows] == [alone.messages[0], held.messages[0]]
+        assert [row.state for row in rows] == ["parked", "done"]
+        assert [row.waiting for row in rows] == [(), (Waiting(first.id, "gp", "D946"),)]
+        assert await store.messages(state="parked", feed="nobody/adt") == []
+        assert [row.id for row in await store.messages(state="parked", before=alone.messages[0])] == [first.message]
+        assert [row.id for row in await store.messages(state="parked", search="C1")] == [first.message]
+        assert await store.messages(state="parked", search="C2") == []
+        assert len(await store.messages(state="parked", most=1)) == 1
+        assert (await store.status(T0)).waiting == 2
+        (waits,) = (await store.trace(behind.messages[0])).deliveries
+        head = {"delivery": first.id, "message": first.message, "state": "parked", "code": "D946"}
+        assert waits["behind"] == head
+        assert (await store.trace(first.message)).deliveries[0]["behind"] is None
+        # Another destination, another lane.
+        (other,) = (await store.trace((await keep(store, 4, "ward")).messages[0])).deliveries
+        assert other["behind"] is None
+        await store.release(first.id, "operator-7", T0)
+        assert [row.id for row in await store.messages(state="parked")] == [alone.messages[0]]
+        assert (await store.status(T0)).waiting == 1
 
     async def test_a_closed_delivery_lets_its_lane_go_on(self, store):
         done = await keep(store, 1, "gp")
@@ -540,6 +576,7 @@ class StoreContract:
         assert (await store.status(later)).overdue == 0
         status = await store.status(T0 + timedelta(minutes=61))
         assert (status.overdue, status.acknowledged, status.oldest_open) == (1, 1, T0)
+        assert status.late == {"gp": 1}
 
     async def test_the_oldest_open_is_a_parked_message_or_an_open_delivery(self, store):
         await keep(store, 1, "gp", at=T0 + MINUTE)

@@ -125,6 +125,24 @@ async def test_a_directory_that_others_may_write_to_is_refused(path):
     assert (await refused(SqliteStore(path))).code == "S203"
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_path_where_no_store_can_be_is_refused_with_a_code(tmp_path, read_only):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.key").write_bytes(b"x" * 32)
+    (tmp_path / "folder.key").chmod(0o600)
+    for path in (tmp_path / "file" / "m.db", tmp_path / "folder"):
+        error = await refused(SqliteStore(path, read_only=read_only))
+        assert error.code == ("S205" if read_only and path.name == "m.db" else "S216")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_file_that_is_no_database_is_refused_with_a_code(path, read_only):
+    await once(path)
+    path.write_bytes(b"no database " * 1000)
+    assert (await refused(SqliteStore(path, read_only=read_only))).code == "S216"
+
+
 async def test_a_secret_that_others_may_read_is_refused(path):
     await once(path)
     path.with_name("mhbridge.db.key").chmod(0o640)
@@ -317,4 +335,4 @@ def test_every_query_is_well_formed():
 
 def test_every_code_of_the_store_is_explained():
     codes = {code for code in explanations() if code.startswith("S2")}
-    assert codes == {f"S{number}" for number in range(201, 216)}
+    assert codes == {f"S{number}" for number in range(201, 218)}

@@ -134,12 +134,28 @@ select items from reading where id = :id;
 select key_id, data from body where id = :id;
 -- name: envelope_of_message
 select envelope from message where id = :id;
+-- name: part_of_envelope
+select e.id, (select count(*) from message o where o.envelope = e.id and o.id < m.id), e.messages
+from message m join envelope e on e.id = m.envelope where m.id = :id;
 -- name: message
 select id, envelope, feed, kind, place, received_at, state, code, mapping, fanout, issues from message where id = :id;
 -- name: newest_messages
 select id from message where id < :before order by id desc limit :most;
 -- name: newest_in_state
 select id from message where feed = :feed and state = :state and id < :before order by id desc limit :most;
+-- name: newest_with_parked_delivery
+select distinct d.message from delivery d join message m on m.id = d.message
+  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+    and d.message < :before and (:feed = '' or m.feed = :feed)
+  order by d.message desc limit :most;
+-- name: waiting
+select d.id, n.name, d.code from delivery d join destination n on n.id = d.destination
+  where d.message = :message and d.state = 'parked' order by d.id;
+-- name: head_before
+-- The head of the lane that a delivery waits in, when that is another.
+select h.id, h.message, h.state, h.code from delivery d join delivery h on h.patient = d.patient
+    and h.destination = d.destination and h.seq < d.seq and h.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
+  where d.id = :id and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked') order by h.seq limit 1;
 -- name: newest_with_token
 select message from property where token = :token and message < :before order by message desc limit :most;
 -- name: delivery_states
@@ -171,7 +187,13 @@ select feed, state, count(*) from message group by feed, state;
 select n.name, d.state, count(*), sum(d.level >= 2) from delivery d left join destination n on n.id = d.destination
   group by d.destination, d.state;
 -- name: overdue
-select count(*) from delivery where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and deadline < :now;
+select n.name, count(*) from delivery d left join destination n on n.id = d.destination
+  where d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and d.deadline < :now
+  group by d.destination order by n.name;
+-- name: parked_by_deliveries
+-- Messages of which deliveries are parked and which are not parked themselves.
+select count(distinct d.message) from delivery d join message m on m.id = d.message where m.state <> 'parked'
+  and d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
 -- name: oldest_in_state
 select received_at from message where feed = :feed and state = :state order by id limit 1;
 -- name: oldest_open_delivery

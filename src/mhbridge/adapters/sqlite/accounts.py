@@ -44,6 +44,7 @@ def status(reader: Reader, now: datetime) -> Status:
         *_states("deliveries", tallies["delivery"], deliveries),
         *_forgotten(reader, at - _FORGOTTEN, messages),
     ]
+    late: dict[str, int] = {name or "?": n for name, n in reader.rows("overdue", now=at)}
     kinds: Counter[str] = Counter()
     for (_, state), n in receipts.items():
         kinds[state] += n
@@ -55,9 +56,11 @@ def status(reader: Reader, now: datetime) -> Status:
         messages=_by_state(messages),
         deliveries=_by_state(deliveries),
         acknowledged=sum(n for *_, n in rows),
-        overdue=reader.value("overdue", now=at),
+        overdue=sum(late.values()),
         oldest_open=_oldest_open(reader, messages),
         differences=tuple(differences),
+        waiting=_by_state(messages).get("parked", 0) + reader.value("parked_by_deliveries"),
+        late=late,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from typing import Any, Final, NamedTuple
 
 import apsw  # noqa: TC002, as for TC001: types are imported where they are used
@@ -25,7 +25,7 @@ from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_toke
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.model import NOTHING_KNOWN, DeliveryState, Document, Key, Known, MessageState
-from mhbridge.ports import DueDelivery, MessageRow, Trace, TraceLine
+from mhbridge.ports import DueDelivery, MessageRow, Original, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
 
@@ -175,7 +175,11 @@ class Reader:
             [about for (about,) in self.rows("newest_in_state", feed=f, state=s, before=before, most=most)]
             for f, s in pairs
         ]
-        return list(islice(heapq.merge(*found, reverse=True), most))
+        if state == MessageState.PARKED:
+            rows = self.rows("newest_with_parked_delivery", feed=feed, before=before, most=most)
+            found.append([about for (about,) in rows])
+        # A parked message may have a parked delivery as well, and is found by either.
+        return list(islice((about for about, _ in groupby(heapq.merge(*found, reverse=True))), most))
 
     def _found(self, state: str, feed: str, search: str, before: int, most: int) -> list[tuple[MessageRow, str]]:
         tokens = [self._keys.search_token(kind, search) for kind in SEARCHED]
@@ -190,17 +194,15 @@ class Reader:
             if not newest:
                 break
             fitting = (self._row(about) for about in newest)
-            rows += [
-                row
-                for row in fitting
-                if row[0].state == (state or row[0].state) and row[0].feed == (feed or row[0].feed)
-            ]
+            rows += [row for row in fitting if _is_in(row[0], state) and row[0].feed == (feed or row[0].feed)]
             before = newest[-1]
         return rows[:most]
 
     def _row(self, about: int) -> tuple[MessageRow, str]:
         """A message as people see it, and its issues as they are stored."""
         number, envelope, feed, kind, place, received_at, state, code, mapping, fanout, issues = self._message(about)
+        deliveries: dict[str, int] = dict(self.rows("delivery_states", message=about))
+        waiting = self.rows("waiting", message=about) if DeliveryState.PARKED in deliveries else ()
         return (
             MessageRow(
                 id=number,
@@ -213,7 +215,8 @@ class Reader:
                 code=code,
                 mapping=mapping,
                 fanout=fanout,
-                deliveries=dict(self.rows("delivery_states", message=about)),
+                deliveries=deliveries,
+                waiting=tuple([Waiting(*row) for row in waiting]),
             ),
             issues,
         )
@@ -254,6 +257,7 @@ class Reader:
     def _delivery(self, row: Sequence[Any]) -> dict[str, Any]:
         number, destination, document, seq, state, code, level, attempts, due_at, deadline, remote_id, sent_at = row
         tried = self.rows("attempts", delivery=number)
+        head = self.row("head_before", id=number)
         return {
             "id": number,
             "destination": destination,
@@ -267,6 +271,7 @@ class Reader:
             "deadline": _maybe(deadline),
             "remote_id": remote_id,
             "sent_at": _maybe(sent_at),
+            "behind": None if head is None else dict(zip(("delivery", "message", "state", "code"), head, strict=True)),
             "tried": tuple(
                 {"n": n, "started_at": when(started), "ended_at": when(ended), "result": result, "code": why}
                 for n, started, ended, result, why in tried
@@ -277,6 +282,11 @@ class Reader:
         """The envelope's bytes, as they were received."""
         envelope = self.value("envelope_of_message", id=message)
         return None if envelope is None else self._body("envelope", envelope)
+
+    def part(self, message: int) -> Original | None:
+        """The same, and which of the envelope's messages it is: they are stored in the envelope's order."""
+        row = self.row("part_of_envelope", id=message)
+        return None if row is None else Original(self._body("envelope", row[0]), *row[1:])
 
     def documents(self, message: int) -> list[Document]:
         """The documents that a message made."""
@@ -307,6 +317,11 @@ class Reader:
 
     def _log_rows(self, seq: int) -> list[LogRow]:
         return [LogRow(*row) for row in self.rows("log_rows", writer=WRITER_ID, seq=seq, most=_LOG_ROWS)]
+
+
+def _is_in(row: MessageRow, state: str) -> bool:
+    """Whether people look for a message under this state. What a parked delivery makes wait is looked for as parked."""
+    return not state or row.state == state or (state == MessageState.PARKED and bool(row.waiting))
 
 
 def _described(row: Sequence[Any]) -> dict[str, Any]:

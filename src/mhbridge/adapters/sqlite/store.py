@@ -32,7 +32,7 @@ from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, Outcome
-from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Status, Store, Trace
+from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Status, Store, Trace
 
 __all__ = ["SqliteStore"]
 
@@ -209,6 +209,14 @@ class SqliteStore(Store):
     # --- underneath ---
 
     def _open_files(self) -> None:
+        try:
+            self._open_them()
+        except (OSError, apsw.Error) as error:
+            # Not the error's own text: it has a path again, which may be of a file beside the store.
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise StoreError("S216", f"the files of the store {self._path} cannot be made or opened: {why}") from error
+
+    def _open_them(self) -> None:
         opening.refuse_build(apsw.sqlite_lib_version())
         self._keys = opening.find_files(self._path) if self._read_only else opening.open_files(self._path)
         self._readers: list[apsw.Connection] = []
@@ -302,7 +310,7 @@ class SqliteStore(Store):
         if self._read_only:
             raise StoreError("S215", "the store is open for reading only")
 
-    def _relayed(self, message: int) -> bytes:
+    def _relayed(self, message: int) -> Original:
         """
         The original of a message, at once: a relay asks for it while it sends.
 
@@ -310,7 +318,7 @@ class SqliteStore(Store):
         """
         connection = opening.open_reader(self._path, self._connect)
         try:
-            original = Reader(connection, self._keys).original(message)
+            original = Reader(connection, self._keys).part(message)
         finally:
             connection.close()
         if original is None:

@@ -106,7 +106,10 @@ class Hl7v2:
             field = path.field
         if segment.startswith("Z"):
             return UNDECLARED
-        return table.type_of(segment, field, path.component, path.subcomponent)
+        found = table.type_of(segment, field, path.component, path.subcomponent)
+        if found == UNDECLARED:
+            table.check(scope.source.options.get("version", ""), segment, field, path.component)
+        return found
 
     def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
         """Cursor → the first value, `ABSENT`, or `DELETED`."""

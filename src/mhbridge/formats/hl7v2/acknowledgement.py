@@ -46,24 +46,49 @@ _CODES: Final = {
     Verdict.REFUSED: ("AE", "CE"),
     Verdict.REJECTED: ("AR", "CR"),
 }
-# HL7 table 0357; what has no code of its own there is an internal error of the application.
+# HL7 table 0357; what has no code of its own there is an internal error of the application, so that is what a sender
+# cannot mend: a failure, a mapping or a route of ours.
 _CONDITIONS: Final = {
     "100": "Segment sequence error",
     "101": "Required field missing",
     "102": "Data type error",
     "103": "Table value not found",
     "200": "Unsupported message type",
+    "202": "Unsupported processing id",
     "207": "Application internal error",
 }
 _CONDITION_OF: Final = {
     "I601": "102",
     "I602": "103",
+    "I606": "102",
+    "I610": "103",
+    "I611": "101",
+    "I621": "102",
+    "I622": "102",
+    "I623": "102",
+    "D910": "100",
+    "D911": "100",
+    "D912": "100",
+    "D913": "100",
+    "D914": "100",
+    "M700": "100",
+    "M701": "100",
+    "M702": "100",
+    "M703": "103",
     "M704": "102",
     "M705": "102",
     "M706": "100",
+    "M707": "100",
     "M708": "101",
     "M709": "102",
     "M710": "200",
+    "M720": "101",
+    "M721": "100",
+    "M722": "101",
+    "M742": "202",
+    "M761": "100",
+    "M762": "100",
+    "M763": "102",
 }
 _SEVERITIES: Final = {Severity.ERROR: "E", Severity.WARNING: "W", Severity.INFORMATION: "I"}
 

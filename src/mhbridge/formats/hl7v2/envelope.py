@@ -21,7 +21,7 @@ from mhbridge.formats.hl7v2.delimiters import delimiters
 from mhbridge.formats.hl7v2.message import Message, split
 from mhbridge.model import MessageFacts
 
-__all__ = ["Found", "begins", "is_answer", "read_messages", "takes"]
+__all__ = ["Found", "begins", "is_answer", "own_bytes", "read_messages", "takes"]
 
 Found: TypeAlias = tuple[Message | MessageError, tuple[int, ...]]
 
@@ -93,6 +93,22 @@ def read_messages(body: bytes, sources: Sequence[Source]) -> Iterator[Found]:
     if not any(name in (b"MSH", b"FHS", b"BHS") for _, name in marks):
         raise MalformedMessage("M701", "no line begins with MSH, so this is not HL7 v2", offset=0)
     yield from _Batch(text, marks, wide, body, sources).read()
+
+
+def own_bytes(body: bytes, number: int, of: int) -> bytes | None:
+    """
+    The bytes of one message of an envelope, from its MSH on; `None` when they cannot be told.
+
+    Args:
+        number: its place among all that `read_messages` gives for the envelope, from 0.
+        of: how many that gives; what is wrong with a batch comes last there, after the messages.
+    """
+    if wide_codec(body[:8]) or not begins(body[:4096]):
+        return None
+    marks = _marks(body)
+    ends = [begin for begin, _ in marks[1:]] + [len(body)]
+    own = [body[begin:end] for (begin, name), end in zip(marks, ends, strict=True) if name == b"MSH"]
+    return own[number] if number < len(own) <= of else None
 
 
 def _beginning(text: bytes) -> int:

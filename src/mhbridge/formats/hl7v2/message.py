@@ -287,6 +287,7 @@ class Message:
                 sent_at=sent_at if (sent_at := header.text(7, 1)).isprintable() else "",
                 version=self.version,
                 place=self.place,
+                trial=header.text(11, 1) in ("T", "D"),
             )
         return self._facts
 

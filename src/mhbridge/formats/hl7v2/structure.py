@@ -60,6 +60,29 @@ class Structure:
                 found = self.part(found, number)
         return found
 
+    def check(self, version: str, segment: str, field: int, component: int) -> None:
+        """
+        That a field and a component exist, where this table is sure: later versions add to the ends of segments and
+        types, and a simple type may be sent with components that the sender has agreed with somebody.
+
+        Args:
+            version: as a mapping declares it; empty where it takes every version.
+
+        Raises:
+            PathError: E205.
+        """
+        fields = self.segments.get(segment)
+        if not version or not fields or VERSIONS.index(version) > VERSIONS.index(self.version):
+            return
+        if field > len(fields):
+            hint = f"its last field is {segment}-{len(fields)}"
+            raise PathError("E205", f"{segment} has no field {field} in HL7 v2.{self.version[2:]}", width=3, hint=hint)
+        parts = self.types.get(fields[field - 1])
+        if parts is not None and component > len(parts):
+            name = fields[field - 1]
+            hint = f"a {name} has {len(parts)} components"
+            raise PathError("E205", f"{segment}-{field} is a {name}, which has no component {component}", hint=hint)
+
     def part(self, name: str, number: int) -> str:
         """The data type of a component of a data type. A type without components is its own first component."""
         if name in self.types:

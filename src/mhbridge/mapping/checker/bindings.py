@@ -5,7 +5,7 @@ Reads what binds an item: paths, loops, records and choices of a supplier's mapp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -24,6 +24,7 @@ from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.reader import Items, Node, Pairs, Text
 from mhbridge.mapping.syntax import PathNode
 from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
+from mhbridge.model import Act
 
 __all__ = ["Binder"]
 
@@ -62,6 +63,8 @@ class Binder:
             if not all(any(assignable(have, want) for want in item.type.names) for have in value.type.names):
                 self.file.report("E204", f"this gives a {value.type}, but {item.name!r} is a {item.type}", node.span)
                 return None
+            for stated in _stated(value):
+                self._possible(str(stated.value), item, stated.span)
             return nodes.BindValue(node.span, value)
         literal = literal_value(node.value, item.type, env.systems)
         if literal is None:
@@ -72,7 +75,24 @@ class Binder:
                 "an expression begins with =" if "-" in node.value else "",
             )
             return None
+        if isinstance(literal, str):
+            self._possible(literal, item, node.span)
         return nodes.BindValue(node.span, nodes.Literal(node.span, Type(item.type.name), literal))
+
+    def _possible(self, stated: str, item: Item, span: Span) -> None:
+        """That a code which the mapping states is one that the item can be."""
+        if item.type.name != "code":
+            return
+        if item is self.document.items.get("act"):
+            known = [act.value for act in Act]
+        else:
+            values = r4().valueset(item.binding) if item.binding else None
+            known = [] if values is None or values.codes is None else sorted({code for _, code in values.codes})
+        if known and stated not in known:
+            some = f"one of {', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
+            self.file.report(
+                "E219", f"{item.name!r} cannot be {stated!r}", span, did_you_mean(stated, known, some, least=0.75)
+            )
 
     def _list(self, node: Items, item: Item, env: Environment) -> nodes.Binding | None:
         if not item.type.many:
@@ -175,6 +195,20 @@ class Binder:
 
     def _condition(self, node: Pairs, env: Environment) -> nodes.Condition | None:
         return Resolver(env).test(node.entries["$when"]) if "$when" in node.entries else None
+
+
+def _stated(value: nodes.Expression) -> Iterator[nodes.Literal]:
+    """The literals that an expression may give as its value."""
+    match value:
+        case nodes.Literal():
+            yield value
+        case nodes.Alternatives():
+            for term in value.terms:
+                yield from _stated(term)
+        case nodes.Choose():
+            yield from _stated(value.then)
+            if value.otherwise is not None:
+                yield from _stated(value.otherwise)
 
 
 _CODED: Final = re.compile(r'([a-z][a-z0-9-]*)#([^\s"]+)(?:\s+"([^"]*)")?')

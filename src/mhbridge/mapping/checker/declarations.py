@@ -14,9 +14,9 @@ from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 __all__ = ["Declaration", "did_you_mean", "plain"]
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A hint with the nearest known word, or `otherwise`."""
-    near = get_close_matches(word, list(known), 1, 0.6)
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "", *, least: float = 0.6) -> str:
+    """A hint with the nearest known word, or `otherwise`; `least` is how near it must be, from 0 to 1."""
+    near = get_close_matches(word, list(known), 1, least)
     return f"did you mean {near[0]!r}?" if near else otherwise
 
 
@@ -53,14 +53,15 @@ class Declaration:
             file.report("E042", f"{where} is written as `key: value` pairs", node.span)
             return
         self.entries, self.keys = node.entries, node.keys
-        allowed = set(keys)
+        allowed = sorted(set(keys))
         for key, span in node.keys.items():
             if key not in allowed:
                 file.report(
                     "E040",
                     f"{where} has no key {key!r}",
                     span,
-                    did_you_mean(key, allowed, f"one of {', '.join(sorted(allowed))}"),
+                    # A weak likeness would send people the wrong way, so all of them are said.
+                    did_you_mean(key, allowed, f"one of {', '.join(allowed)}", least=0.75),
                 )
 
     def __contains__(self, key: str) -> bool:

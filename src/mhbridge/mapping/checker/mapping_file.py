@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from mhbridge.formats import DeclarationError, Format, PathError, Scope, Source, format_named, formats
 from mhbridge.mapping import nodes
@@ -19,6 +20,7 @@ from mhbridge.mapping.codes import Table
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
+from mhbridge.model import Severity
 
 __all__ = ["Example", "MappingFile", "header", "read_mapping"]
 
@@ -106,7 +108,7 @@ def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str
             did_you_mean(wanted, formats(), f"one of {', '.join(formats())}"),
         )
         return None
-    known = {"format", "timezone", "charset", *format_.keys}
+    known = ("format", "timezone", "charset", *format_.keys)
     own = Declaration(file, pairs, f"a {format_.name} source", known)
     options = {key: plain(node) for key, node in own.entries.items() if key in format_.keys}
     try:
@@ -152,10 +154,12 @@ def read_mapping(
     for unused in sorted(tables.keys() - env.used_tables):
         assert declared is not None
         file.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
+    ignored = _ignored(file, top, format_, source)
+    _check_ignored(file, top, bound, ignored)
     mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
     return MappingFile(
         name, document, source, tuple(bound), authors, partial,
-        _ignored(file, top, format_, source), mandatory, _examples(file, top, document), top.pairs("adds"),
+        ignored, mandatory, _examples(file, top, document), top.pairs("adds"),
     )  # fmt: skip
 
 
@@ -208,6 +212,17 @@ def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) 
             continue
         found[path] = node.value
     return found
+
+
+def _check_ignored(file: YamlFile, top: Declaration, bound: list[nodes.BoundItem], ignored: Mapping[str, str]) -> None:
+    """That no path is both bound and ignored. A condition only asks, and carries nothing, so it does not count."""
+    found = nodes.walk(tuple(bound), closed=get_args(nodes.Condition))
+    used = {node.path: node.span for node in found if isinstance(node, nodes.Read | nodes.BindEach)}
+    pairs = top.pairs("ignore")
+    for path in ignored:
+        if pairs is not None and path in used:
+            what = f"{path} is ignored, and it is bound in line {used[path].line}"
+            file.report("E220", what, pairs.keys[path], "take it out of one of the two", Severity.WARNING)
 
 
 def _check_path(format_: Format, text: str, source: Source) -> None:

@@ -176,8 +176,10 @@ def _list_file(
         return None
     wanted = declared.text("file")
     for folder in folders:
-        if (text := library.text(f"{folder}/{wanted}")) is not None:
-            found, diagnostics = load_list(text[0], text[1].decode("utf-8-sig"), systems, name=name)
+        if (text := library.table(f"{folder}/{wanted}")) is not None:
+            if text[1] is None:
+                return None
+            found, diagnostics = load_list(text[0], text[1], systems, name=name)
             library.reported.extend(diagnostics)
             return found
     known = [f"{one}.csv" for folder in folders for one in library.names(folder, ".csv")]

@@ -83,6 +83,9 @@ def _concept(value: Value, context: Context, codings: tuple[tuple[int, ...], ...
             text = one["code"]
         else:
             listed.append(one)
+    # So is one word with nothing beside it: no system is named, and a free-text field is often sent that way.
+    if not text and len(listed) == 1 and listed[0].keys() == {"code"}:
+        text = listed.pop()["code"]
     if listed:
         found["coding"] = listed
     if text:
@@ -137,7 +140,10 @@ def words_used(value: Value, _context: Context) -> frozenset[str]:
 def bare(value: Value, _context: Context) -> Any:
     """ID[CodeableConcept], IS[CodeableConcept]: a code of which the field, not the message, says the system."""
     name = value.component(1)
-    return concept(name) if name.strip() else nothing(value)
+    bare_code = name.strip()
+    if not bare_code:
+        return nothing(value)
+    return concept(name) if any(character.isspace() for character in bare_code) else {"coding": [{"code": bare_code}]}
 
 
 #: (code, display, name of the system) of a unit.

@@ -65,11 +65,8 @@ def code(text: str) -> str:
 
 
 def concept(text: str) -> dict[str, Any]:
-    """A concept of which only one word or sentence is known: a word is a code, a sentence is text."""
-    bare = text.strip()
-    if any(character.isspace() for character in bare):
-        return {"text": text}
-    return {"coding": [{"code": bare}]}
+    """A concept of which only words are known. One word is no code either: nothing says of which system."""
+    return {"text": text}
 
 
 def identifier(text: str) -> dict[str, Any]:

@@ -41,6 +41,21 @@ def _known(coding: Mapping[str, str], context: Context) -> str:
     return system if context.systems.known(system) else ""
 
 
+def _received(value: Any, table: Table) -> tuple[list[dict[str, str]], str]:
+    """
+    The codings and the words of what came. One word alone is the code that the table is asked for: the mapping says
+    so by naming the table, and with it the system.
+    """
+    if isinstance(value, str):
+        return [{"code": value}], ""
+    codings, text = value.get("coding", []), value.get("text", "")
+    word = text.strip()
+    bare = not codings and word and not any(character.isspace() for character in word)
+    if bare and (table.source_system or word in table.rows):
+        return [{"code": word}], ""
+    return codings, text
+
+
 def _find(codings: list[dict[str, str]], text: str, table: Table, day: str, context: Context) -> Row | None:
     """The row of the first coding that has one; of a value that is only words, the row of the words."""
     for coding in codings:
@@ -75,6 +90,11 @@ def _as_received(codings: list[dict[str, str]], row: Row | None, table: Table) -
         ),
         Example("code(PID-8, sex)", ("2", _SEX), "female", want="code"),
         Example("code(PID-8, sex)", ("7", _SEX), {"coding": [{"system": "itk-0001", "code": "7"}], "text": "7"}),
+        Example("code([Sex], sex)", ({"text": "2"}, _SEX), "female", want="code"),
+        Example(
+            "code([Sex], sex)", ({"text": "7"}, _SEX), {"coding": [{"system": "itk-0001", "code": "7"}], "text": "7"}
+        ),
+        Example("code([Sex], sex)", ({"text": "not said"}, _SEX), {"text": "not said"}),
     ),
 )
 def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want: str) -> Any:
@@ -87,9 +107,7 @@ def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want
     """
     if isinstance(value, State):
         return value
-    codings, text = (
-        ([{"code": value}], "") if isinstance(value, str) else (value.get("coding", []), value.get("text", ""))
-    )
+    codings, text = _received(value, table)
     row = _find(codings, text, table, "" if isinstance(date, State) else date, context)
     if row is None or not row.target_code:
         return _unmapped(context, codings, text, table, want)
