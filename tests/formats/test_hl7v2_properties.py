@@ -1,7 +1,7 @@
 """
 Laws of the HL7 v2 format, for any separators and any bytes, and python-hl7 as a second opinion.
 
-Set MHBRIDGE_CORPUS to a folder of messages to run the same laws over real ones: `hl7v2/` holds what others have
+Set TEST_CORPUS to a folder of messages to run the same laws over real ones: `hl7v2/` holds what others have
 published, `badinput/` what is made to break parsers.
 """
 
@@ -265,12 +265,12 @@ def test_a_value_is_in_one_of_its_states(text: str) -> None:
 
 
 def corpus(folder: str, *endings: str) -> Iterator[Path]:
-    root = os.environ.get("MHBRIDGE_CORPUS")
+    root = os.environ.get("TEST_CORPUS")
     if root:
         yield from sorted(p for p in Path(root, folder).rglob("*") if p.is_file() and p.name.endswith(endings))
 
 
-@pytest.mark.skipif(not os.environ.get("MHBRIDGE_CORPUS"), reason="MHBRIDGE_CORPUS names no folder of messages")
+@pytest.mark.skipif(not os.environ.get("TEST_CORPUS"), reason="TEST_CORPUS names no folder of messages")
 def test_published_messages_are_read() -> None:
     read = broken = 0
     for path in corpus("hl7v2", ".hl7", ".er7"):
@@ -280,7 +280,7 @@ def test_published_messages_are_read() -> None:
     assert read > 20 * broken
 
 
-@pytest.mark.skipif(not os.environ.get("MHBRIDGE_CORPUS"), reason="MHBRIDGE_CORPUS names no folder of messages")
+@pytest.mark.skipif(not os.environ.get("TEST_CORPUS"), reason="TEST_CORPUS names no folder of messages")
 def test_bad_input_is_survived_and_judged() -> None:
     for path in corpus("badinput", ".hl7", ".er7", ".bin", ".txt", ".csv"):
         laws(path.read_bytes()[:200_000])

@@ -335,11 +335,11 @@ def test_the_bounds_are_those_that_the_explanations_name() -> None:
 
 
 def hostile() -> list[FilePath]:
-    corpus = os.environ.get("MHBRIDGE_CORPUS", "")
+    corpus = os.environ.get("TEST_CORPUS", "")
     return sorted(FilePath(corpus).glob("**/mapping/expr_*.txt")) if corpus else []
 
 
-@pytest.mark.skipif(not hostile(), reason="MHBRIDGE_CORPUS names no corpus with hostile expressions")
+@pytest.mark.skipif(not hostile(), reason="TEST_CORPUS names no corpus with hostile expressions")
 def test_attempts_to_escape_are_refused_or_are_names() -> None:
     for attempt in hostile():
         source = attempt.read_text("utf-8").strip()
