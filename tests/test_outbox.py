@@ -301,10 +301,10 @@ async def test_a_slow_destination_holds_up_no_other(tmp_path):
 async def test_a_destination_that_is_down_is_left_alone_but_for_one_and_no_attempt_is_burnt(tmp_path):
     async with delivering(tmp_path, first=1000.0) as world:
         (there,) = world.destinations
-        there.deliver_plan = [UNAVAILABLE] * 6
+        there.deliver_plan = [UNAVAILABLE] * 20
         messages = [await world.add(f"a{n}", patient=str(n)) for n in range(20)]
         await until(lambda: world.outbox.shut)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         tried = len(there.sent)
         # Those that were already on their way when the fifth failed.
         assert 5 <= tried <= 8
@@ -315,7 +315,7 @@ async def test_a_destination_that_is_down_is_left_alone_but_for_one_and_no_attem
             world.outbox.wake()
             await until(lambda probes=probes: len(there.sent) >= tried + probes)
             if probes == 1:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.4)
                 assert len(there.sent) == tried + 1
         # The second probe went well: all that had not been tried goes at once.
         await until(lambda: not (world.outbox.shut))
