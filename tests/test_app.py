@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.framing import frame
-from mhbridge.app import build, open_store, run
+from mhbridge.adapters.sqlite import SqliteStore
+from mhbridge.app import build, run
 from mhbridge.errors import ConfigurationError, StoreError
 from mhbridge.testing.receiving import ReceivingServer
 
@@ -141,7 +142,8 @@ async def test_a_frame_a_file_and_a_request_become_documents_at_their_destinatio
         # The condition of the second route: only the letter without an attachment.
         names = {json.loads(file.read_bytes())["resourceType"] for file in (tmp_path / "out").glob("*.json")}
         assert names == {"Bundle"}
-    store = await open_store(config.parse(GATEWAY, base=tmp_path, environ={}), reading=True)
+    store = SqliteStore(config.parse(GATEWAY, base=tmp_path, environ={}).gateway.store_path, read_only=True)
+    await store.open()
     try:
         assert (await store.status(app.gateway._clock())).deliveries["done"] >= 4
     finally:

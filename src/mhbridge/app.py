@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mhbridge import config as settings
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["App", "build", "open_store", "run"]
+__all__ = ["App", "build", "run"]
 
 #: How long receivers have to answer what they have read, when the gateway stops.
 _ANSWERING: Final = 5.0
@@ -141,25 +140,7 @@ async def _serve(config: settings.Config) -> None:
     await app.close()
 
 
-async def open_store(config: settings.Config, *, reading: bool = False) -> Store:
-    """
-    The store of a configuration, open. With `reading`, beside a gateway that runs, and nothing can be changed.
-
-    Raises:
-        StoreError: the store is not to be trusted as it is, or another process writes to it.
-    """
-    store = _store(config, reading=reading)
-    await store.open()
-    return store
-
-
 # --- building ----------------------------------------------------------------------------------------------
-
-
-def _store(config: settings.Config, *, reading: bool = False) -> Store:
-    from mhbridge.adapters.sqlite import SqliteStore
-
-    return SqliteStore(Path(config.gateway.store.removeprefix("sqlite:")), read_only=reading)
 
 
 def build(config: settings.Config, *, log: Log | None = None, clock: Clock | None = None) -> App:
@@ -171,13 +152,14 @@ def build(config: settings.Config, *, log: Log | None = None, clock: Clock | Non
         MappingError: a mapping that it needs has errors.
     """
     from mhbridge.adapters.clock import utc_now
+    from mhbridge.adapters.sqlite import SqliteStore
     from mhbridge.mapping.catalogue import load
 
     log = log or logs.make()
     clock = clock or utc_now
     catalogue = load(config.gateway.mappings)
     feeds = _feeds(config, catalogue)
-    store = _store(config)
+    store = SqliteStore(config.gateway.store_path)
     senders = [_of(f"destination {found.name}", _sender, found, clock) for found in config.destinations]
     outlets = [_outlet(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
     outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)

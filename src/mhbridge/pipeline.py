@@ -323,17 +323,18 @@ def _digest(*parts: str | bytes) -> bytes:
 
 # --- the answer --------------------------------------------------------------------------------------------
 
-#: What a sender is told about a message that waits for a person. Never a value of the message.
-_SAID: Final[Mapping[str, str]] = {
-    "M710": "Safely stored. No mapping takes this message; a person has been told.",
-    "M711": "Safely stored. Several mappings take this message; a person has been told.",
-    "M720": "Safely stored. The message does not say which stay it belongs to; a person has been told.",
-    "M722": "Safely stored. The message does not say whose it is; a person has been told.",
-    "M721": "Safely stored. The message names two patients; a person has been told.",
-    "M740": "Safely stored. The record is restricted and is not routed automatically; a person has been told.",
-    "M741": "Safely stored. No destination takes it; a person has been told.",
-    "M742": "Safely stored. It says that it is a trial and this gateway is live; a person has been told.",
-    "M750": "Safely stored. What it was translated to is not valid; a person has been told.",
+_STORED: Final = "Safely stored."
+#: Why a message waits for a person, as its sender is told. Never a value of the message.
+_WHY: Final[Mapping[str, str]] = {
+    "M710": "No mapping takes this message",
+    "M711": "Several mappings take this message",
+    "M720": "The message does not say which stay it belongs to",
+    "M722": "The message does not say whose it is",
+    "M721": "The message names two patients",
+    "M740": "The record is restricted and is not routed automatically",
+    "M741": "No destination takes it",
+    "M742": "It says that it is a trial and this gateway is live",
+    "M750": "What it was translated to is not valid",
 }
 
 
@@ -344,12 +345,11 @@ def answer(outcomes: Sequence[Outcome], feed: Feed, now: datetime) -> Answer:
     if parked:
         code = parked[0].code
         verdict = Verdict.REFUSED if feed.parked == "refuse" else Verdict.ACCEPTED
-        text = _SAID.get(code, "Safely stored. It could not be translated; a person has been told.")
-        if verdict is Verdict.REFUSED:
-            # "Safely stored" would read as success.
-            text = text.replace("Safely stored.", "Not passed on, and kept for a person to look at.", 1)
-        return Answer(verdict, text, now, code, issues)
-    return Answer(Verdict.ACCEPTED, "Safely stored.", now, issues=issues)
+        # To a sender that is refused, "Safely stored" would read as success.
+        kept = _STORED if verdict is Verdict.ACCEPTED else "Not passed on, and kept for a person to look at."
+        why = _WHY.get(code, "It could not be translated")
+        return Answer(verdict, f"{kept} {why}; a person has been told.", now, code, issues)
+    return Answer(Verdict.ACCEPTED, _STORED, now, issues=issues)
 
 
 def dedupe_key(envelope: Envelope, taken: Intake) -> bytes:

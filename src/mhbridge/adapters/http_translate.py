@@ -15,7 +15,7 @@ from aiohttp import web
 from mhbridge import pipeline
 from mhbridge.adapters.http import outcome, read_body
 from mhbridge.errors import MappingError
-from mhbridge.model import Envelope, Issue, Outcome, Severity
+from mhbridge.model import Issue, Outcome, Severity
 from mhbridge.ports import Clock
 
 if TYPE_CHECKING:
@@ -56,10 +56,8 @@ class TranslateDoor:
 
     async def _post(self, request: web.Request) -> web.Response:
         self._allow(request)
-        supplier, name = (
-            request.match_info["supplier"],
-            f"{request.match_info['supplier']}/{request.match_info['feed']}",
-        )
+        supplier = request.match_info["supplier"]
+        name = f"{supplier}/{request.match_info['feed']}"
         try:
             mapping = self._mapping(name)
         except KeyError:
@@ -70,9 +68,7 @@ class TranslateDoor:
             known = ", ".join(sorted(mapping.builds))
             raise web.HTTPBadRequest(text=f"Known targets: {known}. A letter is made by mhbridge translate.")
         feed = pipeline.Feed(supplier, name, (mapping,), live=False)
-        envelope = Envelope(await read_body(request, self._limit), supplier, name, self._clock(), "http")
-        intake = pipeline.intake(envelope, feed)
-        outcomes = [pipeline.step(taken, {}, envelope.received_at, feed) for taken in intake.messages]
+        outcomes = pipeline.outcome_now(await read_body(request, self._limit), feed, self._clock())
         if len(outcomes) == 1 and not outcomes[0].documents:
             status = 422 if outcomes[0].code else 200
             return web.Response(status=status, body=_said(outcomes[0]), content_type=_FHIR, charset="utf-8")

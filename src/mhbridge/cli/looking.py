@@ -33,7 +33,7 @@ def _asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     from mhbridge.config import load
 
     file = found(config)
-    path = Path(load(file).gateway.store.removeprefix("sqlite:"))
+    path = load(file).gateway.store_path
     if not path.parent.is_dir() or not (path.exists() or path.with_name(f"{path.name}.key").exists()):
         hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
         raise StoreError("S217", f"there is no store {path}, {hint}")

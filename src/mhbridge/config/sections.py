@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -78,6 +79,11 @@ class GatewaySection(Section):
     )
     mappings: tuple[MappingFolder, ...] = ()
     mode: Literal["live", "test"] = "live"
+
+    @property
+    def store_path(self) -> Path:
+        """The file of the store: the one kind there is in this release is SQLite."""
+        return Path(self.store.removeprefix("sqlite:"))
 
 
 class HttpSection(Section):
