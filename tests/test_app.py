@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from mhbridge import config
 from mhbridge import log as logs
-from mhbridge.adapters.framing import frame
+from mhbridge.adapters.mllp.framing import frame
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.app import build, run
 from mhbridge.errors import ConfigurationError, StoreError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mhbridge.adapters.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
+from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 
 VT, FS, CR, LF = b"\x0b", b"\x1c", b"\r", b"\n"
 ONE, TWO = b"MSH|^~\\&|A|||||||1\rPID|1\r", b"MSH|^~\\&|A|||||||2\r"

@@ -14,8 +14,8 @@ import pytest
 from hl7.client import MLLPClient
 
 from mhbridge import log as logs
-from mhbridge.adapters.framing import frame
 from mhbridge.adapters.mllp import MllpReceiver, MllpSender
+from mhbridge.adapters.mllp.framing import frame
 from mhbridge.config import Listen
 from mhbridge.errors import DestinationRejected, DestinationSilent, DestinationUnavailable, StoreError
 from mhbridge.formats import format_named
