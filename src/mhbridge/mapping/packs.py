@@ -41,6 +41,7 @@ class Item:
         systems: names of the code systems that may occur.
         withhold: its value is withheld when the patient's record is restricted.
         derived: it is computed, never bound.
+        before: the item of the same heading that it stands in front of; empty: where it is declared.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Item:
     binding: str = ""
     withhold: bool = False
     derived: bool = False
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Every element, literal, extension and reference is checked against the definitio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,24 +86,28 @@ def read_build(
             f"this file is {target}.yaml but declares the build {top.text('build')!r}",
             top.entries["build"].span,
         )
-    declared, lists = _gather(library, document, target, file, top, systems)
+    declared, lists, shared = _gather(library, document, target, file, top, systems)
+    for part in shared:
+        _add(part.file, part.pairs("adds"), declared)
     _add(file, top.pairs("adds"), declared)
     if adds is not None:
         _add(adds[0], adds[1], declared)
-    return _Build(document, target, codes, systems, file, top, declared, lists).read()
+    return _Build(document, target, codes, systems, file, top, declared, lists, shared).read()
 
 
 def _gather(
     library: Library, document: DocumentType, target: str, file: YamlFile, top: Declaration, systems: CodeSystems
-) -> tuple[dict[str, _Declared], dict[str, Lists]]:
-    """The document's resources, then its parts'; and the lists that each of the files declares."""
+) -> tuple[dict[str, _Declared], dict[str, Lists], list[Declaration]]:
+    """The document's resources, then its parts'; the lists that each of the files declares; the parts' builds."""
     found: dict[str, _Declared] = {}
+    builds: list[Declaration] = []
     lists = {file.path: read_lists(library, file, top, systems)}
     sources: list[tuple[str, YamlFile, Pairs | None]] = [("", file, top.pairs("resources"))]
     for part in document.parts:
         tree = library.tree(f"parts/{part}/{target}.yaml")
         if tree is not None and tree.root is not None:
-            shared = Declaration(tree, tree.root, "a part's build", ("build", "resources", "lists"))
+            shared = Declaration(tree, tree.root, "a part's build", ("build", "resources", "adds", "sections", "lists"))
+            builds.append(shared)
             lists[tree.path] = read_lists(library, tree, shared, systems)
             sources.append((part, tree, shared.pairs("resources")))
     replaced: set[str] = set()
@@ -131,7 +135,7 @@ def _gather(
                 one.file.report("E305", f"no part has a resource {name!r} that this one could replace", span)
             else:
                 one.file.report("E043", "'$replace' is true, or is left out", span)
-    return found, lists
+    return found, lists, builds
 
 
 def _replaces(node: Pairs) -> bool:
@@ -165,8 +169,9 @@ class _Build:
         top: Declaration,
         declared: Mapping[str, _Declared],
         lists: Mapping[str, Lists],
+        parts: Iterable[Declaration],
     ) -> None:
-        self.document, self.target, self.codes, self.systems = document, target, codes, systems
+        self.document, self.target, self.codes, self.systems, self.parts = document, target, codes, systems, parts
         self.file, self.top, self.declared, self.lists = file, top, declared, lists
         self.definitions: Definitions = r4()
         self.names: dict[str, ResourceName] = {}
@@ -190,7 +195,9 @@ class _Build:
         if kind == "document":
             if [r.kind for r in resources if r.type == "Composition"] != ["one"]:
                 self.file.report("E315", "a document has exactly one Composition", bundle.span)
-            sections = Sections(self.file, self.document, self.codes.headings, self.literals).read(self.top, self.names)
+            sections = Sections(self.file, self.document, self.codes.headings, self.literals).read(
+                self.top, self.parts, self.names
+            )
         elif "sections" in self.top:
             self.file.report("E040", f"a {kind} has no sections", self.top.keys["sections"], "only a document has")
         self._check_written(kind)

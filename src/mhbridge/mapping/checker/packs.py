@@ -38,6 +38,7 @@ _ITEM_KEYS = (
     "binding",
     "is",
     "if_restricted",
+    "before",
 )
 _NEEDS = ("mandatory", "required", "optional")
 
@@ -75,7 +76,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     """
     if file.root is None:
         return None
-    keys = ("document", "title", "parts", "lasting", "identity", "items", "records", "lists")
+    keys = ("document", "title", "parts", "lasting", "identity", "needs", "items", "records", "lists")
     top = Declaration(file, file.root, "a document type", keys)
     top.require("document", "title", "identity", "items")
     if top.text("document", name) != name:
@@ -111,7 +112,10 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     for text in top.texts("lasting"):
         if text.value not in parts:
             file.report("E045", f"this document has no part {text.value!r}", text.span, did_you_mean(text.value, parts))
+    shared_items = frozenset(items)
     _collect(file, top, items, records, derivations, codes)
+    _set_needs(top, items, shared_items)
+    items = _in_order(items)
     fields = (one for record in records.values() for one in record.fields.values())
     check_types((*items.values(), *fields), records, file)
     _check_circles(records, file)
@@ -213,6 +217,8 @@ def _collect(
         if item is None:
             continue
         items[name] = item
+        if item.before and isinstance(node, Pairs):
+            _check_before(file, item, node.entries["before"].span, items)
         if item.derived and isinstance(node, Pairs):
             derivation = node.entries.get("is")
             if isinstance(derivation, Text):
@@ -229,6 +235,32 @@ def _collect(
         record = _record(file, name, node, key, codes)
         if record is not None:
             records[name] = record
+
+
+def _check_before(file: YamlFile, item: Item, span: Span, items: Mapping[str, Item]) -> None:
+    other = items.get(item.before)
+    if other is None or other.heading != item.heading or other.before or other is item:
+        under = [one.name for one in items.values() if one.heading == item.heading and not one.before]
+        what = f"no item {item.before!r} is declared above under the same heading"
+        file.report("E308", what, span, did_you_mean(item.before, under))
+
+
+def _set_needs(top: Declaration, items: dict[str, Item], shared: frozenset[str]) -> None:
+    """`needs:` how strongly this document's standard asks for items of its parts, where that differs."""
+    pairs = top.pairs("needs")
+    needs = Declaration(top.file, pairs, "'needs'", shared)
+    for name in pairs.entries if pairs else ():
+        if name in shared:
+            items[name] = replace(items[name], need=needs.choice(name, _NEEDS, items[name].need))
+
+
+def _in_order(items: Mapping[str, Item]) -> dict[str, Item]:
+    """The items in the order of their narrative: as declared, but one that says `before` stands there."""
+    order = [name for name, item in items.items() if not item.before]
+    for name, item in items.items():
+        if item.before:
+            order.insert(order.index(item.before) if item.before in order else len(order), name)
+    return {name: items[name] for name in order}
 
 
 def _record(file: YamlFile, name: str, node: object, key: Span, codes: Codes) -> RecordType | None:
@@ -327,6 +359,7 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         binding=what.text("binding"),
         withhold=what.choice("if_restricted", ("withhold", "keep"), "keep") == "withhold",
         derived=derived,
+        before=what.text("before"),
     )
 
 
