@@ -126,6 +126,20 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """
+    What there is of a file before a part of it: rows, lines and bytes. It is also where reading goes on after a stop.
+    """
+
+    rows: int = 0
+    lines: int = 0
+    offset: int = 0
+
+
+NOTHING_BEFORE: Final = Before()
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """
     Bytes exactly as received, with how, when and from whom.
@@ -136,6 +150,7 @@ class Envelope:
         received_at: aware UTC instant.
         transport: `mllp`, `http`, `folder` or `file`.
         peer: who sent it, as the transport knows it (address, certificate name); never patient data.
+        before: of a large file that is taken in parts, what came before this one.
     """
 
     body: bytes
@@ -144,6 +159,7 @@ class Envelope:
     received_at: datetime
     transport: str
     peer: str = ""
+    before: Before = NOTHING_BEFORE
 
 
 @dataclass(frozen=True, slots=True)

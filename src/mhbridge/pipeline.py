@@ -10,10 +10,10 @@ nothing of an envelope can be read: then there is nothing to keep, and the sende
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from mhbridge.errors import MalformedMessage, MessageError, UnsupportedMessage
 from mhbridge.fhir.validate import Validator, default_validator
@@ -21,9 +21,11 @@ from mhbridge.formats import BrokenMessage, Message, sniff
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.known import fold
 from mhbridge.model import (
+    NOTHING_BEFORE,
     NOTHING_KNOWN,
     Act,
     Answer,
+    Before,
     Document,
     Envelope,
     Issue,
@@ -37,7 +39,22 @@ from mhbridge.model import (
     Verdict,
 )
 
-__all__ = ["Feed", "Intake", "Route", "Taken", "answer", "dedupe_key", "intake", "needs_known", "outcome_now", "step"]
+if TYPE_CHECKING:
+    from mhbridge.formats import Divisible, Format, Part
+
+__all__ = [
+    "Feed",
+    "Intake",
+    "Route",
+    "Taken",
+    "answer",
+    "dedupe_key",
+    "intake",
+    "needs_known",
+    "outcome_now",
+    "parts",
+    "step",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +136,16 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
     by_format: dict[str, list[SupplierMapping]] = {}
     for mapping in feed.mappings:
         by_format.setdefault(mapping.format.name, []).append(mapping)
-    if not envelope.body.strip():
-        raise MalformedMessage("M700", "nothing was sent")
     candidates = _candidates(envelope.body, by_format)
     format_ = candidates[0].format
+    sources = [mapping.source for mapping in candidates]
     taken: list[Taken] = []
     try:
-        for message, takers in format_.messages(envelope.body, [mapping.source for mapping in candidates]):
+        if envelope.before is NOTHING_BEFORE:
+            messages = format_.messages(envelope.body, sources)
+        else:
+            messages = cast("Divisible", format_).messages(envelope.body, sources, envelope.before)
+        for message, takers in messages:
             if isinstance(message, MessageError):
                 taken.append(_unreadable(message, format_.name))
             else:
@@ -135,15 +155,43 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
         if not error.facts.sender and not error.facts.control_id:
             raise
         taken.append(_unreadable(error, format_.name))
-    if not taken:
+    if not taken and not _may_be_empty(format_):
         raise MalformedMessage("M700", "there is no message in what was sent")
     return Intake(tuple(taken))
+
+
+def parts(file: BinaryIO, feed: Feed, before: Before = NOTHING_BEFORE) -> Iterator[Part] | None:
+    """
+    A large file in parts, each of which is an envelope by itself; `None`: it is one envelope, whole.
+
+    Args:
+        file: open and seekable.
+        before: where to go on, as the `after` of a part said it.
+
+    Raises:
+        MalformedMessage: while the parts are gone through: what follows the last of them cannot be read.
+    """
+    formats = {mapping.format.name: mapping.format for mapping in feed.mappings}
+    if len(formats) != 1:
+        # Of which format it is, is said by its beginning, and only of a body.
+        return None
+    (format_,) = formats.values()
+    if not _may_be_empty(format_):
+        return None
+    return cast("Divisible", format_).parts(file, [mapping.source for mapping in feed.mappings], before)
+
+
+def _may_be_empty(format_: Format) -> bool:
+    """A table without rows says that nothing happened. Only a format of tables takes files to pieces."""
+    return hasattr(format_, "parts")
 
 
 def _candidates(body: bytes, by_format: Mapping[str, list[SupplierMapping]]) -> list[SupplierMapping]:
     """The mappings of the one format that these bytes are in."""
     if len(by_format) == 1:
         return next(iter(by_format.values()))
+    if not body.strip():
+        raise MalformedMessage("M700", "nothing was sent")
     head = body[:4096]
     fitting = [mappings for mappings in by_format.values() if mappings[0].format.recognise(head)]
     if len(fitting) == 1:
@@ -176,7 +224,7 @@ def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: da
         return Taken(message.facts, message.body, message.identities, (), error, problem, (issue,))
     readings = tuple((mapping, mapping.read(message, received_at)) for mapping in mappings)
     parked = next((reading.parked for _, reading in readings if reading.parked), "")
-    issues = tuple(issue for _, reading in readings for issue in reading.issues)
+    issues = message.noted([issue for _, reading in readings for issue in reading.issues])
     if message.patients > 1 and not any(reading.act is Act.MERGE for _, reading in readings):
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"
@@ -359,6 +407,9 @@ def dedupe_key(envelope: Envelope, taken: Intake) -> bytes:
     The same control id with other content is a new message: senders that restart their counters exist.
     """
     ids = [part for message in taken.messages for part in (message.facts.sender, message.facts.control_id)]
+    if not envelope.body.strip():
+        # An empty file is an alarm every time that it comes.
+        ids.append(envelope.received_at.isoformat())
     return _digest(envelope.supplier, *ids, envelope.body)
 
 

@@ -73,6 +73,15 @@ def test_a_ragged_row_costs_itself(feed: Feed) -> None:
     assert states == [MessageState.DONE, MessageState.PARKED, MessageState.DONE]
 
 
-def test_another_header_is_refused_whole(feed: Feed) -> None:
+def test_another_header_makes_the_whole_file_wait(feed: Feed) -> None:
+    (outcome,) = outcome_now(b"Spell,Other\r\n1,2\r\n3,4\r\n", feed, NOW)
+    assert (outcome.state, outcome.code) == (MessageState.PARKED, "M770")
+
+
+def test_what_is_no_table_is_refused(feed: Feed) -> None:
     with pytest.raises(MalformedMessage):
-        intake(Envelope(b"Spell,Other\r\n1,2\r\n", "acme", "acme/extract", NOW, "file"), feed)
+        intake(Envelope(b"PK\x03\x04", "acme", "acme/extract", NOW, "file"), feed)
+
+
+def test_a_file_without_rows_says_that_nothing_happened(feed: Feed) -> None:
+    assert outcome_now(HEADER.encode(), feed, NOW) == []

@@ -17,18 +17,20 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.model import Answer, MessageFacts
+from mhbridge.model import Answer, Before, Issue, MessageFacts
 
 __all__ = [
     "BUILT_IN",
     "BrokenMessage",
     "DeclarationError",
+    "Divisible",
     "Format",
     "Loop",
     "Message",
+    "Part",
     "Path",
     "PathError",
     "Scope",
@@ -111,6 +113,24 @@ class Message(Protocol):
     def identities(self) -> tuple[tuple[str, str], ...]:
         """(what, value) of identifiers worth finding a message by; `what` is `control_id`, `patient` or `visit`."""
 
+    def noted(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:
+        """What was found while it was read, and `issues` with their places as a person finds them in the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    Some messages of a large file, as a body that can be read alone.
+
+    Args:
+        before: what there is of the file before it.
+        after: where the next part begins.
+    """
+
+    body: bytes
+    before: Before
+    after: Before
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -167,6 +187,8 @@ class Format(Protocol):
         """
         The messages of an envelope in order, each with the indexes of the sources that take it (none, one or more).
 
+        A format that takes files to pieces (`Divisible`) has a third parameter, `before`.
+
         A message that is broken is yielded as the error that says why, a `BrokenMessage` where its own bytes are known;
         the others go on. Raises `MalformedMessage` when nothing of the envelope can be read.
         """
@@ -209,6 +231,22 @@ class Format(Protocol):
         Args:
             body: the envelope's bytes; may be malformed.
             name: this gateway's own name, where the answer names its sender.
+        """
+
+
+class Divisible(Format, Protocol):
+    """A format whose files may be larger than what is held in memory: it takes them to pieces."""
+
+    def messages(
+        self, body: bytes, sources: Sequence[Source], before: Before = ...
+    ) -> Iterator[tuple[Message | MessageError, tuple[int, ...]]]:
+        """The messages of a part; `before` is what there was of its file before it, so that places are the file's."""
+
+    def parts(self, file: BinaryIO, sources: Sequence[Source], before: Before = ...) -> Iterator[Part] | None:
+        """
+        The parts of a file from `before` on, or `None` when it is to be read whole.
+
+        The same file gives the same parts at every time. Raises `MalformedMessage` where what follows cannot be read.
         """
 
 

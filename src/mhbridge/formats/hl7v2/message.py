@@ -14,7 +14,7 @@ from typing import Final
 
 from mhbridge.errors import MalformedMessage
 from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
-from mhbridge.model import MessageFacts
+from mhbridge.model import Issue, MessageFacts
 
 __all__ = ["Groups", "Links", "Message", "Segment", "Value", "split"]
 
@@ -290,6 +290,10 @@ class Message:
                 trial=header.text(11, 1) in ("T", "D"),
             )
         return self._facts
+
+    def noted(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:
+        """The issues as they are: a path of HL7 v2 is found in the original by itself."""
+        return tuple(issues)
 
     @property
     def patients(self) -> int:

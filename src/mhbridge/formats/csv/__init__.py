@@ -1,0 +1,291 @@
+"""
+CSV extracts: a declared header, one message per row.
+
+`FORMAT` is the door (see `mhbridge.formats.Format`); everything else is behind it:
+
+    declaration   what a `source:` block says
+    lines         bytes → lines, of a body or of a file
+    header        the first line against the declared columns
+    rows          lines → rows, and what is wrong with one
+    dates         whether day and month stand as declared
+
+What is read is decided by the declaration alone: this package must never guess a delimiter, an encoding or the order of
+day and month, never evaluate a cell (one that begins with `=` is text), and never quote a cell of the file in an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+from mhbridge.errors import MalformedMessage, MessageError
+from mhbridge.formats import BrokenMessage, Loop, Part, Path, PathError, Scope, Source
+from mhbridge.formats.csv.dates import other_order
+from mhbridge.formats.csv.declaration import KEYS, declared, near
+from mhbridge.formats.csv.header import Header, difference, is_table, read_header
+from mhbridge.formats.csv.lines import BOM, Lines, codec_of, lines_of_body, lines_of_file, one_byte_codec
+from mhbridge.formats.csv.rows import Row, cut, read_rows
+from mhbridge.model import ABSENT, NOTHING_BEFORE, Answer, Before, MessageFacts
+
+__all__ = ["FORMAT", "Csv", "Row"]
+
+#: Rows of one part of a large file, and bytes: so much is translated while others wait, and committed at once.
+_ROWS: Final = 100
+_BYTES: Final = 1_000_000
+
+_NOTHING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\Z")
+_LINE: Final = re.compile(rb"[^\r\n]*")
+_PATH: Final = re.compile(r"\[([^\]\r\n]*)\]")
+_WORD: Final = re.compile(r"[^\s\[\]/]+")
+#: A cell of a header, for telling CSV from other text: a word or a few, not a number, no punctuation of other formats.
+_HEADER_CELL: Final = re.compile(r"\s*[^\W\d][\w .()/#-]{0,63}\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPath(Path):
+    """`[Column]`."""
+
+    column: str = ""
+
+
+class Csv:
+    """The format `csv`. Stateless."""
+
+    name: str = "csv"
+    keys: Mapping[str, str] = KEYS
+
+    def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
+        """Check a `source:` block. Raises `DeclarationError`."""
+        return declared(self.name, timezone, charset, options)
+
+    def recognise(self, head: bytes) -> bool:
+        """Whether the first line looks like a header: different names with a delimiter between them."""
+        found = _LINE.match(head.removeprefix(BOM))
+        assert found is not None
+        try:
+            line = found[0].decode()
+        except UnicodeDecodeError:
+            return False
+        for delimiter in ",;\t|":
+            try:
+                cells = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+            except csv.Error:
+                continue
+            if len(cells) > 1 and len(set(cells)) == len(cells) and all(map(_HEADER_CELL.fullmatch, cells)):
+                return True
+        return False
+
+    def messages(
+        self, body: bytes, sources: Sequence[Source], before: Before = NOTHING_BEFORE
+    ) -> Iterator[tuple[Row | MessageError, tuple[int, ...]]]:
+        """
+        One message per row.
+
+        A file that is a table, but not the declared one, is one message that waits for a person: M700 when nothing is
+        in it, M770 when its header is another, M773 when its dates only fit the other order of day and month.
+
+        Args:
+            before: what there was of the same file before this part of it.
+
+        Raises:
+            MalformedMessage: M770 when it is no table at all, M704 when it is not of the declared UTF-16 or UTF-32.
+        """
+        if _NOTHING.match(body):
+            # An empty file is an extract that failed, and somebody has to ask the supplier.
+            yield _whole(body, "M700", "the file is empty"), ()
+            return
+        found = _chosen(body, sources)
+        if isinstance(found, MalformedMessage):
+            yield _whole(body, found.code, found.message), ()
+            return
+        taken, header, lines, codec = found
+        source = sources[taken[0]]
+        if other_order(body, source.options.get("dates", "")):
+            order = f"many dates of the file are not {source.options['dates']}, and would be with day and month changed"
+            yield _whole(body, "M773", order), ()
+            return
+        if before.rows:
+            lines.number = before.lines
+        for row in read_rows(lines, header, source, codec, before.rows):
+            yield row, taken if isinstance(row, Row) else ()
+
+    def parts(
+        self, file: BinaryIO, sources: Sequence[Source], before: Before = NOTHING_BEFORE
+    ) -> Iterator[Part] | None:
+        """
+        A large file in parts that can each be read alone, the header with some rows; `None`: it is to be read whole.
+
+        Args:
+            file: open and seekable.
+            before: where to go on.
+
+        Raises:
+            MalformedMessage: M772 or M776, when from here on nobody can say where a row begins.
+        """
+        if not all(one_byte_codec(codec_of(source)) for source in sources):
+            return None
+        file.seek(0)
+        try:
+            first = next(lines_of_file(file.read), b"")
+            found = _chosen(first, sources)
+        except MalformedMessage:
+            return None
+        if isinstance(found, MalformedMessage):
+            return None
+        taken, header, _, codec = found
+        source = sources[taken[0]]
+        start = before if before.rows else Before(0, 1, len(header.raw))
+        file.seek(start.offset)
+        return _parts(Lines(lines_of_file(file.read), codec, start.lines, start.offset), header, source, start)
+
+    def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
+        """`[Column]`."""
+        if not text.startswith("[", start, end):
+            return None
+        found = _PATH.match(text, start, end)
+        if found is None:
+            raise PathError("E107", "this '[' is not closed", hint="a column is written [Name]")
+        if not found[1].strip():
+            raise PathError("E107", "a column has a name", width=len(found[0]))
+        return ColumnPath(found[0], column=found[1]), found.end()
+
+    def scan_loop(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
+        """Whatever is written, so that `loop` can say that there is none."""
+        if (found := self.scan(text, start, end)) is not None:
+            return found
+        word = _WORD.match(text, start, end)
+        return (ColumnPath(word[0], column=word[0]), word.end()) if word else None
+
+    def source_type(self, path: Path, scope: Scope) -> str:
+        """Everything is text."""
+        _column(path, scope)
+        return "text"
+
+    def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
+        """Row → the cell, or `ABSENT` when nothing but blanks is in it."""
+        column = _column(path, scope)
+
+        def read(row: Row) -> Any:
+            cell = row.cells[column]
+            return cell if cell and not cell.isspace() else ABSENT
+
+        return read
+
+    def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
+        """Row → the cell, or nothing."""
+        first = self.first(path, scope)
+
+        def read(row: Row) -> list[Any]:
+            cell = first(row)
+            return [] if cell is ABSENT else [cell]
+
+        return read
+
+    def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:  # noqa: ARG002  # the protocol's
+        """There is none. Raises `PathError`."""
+        raise PathError(
+            "E207", "nothing is below a row", width=len(path.text), hint="a list takes one entry for each column"
+        )
+
+    def cursor(self, message: Any) -> Any:
+        """A row is its own cursor."""
+        return message
+
+    def text(self, raw: Any) -> str:
+        """A cell as it stands."""
+        return str(raw)
+
+    def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:  # noqa: ARG002  # the protocol's
+        """A file is not answered."""
+        return b""
+
+
+def _column(path: Path, scope: Scope) -> str:
+    assert isinstance(path, ColumnPath)
+    columns = scope.source.options["columns"]
+    if path.column not in columns:
+        hint = near(path.column, columns)
+        raise PathError("E205", f"there is no column {path.column!r}", width=len(path.text), hint=hint)
+    return path.column
+
+
+def _whole(body: bytes, code: str, message: str) -> BrokenMessage:
+    """A file of which no row can be worked, as one message."""
+    return BrokenMessage(MalformedMessage(code, message, offset=0), MessageFacts("csv", "unreadable"), body)
+
+
+def _chosen(body: bytes, sources: Sequence[Source]) -> tuple[tuple[int, ...], Header, Lines, str] | MalformedMessage:
+    """
+    The sources that take a body, its header, and its lines after that; or why none does.
+
+    Of several, those with the most columns of this header take it, and among them those that read its bytes alike.
+
+    Raises:
+        MalformedMessage: it is no table at all, or not in the declared UTF-16 or UTF-32.
+    """
+    found: dict[int, Header] = {}
+    for i, source in enumerate(sources):
+        try:
+            line, codec, _ = _opened(body, source)
+        except MalformedMessage:
+            continue
+        if (header := read_header(line, codec, source)) is not None:
+            found[i] = header
+    if not found:
+        line, codec = _first_line(body), "latin-1"
+        if len(sources) == 1:
+            line, codec, _ = _opened(body, sources[0])
+        error = MalformedMessage("M770", difference(line, sources), offset=0)
+        if not is_table(line, codec):
+            raise error
+        return error
+    best = max(found, key=lambda i: len(found[i].columns))
+    columns, how = frozenset(found[best].columns), _reading(sources[best])
+    taken = tuple(i for i in found if frozenset(found[i].columns) == columns and _reading(sources[i]) == how)
+    line, codec, rest = _opened(body, sources[taken[0]])
+    return taken, found[taken[0]], Lines(rest, codec, 1, len(line)), codec
+
+
+def _reading(source: Source) -> tuple[str, str, str]:
+    """What two mappings of one extract must agree on; one that reads it otherwise cannot have meant this file."""
+    return codec_of(source), source.options["delimiter"], source.options.get("control_id", "")
+
+
+def _first_line(body: bytes) -> bytes:
+    line = _LINE.match(body)
+    assert line is not None
+    return line[0]
+
+
+def _opened(body: bytes, source: Source) -> tuple[bytes, str, Iterator[bytes]]:
+    """The first line, the codec, and the lines after it."""
+    lines, codec = lines_of_body(body, codec_of(source))
+    return next(lines, b""), codec, lines
+
+
+def _parts(lines: Lines, header: Header, source: Source, start: Before) -> Iterator[Part]:
+    rows: list[bytes] = []
+    before = after = start
+    lost: MalformedMessage | None = None
+    try:
+        for own, says in cut(lines, header, source):
+            # Blank rows go along, so that lines are counted and no byte is left out; they alone are nothing to take.
+            rows.append(own)
+            after = Before(after.rows + says, lines.number, lines.end)
+            if says and (after.rows - before.rows >= _ROWS or after.offset - before.offset >= _BYTES):
+                yield Part(header.line + b"".join(rows), before, after)
+                before, rows = after, []
+    except MalformedMessage as error:
+        line, place = after.lines + 1, f"row {after.rows + 1}"
+        text = f"{error.message} in the row that begins in line {line}; nothing after it was read"
+        lost = MalformedMessage(error.code, text, path=place, offset=after.offset)
+    if after.rows > before.rows:
+        yield Part(header.line + b"".join(rows), before, after)
+    if lost is not None:
+        raise lost
+
+
+FORMAT: Final = Csv()

@@ -1,0 +1,46 @@
+"""
+Whether the dates of a file can be meant as they are declared, day and month in their order.
+
+A spreadsheet that was set to another country writes 25 March as 03/25/2025. A single such date does not convert, and is
+its own issue; where many only fit the other order, those that fit both are wrong as well, and nobody would see it. This
+module must never turn a date round: it only counts.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+__all__ = ["other_order"]
+
+#: So many dates that only fit the other order, and more than fit the declared one only, are no slip of a hand.
+_MANY: Final = 3
+_NUMERIC: Final = re.compile(r"(dd|mm)([-/. ])(dd|mm)\2yyyy")
+
+
+def other_order(body: bytes, dates: str) -> bool:
+    """Whether many dates only fit the order of day and month that is not the declared one."""
+    if (found := _shape(dates)) is None:
+        return False
+    shape, day_first = found
+    ours = others = 0
+    for one, two in shape.findall(body):
+        first, second = int(one) > 12, int(two) > 12
+        if first != second:
+            if first == day_first:
+                ours += 1
+            else:
+                others += 1
+    return others >= _MANY and others > ours
+
+
+@lru_cache(maxsize=16)
+def _shape(dates: str) -> tuple[re.Pattern[bytes], bool] | None:
+    """Two numbers and a year as the declared pattern separates them, and whether the first is the day."""
+    declared = _NUMERIC.match(dates)
+    if declared is None or declared[1] == declared[3]:
+        return None
+    sign = re.escape(declared[2])
+    pattern = rf"(?<![\d{sign}])(\d\d?){sign}(\d\d?){sign}\d{{4}}(?!\d)"
+    return re.compile(pattern.encode()), declared[1] == "dd"

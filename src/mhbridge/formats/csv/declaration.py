@@ -1,0 +1,98 @@
+"""
+What a `source:` block says of an extract: its columns, delimiter, dates and the column that identifies a row.
+
+It must never correct a declaration: what is not plainly right is refused, with the nearest that would be.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from mhbridge.formats import DeclarationError, Source
+from mhbridge.formats.encoding import check_charset, check_zone
+
+__all__ = ["KEYS", "MAX_COLUMNS", "declared", "near", "plain_name"]
+
+#: As wide as any extract of the NHS data dictionary, several times over.
+MAX_COLUMNS: Final = 200
+
+KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "columns": "the columns of the header, each once",
+        "delimiter": "one character between cells; a comma if left out",
+        "dates": "how dates are written: dd/mm/yyyy, yyyy-mm-dd hh:mm; ISO 8601 if left out",
+        "control_id": "the column that identifies a row; left out, its own bytes do",
+    }
+)
+
+#: Columns that a hint lists.
+_SHOWN: Final = 20
+_DATES: Final = re.compile(r"(?:dd|mm|yyyy)(?:[-/. ]?(?:dd|mm|yyyy)){2}(?:[T ]hh:mm(?::ss)?)?")
+
+
+def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
+    """
+    Check a `source:` block.
+
+    Raises:
+        DeclarationError: what it says is not possible.
+    """
+    check_zone(timezone)
+    check_charset(charset)
+    for key in options:
+        if key not in KEYS:
+            raise DeclarationError(key, f"{key!r} is not a key of a csv source", f"it has {', '.join(KEYS)}")
+    delimiter = options.get("delimiter", ",")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter.isalnum() or delimiter in '" \r\n\0':
+        raise DeclarationError("delimiter", "a delimiter is one character and no letter, digit, blank or quote")
+    columns = _columns(options.get("columns"))
+    made: dict[str, Any] = {"columns": columns, "delimiter": delimiter}
+    if "dates" in options:
+        made["dates"] = _dates(options["dates"])
+    if "control_id" in options:
+        column = options["control_id"]
+        if column not in columns:
+            raise DeclarationError("control_id", f"{column!r} is not one of the columns", near(column, columns))
+        made["control_id"] = column
+    return Source(name, timezone, charset, MappingProxyType(made))
+
+
+def _columns(given: object) -> tuple[str, ...]:
+    if not isinstance(given, (list, tuple)) or not given:
+        raise DeclarationError("columns", "a csv source lists its columns", "the header of the file, in its order")
+    if len(given) > MAX_COLUMNS:
+        raise DeclarationError("columns", f"more than {MAX_COLUMNS} columns")
+    for one in given:
+        if not isinstance(one, str) or not one.strip() or "]" in one or not one.isprintable():
+            raise DeclarationError("columns", f"{one!r} is not the name of a column")
+        if given.count(one) > 1:
+            raise DeclarationError("columns", f"{one!r} is listed twice")
+    return tuple(given)
+
+
+def _dates(given: object) -> str:
+    pattern = given if isinstance(given, str) else ""
+    parts = re.findall(r"dd|mm|yyyy", pattern.partition(":")[0].replace("hh", ""))
+    if not _DATES.fullmatch(pattern) or sorted(parts) != ["dd", "mm", "yyyy"]:
+        raise DeclarationError(
+            "dates", f"{given!r} does not say how a date is written", "for example dd/mm/yyyy or dd/mm/yyyy hh:mm"
+        )
+    return pattern
+
+
+def plain_name(name: str) -> str:
+    """A name without what is usually mistaken in it: capitals and blanks."""
+    return " ".join(name.casefold().split())
+
+
+def near(name: object, columns: Sequence[str]) -> str:
+    """A hint at the column that was meant."""
+    plain = {plain_name(column): column for column in columns}
+    found = difflib.get_close_matches(plain_name(str(name)), plain, n=1)
+    if found:
+        return f"did you mean {plain[found[0]]!r}?"
+    return f"the columns are {', '.join(columns[:_SHOWN])}{', …' if len(columns) > _SHOWN else ''}"
