@@ -247,6 +247,7 @@ class Definitions:
             choice=name.endswith("[x]"),
             binding=_binding(facts),
             targets=_words(facts, "r"),
+            simple="q" in facts,
         )
 
     def _part(self, facts: Mapping[str, Any]) -> Part:

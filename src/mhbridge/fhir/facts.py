@@ -38,6 +38,7 @@ class Element:
         min: 0 or 1, for a choice as a whole.
         many: it repeats: a list in JSON.
         targets: resource types that a Reference may point to; empty for any.
+        simple: a Quantity there must have no comparator (SimpleQuantity).
     """
 
     path: str
@@ -49,6 +50,7 @@ class Element:
     choice: bool = False
     binding: Binding | None = None
     targets: tuple[str, ...] = ()
+    simple: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,8 @@ def element_facts(element: Json, is_holder: bool, open_types: list[str]) -> Json
         facts["b"] = bound
     if named := targets(element):
         facts["r"] = " ".join(named)
+    if any(f"{CORE}SimpleQuantity" in t.get("profile", ()) for t in element.get("type", ())):
+        facts["q"] = 1
     return facts
 
 
@@ -377,7 +379,7 @@ def main(arguments: list[str] | None = None) -> int:
     keys = {
         "types": "type path: [base, {element: facts}]",
         "facts": "t types (* = the open list), c type path of the children, m minimum, n 1 = repeats, "
-        "b [strength, value set], r reference targets; extensions: on contexts, parts; profiles: p profiles of the "
+        "b [strength, value set], r reference targets, q 1 = SimpleQuantity; extensions: on contexts, parts; profiles: p profiles of the "
         "type, by [rules, discriminators], s must support",
         "sets": "value set: [[system, {code: display} | 1 = the whole system | 0 = cannot be listed]]",
         "systems": "code system: {code: display}",

@@ -8,17 +8,17 @@ definitions' own words, and a name that the definitions do not have is spoken of
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
-from math import isfinite
 from typing import Any, Final
 
-from mhbridge.fhir.definitions import Binding, Definitions, Element
+from mhbridge.fhir.bindings import codes, is_bound
+from mhbridge.fhir.definitions import Definitions, Element
+from mhbridge.fhir.extension_rules import contexts, extension_rules
+from mhbridge.fhir.invariants import INVARIANTS, Invariant
+from mhbridge.fhir.primitives import fault
+from mhbridge.fhir.profile_rules import profile_rules
 from mhbridge.fhir.xhtml_rules import faults
 from mhbridge.model import Issue, Severity
 
@@ -27,17 +27,9 @@ __all__ = ["Link", "Visit", "Walk", "issue"]
 #: Deeper than any FHIR resource goes, and shallow enough for every reader (`bundle.loads` has the same limit).
 DEPTH: Final = 64
 
-DATA_ABSENT: Final = (
-    "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
-    "http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor",
-)
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?")
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]+)\?\S+")
-#: The smallest of each; the largest is that of a signed number of 32 bits (R4, Datatypes).
-_INTEGERS: Final = {"integer": -(2**31), "unsignedInt": 0, "positiveInt": 1}
-_ARTICLE: Final = {"boolean": "true or false", "decimal": "a number", **dict.fromkeys(_INTEGERS, "a whole number")}
 
 
 def issue(code: str, path: str, text: str, severity: Severity = Severity.ERROR) -> Issue:
@@ -89,6 +81,7 @@ class _Plan:
 
     keys: dict[str, Element]
     required: tuple[tuple[str, tuple[str, ...]], ...]
+    invariants: tuple[Invariant, ...]
 
 
 class Walk:
@@ -127,7 +120,12 @@ class Walk:
         if container >= 0:
             self._contained(visit)
         outer, self._number = self._number, len(self.visits) - 1
+        found = len(self.issues)
         self._members(node, kind, path)
+        if not any(i.severity is Severity.ERROR for i in self.issues[found:]):
+            # What is malformed cannot be told from what is missing, and would be reported twice.
+            for at, code, text, severity in profile_rules(self._definitions).findings(node, kind, path):
+                self._report(code, at, text, severity)
         self._number = outer
 
     def _contained(self, visit: Visit) -> None:
@@ -140,10 +138,22 @@ class Walk:
         known = [v.resource.get("id") for v in self.visits if v.container == visit.container and v is not visit]
         if identity in known:
             self._report("V121", f"{visit.path}.id", "the id of another contained resource is used again")
+        meta = visit.resource.get("meta")
+        for key, name in (("dom-4", "versionId"), ("dom-4", "lastUpdated"), ("dom-5", "security")):
+            if isinstance(meta, dict) and name in meta:
+                self._report("V127", f"{visit.path}.meta.{name}", f"a contained resource must not have it ({key})")
 
     # --- objects ---
 
-    def _members(self, node: Any, type_path: str, path: str) -> None:
+    def _members(self, node: Any, type_path: str, path: str, place: str = "", of: str = "") -> None:
+        """
+        Walk through an object.
+
+        Args:
+            type_path: its type, or for an element with elements of its own their type path.
+            place: path of the element in the definitions; empty for a resource.
+            of: the primitive type that the object stands beside.
+        """
         if type(node) is not dict:
             self._report("V104", path, "an object is needed here")
             return
@@ -156,7 +166,7 @@ class Walk:
         self._depth += 1
         plan = _plan(self._definitions, type_path)
         chosen: set[str] = set()
-        for place, (key, value) in enumerate(node.items(), 1):
+        for ordinal, (key, value) in enumerate(node.items(), 1):
             if key == "resourceType" and node is self.visits[self._number].resource:
                 continue
             element = plan.keys.get(key)
@@ -164,7 +174,7 @@ class Walk:
                 name = key[1:] if key[:1] == "_" else ""
                 element = plan.keys.get(name)
                 if element is None or not self._is_primitive(element):
-                    self._unknown(key, place, plan, type_path, path)
+                    self._unknown(key, ordinal, plan, type_path, path)
                     continue
                 if name in node:
                     continue  # seen together with the value that it belongs to
@@ -179,7 +189,16 @@ class Walk:
         for name, keys in plan.required:
             if not any(key in node or f"_{key}" in node for key in keys):
                 self._report("V103", f"{path}.{name}", "a required element is missing")
-        self._typed(node, type_path, path)
+        self._typed(node, type_path, path, of)
+        for key in ("extension", "modifierExtension"):
+            if type(items := node.get(key)) is list:
+                here = contexts(self._definitions, of or type_path, place)
+                rules = extension_rules(self._definitions)
+                for at, code, text, severity in rules.findings(items, here, modifier=key == "modifierExtension"):
+                    self._report(code, f"{path}.{key}{at}", text, severity)
+        for invariant in plan.invariants:
+            if not invariant.holds(node):
+                self._report("V127", path, f"{invariant.text} ({invariant.key})", invariant.severity)
         self._depth -= 1
 
     def _member(self, element: Element, value: Any, companion: Any, path: str) -> None:
@@ -212,11 +231,13 @@ class Walk:
 
     def _one(self, element: Element, value: Any, companion: Any, path: str) -> None:
         if companion is not None:
-            self._members(companion, "Element", path)
+            self._members(companion, "Element", path, element.path, element.types[0])
+            if value is None and type(companion) is dict and companion.keys() == {"id"}:
+                self._report("V108", path, "an id alone says nothing (ele-1)")
         if value is None:
             return
         if element.children:
-            self._members(value, element.children, path)
+            self._members(value, element.children, path, element.path)
             return
         (kind,) = element.types
         if self._definitions.is_primitive(kind):
@@ -233,8 +254,10 @@ class Walk:
             else:
                 self.resource(value, path)
         else:
-            self._members(value, kind, path)
+            self._members(value, kind, path, element.path)
             if type(value) is dict and value:
+                if element.simple and kind == "Quantity" and ("comparator" in value or "_comparator" in value):
+                    self._report("V127", path, "The comparator is not used on a SimpleQuantity (sqty-1)")
                 self._bound(element, kind, value, path)
                 if kind == "Reference":
                     self._link(element, value, path)
@@ -245,8 +268,10 @@ class Walk:
         text = f"{type_path} has no element of the name of member {place} of this object{hint}"
         self._report("V102", path, text)
 
-    def _typed(self, node: dict[str, Any], type_path: str, path: str) -> None:
+    def _typed(self, node: dict[str, Any], type_path: str, path: str, of: str) -> None:
         """What only one type asks: the exclusion in Extension, and ids of elements."""
+        if not of and node.keys() == {"id"} and node is not self.visits[self._number].resource:
+            self._report("V108", path, "an id alone says nothing (ele-1)")
         if type_path == "Extension":
             has_value = any(key.lstrip("_").startswith("value") for key in node)
             if has_value == ("extension" in node):
@@ -262,70 +287,22 @@ class Walk:
 
     def _primitive(self, kind: str, value: Any, path: str) -> bool:
         """Whether a value is of its primitive type; says so when it is not."""
-        if kind == "boolean":
-            good = type(value) is bool
-        elif kind in _INTEGERS:
-            good = type(value) is int
-            if good and not _INTEGERS[kind] <= value < 2**31:
-                self._report("V105", path, f"the number is out of the range of {kind}")
-                return False
-        elif kind == "decimal":
-            good = type(value) is int or (isinstance(value, Decimal | float) and isfinite(value))
-        else:
-            good = type(value) is str
-        if not good:
-            self._report("V104", path, f"{_ARTICLE.get(kind, 'text')} is needed here ({kind})")
-        elif type(value) is str:
-            return self._text(kind, value, path)
-        return good
-
-    def _text(self, kind: str, value: str, path: str) -> bool:
-        if not value:
-            self._report("V108", path, "empty text says nothing; an absent element is left out")
-            return False
-        if _CONTROL.search(value):
-            self._report("V119", path, "text must not have control characters other than tab and line end")
-            return False
-        if kind in ("string", "markdown"):
-            if value.isspace():
-                self._report("V108", path, "text of nothing but white space says nothing", Severity.WARNING)
-            return True
+        found = fault(self._definitions, kind, value)
+        if found is not None:
+            code, text, severity = found
+            self._report(code, path, text, severity)
+            return severity is not Severity.ERROR
         if kind == "xhtml":
-            for code, reason in faults(value):
-                self._report(code, path, reason)
-            return True
-        if kind == "base64Binary":
-            good = _is_base64(value)
-            if not good:
-                self._report("V110", path, "this is not base64 (RFC 4648 §4)")
-            return good
-        regex = _regex(self._definitions, kind)
-        if (regex is not None and regex.fullmatch(value) is None) or (kind in _DATED and not _is_day(value)):
-            if kind == "id":
-                self._report("V109", path, "an id is 1 to 64 letters, digits, hyphens and full stops")
-            else:
-                self._report("V105", path, f"this does not have the form of the type {kind}")
-            return False
+            for code, text in faults(value):
+                self._report(code, path, text)
         return True
 
     def _bound(self, element: Element, kind: str, value: Any, path: str) -> None:
         """Required bindings: the code must be in the value set, as far as that can be listed."""
-        binding = element.binding
-        if binding is None or binding.strength != "required":
-            return
-        codes = _codes(self._definitions, binding)
-        if codes is None:
-            return
-        if kind == "CodeableConcept":
-            codings = value.get("coding")
-            candidates = codings if isinstance(codings, list) else []
-        else:
-            candidates = [value]
-        if any(_pair(candidate) in codes for candidate in candidates):
-            return
-        if type(value) is dict and any(_says_absent(v) for v in (value, *candidates)):
-            return
-        self._report("V106", path, f"no code of the required value set {binding.valueset}")
+        allowed = codes(self._definitions, element.binding)
+        if allowed is not None and not is_bound(allowed, kind, value):
+            assert element.binding is not None
+            self._report("V106", path, f"no code of the required value set {element.binding.valueset}")
 
     def _link(self, element: Element, node: dict[str, Any], path: str) -> None:
         """The form of a Reference's address and, where it tells, the type of what it points to."""
@@ -356,64 +333,15 @@ class Walk:
         self.issues.append(issue(code, path, text, severity))
 
 
-_DATED: Final = frozenset({"date", "dateTime", "instant"})
-
-
-def _is_day(value: str) -> bool:
-    """Whether the day of a date that has one exists. The form is known to be right."""
-    try:
-        return len(value) < 10 or date.fromisoformat(value[:10]) is not None
-    except ValueError:
-        return False
-
-
-def _is_base64(value: str) -> bool:
-    """R4 allows white space between the letters; otherwise it is plain base64, padded."""
-    try:
-        return bool(a2b_base64("".join(value.split()), strict_mode=True))
-    except (Base64Error, ValueError):
-        return False
-
-
 def _step(element: Element) -> str:
     """An element's name in FHIRPath, where a choice goes by its name without type."""
     return element.path.rpartition(".")[2].removesuffix("[x]")
-
-
-def _pair(value: Any) -> Any:
-    """A code, Coding or Quantity as it stands in a set of codes."""
-    if type(value) is not dict:
-        return value if type(value) is str else None
-    pair = (value.get("system"), value.get("code"))
-    return pair if all(isinstance(part, str) for part in pair) else None
-
-
-def _says_absent(node: Any) -> bool:
-    extensions = node.get("extension") if isinstance(node, dict) else None
-    if not isinstance(extensions, list):
-        return False
-    return any(isinstance(e, dict) and e.get("url") in DATA_ABSENT for e in extensions)
 
 
 @cache
 def _resource_types(definitions: Definitions) -> frozenset[str]:
     """All resource types of R4, also those whose elements the tables do not have."""
     return frozenset(definitions.codesystem("http://hl7.org/fhir/resource-types") or ())
-
-
-@cache
-def _regex(definitions: Definitions, kind: str) -> re.Pattern[str] | None:
-    found = definitions.regex(kind)
-    return re.compile(found) if found else None
-
-
-@cache
-def _codes(definitions: Definitions, binding: Binding) -> frozenset[Any] | None:
-    """The codes of a value set, both bare (for `code`) and with their system."""
-    found = definitions.valueset(binding.valueset)
-    if found is None or found.codes is None:
-        return None
-    return frozenset(found.codes) | {code for _, code in found.codes}
 
 
 @cache
@@ -424,4 +352,5 @@ def _plan(definitions: Definitions, type_path: str) -> _Plan:
         for element in definitions.elements(type_path).values()
         if element.min
     )
-    return _Plan(keys, required)
+    invariants = tuple(i for base in definitions.bases(type_path) for i in INVARIANTS.get(base, ()))
+    return _Plan(keys, required, invariants)

@@ -1,0 +1,282 @@
+"""
+Whether a resource is what the profiles that it claims (`meta.profile`) ask beyond base R4.
+
+Looked at: cardinalities, fixed values, narrowed types and reference targets, required bindings, slices told apart by
+a fixed value or an extension's url, and the profile's own invariants. Not an error: what is only `mustSupport`, codes
+outside an extensible or preferred value set, a claim of a profile that the tables do not have (information). The
+walk asks first whether the resource is good R4; what is malformed is passed over here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from math import inf
+from typing import Any
+
+from mhbridge.fhir.bindings import codes, is_bound
+from mhbridge.fhir.definitions import CORE, Constraint, Definitions, Profile
+from mhbridge.fhir.extension_rules import points_to, target_types
+from mhbridge.fhir.invariants import OF_PROFILES, Invariant
+from mhbridge.model import Severity
+
+__all__ = ["ProfileRules", "profile_rules"]
+
+#: Path, code, sentence, severity.
+Finding = tuple[str, str, str, Severity]
+
+
+@dataclass(slots=True)
+class _Node:
+    """What a profile asks of one element, or of one slice of it."""
+
+    name: str = ""
+    min: int = 0
+    max: float = inf
+    fixed: Any = None
+    kinds: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+    codes: frozenset[Any] | None = None
+    url: str = ""
+    by: str = ""
+    closed: bool = False
+    children: dict[str, _Node] = field(default_factory=dict)
+    slices: dict[str, _Node] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything at all is asked here or below."""
+        return (
+            self.min > 0
+            or self.max != inf
+            or self.fixed is not None
+            or bool(self.kinds or self.targets or self.closed)
+            or self.codes is not None
+            or bool(self.children or self.slices)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One profile, ready to be asked."""
+
+    name: str
+    type: str
+    root: _Node
+    invariants: tuple[Invariant, ...]
+
+    @property
+    def asks(self) -> bool:
+        return self.root.asks or bool(self.invariants)
+
+
+class ProfileRules:
+    """
+    The profiles of the tables. Use `profile_rules`.
+
+    Args:
+        definitions: whose.
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._plans: dict[str, _Plan] = {}
+
+    def findings(self, resource: Mapping[str, Any], kind: str, path: str) -> Iterator[Finding]:
+        """Where a resource is not what it claims to be."""
+        for place, claim in enumerate(_claims(resource)):
+            plan = self._plan(claim)
+            if plan is None:
+                if not claim.startswith(CORE):
+                    text = "the tables do not have this profile: the resource was not compared with it"
+                    yield f"{path}.meta.profile[{place}]", "V160", text, Severity.INFORMATION
+            elif plan.type != kind:
+                text = f"the profile that is claimed is one of {plan.type}"
+                yield f"{path}.meta.profile[{place}]", "V160", text, Severity.ERROR
+            elif plan.asks:
+                yield from _inside(plan.root, resource, path, plan.name)
+                for invariant in plan.invariants:
+                    if not invariant.holds(resource):
+                        yield path, "V127", f"{invariant.text} ({invariant.key})", invariant.severity
+
+    def asks(self, claim: str, kind: str) -> bool:
+        """Whether a claim needs a look at all: it asks something, or cannot be told."""
+        plan = self._plan(claim)
+        return plan is None or plan.type != kind or plan.asks
+
+    def _plan(self, claim: str) -> _Plan | None:
+        url = claim.partition("|")[0]
+        if url not in self._plans:
+            profile = self._definitions.profile(url)
+            if profile is None or profile.url != url:
+                return None  # not remembered: there is no end of addresses
+            root = self._root(profile)
+            invariants = tuple(i for name in self._lineage(profile) for i in OF_PROFILES.get(name, ()))
+            self._plans[url] = _Plan(profile.name, profile.type, root, invariants)
+        return self._plans[url]
+
+    def _lineage(self, profile: Profile) -> Iterator[str]:
+        found: Profile | None = profile
+        while found is not None:
+            yield found.name
+            found = self._definitions.profile(found.base)
+
+    def _root(self, profile: Profile) -> _Node:
+        root = _Node(profile.type)
+        for identity, constraint in profile.constraints.items():
+            node = root
+            for step in identity.split(".")[1:]:
+                name, _, sliced = step.partition(":")
+                node = node.children.setdefault(name, _Node(name.removesuffix("[x]")))
+                if sliced:
+                    node = node.slices.setdefault(sliced, _Node(name.removesuffix("[x]")))
+            if node is not root:
+                self._constrain(node, identity, constraint)
+        _handed_down(root)
+        return _pruned(root)
+
+    def _constrain(self, node: _Node, identity: str, said: Constraint) -> None:
+        node.min = said.min or 0
+        node.max = inf if said.max in (None, "*") else int(said.max)
+        node.fixed = said.fixed
+        node.targets = target_types(self._definitions, said.targets)
+        node.codes = codes(self._definitions, said.binding)
+        if said.types and identity.endswith("[x]"):
+            node.kinds = frozenset(f"{kind[0].upper()}{kind[1:]}" for kind in said.types)
+        if said.types == ("Extension",) and said.profiles:
+            node.url = said.profiles[0]
+        if said.slicing:
+            rules, *discriminators = said.slicing
+            kinds = [d.removeprefix("value:") for d in discriminators if d.startswith("value:")]
+            node.by = kinds[0] if len(kinds) == len(discriminators) == 1 else ""
+            node.closed = rules == "closed" and bool(node.by)
+
+
+def _handed_down(node: _Node, base: _Node | None = None) -> None:
+    """Give the slices inside a slice what the profile says of them outside of it: how they are told apart."""
+    if base is not None:
+        node.by = node.by or base.by
+        for name, inner in node.slices.items():
+            for step, known in base.slices[name].children.items() if name in base.slices else ():
+                inner.children.setdefault(step, known)
+    for name, inner in node.children.items():
+        _handed_down(inner, base.children.get(name) if base else None)
+    for inner in node.slices.values():
+        _handed_down(inner, node)
+
+
+def _pruned(node: _Node) -> _Node:
+    """Without what asks nothing; the fixed values that tell slices apart stay."""
+    node.children = {name: inner for name, inner in node.children.items() if _pruned(inner).asks}
+    node.slices = {
+        name: inner for name, inner in node.slices.items() if _pruned(inner).asks and _told(node, inner) is not None
+    }
+    if not node.slices:
+        node.closed = False
+    return node
+
+
+def _told(holder: _Node, sliced: _Node) -> tuple[str, ...] | None:
+    """The path and value by which a slice is known, as one tuple; None when it cannot be told."""
+    if sliced.url:
+        return ("url", sliced.url)
+    found, steps = sliced, tuple(filter(None, holder.by.split(".")))
+    for step in steps:
+        if step not in found.children:
+            # A slice of a profile that is derived from another may leave the fixed value to it.
+            return None
+        found = found.children[step]
+    return (*steps, found.fixed) if steps and isinstance(found.fixed, str) else None
+
+
+def _claims(resource: Mapping[str, Any]) -> list[str]:
+    meta = resource.get("meta")
+    claims = meta.get("profile") if type(meta) is dict else None
+    return [claim for claim in claims if type(claim) is str] if type(claims) is list else []
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def _inside(node: _Node, holder: Mapping[str, Any], path: str, profile: str) -> Iterator[Finding]:
+    """What is asked of the elements of an object."""
+    for name, inner in node.children.items():
+        at = f"{path}.{inner.name}"
+        if name.endswith("[x]"):
+            keys = [key for key in holder if _of_choice(key.removeprefix("_"), inner.name)]
+            found = [holder[key] for key in keys]
+            if inner.kinds and any(key.removeprefix("_")[len(inner.name) :] not in inner.kinds for key in keys):
+                text = f"the profile allows only {', '.join(sorted(inner.kinds))} here ({profile})"
+                yield at, "V164", text, Severity.ERROR
+        else:
+            value = holder.get(name)
+            companion = holder.get(f"_{name}")
+            found = value if type(value) is list else [] if value is None else [value]
+            if not found and companion is not None:
+                found = companion if type(companion) is list else [companion]
+        many = type(holder.get(name)) is list
+        yield from _counted(inner, len(found), at, profile, "")
+        for place, item in enumerate(found):
+            yield from _one(inner, item, f"{at}[{place}]" if many else at, profile)
+        if inner.slices:
+            yield from _sliced(inner, found, at, profile)
+
+
+def _sliced(node: _Node, found: list[Any], path: str, profile: str) -> Iterator[Finding]:
+    unmatched = set(range(len(found)))
+    for name, inner in node.slices.items():
+        told = _told(node, inner)
+        assert told is not None
+        fitting = [place for place, item in enumerate(found) if _at(item, told[:-1], told[-1])]
+        unmatched -= set(fitting)
+        yield from _counted(inner, len(fitting), path, profile, name)
+        for place in fitting:
+            yield from _one(inner, found[place], f"{path}[{place}]", profile)
+    if node.closed:
+        for place in sorted(unmatched):
+            text = f"it is none of the slices that the profile allows here: {', '.join(node.slices)} ({profile})"
+            yield f"{path}[{place}]", "V165", text, Severity.ERROR
+
+
+def _counted(node: _Node, count: int, path: str, profile: str, sliced: str) -> Iterator[Finding]:
+    what = f"the slice {sliced}" if sliced else "the element"
+    if count < node.min:
+        yield path, "V161", f"the profile asks for {what} at least {node.min} times ({profile})", Severity.ERROR
+    elif count > node.max:
+        yield path, "V162", f"the profile allows {what} at most {node.max:g} times ({profile})", Severity.ERROR
+
+
+def _one(node: _Node, item: Any, path: str, profile: str) -> Iterator[Finding]:
+    if node.fixed is not None and item != node.fixed:
+        yield path, "V163", f"the profile fixes another value here ({profile})", Severity.ERROR
+    if node.targets and not points_to(item, node.targets):
+        text = f"the profile allows only references to {', '.join(sorted(node.targets))} here ({profile})"
+        yield path, "V164", text, Severity.ERROR
+    if node.codes is not None:
+        kind = "CodeableConcept" if type(item) is dict and "coding" in item else "Coding"
+        if not is_bound(node.codes, kind, item):
+            yield path, "V106", f"no code of the value set that the profile requires ({profile})", Severity.ERROR
+    if node.children and type(item) is dict:
+        yield from _inside(node, item, path, profile)
+
+
+def _at(item: Any, steps: tuple[str, ...], value: str) -> bool:
+    """Whether a value stands at a path, in any of the repetitions on the way."""
+    if type(item) is list:
+        return any(_at(inner, steps, value) for inner in item)
+    if not steps:
+        return bool(item == value)
+    return type(item) is dict and _at(item.get(steps[0]), steps[1:], value)
+
+
+def _of_choice(key: str, name: str) -> bool:
+    return key.startswith(name) and key[len(name) : len(name) + 1].isupper()
+
+
+@cache
+def profile_rules(definitions: Definitions) -> ProfileRules:
+    """The profiles of the tables, ready to be asked."""
+    return ProfileRules(definitions)
+
+
