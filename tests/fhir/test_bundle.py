@@ -81,7 +81,7 @@ def test_document() -> None:
         identifier={"system": "https://tools.ietf.org/html/rfc4122", "value": "urn:uuid:1"},
         timestamp="2026-03-02T10:00:00Z",
         identity="b1",
-        meta={"profile": ["https://example.org/profile"]},
+        meta={"profile": ["https://fhir.hl7.org.uk/StructureDefinition/UKCore-Bundle"]},
     )
     assert list(bundle) == ["resourceType", "id", "meta", "identifier", "type", "timestamp", "entry"]
     assert [list(entry) for entry in bundle["entry"]] == [["fullUrl", "resource"]] * 2

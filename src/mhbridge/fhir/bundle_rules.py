@@ -74,7 +74,30 @@ def _fragments(walk: Walk) -> Iterator[Issue]:
             name = link.reference[1:]
             is_root = not name and visit.container >= 0
             if link.reference[0] == "#" and not is_root and name not in contained.get(root, ()):
-                yield issue("V116", f"{link.path}.reference", "no resource of this id is contained here")
+                yield issue("V116", f"{link.path}.reference", "no resource of this id is contained here (ref-1)")
+    for number in contained:
+        yield from _unnamed(walk, number)
+
+
+def _unnamed(walk: Walk, root: int) -> Iterator[Issue]:
+    """Contained resources that nothing names, and that do not name what contains them (dom-3)."""
+    # As the definitions have it, an address anywhere counts, whether it stands in a Reference, a canonical or a uri.
+    named = set(_local(walk.visits[root].resource))
+    for visit in walk.visits:
+        name = visit.resource.get("id")
+        if visit.container == root and isinstance(name, str) and f"#{name}" not in named:
+            if "#" not in _local(visit.resource):
+                text = "nothing refers to this contained resource, nor does it refer to what contains it (dom-3)"
+                yield issue("V127", visit.path, text)
+
+
+def _local(node: Any) -> Iterator[str]:
+    """Every text of a node that begins with a number sign."""
+    if isinstance(node, dict | list):
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _local(inner)
+    elif isinstance(node, str) and node[:1] == "#":
+        yield node
 
 
 class _Bundle:

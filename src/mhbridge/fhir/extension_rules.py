@@ -19,7 +19,7 @@ from mhbridge.fhir.definitions import Definitions
 from mhbridge.fhir.facts import Extension, Part
 from mhbridge.model import Severity
 
-__all__ = ["Finding", "ExtensionRules", "contexts", "extension_rules", "target_types"]
+__all__ = ["ExtensionRules", "Finding", "contexts", "extension_rules", "target_types"]
 
 #: Path below the list's element, code, sentence, severity.
 Finding = tuple[str, str, str, Severity]

@@ -135,7 +135,11 @@ def rng_2(node: Node) -> bool:
     low, high = node.get("low"), node.get("high")
     if not isinstance(low, dict) or not isinstance(high, dict):
         return True
-    if (low.get("system"), low.get("code"), low.get("unit")) != (high.get("system"), high.get("code"), high.get("unit")):
+    if (low.get("system"), low.get("code"), low.get("unit")) != (
+        high.get("system"),
+        high.get("code"),
+        high.get("unit"),
+    ):
         return True  # quantities of different units cannot be compared here
     first, last = number(low, "value"), number(high, "value")
     return first is None or last is None or first <= last

@@ -278,5 +278,3 @@ def _of_choice(key: str, name: str) -> bool:
 def profile_rules(definitions: Definitions) -> ProfileRules:
     """The profiles of the tables, ready to be asked."""
     return ProfileRules(definitions)
-
-
