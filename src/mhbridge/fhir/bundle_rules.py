@@ -85,10 +85,11 @@ def _unnamed(walk: Walk, root: int) -> Iterator[Issue]:
     named = set(_local(walk.visits[root].resource))
     for visit in walk.visits:
         name = visit.resource.get("id")
-        if visit.container == root and isinstance(name, str) and f"#{name}" not in named:
-            if "#" not in _local(visit.resource):
-                text = "nothing refers to this contained resource, nor does it refer to what contains it (dom-3)"
-                yield issue("V127", visit.path, text)
+        if visit.container != root or not isinstance(name, str) or f"#{name}" in named:
+            continue
+        if "#" not in _local(visit.resource):
+            text = "nothing refers to this contained resource, nor does it refer to what contains it (dom-3)"
+            yield issue("V127", visit.path, text)
 
 
 def _local(node: Any) -> Iterator[str]:

@@ -379,8 +379,8 @@ def main(arguments: list[str] | None = None) -> int:
     keys = {
         "types": "type path: [base, {element: facts}]",
         "facts": "t types (* = the open list), c type path of the children, m minimum, n 1 = repeats, "
-        "b [strength, value set], r reference targets, q 1 = SimpleQuantity; extensions: on contexts, parts; profiles: p profiles of the "
-        "type, by [rules, discriminators], s must support",
+        "b [strength, value set], r reference targets, q 1 = SimpleQuantity; extensions: on contexts, parts; "
+        "profiles: p profiles of the type, by [rules, discriminators], s must support",
         "sets": "value set: [[system, {code: display} | 1 = the whole system | 0 = cannot be listed]]",
         "systems": "code system: {code: display}",
     }
