@@ -195,6 +195,9 @@ def _tidied(html: str) -> str:
     "5 mg" before it and "10 mg" after it must stay two doses.
     """
     last_comment = html.rfind("-->")
+    lower = html.lower()
+    # Of a script or a style that is never closed only the tag goes: a reader would swallow all that follows it.
+    closed = {name: lower.rfind(f"</{name}") for name in _DROPPED}
     nested = formatted = 0
 
     def tag(match: re.Match[str]) -> str:
@@ -205,7 +208,7 @@ def _tidied(html: str) -> str:
                 return whole if match.start() < last_comment else "&lt;!--"
             return whole if len(whole) > 1 else "&lt;"
         if name in _DROPPED:
-            return whole
+            return whole if match[1] or match.start() < closed[name] else " "
         if name in _INLINE:
             return ""
         if ":" in name or name in _UNSEEN:

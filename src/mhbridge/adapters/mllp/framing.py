@@ -27,7 +27,8 @@ FRAME_LIMIT: Final = 20_000_000
 _HEAD: Final = 4096
 #: So much without a VT is no stray noise; whatever speaks here does not speak MLLP.
 _STRAY: Final = 65_536
-#: A VT before what opens a message, a file or a batch (HL7 v2.5.1 §2.10.3). Before anything else it is content.
+#: What opens a message, a file or a batch (HL7 v2.5.1 §2.10.3). A VT before anything else is content.
+_OPENINGS: Final = (b"MSH", b"FHS", b"BHS")
 _RUN_IN: Final = re.compile(rb"\x0b(?=MSH|FHS|BHS)")
 _ENDS: Final = re.compile(rb"\x1c[\r\n\x0b]")
 
@@ -141,51 +142,82 @@ class Framer:
         self._skip_line_ends()
         if not self._buffer:
             return
-        if self._oversize is None and self._buffer[0] != _VT:
-            start = self._buffer.find(VT)
-            if start > 0:
-                self._ready.append(Fault("D910", bytes(self._buffer[: min(start, _HEAD)]), start))
-                self._drop(start)
-            elif start < 0 and len(self._buffer) > _STRAY:
-                self._abandon("D910")
-            return
+        if self._oversize is None:
+            if self._buffer[0] != _VT:
+                self._pass_over_strays()
+                return
+            if self._buffer[1:2] == VT:
+                # Several VT begin one frame.
+                self._drop(len(self._buffer) - len(self._buffer.lstrip(VT)) - 1)
         end = self._end()
-        if end < 0:
-            if self._oversize is not None or len(self._buffer) > self._limit + 2:
-                self._shrink()
-        elif self._oversize is not None:
-            head, size = self._oversize
-            self._oversize = None
-            self._ready.append(Fault("D911", head, size + end))
-            self._drop(end + 1)
-        else:
+        if end >= 0:
             self._take(end)
+        elif self._oversize is not None or self._searched > self._limit + 1:
+            self._shrink()
+
+    def _pass_over_strays(self) -> None:
+        """What stands before the next VT is a fault."""
+        start = self._buffer.find(VT)
+        if 0 <= start <= _STRAY:
+            self._ready.append(Fault("D910", bytes(self._buffer[: min(start, _HEAD)]), start))
+            self._drop(start)
+        elif len(self._buffer) > _STRAY:
+            self._abandon("D910")
 
     def _end(self) -> int:
-        """Where the FS is that ends the frame in hand, or -1."""
-        at = self._searched
-        while (at := self._buffer.find(FS, at)) >= 0 and at + 1 < len(self._buffer):
-            if self._buffer[at + 1] in (_CR, _LF, _VT):
-                return at
-            at += 1
-        # A last FS is looked at again when the byte behind it has come.
-        self._searched = len(self._buffer) if at < 0 else at
+        """
+        Where the frame in hand ends: at an FS with what may follow one, or at the VT of the next frame; -1: not yet.
+
+        What lies before `_searched` is surely content; what lies behind it is looked at again when more has come.
+        """
+        buffer, at = self._buffer, self._searched
+        if not at:
+            at = 1 if self._oversize is None else 0
+        next_vt = buffer.find(VT, at)
+        while True:
+            found = buffer.find(FS, at, next_vt if next_vt >= 0 else len(buffer))
+            if found >= 0:
+                if found + 1 == len(buffer):
+                    break
+                if buffer[found + 1] in (_CR, _LF, _VT):
+                    return found
+            elif next_vt >= 0:
+                found, behind = next_vt, bytes(buffer[next_vt + 1 : next_vt + 4])
+                if behind in _OPENINGS:
+                    return found
+                if len(behind) < len(b"MSH") and any(opening.startswith(behind) for opening in _OPENINGS):
+                    break
+                next_vt = buffer.find(VT, found + 1)
+            else:
+                found = len(buffer)
+                break
+            at = found + 1
+        self._searched = found
         return -1
 
     def _take(self, end: int) -> None:
-        content = bytes(self._buffer[:end]).lstrip(VT)
-        self._drop(end + 1)
-        parts = _RUN_IN.split(content)
-        self._ready += [Fault("D914", part[:_HEAD], len(part)) for part in parts[:-1]]
-        last = parts[-1]
-        self._ready.append(Frame(last) if len(last) <= self._limit else Fault("D911", last[:_HEAD], len(last)))
+        """The frame in hand is whole, or run into by the next."""
+        run_into = self._buffer[end] == _VT
+        head, size = self._head(end)
+        if run_into:
+            self._ready.append(Fault("D914", head, size))
+        elif size > self._limit:
+            self._ready.append(Fault("D911", head, size))
+        else:
+            self._ready.append(Frame(bytes(self._buffer[1:end])))
+        self._oversize = None
+        self._drop(end if run_into else end + 1)
 
     def _shrink(self) -> None:
-        """Throw away what is too large, but for its beginning and a last FS."""
-        keep = 1 if self._buffer[-1] == _FS else 0
-        head, size = self._oversize or (bytes(self._buffer[1 : _HEAD + 1]), -1)
-        self._oversize = head, size + len(self._buffer) - keep
-        self._drop(len(self._buffer) - keep)
+        """Throw away what is too large, but for its beginning and what may be the end of it."""
+        self._oversize = self._head(self._searched)
+        self._drop(self._searched)
+
+    def _head(self, end: int) -> tuple[bytes, int]:
+        """The beginning of the frame in hand, and its size, when it goes on to `end`."""
+        head, size = self._oversize or (b"", -1)
+        begin = 1 if self._oversize is None else 0
+        return head + bytes(self._buffer[begin : min(end, begin + _HEAD - len(head))]), size + end
 
     def _abandon(self, code: str) -> None:
         if self.partial:

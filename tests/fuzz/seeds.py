@@ -1,0 +1,65 @@
+"""What the fuzzer begins with: our fixtures and mappings, our malformed cases, and a public corpus where there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mhbridge.adapters.mllp.framing import frame
+from mhbridge.mapping.library import built_in
+
+__all__ = ["of"]
+
+_ROOT = Path(__file__).parent.parent
+#: target → endings of what is a seed for it.
+_ENDINGS = {"hl7v2": (".hl7", ".er7"), "flow": (".hl7",), "csv": (".csv",), "mllp": (".bin",), "yaml": (".yaml",)}
+#: Seeds that are larger teach the fuzzer nothing but patience.
+_LARGEST = 20_000
+
+_EXPRESSIONS = (
+    'PID-3[4="NHS"] | nhs_number',
+    'if MSH-9.2 = "A13" then deleted() else PV1-45',
+    '(PID-29 or (PID-30 | flag("Y", "N"))) | code(gender)',
+    'OBX[3.1="ALLERGY"][2]-5.1.2 | lines',
+    'not (a.b in ("x", "y")) and snomed#373942005 != 1.50',
+    "[Date of birth] | date",
+    "medicines as m",
+    'MSH-9.2 in ("A01", "A\\"\\\\") and not PV1-19',
+)
+_YAML = (
+    b"a: {b: [c, 'd'], e: \"f\\tg\"}\nh: |\n  i\n  j\n",
+    b"x: = PID-3 #y\n- z\n",
+    b"a: &b !!python/object:c\n  - *b\n<<: ~\n? k\n: v\n",
+)
+
+
+def of(target: str) -> list[bytes]:
+    """The seeds of a target, each once, small ones first."""
+    return sorted(dict.fromkeys(seed for seed in _found(target) if len(seed) <= _LARGEST), key=len)
+
+
+def _found(target: str) -> Iterator[bytes]:
+    if target == "expression":
+        yield from (one.encode() for one in _EXPRESSIONS)
+    if target == "yaml":
+        yield from _YAML
+    if target == "csv":
+        yield b"nhs_number,family,note\r\n9990000018,Testpatient,\"a, \"\"b\"\"\nc\"\r\n"
+        yield b"nhs_number;family;note\n9990000018;\xc4;\n\n;;\n"
+    folders = [built_in("fixtures"), built_in("mappings"), _ROOT / "hostile"]
+    if corpus := os.environ.get("TEST_CORPUS"):
+        folders += [Path(corpus, "badinput"), Path(corpus, "hl7v2")]
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                yield from _seed(target, path)
+
+
+def _seed(target: str, path: Path) -> Iterator[bytes]:
+    if path.name.endswith(_ENDINGS.get(target, ("?",))):
+        yield path.read_bytes()
+    elif target == "mllp" and path.suffix == ".hl7" and path.stat().st_size < 1500:
+        yield frame(path.read_bytes())
+    elif target == "expression" and path.name.startswith("expr_"):
+        yield path.read_bytes()

@@ -1,0 +1,288 @@
+"""
+What must hold of a parser for any bytes at all: one function for each, `bytes` in, an AssertionError or nothing out.
+
+They are called by the fuzzer (`run.py`), which invents the bytes, and by ordinary tests, which bring their own. Each is
+more than "it does not crash": what was read can be written back byte for byte, every message has exactly one verdict,
+the cut between two packets changes nothing, and a diagnostic points into the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final
+
+from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
+from mhbridge.errors import MalformedMessage, MessageError, explanations
+from mhbridge.fhir.validate import default_validator
+from mhbridge.formats import BrokenMessage, format_named
+from mhbridge.formats.csv import Row
+from mhbridge.formats.encoding import codec_named
+from mhbridge.formats.hl7v2 import Message, Segment, Value
+from mhbridge.formats.hl7v2.charset import wide_codec
+from mhbridge.formats.hl7v2.envelope import own_bytes
+from mhbridge.mapping.expression import parse
+from mhbridge.mapping.files import Items, Pairs, Text
+from mhbridge.mapping.reader import MAX_DEPTH, read
+from mhbridge.model import Answer, Envelope, Issue, MessageState, Severity, Verdict
+
+__all__ = ["TARGETS"]
+
+HL7V2, CSV = format_named("hl7v2"), format_named("csv")
+assert HL7V2 is not None
+assert CSV is not None
+ANSWER = Answer(
+    Verdict.REFUSED,
+    "Not passed on.",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    code="M710",
+    issues=(Issue("M710", Severity.ERROR, "no mapping takes it", "MSH-9"),),
+)
+_MSH: Final = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?[ \t\r\n]*|[\r\n])(?:MSH|msh)(?![A-Za-z0-9])")
+
+
+def known(error: MessageError) -> None:
+    """The only exception that may come out, with a code that can be explained."""
+    assert error.code in explanations(), error.code
+    assert error.offset is None or error.offset >= 0
+
+
+# --- HL7 v2 ------------------------------------------------------------------------------------------------
+
+
+@cache
+def _hl7v2_source() -> Any:
+    return HL7V2.declare("Europe/London", "", {"messages": ["ADT^A03", "ADT", "MDM^T02", "ORU^R01"]})
+
+
+def hl7v2(data: bytes) -> None:
+    """HL7 v2: what is read is written back; each MSH has one verdict; an answer is readable and never answered."""
+    HL7V2.recognise(data[:4096])
+    written = HL7V2.acknowledge(data, ANSWER, name="hub")
+    assert not written or HL7V2.acknowledge(written, ANSWER, name="hub") == b"", "an answer to an answer"
+    try:
+        found = [item for item, _ in HL7V2.messages(data, [_hl7v2_source()])]
+    except MalformedMessage as error:
+        known(error)
+        return
+    own = [item for item in found if isinstance(item, (Message, BrokenMessage)) or item.code == "M760"]
+    if wide_codec(data[:8]) is None:
+        assert len(own) == len(_MSH.findall(data)), "each MSH has one verdict"
+        for number, item in enumerate(found):
+            if isinstance(item, Message) and len(found) > 1:
+                assert own_bytes(data, number, len(found)) in (None, item.body), "sent on as its own bytes or not at all"
+    for item in found:
+        if isinstance(item, MessageError):
+            known(item)
+        else:
+            _written_back(item)
+
+
+def _written_back(message: Message) -> None:
+    segments: list[Segment] = [one for name in dict.fromkeys(message.names) for one in message.named(name)]
+    segments.sort(key=lambda one: one.position)
+    limits = message.delimiters
+    lines = []
+    for segment in segments:
+        fields = segment.fields
+        lines.append(limits.field.join([fields[0], *fields[2:]] if segment.name == "MSH" else fields))
+        for number in range(1, min(len(fields), 50)):
+            _parts(segment, number)
+    codec = wide_codec(message.body[:8])
+    text = message.body.decode(codec or limits.codec).removeprefix("\ufeff")
+    kept = [line for line in re.split("\r\n|\r|\n", text) if line.strip()]
+    kept[0] = kept[0].lstrip(" \t")
+    assert lines == kept, "what was read is written back"
+    again = [one for one, _ in HL7V2.messages(message.body, [_hl7v2_source()])]
+    assert [one.facts.kind for one in again if isinstance(one, Message)] == [message.facts.kind]
+
+
+def _parts(segment: Segment, number: int) -> None:
+    limits = segment.delimiters
+    for encoded in segment.repetitions(number):
+        value = Value(encoded, segment, segment.level(number))
+        text = value.text
+        assert all(isinstance(value.component(n), str) for n in range(1, min(value.components, 20) + 1))
+        if limits.escape_character != "\x00" and "\r" not in text:
+            assert limits.unescape(limits.escape(text)) == text, "what is escaped is unescaped"
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def _csv_sources() -> tuple[Any, ...]:
+    columns = ["nhs_number", "family", "note"]
+    return (
+        CSV.declare("Europe/London", "", {"columns": columns}),
+        CSV.declare("Europe/London", "cp1252", {"columns": columns, "delimiter": ";", "control_id": "nhs_number"}),
+    )
+
+
+def csv(data: bytes) -> None:
+    """CSV: the rows are the file's own bytes, in order, none missing; each can be read again alone."""
+    CSV.recognise(data[:4096])
+    for source in _csv_sources():
+        try:
+            found = [item for item, _ in CSV.messages(data, [source])]
+        except MalformedMessage as error:
+            known(error)
+            continue
+        codec = codec_named(source.charset or "UTF-8")
+        for item in found:
+            if not isinstance(item, Row):
+                known(item)
+                continue
+            assert list(item.cells) == list(source.options["columns"])
+            whole = _unbroken(item.body.decode(codec))
+            assert all(
+                cell in whole or cell.replace('"', '""') in whole for cell in map(_unbroken, item.cells.values())
+            ), "a cell is what stands in the file"
+            ((again, _),) = CSV.messages(item.body, [source])
+            assert isinstance(again, Row)
+            assert again.cells == item.cells, "a row can be read again alone"
+
+
+def _unbroken(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+# --- MLLP --------------------------------------------------------------------------------------------------
+
+_LIMIT: Final = 48
+
+
+def events(chunks: list[bytes], limit: int = _LIMIT) -> list[Frame | Fault]:
+    """What a framer says of bytes in these pieces, up to where it loses the thread."""
+    framer, found = Framer(limit), []
+    for chunk in (*chunks, b""):
+        framer.receive_data(chunk)
+        while (event := framer.next_event()) is not NEED_DATA:
+            found.append(event)
+            if isinstance(event, Fault) and event.lost:
+                return found
+        assert framer.buffered <= max(limit + 8, 70_000), "memory is bounded"
+    return found
+
+
+def mllp(data: bytes) -> None:
+    """MLLP: how the bytes are cut into packets changes nothing, and none is dropped in silence."""
+    cuts = sorted({byte * len(data) // 256 for byte in data[:6]})
+    pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+    whole = events([data])
+    assert whole == events([data[i : i + 1] for i in range(len(data))]), "byte by byte"
+    assert whole == events([piece for piece in pieces if piece]), "in pieces"
+    said = sum(len(event.body) if isinstance(event, Frame) else event.size for event in whole)
+    silent = sum(data.count(byte) for byte in (b"\x0b", b"\x1c", b"\r", b"\n"))
+    assert len(data) - silent <= said <= len(data), "every byte ends in an event"
+    assert all(len(event.body) <= _LIMIT for event in whole if isinstance(event, Frame))
+    if can_be_framed(data):
+        assert events([frame(data)], len(data)) == [Frame(data)], "what is framed is read back"
+
+
+# --- mapping files -----------------------------------------------------------------------------------------
+
+
+def yaml(data: bytes) -> None:
+    """Mapping files: nothing is raised; a file is read, or a diagnostic inside it says why not."""
+    file = read("a.yaml", data)
+    assert (file.root is None) or not any(d.code in ("E001", "E002", "E011") for d in file.diagnostics)
+    assert file.root is not None or file.diagnostics, "a file that is not read says why"
+    for diagnostic in file.diagnostics:
+        assert diagnostic.code in explanations(), diagnostic.code
+        _inside(file, diagnostic.span)
+        diagnostic.render()
+    if file.root is not None:
+        _node(file, file.root, 0)
+
+
+def _inside(file: Any, span: Any) -> None:
+    lines = file.lines
+    assert 1 <= span.line <= span.end_line <= max(1, len(lines)) + 1
+    assert span.column >= 1
+    if span.line <= len(lines):
+        assert span.column <= len(lines[span.line - 1]) + 1, "a caret stands below its line"
+    assert (span.line, span.column) <= (span.end_line, span.end_column)
+
+
+def _node(file: Any, node: Any, depth: int) -> None:
+    assert depth <= MAX_DEPTH
+    _inside(file, node.span)
+    if isinstance(node, Text):
+        assert 0 <= node.start <= node.end <= len(file.raw)
+        if node.style == "plain" and len(file.raw[node.start : node.end].splitlines()) == 1:
+            assert file.raw[node.start : node.end] == node.value, "plain text is what stands there"
+    elif isinstance(node, Pairs):
+        for value in node.entries.values():
+            _node(file, value, depth + 1)
+    elif isinstance(node, Items):
+        for value in node.entries:
+            _node(file, value, depth + 1)
+
+
+def expression(data: bytes) -> None:
+    """Expressions: a tree whose places lie inside the text, or one diagnostic that does."""
+    source = data.decode("utf-8", "ignore").replace("\r", " ").replace("\n", " ")
+    file = read("a.yaml", b"x: '= " + source.replace("'", "''").encode() + b"'\n")
+    if file.diagnostics or not isinstance(file.root, Pairs):
+        return
+    text = file.root.entries["x"]
+    assert isinstance(text, Text)
+    for format_ in (None, HL7V2, CSV):
+        file.diagnostics.clear()
+        tree = parse(file, text, format_)
+        assert (tree is None) == bool(file.diagnostics), "a tree, or why there is none"
+        for diagnostic in file.diagnostics:
+            assert diagnostic.code in explanations(), diagnostic.code
+            _inside(file, diagnostic.span)
+            assert text.span.column <= diagnostic.span.column <= text.span.end_column, "inside the expression"
+        if tree is not None:
+            _inside(file, tree.span)
+
+
+# --- the whole flow ----------------------------------------------------------------------------------------
+
+
+@cache
+def _feed() -> Any:
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.library import Library, built_in
+    from mhbridge.testing.replaying import feed_of
+
+    return feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+
+
+def flow(data: bytes) -> None:
+    """The flow: every message ends in one state; what is sent is valid; a parked one has a code."""
+    from mhbridge.pipeline import intake, step
+    from mhbridge.testing.replaying import RECEIVED_AT
+
+    feed = _feed()
+    try:
+        taken = intake(Envelope(data, feed.supplier, feed.name, RECEIVED_AT, "file"), feed)
+    except MalformedMessage as error:
+        known(error)
+        return
+    for one in taken.messages:
+        outcome = step(one, {}, RECEIVED_AT, feed)
+        assert outcome.state in (MessageState.DONE, MessageState.PARKED, MessageState.FILTERED)
+        assert (outcome.state is MessageState.PARKED) <= (outcome.code in explanations())
+        assert all(issue.code in explanations() for issue in outcome.issues)
+        if outcome.deliveries:
+            from mhbridge.fhir.bundle import loads
+
+            for document in outcome.documents:
+                assert not [i for i in default_validator()(loads(document.body)) if i.severity is Severity.ERROR]
+
+
+#: By the name that `run.py` takes.
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    "hl7v2": hl7v2,
+    "csv": csv,
+    "mllp": mllp,
+    "yaml": yaml,
+    "expression": expression,
+    "flow": flow,
+}
