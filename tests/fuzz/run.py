@@ -9,7 +9,6 @@ See `README.md` beside this file. What breaks a law is written to `crash-…` wh
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,10 +21,10 @@ def main(arguments: list[str]) -> int:
     try:
         import atheris
     except ImportError:
-        print("atheris is not installed: pip install 'mhbridge[fuzz]' (there is no wheel of it for every system)")
+        sys.stderr.write("atheris is not installed: pip install -e '.[fuzz]' (not every system has a wheel of it)\n")
         return 3
     if not arguments:
-        print(__doc__)
+        sys.stderr.write(__doc__ or "")
         return 2
     name, *options = arguments
     sys.path.insert(0, str(Path(__file__).parent))
@@ -41,7 +40,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(seeds.of(name)):
             Path(corpus, f"seed-{number:04}").write_bytes(seed[:LONGEST])
-        given = [corpus] if not any(os.path.exists(option) for option in options) else []
+        given = [corpus] if not any(Path(option).exists() for option in options) else []
         atheris.Setup([sys.argv[0], f"-max_len={LONGEST}", "-timeout=25", *options, *given], target)
         atheris.Fuzz()
     return 0

@@ -1,4 +1,4 @@
-"""What the fuzzer begins with: our fixtures and mappings, our malformed cases, and a public corpus where there is one."""
+"""What the fuzzer begins with: our fixtures, mappings and malformed cases, and a public corpus where there is one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _found(target: str) -> Iterator[bytes]:
     if target == "yaml":
         yield from _YAML
     if target == "csv":
-        yield b"nhs_number,family,note\r\n9990000018,Testpatient,\"a, \"\"b\"\"\nc\"\r\n"
+        yield b'nhs_number,family,note\r\n9990000018,Testpatient,"a, ""b""\nc"\r\n'
         yield b"nhs_number;family;note\n9990000018;\xc4;\n\n;;\n"
     folders = [built_in("fixtures"), built_in("mappings"), _ROOT / "hostile"]
     if corpus := os.environ.get("TEST_CORPUS"):

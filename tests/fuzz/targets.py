@@ -72,7 +72,9 @@ def hl7v2(data: bytes) -> None:
         assert len(own) == len(_MSH.findall(data)), "each MSH has one verdict"
         for number, item in enumerate(found):
             if isinstance(item, Message) and len(found) > 1:
-                assert own_bytes(data, number, len(found)) in (None, item.body), "sent on as its own bytes or not at all"
+                assert own_bytes(data, number, len(found)) in (None, item.body), (
+                    "sent on as its own bytes or not at all"
+                )
     for item in found:
         if isinstance(item, MessageError):
             known(item)

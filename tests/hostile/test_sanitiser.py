@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
+from javascript import exported
 
 from mhbridge.fhir import xhtml
 from mhbridge.fhir.xhtml import ELEMENTS, NAMESPACE, sanitise, visible
 from mhbridge.fhir.xhtml_rules import faults
-
-sys.path.insert(0, str(Path(__file__).parent))
-from javascript import exported  # noqa: E402
 
 #: In the expected text of DOMPurify, but no text of the markup: an older HTML reader writes it for `<isindex>`.
 MADE_BY_A_BROWSER = ("This is a searchable index. Enter search keywords:",)
@@ -62,7 +59,7 @@ def words(markup: str) -> list[str]:
 def dangers(narrative: str) -> list[str]:
     """Judged by its structure, apart from the rules and the code of the sanitiser: escaped text is only text."""
     found: list[str] = []
-    for element in ElementTree.fromstring(narrative).iter():
+    for element in ET.fromstring(narrative).iter():
         space, _, name = element.tag.rpartition("}")
         if space != "{" + NAMESPACE or name not in ELEMENTS:
             found.append("element")
@@ -80,7 +77,7 @@ def dangers(narrative: str) -> list[str]:
 
 
 def text_of(narrative: str) -> list[str]:
-    return "".join(ElementTree.fromstring(narrative).itertext()).split()
+    return "".join(ET.fromstring(narrative).itertext()).split()
 
 
 def in_order(wanted: str, text: str) -> bool:
@@ -144,7 +141,7 @@ OWN = {
     "entities of its own": ('<!DOCTYPE d [<!ENTITY x "y">]><p>&x; mg</p>', "mg"),
     "processing instruction": ('<?xml-stylesheet href="javascript:alert(1)"?><p>rest</p>', "rest"),
     "another namespace's script": ('<p xmlns:s="urn:x"><s:script>alert(1)</s:script>rest</p>', "rest"),
-    "a namespace's script in XML": ('<h:script xmlns:h="http://www.w3.org/1999/xhtml">alert(1)</h:script><b>rest</b>', "rest"),
+    "a namespace's script in XML": ('<h:script xmlns:h="http://www.w3.org/1999/xhtml">a</h:script><b>rest</b>', "rest"),
     "NUL inside a name": ("<scr\x00ipt>alert(1)</scr\x00ipt>rest", "rest"),
     "UTF-7": ("+ADw-script+AD4-alert(1)+ADw-/script+AD4-", "+ADw-script+AD4-alert(1)+ADw-/script+AD4-"),
     "a name that is clobbered": ("<form id=document><input name=cookie></form>rest", "rest"),
@@ -203,7 +200,7 @@ def test_the_cases_of_dompurify():
             expected = [one.replace(made, "") for one in expected]
         if faulty := inspected(case["payload"], [words(one) for one in expected]):
             wrong[number] = faulty
-    assert wrong == dict.fromkeys(DIFFERS, ["text is lost"])
+    assert wrong == {number: ["text is lost"] for number in DIFFERS}
 
 
 # --- the reader --------------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ def first(
 ) -> Reader:
     """Reads the first value of a path and converts it; a value that will not convert costs what its item says."""
     find, convert, text = format_.first(path, scope), found.convert, format_.text
+    if found.target.name == "nhs_number":
+        return _one_number(find, format_.every(path, scope), found, path.text, item=item, rule=rule, on_bad=on_bad)
 
     def read(cursor: Any, run: Run) -> Any:
         raw = find(cursor)
@@ -66,6 +68,46 @@ def first(
         except Unconvertible as error:
             bad = run.failed(code=error.code, reason=str(error), path=path.text, item=item, rule=rule, on_bad=on_bad)
             return kept_as_text(text(raw), want) or bad if on_bad == "text" else bad
+
+    return read
+
+
+def _one_number(
+    find: Callable[[Any], Any],
+    find_all: Callable[[Any], list[Any]],
+    found: Conversion,
+    path: str,
+    *,
+    item: str,
+    rule: str,
+    on_bad: str,
+) -> Reader:
+    """
+    Reads an NHS number where others may stand beside it.
+
+    Nobody has two, so two that differ are two people, and nobody can say which of them the rest is about.
+    """
+
+    def another(raw: Any, value: Any, run: Run) -> bool:
+        try:
+            return not isinstance(raw, State) and found.convert(raw, run.context) != value
+        except Unconvertible:
+            return False
+
+    def read(cursor: Any, run: Run) -> Any:
+        raw = find(cursor)
+        if isinstance(raw, State):
+            return raw
+        run.item, run.rule = item, rule
+        try:
+            value = found.convert(raw, run.context)
+        except Unconvertible as error:
+            return run.failed(code=error.code, reason=str(error), path=path, item=item, rule=rule, on_bad=on_bad)
+        others = find_all(cursor)
+        if len(others) > 1 and any(another(one, value, run) for one in others):
+            said = "there are two NHS numbers, and they differ"
+            return run.failed(code="M721", reason=said, path=path, item=item, rule=rule, on_bad="park")
+        return value
 
     return read
 

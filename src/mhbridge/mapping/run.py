@@ -25,6 +25,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "I602": Severity.WARNING,
     "I606": Severity.WARNING,
     "I611": Severity.WARNING,
+    "I631": Severity.WARNING,
 }
 
 

@@ -22,10 +22,13 @@ import string
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["DELETE", "Delimiters", "delimiters"]
+__all__ = ["DELETE", "MAX_DIGITS", "Delimiters", "delimiters"]
 
 #: The explicit null: "delete what you have" (HL7 v2.5.1 §2.5.3).
 DELETE: Final = '""'
+
+#: Hexadecimal digits of one escape. Nobody writes a text that way; documents have an encoding of their own (ED).
+MAX_DIGITS: Final = 10_000
 
 #: Stands for an encoding character that MSH-2 does not declare. Control characters are refused before anything is
 #: taken apart, so it is found in no text, and every test for a separator stays a plain `in`.
@@ -83,6 +86,18 @@ class Delimiters:
     def unescape(self, text: str) -> str:
         """An encoded text as the sender meant it."""
         return self._pattern.sub(self._replace, text) if self.escape_character in text else text
+
+    def strange(self, text: str) -> bool:
+        """Whether an escape character is left in what `unescape` makes of a text: in an escape that is none."""
+        left = self._pattern.sub(lambda match: match[0] if self._replace(match) == match[0] else "", text)
+        return self.escape_character in left
+
+    def escapes_too_much(self, text: str) -> bool:
+        """Whether an escape holds more bytes than any text that a person means."""
+        e = self.escape_character
+        if f"{e}X" not in text:
+            return False
+        return re.search(rf"{re.escape(e)}X[0-9A-Fa-f]{{{MAX_DIGITS + 1}}}", text) is not None
 
     def _replace(self, match: re.Match[str]) -> str:
         if letter := match["letter"]:

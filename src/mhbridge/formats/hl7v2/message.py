@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
+from mhbridge.formats.hl7v2.delimiters import DELETE, MAX_DIGITS, Delimiters
 from mhbridge.model import Issue, MessageFacts
 
 __all__ = ["Groups", "Links", "Message", "Segment", "Value", "split"]
@@ -23,6 +23,8 @@ __all__ = ["Groups", "Links", "Message", "Segment", "Value", "split"]
 MAX_SEGMENTS: Final = 10_000
 MAX_FIELDS: Final = 1_000
 MAX_REPETITIONS: Final = 1_000
+#: Components or subcomponents of one field. A letter in HTML whose ampersands nobody escaped has many of them.
+MAX_PARTS: Final = 10_000
 
 #: Which segments belong to which (mapping language §5.1): owner → owned.
 Groups = Mapping[str, tuple[str, ...]]
@@ -72,6 +74,12 @@ class Value:
     def deleted(self) -> bool:
         """The sender wrote `""`: there is no value any more."""
         return self.encoded == DELETE
+
+    @property
+    def strange(self) -> bool:
+        """There is an escape in it that is none, and so stands in the text as it came."""
+        limits = self.segment.delimiters
+        return limits.escape_character in self.encoded and self.level != _LITERAL and limits.strange(self.encoded)
 
     @property
     def components(self) -> int:
@@ -412,6 +420,10 @@ def _is_name(name: str) -> bool:
 
 
 def _within_limits(line: str, number: int, limits: Delimiters) -> None:
+    """
+    Raises:
+        MalformedMessage: M707.
+    """
     if line.count(limits.field) > MAX_FIELDS:
         raise MalformedMessage("M707", f"line {number} has more than {MAX_FIELDS} fields")
     # Looked for and counted in the whole line first: fields are only told apart where there could be too many.
@@ -421,3 +433,10 @@ def _within_limits(line: str, number: int, limits: Delimiters) -> None:
         and any(field.count(limits.repetition) >= MAX_REPETITIONS for field in line.split(limits.field))
     ):
         raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_REPETITIONS} repetitions")
+    if len(line) <= MAX_PARTS:
+        return
+    for part in (limits.component, limits.subcomponent):
+        if line.count(part) > MAX_PARTS and any(field.count(part) > MAX_PARTS for field in line.split(limits.field)):
+            raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_PARTS} parts")
+    if limits.escapes_too_much(line):
+        raise MalformedMessage("M707", f"line {number} has an escape with more than {MAX_DIGITS} digits")

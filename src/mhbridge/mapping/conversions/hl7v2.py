@@ -63,8 +63,10 @@ def _leaf_in(convert: Callable[[str, Context], Any]) -> _Convert:
 def _whole(convert: Callable[[str], Any]) -> _Convert:
     """A conversion of the whole value: separators inside it are part of the text."""
 
-    def run(value: Value, _context: Context) -> Any:
+    def run(value: Value, context: Context) -> Any:
         text = value.text
+        if value.strange:
+            context.note("I631", "an escape in the text is none that is known; it stands there as it came")
         return convert(text) if text.strip() else nothing(value)
 
     return run
