@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from typing import Any, Final
 
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 from mhbridge.errors import MalformedMessage, MessageError, explanations
 from mhbridge.fhir.validate import default_validator
 from mhbridge.formats import BrokenMessage, format_named
-from mhbridge.formats.csv import Row
+from mhbridge.formats.csv.rows import Row
 from mhbridge.formats.encoding import codec_named
 from mhbridge.formats.hl7v2 import Message, Segment, Value
 from mhbridge.formats.hl7v2.charset import wide_codec
@@ -133,18 +134,45 @@ def csv(data: bytes) -> None:
             known(error)
             continue
         codec = codec_named(source.charset or "UTF-8")
-        for item in found:
-            if not isinstance(item, Row):
-                known(item)
-                continue
-            assert list(item.cells) == list(source.options["columns"])
-            whole = _unbroken(item.body.decode(codec))
+        rows = [item for item in found if isinstance(item, Row)]
+        for row in rows:
+            assert set(source.options["columns"]) <= row.cells.keys()
+            whole = _unbroken(row.body.decode(codec))
             assert all(
-                cell in whole or cell.replace('"', '""') in whole for cell in map(_unbroken, item.cells.values())
+                cell in whole or cell.replace('"', '""') in whole for cell in map(_unbroken, row.cells.values())
             ), "a cell is what stands in the file"
-            ((again, _),) = CSV.messages(item.body, [source])
+            ((again, _),) = CSV.messages(row.body, [source])
             assert isinstance(again, Row)
-            assert again.cells == item.cells, "a row can be read again alone"
+            assert again.cells == row.cells, "a row can be read again alone"
+        for item in found:
+            if isinstance(item, MessageError):
+                known(item)
+        if rows:
+            _in_order(data, found, rows[0].body[: -len(rows[0]._own)])
+            _in_parts(data, source, rows)
+
+
+def _in_order(data: bytes, found: list[Any], header: bytes) -> None:
+    """Nothing between two rows but blank ones."""
+    assert data.startswith(header.rstrip(b"\r\n"))
+    at = len(header.rstrip(b"\r\n"))
+    for item in found:
+        assert item.body.startswith(header)
+        begin = data.index(item.body[len(header) :], at)
+        assert not data[at:begin].strip(b' \t\r\n\x0b\x0c",;\xa0\x85'), "a row was passed over"
+        at = begin + len(item.body) - len(header)
+
+
+def _in_parts(data: bytes, source: Any, rows: list[Row]) -> None:
+    parts, again = CSV.parts(BytesIO(data), [source]), []
+    if parts is None:
+        return
+    try:
+        for part in parts:
+            again += [one for one, _ in CSV.messages(part.body, [source], part.before) if isinstance(one, Row)]
+    except MalformedMessage as error:
+        known(error)
+    assert [one.cells for one in again] == [one.cells for one in rows], "in parts as in one"
 
 
 def _unbroken(text: str) -> str:
