@@ -34,7 +34,7 @@ from mhbridge.ports import Clock, Delivered, DueDelivery, Move, Sender, Store
 
 __all__ = ["Outbox", "Outlet"]
 
-#: So many heads are asked for at a time.
+#: So many heads are asked for at a time, at most.
 _MOST: Final = 64
 #: First wait before another try, and the longest, in seconds. In between it doubles.
 _FIRST, _LONGEST = 2.0, 900.0
@@ -186,7 +186,11 @@ class Outbox:
     async def _start_due(self) -> bool:
         """Start what is due and has room; whether there may be more."""
         now = self._clock()
-        heads = await self._store.due(now, _MOST, without=self._without(now))
+        # Each comes with its document, so no more are asked for than can be started.
+        most = min(sum(max(outlet.room(now), 0) for outlet in self._outlets.values()), _MOST)
+        if not most:
+            return False
+        heads = await self._store.due(now, most, without=self._without(now))
         chosen: dict[str, list[DueDelivery]] = {}
         for delivery in heads:
             outlet = self._outlets.get(delivery.destination)
@@ -200,7 +204,7 @@ class Outbox:
         started = 0
         for name, deliveries in chosen.items():
             started += await self._start(self._outlets[name], deliveries, now)
-        return bool(started) and len(heads) == _MOST
+        return bool(started) and len(heads) == most
 
     def _without(self, now: datetime) -> list[str]:
         return [name for name, outlet in self._outlets.items() if outlet.room(now) <= 0] + sorted(self._strange)

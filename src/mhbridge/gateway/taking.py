@@ -168,6 +168,8 @@ class Gateway:
 
         One envelope alone always has room: it is within the limit of its receiver.
         """
+        if not self._inside or self._bytes + size <= _ROOM:
+            return
         try:
             async with asyncio.timeout(_PATIENCE):
                 while self._inside and self._bytes + size > _ROOM:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
-from mhbridge.model import Absent, Deleted, Unknown
+from mhbridge.model import Absent, Deleted, State, Unknown
 
-__all__ = ["fold", "moment", "restricts"]
+__all__ = ["fold", "fold_on", "moment", "restricts"]
 
 #: HL7 v3 Confidentiality R and V, which PDS uses, and the words themselves.
 _RESTRICTED: Final = frozenset({"R", "V", "restricted", "very-restricted"})
@@ -43,14 +43,23 @@ def fold(readings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """
     known: dict[str, Any] = {}
     for items in readings:
-        for name, value in items.items():
-            if name == "sensitivity" and restricts(known.get(name)):
+        fold_on(known, items)
+    return known
+
+
+def fold_on(known: dict[str, Any], items: Mapping[str, Any]) -> None:
+    """Go on with a fold: `known` becomes what it says together with one more reading."""
+    for name, value in items.items():
+        if isinstance(value, State):
+            if isinstance(value, Absent):
                 continue
             if isinstance(value, Deleted):
-                known.pop(name, None)
-            elif not isinstance(value, Absent):
-                known[name] = value
-    return known
+                if name != "sensitivity" or not restricts(known.get(name)):
+                    known.pop(name, None)
+                continue
+        if name == "sensitivity" and restricts(known.get(name)):
+            continue
+        known[name] = value
 
 
 def restricts(sensitivity: Any) -> bool:

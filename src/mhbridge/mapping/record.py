@@ -7,7 +7,7 @@ that has no exact form here (a float, a date object) is refused; this module mus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ _SMALLEST: Final = -(1 << 63)
 _LARGEST: Final = (1 << 63) - 1
 
 
+_STRICT: Final = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
 def dumps(items: Mapping[str, Any]) -> bytes:
     """
     The items as JSON. The same items give the same bytes.
@@ -33,6 +36,57 @@ def dumps(items: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: an item holds something that no item may hold. The text names the item and the type, never the value.
     """
+    body = _at_once(items)
+    return _one_by_one(items) if body is None else body
+
+
+def _at_once(items: Mapping[str, Any]) -> bytes | None:
+    """
+    The items as JSON, written by orjson alone but for what JSON has no form for.
+
+    `None` where that might not be exact: a number, or something that looks like a mark.
+    """
+    if not _is_plain(items.values()):
+        return None
+    marked = 0
+
+    def coded(value: Any) -> Any:
+        nonlocal marked
+        marked += 1
+        kind = type(value)
+        if kind is Decimal:
+            return {"$decimal": str(value)}
+        if kind is Deleted:
+            return {"$deleted": True}
+        if kind is Unknown:
+            return {"$unknown": value.reason}
+        raise TypeError
+
+    try:
+        body = orjson.dumps(items, coded, _STRICT)
+    except TypeError:
+        return None
+    return body if body.count(b'"$') == marked else None
+
+
+def _is_plain(values: Iterable[Any]) -> bool:
+    """Whether no value is a number, which orjson would write as it is, a float or one that is too large."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            continue
+        if kind is dict:
+            if not _is_plain(value.values()):
+                return False
+        elif kind is list:
+            if not _is_plain(value):
+                return False
+        elif kind is int or kind is float:
+            return False
+    return True
+
+
+def _one_by_one(items: Mapping[str, Any]) -> bytes:
     coded: dict[str, Any] = {}
     for name, value in items.items():
         try:

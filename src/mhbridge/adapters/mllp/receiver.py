@@ -210,8 +210,9 @@ class _Connection(asyncio.Protocol):
                 self._working = False
                 if answer and not self._lost:
                     self._transport.write(answer)
-                    async with asyncio.timeout(self._receiver.frame_time):
-                        await self._writable.wait()
+                    if not self._writable.is_set():
+                        async with asyncio.timeout(self._receiver.frame_time):
+                            await self._writable.wait()
                 if isinstance(event, Fault) and event.lost:
                     return
         except TimeoutError:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from mhbridge.adapters.sql.sealing import keyed
 from mhbridge.errors import StoreError
 
 __all__ = ["Chain", "LogRow"]
@@ -42,10 +43,10 @@ class Chain:
         mac: mac of the last row.
     """
 
-    __slots__ = ("_key", "mac", "seq", "writer")
+    __slots__ = ("_mac_of", "mac", "seq", "writer")
 
     def __init__(self, key: bytes, writer: int, seq: int = 0, mac: bytes = _START) -> None:
-        self._key = key
+        self._mac_of = keyed(key)
         self.writer = writer
         self.seq = seq
         self.mac = mac
@@ -75,4 +76,4 @@ class Chain:
     def _next(self, seq: int, at: int, what: str, about: int, moves: str, who: str) -> bytes:
         # JSON is the canonical form: no text of a row can be taken for the end of it.
         row = orjson.dumps((self.writer, seq, at, what, about, moves, who))
-        return hmac.digest(self._key, self.mac + row, "sha256")
+        return self._mac_of(self.mac + row)

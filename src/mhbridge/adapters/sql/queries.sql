@@ -1,4 +1,5 @@
--- Named queries of the SQL stores. Parameters are named; values never stand in the text.
+-- Named queries of the SQL stores. Parameters are named; values never stand in the text. Where one statement works a
+-- whole batch, `:each` stands for as many parameters as there are keys, and a row of `?` is repeated for each row.
 
 -- Opening ---------------------------------------------------------------------------------------------------
 
@@ -25,20 +26,25 @@ select writer, seq, at, what, about, moves, who, mac from log where writer = :wr
 select id, answer from envelope where dedupe = :dedupe;
 -- name: messages_of_envelope
 select id from message where envelope = :envelope order by id;
--- name: find_patient
-select id from patient where token = :token;
+-- name: seen_of
+select dedupe from envelope where dedupe in (:each);
+-- name: find_patients
+select token, id from patient where token in (:each);
 -- name: add_patient
-insert into patient (id, token) values (:id, :token);
+insert into patient (id, token) values (?, ?);
 -- name: find_destination
 select id from destination where name = :name;
 -- name: add_destination
 insert into destination (id, name) values (:id, :name);
--- name: newest_version
-select id, version from document where series = :series order by version desc limit 1;
+-- name: newest_versions
+-- With max, SQLite takes the other columns from the row that has it.
+select series, id, max(version) from document where series in (:each) group by series;
 -- name: extend_lane
-insert into lane (patient, destination, last_seq, depth, next_at) values (:patient, :destination, 1, 1, :due_at)
-  on conflict (patient, destination) do update set last_seq = lane.last_seq + 1, depth = lane.depth + 1,
-    next_at = case when lane.held = '' and lane.depth = 0 then excluded.next_at else lane.next_at end returning last_seq;
+-- By so many deliveries as are new in the lane, the first of which is due then.
+insert into lane (patient, destination, last_seq, depth, next_at) values (?, ?, ?, ?, ?)
+  on conflict (patient, destination) do update set last_seq = lane.last_seq + excluded.last_seq, depth = lane.depth + excluded.depth,
+    next_at = case when lane.held = '' and lane.depth = 0 then excluded.next_at else lane.next_at end
+  returning patient, destination, last_seq;
 -- name: add_envelope
 insert into envelope (id, feed, received_at, transport, peer, dedupe, size, messages, answer) values (?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_body
@@ -122,14 +128,7 @@ select min(next_at) from lane where destination = :destination and next_at is no
 -- Reading ---------------------------------------------------------------------------------------------------
 
 -- name: readings
-select id from reading where patient = :patient and document = :document and episode = :episode
-  order by event_at, sent_at, id;
--- name: readings_of_patient
-select id from reading where patient = :patient and document = :document order by event_at, sent_at, id;
--- name: readings_of_all
-select id from reading where patient = :patient order by event_at, sent_at, id;
--- name: reading
-select items from reading where id = :id;
+select id, document, episode, event_at, sent_at, items from reading where patient = (select id from patient where token = :token);
 -- name: body
 select key_id, data from body where id = :id;
 -- name: envelope_of_message

@@ -8,8 +8,12 @@ transaction.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from functools import cache
+from itertools import chain
+from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 
@@ -24,6 +28,13 @@ GATEWAY: Final = "gateway"
 
 #: This store's number among those that write one database. SQLite has one.
 WRITER_ID: Final = 1
+
+#: Statements are made for powers of two up to this, so that there are few of them and each stays prepared.
+_AT_ONCE: Final = 64
+
+_VALUES: Final = re.compile(r"\((?:\?, )*\?\)")
+
+_T = TypeVar("_T")
 
 # So that the names remembered stay small beside a million patients.
 _REMEMBERED: Final = 50_000
@@ -62,6 +73,8 @@ class Books:
         self.keys = keys
         self.seal = Seal(keys)
         self.queries = queries()
+        #: How many readings were written, those of a rolled-back transaction among them.
+        self.readings = 0
         self._id = last_id
         self._chain = chain
         self._log: list[LogRow] = []
@@ -86,6 +99,25 @@ class Books:
         """The one value of the first row, or `None`."""
         return next(iter(self.row(name, **values) or ()), None)
 
+    def among(self, name: str, keys: Sequence[Any]) -> list[Any]:
+        """The rows that a query with `:each` finds for these keys, in one statement for many of them."""
+        found: list[Any] = []
+        for some in _portions(keys):
+            found += self.connection.execute(_for_each(self.queries[name], len(some)), some).fetchall()
+        return found
+
+    def insert(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """
+        Insert rows, many with one statement, and return what is `returning`.
+
+        A step of a statement lets other threads go first. One for each row would wait for them as often.
+        """
+        found: list[Any] = []
+        for some in _portions(rows):
+            values = tuple(chain.from_iterable(some))
+            found += self.connection.execute(_with_rows(self.queries[name], len(some)), values).fetchall()
+        return found
+
     def log(self, at: int, what: str, about: int, moves: str, who: str = GATEWAY) -> None:
         """A row of the log, written with the others of the transaction."""
         self._log.append(self._chain.link(at, what, about, moves, who))
@@ -95,24 +127,29 @@ class Books:
         key = (feed, what, state)
         self._tallies[key] = self._tallies.get(key, 0) + n
 
-    def patient(self, token: bytes) -> int:
-        """The patient of this token, made when not yet known."""
-        return self._named(self._patients, "patient", "token", token)
+    def patients(self, tokens: Iterable[bytes]) -> Mapping[bytes, int]:
+        """The patients of these tokens, made when not yet known."""
+        wanted = dict.fromkeys(tokens)
+        strange = [token for token in wanted if token not in self._patients]
+        if strange:
+            if len(self._patients) + len(strange) > _REMEMBERED:
+                self._patients.clear()
+                strange = list(wanted)
+            self._patients.update(self.among("find_patients", strange))
+            made = [(self.id(), token) for token in strange if token not in self._patients]
+            self.insert("add_patient", made)
+            self._patients.update((token, about) for about, token in made)
+        return self._patients
 
     def destination(self, name: str) -> int:
         """The destination of this name, made when not yet known."""
-        return self._named(self._destinations, "destination", "name", name)
-
-    def _named(self, remembered: dict[Any, int], what: str, column: str, value: bytes | str) -> int:
-        found: int | None = remembered.get(value)
+        found = self._destinations.get(name)
         if found is None:
-            found = self.value(f"find_{what}", **{column: value})
+            found = self.value("find_destination", name=name)
             if found is None:
                 found = self.id()
-                self.run(f"add_{what}", id=found, **{column: value})
-            if len(remembered) >= _REMEMBERED:
-                remembered.clear()
-            remembered[value] = found
+                self.run("add_destination", id=found, name=name)
+            self._destinations[name] = found
         return found
 
     @property
@@ -122,12 +159,8 @@ class Books:
 
     def close(self) -> None:
         """Write what was logged and counted. The last thing of a transaction or savepoint."""
-        many = self.connection.executemany
-        if self._log:
-            many(self.queries["add_log"], self._log)
-        if self._tallies:
-            rows = [(WRITER_ID, *key, n) for key, n in self._tallies.items() if n]
-            many(self.queries["add_tally"], rows)
+        self.insert("add_log", self._log)
+        self.insert("add_tally", [(WRITER_ID, *key, n) for key, n in self._tallies.items() if n])
         self._log.clear()
         self._tallies.clear()
 
@@ -138,3 +171,23 @@ class Books:
         self._tallies.clear()
         self._patients.clear()
         self._destinations.clear()
+
+
+def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """The values in portions whose lengths are powers of two."""
+    at, length = 0, _AT_ONCE
+    while at < len(values):
+        while length > len(values) - at:
+            length //= 2
+        yield values[at : at + length]
+        at += length
+
+
+@cache
+def _for_each(query: str, count: int) -> str:
+    return query.replace(":each", ", ".join("?" * count))
+
+
+@cache
+def _with_rows(query: str, count: int) -> str:
+    return _VALUES.sub(lambda row: ", ".join([row[0]] * count), query, count=1)

@@ -1,61 +1,147 @@
 """
-The fold of an episode's readings, gone on with instead of begun again.
+The folds of a patient's readings, gone on with instead of begun again.
 
-A long stay has hundreds of readings, and each message of it asks for their fold. A fold over the first of them can be
-gone on with as long as the later ones come after them in order, which is nearly always; else all are folded anew. So
-what is remembered saves time and changes nothing: `Known` is the same without it. This module must never keep a fold
-whose readings it could not name.
+A long stay has hundreds of readings, and each message of it asks for what they say together: of the stay, of all stays,
+of everything. A fold over the first of them can be gone on with as long as the later ones come after them in order,
+which is nearly always; else all are folded anew. So what is remembered saves time and changes nothing: `Known` is the
+same without it. This module must never keep a fold whose readings it could not name, nor one that misses a reading.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from mhbridge.mapping.known import fold
+from mhbridge.mapping.known import fold_on
 from mhbridge.model import NOTHING_KNOWN, Known
 
-__all__ = ["Folds"]
+__all__ = ["Folds", "Said"]
 
-#: Episodes remembered: those with messages now. A fold takes some tens of kilobytes.
-_MOST: Final = 500
+#: Patients remembered: those with messages now. A fold takes some tens of kilobytes.
+_MOST: Final = 1_000
+
+_Of = tuple[str, bytes]
+"""What a fold is of: document type and episode; an empty one is every one."""
+
+_Order = tuple[int, int, int]
+
+_ALL: Final[_Of] = ("", b"")
 
 
-class _Fold(NamedTuple):
-    readings: Sequence[int]
-    known: Known
+class Said(NamedTuple):
+    """What one reading said. Readings fold in the order of event time, sent time and arrival."""
+
+    id: int
+    document: str
+    episode: bytes
+    event_at: int
+    sent_at: int
+    items: Mapping[str, Any]
+
+    @property
+    def order(self) -> _Order:
+        """Its place among others."""
+        return self.event_at, self.sent_at, self.id
+
+    @property
+    def folds(self) -> tuple[_Of, ...]:
+        """The folds that it is part of."""
+        return (self.document, self.episode), (self.document, b""), _ALL
+
+
+@dataclass(slots=True)
+class _Fold:
+    """
+    The fold of some readings.
+
+    Args:
+        last: the place of the last of them.
+        named: a hash over their ids, in order.
+    """
+
+    last: _Order = (0, 0, 0)
+    items: dict[str, Any] = field(default_factory=dict)
+    named: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, said: Said) -> None:
+        self.last = said.order
+        fold_on(self.items, said.items)
+        self.named.update(said.id.to_bytes(8, "big"))
+
+
+@dataclass(slots=True)
+class _Patient:
+    """
+    What is remembered of a patient.
+
+    Args:
+        newest: the largest id of the readings that were folded.
+    """
+
+    newest: int = 0
+    folds: dict[_Of, _Fold] = field(default_factory=dict)
+
+    def add(self, said: Said) -> None:
+        self.newest = max(self.newest, said.id)
+        for of in said.folds:
+            found = self.folds.get(of)
+            if found is None:
+                found = self.folds[of] = _Fold()
+            found.add(said)
+
+    def comes_late(self, said: Said) -> bool:
+        """Whether a reading belongs before some that are folded already."""
+        return any(said.order < found.last for of in said.folds if (found := self.folds.get(of)) is not None)
 
 
 class Folds:
     """
-    Remembers the folds of the episodes last asked for. For one thread.
+    Remembers the folds of the patients last asked for. For one thread.
 
     Args:
-        read: the items of one reading.
+        stored: all readings of a patient, in any order.
     """
 
-    def __init__(self, read: Callable[[int], Mapping[str, Any]], most: int = _MOST) -> None:
-        self._read = read
+    def __init__(self, stored: Callable[[bytes], Iterable[Said]], most: int = _MOST) -> None:
+        self._stored = stored
         self._most = most
-        self._folds: OrderedDict[object, _Fold] = OrderedDict()
+        self._noted = 0
+        self._patients: OrderedDict[bytes, _Patient] = OrderedDict()
 
-    def known(self, episode: object, readings: Sequence[int]) -> Known:
-        """The fold of these readings, which are in order and are all that there are of this episode."""
-        if not readings:
-            return NOTHING_KNOWN
-        earlier = self._folds.pop(episode, _Fold((), NOTHING_KNOWN))
-        folded = len(earlier.readings)
-        if readings[:folded] != earlier.readings:
-            earlier, folded = _Fold((), NOTHING_KNOWN), 0
-        known = earlier.known
-        if folded < len(readings):
-            items = fold([known.items, *(self._read(number) for number in readings[folded:])])
-            digest = sha256(b"".join(number.to_bytes(8, "big") for number in readings)).digest()
-            known = Known(items, digest)
-        self._folds[episode] = _Fold(readings, known)
-        if len(self._folds) > self._most:
-            self._folds.popitem(last=False)
+    def known(self, patient: bytes, document: str, episode: bytes) -> Known:
+        """The fold of a patient's readings of an episode and a document type; of all of them, where these are empty."""
+        remembered = self._patients.get(patient)
+        if remembered is None:
+            remembered = _Patient()
+            for said in sorted(self._stored(patient), key=lambda said: said.order):
+                remembered.add(said)
+            self._patients[patient] = remembered
+            if len(self._patients) > self._most:
+                self._patients.popitem(last=False)
+        else:
+            self._patients.move_to_end(patient)
+        found = remembered.folds.get((document, episode))
         # A copy: what a caller does to the items must not be in the next fold.
-        return Known(dict(known.items), known.digest)
+        return NOTHING_KNOWN if found is None else Known(dict(found.items), found.named.digest())
+
+    def note(self, number: int, patient: bytes, said: Said) -> None:
+        """
+        A reading has become durable.
+
+        Args:
+            number: one more than that of the last one. After a gap nothing is known to be whole, and all is read again.
+        """
+        if number != self._noted + 1:
+            self._patients.clear()
+        self._noted = number
+        remembered = self._patients.get(patient)
+        # Ids are given in the order of commits: what was read from the store meanwhile has all up to its newest.
+        if remembered is None or said.id <= remembered.newest:
+            return
+        if remembered.comes_late(said):
+            del self._patients[patient]
+        else:
+            remembered.add(said)

@@ -7,7 +7,7 @@ must never look into a body.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyMessage, a
 from mhbridge.model import DeliveryState, Document
 from mhbridge.ports import Committed
 
-__all__ = ["Refusal", "Repeat", "commit", "refuse", "repeat"]
+__all__ = ["Refusal", "Repeat", "Written", "commit", "refuse", "repeat"]
 
 
 class Refusal(NamedTuple):
@@ -38,39 +38,92 @@ class Repeat(NamedTuple):
     at: int
 
 
+class Written(NamedTuple):
+    """
+    An envelope as it was written.
+
+    Args:
+        readings: ids of its readings, in the order in which they were made ready.
+        before: how many readings this writer had written before them.
+    """
+
+    committed: Committed
+    readings: Sequence[int] = ()
+    before: int = 0
+
+
 class _Rows:
-    """The rows of a batch, by table, in the order in which the tables are written."""
+    """
+    The rows of a batch, by table, in the order in which the tables are written.
+
+    Args:
+        patients: token → id.
+        newest: series → id and number of its newest version, kept up while rows are made.
+    """
 
     TABLES: Final = ("envelope", "message", "reading", "document", "delivery", "property", "body")
 
-    def __init__(self) -> None:
+    def __init__(self, patients: Mapping[bytes, int], newest: dict[bytes, tuple[int, int]]) -> None:
         self.by_table: dict[str, list[tuple[Any, ...]]] = {table: [] for table in self.TABLES}
-        #: Newest version of each series written in this batch: its id and its number.
-        self.newest: dict[bytes, tuple[int, int]] = {}
+        self.patients = patients
+        self.newest = newest
+        #: What joins each lane, in order, but for its place there: the row of a delivery without `seq`.
+        self.lanes: dict[tuple[int, int], list[_Waiting]] = {}
 
     def add(self, table: str, *row: Any) -> None:
         self.by_table[table].append(row)
 
     def write(self, books: Books) -> None:
+        self._join_lanes(books)
         for table, rows in self.by_table.items():
-            if rows:
-                books.connection.executemany(books.queries[f"add_{table}"], rows)
+            books.insert(f"add_{table}", rows)
+
+    def _join_lanes(self, books: Books) -> None:
+        new = [(*lane, len(joining), len(joining), joining[0].due_at) for lane, joining in self.lanes.items()]
+        for patient, destination, last in books.insert("extend_lane", new):
+            joining = self.lanes[patient, destination]
+            for seq, one in enumerate(joining, last - len(joining) + 1):
+                self.add(
+                    "delivery", one.id, one.message, one.document, destination, patient, seq, DeliveryState.QUEUED,
+                    one.due_at, one.deadline,
+                )  # fmt: skip
 
 
-def commit(books: Books, items: Sequence[Ready]) -> list[Committed]:
+class _Waiting(NamedTuple):
+    """A delivery that joins a lane."""
+
+    id: int
+    message: int
+    document: int
+    due_at: int
+    deadline: int | None
+
+
+def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
     """Envelopes with all that became of them. One that is here already is answered as it was, and counted."""
-    rows = _Rows()
-    done: list[Committed] = []
-    here: dict[bytes, Committed] = {}
+    here = {key: _first(books, key) for (key,) in books.among("seen_of", [item.key for item in items])}
+    new = list({item.key: item for item in reversed(items) if item.key not in here}.values())
+    messages = [message for item in new for message in item.messages]
+    rows = _Rows(
+        books.patients(token for message in messages for token in message.patients),
+        _newest(books, messages),
+    )
+    written: list[Written] = []
     for item in items:
-        first = here.get(item.key) or _first(books, item.key)
+        first = here.get(item.key)
         if first is None:
-            first = here[item.key] = _keep(books, rows, item)
-            done.append(first)
+            made = _keep(books, rows, item)
+            here[item.key] = made.committed
+            written.append(made)
         else:
-            done.append(_again(books, first, item.feed, item.received_at))
+            written.append(Written(_again(books, first, item.feed, item.received_at)))
     rows.write(books)
-    return done
+    return written
+
+
+def _newest(books: Books, messages: Iterable[ReadyMessage]) -> dict[bytes, tuple[int, int]]:
+    series = dict.fromkeys(document.series for message in messages for document, _ in message.documents)
+    return {one: (about, version) for one, about, version in books.among("newest_versions", list(series))}
 
 
 def repeat(books: Books, items: Sequence[Repeat]) -> list[Committed | None]:
@@ -107,8 +160,8 @@ def _again(books: Books, first: Committed, feed: str, at: int) -> Committed:
     return replace(first, answer=replace(first.answer, repeated=True), repeated=True)
 
 
-def _keep(books: Books, rows: _Rows, item: Ready) -> Committed:
-    envelope = books.id()
+def _keep(books: Books, rows: _Rows, item: Ready) -> Written:
+    envelope, before, readings = books.id(), books.readings, len(rows.by_table["reading"])
     rows.add(
         "envelope",
         envelope,
@@ -124,13 +177,16 @@ def _keep(books: Books, rows: _Rows, item: Ready) -> Committed:
     rows.add("body", envelope, Seal.KEY_ID, books.seal.close("envelope", envelope, item.body))
     books.count(item.feed, "receipt", "received")
     messages = tuple([_keep_message(books, rows, item, envelope, message) for message in item.messages])
-    return Committed(replace(item.answer, reference=str(envelope), repeated=False), envelope, messages)
+    answer = replace(item.answer, reference=str(envelope), repeated=False)
+    numbers = [row[0] for row in rows.by_table["reading"][readings:]]
+    books.readings += len(numbers)
+    return Written(Committed(answer, envelope, messages), numbers, before)
 
 
 def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message: ReadyMessage) -> int:
     about = books.id()
     # A message that names no patient is its own: ids are from one sequence, so it shares its lanes with nobody.
-    patient = about if message.patient is None else books.patient(message.patient)
+    patient = about if message.patient is None else rows.patients[message.patient]
     rows.add(
         "message",
         about,
@@ -155,7 +211,7 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
             "reading",
             number,
             about,
-            books.patient(reading.patient),
+            rows.patients[reading.patient],
             reading.document,
             reading.episode,
             reading.event_at,
@@ -179,10 +235,7 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
 
 def _keep_document(books: Books, rows: _Rows, message: int, document: Document, digest: bytes) -> int:
     about = books.id()
-    newest = rows.newest.get(document.series)
-    if newest is None:
-        newest = books.row("newest_version", series=document.series)
-    replaces, version = newest or (None, 0)
+    replaces, version = rows.newest.get(document.series, (None, 0))
     rows.newest[document.series] = (about, version + 1)
     rows.add(
         "document",
@@ -206,8 +259,6 @@ def _keep_document(books: Books, rows: _Rows, message: int, document: Document, 
 def _plan(
     books: Books, rows: _Rows, message: int, patient: int, document: int, planned: ReadyDelivery, due_at: int
 ) -> None:
-    destination = books.destination(planned.destination)
-    seq = books.value("extend_lane", patient=patient, destination=destination, due_at=due_at)
-    state = DeliveryState.QUEUED
-    rows.add("delivery", books.id(), message, document, destination, patient, seq, state, due_at, planned.deadline)
-    arrive(books, "delivery", state, planned.destination)
+    lane = patient, books.destination(planned.destination)
+    rows.lanes.setdefault(lane, []).append(_Waiting(books.id(), message, document, due_at, planned.deadline))
+    arrive(books, "delivery", DeliveryState.QUEUED, planned.destination)

@@ -20,11 +20,11 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, when
-from mhbridge.adapters.sqlite.folds import Folds
+from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.model import NOTHING_KNOWN, DeliveryState, Document, Key, Known, MessageState
+from mhbridge.model import DeliveryState, Document, Key, Known, MessageState
 from mhbridge.ports import DueDelivery, MessageRow, Original, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
@@ -62,7 +62,8 @@ class Reader:
         self._keys = keys
         self._seal = Seal(keys)
         self._queries = queries()
-        self._folds = Folds(self._items)
+        #: What patients are known by; whoever commits tells it.
+        self.folds = Folds(self._readings)
 
     def rows(self, name: str, /, **values: Any) -> list[Any]:
         """The rows that the query of this name finds."""
@@ -93,20 +94,13 @@ class Reader:
 
     def known(self, patient: Key, episode: str, document: str) -> Known:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
-        whose = self.value("find_patient", token=patient_token(self._keys, patient))
-        if whose is None:
-            return NOTHING_KNOWN
         token = episode_token(self._keys, episode) if episode else b""
-        if episode:
-            rows = self.rows("readings", patient=whose, document=document, episode=token)
-        elif document:
-            rows = self.rows("readings_of_patient", patient=whose, document=document)
-        else:
-            rows = self.rows("readings_of_all", patient=whose)
-        return self._folds.known((whose, document, token), tuple([number for (number,) in rows]))
+        return self.folds.known(patient_token(self._keys, patient), document, token)
 
-    def _items(self, reading: int) -> dict[str, Any]:
-        return record.loads(self._seal.open("reading", reading, self.value("reading", id=reading) or b""))
+    def _readings(self, patient: bytes) -> Iterator[Said]:
+        for number, document, episode, event_at, sent_at, items in self.rows("readings", token=patient):
+            said = record.loads(self._seal.open("reading", number, items))
+            yield Said(number, document, episode, event_at, sent_at, said)
 
     def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[int]]:
         """Due heads with their documents, and the deliveries whose documents are damaged."""

@@ -41,7 +41,12 @@ _DAY: Final = 86_400_000_000
 
 
 class ReadyReading(NamedTuple):
-    """A reading that may serve a later message."""
+    """
+    A reading that may serve a later message.
+
+    Args:
+        said: the items themselves.
+    """
 
     patient: bytes
     document: str
@@ -49,6 +54,7 @@ class ReadyReading(NamedTuple):
     event_at: int
     sent_at: int
     items: bytes
+    said: Mapping[str, Any]
 
 
 class ReadyDelivery(NamedTuple):
@@ -75,6 +81,12 @@ class ReadyMessage(NamedTuple):
     documents: Sequence[tuple[Document, bytes]]
     deliveries: Sequence[ReadyDelivery]
     properties: Sequence[tuple[bytes, int]]
+
+    @property
+    def patients(self) -> list[bytes]:
+        """The tokens of all patients that its rows name."""
+        named = [reading.patient for reading in self.readings]
+        return named if self.patient is None else [self.patient, *named]
 
 
 class Ready(NamedTuple):
@@ -181,6 +193,7 @@ def _ready_reading(keys: Keys, reading: Reading, patient: Key | None, received_a
         _not_ahead(moment(reading.effective_at), received_at),
         sent_at,
         record.dumps(reading.items),
+        reading.items,
     )
 
 

@@ -1,8 +1,10 @@
 """
 The store on SQLite: one thread that writes, two that read, and nothing in memory that is not in the file.
 
-This is the door: it turns what the port speaks of into calls for those threads, and waits for them. It must never run a
-query itself, but for the one that a relay reads its original with.
+This is the door: it turns what the port speaks of into calls for those threads, and waits for them. What is asked for
+each message (is it here already, what is known of its patient) is a search by one key that takes less than handing it
+to a thread, and is answered at once. Nothing else may be run here, but for the one query that a relay reads its
+original with.
 """
 
 # ruff: noqa: D102 - the port says what each method promises
@@ -26,8 +28,9 @@ from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sqlite import accounts, intake, opening
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
+from mhbridge.adapters.sqlite.folds import Said
 from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.adapters.sqlite.ready import ready
+from mhbridge.adapters.sqlite.ready import Ready, ready
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
@@ -80,6 +83,8 @@ class SqliteStore(Store):
         # One for the flow, and one for what people ask: a long answer to a person delays no delivery.
         self._flow: Turns
         self._desk: Turns
+        # A third connection, for what is answered at once.
+        self._near: Reader
 
     async def open(self) -> None:
         """
@@ -91,6 +96,7 @@ class SqliteStore(Store):
         self._open_files()
         self._flow = self._start_reader("mhbridge-flow")
         self._desk = self._start_reader("mhbridge-desk")
+        self._near = Reader(self._readers[2], self._keys)
         if not self._read_only:
             self._writing = self._turns("mhbridge-writer")
             self._writing.start(self._writer.work)
@@ -105,13 +111,14 @@ class SqliteStore(Store):
             await self._writing.stop(lambda: None)
         for reading, connection in ((self._flow, self._readers[0]), (self._desk, self._readers[1])):
             await reading.stop(connection.close)
+        self._near.connection.close()
         if not self._read_only:
             self._close_writer()
 
     # --- receipts ---
 
     async def repeat(self, envelope: Envelope, key: bytes) -> Committed | None:
-        if not await self._ask(self._flow, Reader.seen, key):
+        if not self._answer_now(Reader.seen, key):
             return None
         found: Committed | None = await self._write(
             intake.repeat, intake.Repeat(key, envelope.feed, micros(envelope.received_at))
@@ -119,7 +126,7 @@ class SqliteStore(Store):
         return found
 
     async def known(self, patient: Key, episode: str, document: str) -> Known:
-        return await self._ask(self._flow, Reader.known, patient, episode, document)
+        return self._answer_now(Reader.known, patient, episode, document)
 
     async def commit(
         self,
@@ -131,8 +138,15 @@ class SqliteStore(Store):
     ) -> Committed:
         self._require_writing()
         made = ready(self._keys, envelope, key, outcomes, answer, deadlines)
-        committed: Committed = await self._write(intake.commit, made)
-        return committed
+        written: intake.Written = await self._write(intake.commit, made, partial(self._note, made))
+        return written.committed
+
+    def _note(self, made: Ready, written: intake.Written) -> None:
+        """What was made durable is known from now on, and need not be read again."""
+        readings = [reading for message in made.messages for reading in message.readings]
+        for number, (about, reading) in enumerate(zip(written.readings, readings, strict=False), written.before + 1):
+            said = Said(about, reading.document, reading.episode, reading.event_at, reading.sent_at, reading.said)
+            self._near.folds.note(number, reading.patient, said)
 
     async def refuse(self, feed: str, code: str, at: datetime) -> None:
         await self._write(intake.refuse, intake.Refusal(feed, code, micros(at)))
@@ -228,7 +242,7 @@ class SqliteStore(Store):
                 self._lock.close()
                 raise
         try:
-            for _ in range(2):
+            for _ in range(3):
                 self._readers.append(opening.open_reader(self._path, self._connect, self._keys))
         except BaseException:
             for connection in self._readers:
@@ -278,13 +292,16 @@ class SqliteStore(Store):
     def _answer(self, reader: Reader, call: Call) -> Result:
         try:
             return Result(call, call.verb(reader, *call.item))
-        except apsw.IOError:
+        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
+            return Result(call, error=self._refusal(error))
+
+    def _refusal(self, error: Exception) -> Exception:
+        if isinstance(error, apsw.IOError):
             # As for the writer: nothing is read again of what the kernel may have thrown away.
             if not self._read_only:
                 self._die(IO_ERROR)
-            return Result(call, error=StoreError("S209", UNUSABLE))
-        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
-            return Result(call, error=refusal(error))
+            return StoreError("S209", UNUSABLE)
+        return refusal(error)
 
     async def _ask(self, turns: Turns, verb: Callable[..., _T], *values: Any) -> _T:
         """Let a reader answer."""
@@ -294,10 +311,19 @@ class SqliteStore(Store):
         answer: _T = await call.future
         return answer
 
-    async def _write(self, verb: Verb, item: Any) -> Any:
+    def _answer_now(self, verb: Callable[..., _T], *values: Any) -> _T:
+        """Answer on the thread that asks, which is the event loop's."""
+        self._require_open()
+        try:
+            return verb(self._near, *values)
+        except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
+            raise self._refusal(error) from None
+
+    async def _write(self, verb: Verb, item: Any, noted: Callable[[Any], None] | None = None) -> Any:
         """Let the writer do it: when this returns, it is durable."""
         self._require_writing()
-        call = Call(verb, item, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        call = Call(verb, item, loop.create_future(), loop, noted)
         self._writing.put(call)
         return await call.future
 

@@ -22,12 +22,19 @@ __all__ = ["Call", "InlineTurns", "Result", "ThreadTurns", "Turns", "Work"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One thing to do, and who waits for it."""
+    """
+    One thing to do, and who waits for it.
+
+    Args:
+        noted: told the value where the call was made, in the order in which calls were worked, and even when who
+            waited for it has gone.
+    """
 
     verb: Callable[..., Any]
     item: Any
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    noted: Callable[[Any], None] | None = None
 
 
 class Result(NamedTuple):
@@ -134,6 +141,8 @@ def _tell(results: Iterable[Result]) -> None:
 
 def _settle(results: Iterable[Result]) -> None:
     for call, value, error in results:
+        if error is None and call.noted is not None:
+            call.noted(value)
         if call.future.done():
             continue
         if error is None:

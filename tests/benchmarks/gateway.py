@@ -1,0 +1,264 @@
+"""
+How much the gateway takes: MLLP in, translated, validated, committed and fsynced, acknowledged, and delivered.
+
+    python tests/benchmarks/gateway.py                      event and letter, 1, 8 and 64 connections
+    python tests/benchmarks/gateway.py event -c 64 --profile
+
+The gateway is a process of its own with a store on this disk, one FHIR destination and a folder. Each connection sends
+a message, waits for its acknowledgement and sends the next. The receiving endpoint and the senders are in this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workload import FIXTURES_BY_NAME, MAPPINGS, Fixture, varied
+
+HERE = Path(__file__).parent
+_END = b"\x1c\r"
+
+CONFIGURATION = """\
+[gateway]
+name = "benchmark"
+store = "sqlite:store/mhbridge.db"
+mode = "test"
+mappings = ["{mappings}"]
+
+[[receiver]]
+supplier = "{supplier}"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[destination]]
+name = "community-team"
+kind = "fhir"
+url = "{url}"
+deadline = "24h"
+
+[[route]]
+documents = ["mental-health-inpatient-discharge", "encounter-event"]
+to = ["community-team"]
+"""
+
+#: design §11: acknowledged within so many ms, for 99 in 100 events.
+BAR_P99 = 50.0
+
+
+class Endpoint(asyncio.Protocol):
+    """A FHIR server that takes everything, as fast as it can: what it costs must not be counted for the gateway."""
+
+    received = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (head := self._buffer.find(b"\r\n\r\n")) >= 0:
+            length = self._buffer[:head].lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+            end = head + 4 + int(length or 0)
+            if len(self._buffer) < end:
+                return
+            self._buffer = self._buffer[end:]
+            Endpoint.received += 1
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+class Sender(asyncio.Protocol):
+    """One connection in lock step."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._buffer.endswith(_END):
+            self._load.answered(self._buffer, time.perf_counter() - self._begun)
+            self._buffer = b""
+            self._next()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._load.closed()
+
+    def _next(self) -> None:
+        body = self._load.next()
+        if body is None:
+            self._transport.close()
+            return
+        self._begun = time.perf_counter()
+        self._transport.write(b"\x0b" + body + _END)
+
+
+@dataclass
+class Load:
+    """What is sent, by all connections together, until the time is over."""
+
+    message: Callable[[int], bytes]
+    until: float = 0.0
+    sent: int = 0
+    open: int = 0
+    times: list[float] = field(default_factory=list)
+    refused: list[bytes] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def next(self) -> bytes | None:
+        if time.perf_counter() >= self.until:
+            return None
+        self.sent += 1
+        return self.message(self.sent)
+
+    def answered(self, answer: bytes, seconds: float) -> None:
+        self.times.append(seconds)
+        if answer.partition(b"\rMSA|")[2][:2] not in (b"AA", b"CA"):
+            self.refused.append(answer)
+
+    def closed(self) -> None:
+        self.open -= 1
+        if not self.open:
+            self.ended.set()
+
+    async def run(self, host: str, port: int, connections: int, seconds: float) -> float:
+        """Send; how many seconds it took."""
+        loop, self.open, self.ended = asyncio.get_running_loop(), connections, asyncio.Event()
+        begun = time.perf_counter()
+        self.until = begun + seconds
+        for _ in range(connections):
+            await loop.create_connection(lambda: Sender(self), host, port)
+        await self.ended.wait()
+        return time.perf_counter() - begun
+
+
+@asynccontextmanager
+async def gateway(fixture: Fixture, url: str, options: argparse.Namespace) -> AsyncIterator[Gateway]:
+    """A gateway with an empty store, until it is done with."""
+    with tempfile.TemporaryDirectory(prefix="mhbridge-benchmark-", dir=options.on) as name:
+        folder = Path(name)
+        text = CONFIGURATION.format(mappings=MAPPINGS, supplier=fixture.supplier, url=url)
+        (folder / "mhbridge.toml").write_text(text)
+        more = ["--profile"] * options.profile + ["--validator", options.validator]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "served.py"), str(folder / "mhbridge.toml"), str(folder / "log"), *more,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 24,
+        )  # fmt: skip
+        try:
+            made = Gateway(process)
+            made.address = (await made.line())["address"]
+            yield made
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
+
+
+@dataclass
+class Gateway:
+    """The process, as far as it can be asked."""
+
+    process: Any
+    address: str = ""
+
+    async def line(self) -> dict[str, Any]:
+        return json.loads(await self.process.stdout.readline())
+
+    async def ask(self, word: str) -> None:
+        self.process.stdin.write(word.encode() + b"\n")
+        await self.process.stdin.drain()
+
+
+async def measure(fixture: Fixture, connections: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One run: a short one first, that is not counted, then the one that is."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Endpoint, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" if options.deliver else "http://127.0.0.1:9"
+    async with gateway(fixture, url, options) as serving:
+        host, _, port = serving.address.rpartition(":")
+        run = f"{os.getpid() % 10_000}"
+        load = Load(varied(fixture, options.patients, run))
+        await load.run(host, int(port), connections, min(1.0, options.seconds / 4))
+        load.times.clear()
+        delivered = Endpoint.received
+        await serving.ask("begin")
+        seconds = await load.run(host, int(port), connections, options.seconds)
+        await serving.ask("end")
+        found = await serving.line()
+        found |= {"seconds": seconds, "times": load.times, "refused": len(load.refused)}
+        found["delivered"] = Endpoint.received - delivered
+        if load.refused:
+            print(load.refused[0].replace(b"\r", b"\n").decode(errors="replace"))
+    server.close()
+    return found
+
+
+def show(fixture: Fixture, connections: int, found: dict[str, Any]) -> None:
+    """One line of the table."""
+    times = sorted(found["times"])
+    n = len(times)
+    rate = n / found["seconds"]
+    p50, p99 = statistics.median(times) * 1e3, times[min(n - 1, int(n * 0.99))] * 1e3
+    cpu = {name: round(used / n * 1e6) for name, used in found["cpu"].items()}
+    threads = ", ".join(
+        f"{name.removeprefix('mhbridge-')} {used}" for name, used in cpu.items() if used and name != "process"
+    )
+    print(
+        f"{fixture.name:<8}{connections:>5}{rate:>9,.0f}{fixture.bar:>8,}{rate / fixture.bar:>7.2f}"
+        f"{p50:>9.1f}{p99:>9.1f}{found['delivered'] / found['seconds']:>9,.0f}{cpu['process']:>9}  {threads}"
+        f"; {found['memory']['now']:.0f} MB"
+    )
+    if found["refused"] or found["differences"]:
+        print(f"  WRONG: {found['refused']} refused, differences: {found['differences']}")
+    total = sum(count for _, count in found["areas"])
+    if total:
+        # A sample is taken by CPU time of the whole process, so its share is of the time that the loop held.
+        loop = cpu["MainThread"]
+        for area, count in found["areas"]:
+            print(f"    {area:<42}{count / total:>6.1%}{count / total * loop:>8.0f} µs")
+        for line, count in found["lines"]:
+            print(f"        {line:<50}{count / total:>6.1%}{count / total * loop:>8.0f} µs")
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("names", nargs="*", default=list(FIXTURES_BY_NAME), help="fixtures")
+    options.add_argument("-c", "--connections", type=int, action="append", help="how many; more than once for several")
+    options.add_argument("-s", "--seconds", type=float, default=5.0)
+    options.add_argument("--patients", type=int, default=500, help="one after the other; each comes again and again")
+    options.add_argument(
+        "--no-delivery", dest="deliver", action="store_false", help="nobody answers at the destination"
+    )
+    options.add_argument("--validator", choices=("default", "tables", "none"), default="default")
+    options.add_argument("--profile", action="store_true", help="where the event loop spends its time")
+    options.add_argument("--on", help="the folder whose disk the store is on")
+    asked = options.parse_args()
+    print(
+        f"{'':<8}{'conn.':>5}{'msg/s':>9}{'bar':>8}{'ratio':>7}{'p50 ms':>9}{'p99 ms':>9}{'deliv./s':>9}{'CPU µs':>9}"
+        "  of which by thread"
+    )
+    for name in asked.names:
+        for connections in asked.connections or (1, 8, 64):
+            with contextlib.suppress(KeyboardInterrupt):
+                found = asyncio.run(measure(FIXTURES_BY_NAME[name], connections, asked))
+                show(FIXTURES_BY_NAME[name], connections, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""
+What the benchmarks send: fixtures, each time about another patient, stay and control id.
+
+All synthetic: NHS numbers from the 999 range with a valid check digit (Modulus 11), names as in the fixtures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+MAPPINGS = Path(__file__).parents[2] / "mappings"
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """
+    A fixture, and what in it names the patient, the stay and the message.
+
+    Args:
+        mapping: what it is translated by.
+        bar: messages/s that the gateway is to take on two cores (design §11).
+    """
+
+    name: str
+    mapping: str
+    supplier: str
+    file: str
+    patient: bytes = b""
+    local: bytes = b""
+    stay: bytes = b""
+    control: bytes = b""
+    bar: int = 0
+
+    @property
+    def body(self) -> bytes:
+        """The fixture as it stands."""
+        return (FIXTURES / self.supplier / self.file).read_bytes()
+
+
+MENTAL = "example-mental-health"
+EVENT = Fixture(
+    "event", f"{MENTAL}/adt", MENTAL, "adt/a01-admission.hl7", b"9990001014", b"M-104482", b"SP-2025-00481",
+    b"EXMH-P-000201", 4_000,
+)  # fmt: skip
+LETTER = Fixture(
+    "letter", f"{MENTAL}/discharge-letter", MENTAL, "discharge-letter/plain.hl7", b"9990001014", b"M-104482",
+    b"SP-2025-00481", b"EXMH-W-000101", 1_500,
+)  # fmt: skip
+FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER)}
+
+
+def nhs_numbers(first: int) -> Iterator[str]:
+    """Valid NHS numbers of the 999 range, from the one after `first` on."""
+    for serial in range(first, 1_000_000):
+        nine = f"999{serial:06d}"
+        check = 11 - sum(int(digit) * weight for digit, weight in zip(nine, range(10, 1, -1), strict=True)) % 11
+        if check != 10:
+            yield f"{nine}{check % 11}"
+
+
+def varied(fixture: Fixture, patients: int, run: str) -> Callable[[int], bytes]:
+    """
+    Makes the n-th message: its patient is the n-th of so many, one after the other, and its control id is its own.
+
+    Args:
+        run: part of the control ids, so that what one run sends no other has sent.
+    """
+    numbers = nhs_numbers(1_000)
+    known = [next(numbers).encode() for _ in range(patients)]
+    pieces = fixture.body
+
+    def message(n: int) -> bytes:
+        which = n % patients
+        return (
+            pieces.replace(fixture.patient, known[which])
+            .replace(fixture.local, b"M-%06d" % which)
+            .replace(fixture.stay, b"SP-2025-%05d" % which)
+            .replace(fixture.control, b"B%b-%08d" % (run.encode(), n))
+        )
+
+    return message
