@@ -278,8 +278,9 @@ async def test_nothing_is_loaded_at_the_start(path):
 HOT = [
     "seen",
     "messages_of_envelope",
-    "find_patient",
-    "newest_version",
+    "seen_of",
+    "find_patients",
+    "newest_versions",
     "move_message",
     "move_delivery",
     "settle_lane",
@@ -307,11 +308,15 @@ def test_a_frequent_query_scans_no_table(name):
     for statement in schema():
         connection.execute(statement)
     text = queries()[name]
-    plan = connection.execute(f"explain query plan {text}", _Any()).fetchall()
+    plan = connection.execute(f"explain query plan {text}", _any(text)).fetchall()
     details = [detail for *_, detail in plan]
     assert details
-    # What remains is the scan of one row, or of one row that an aggregate made.
-    scans = [detail for detail in details if detail.startswith("SCAN") and detail != "SCAN h"]
+    # What remains is the scan of one row, of one row that an aggregate made, or of the rows that were given.
+    scans = [
+        detail
+        for detail in details
+        if detail.startswith("SCAN") and detail not in ("SCAN h", "SCAN w", "SCAN CONSTANT ROW")
+    ]
     assert scans == []
     connection.close()
 
@@ -323,13 +328,16 @@ class _Any(dict):
         return 1
 
 
+def _any(text):
+    return _Any() if ":" in text else (1,) * text.count("?")
+
+
 def test_every_query_is_well_formed():
     connection = apsw.Connection(":memory:")
     for statement in schema():
         connection.execute(statement)
     for name, text in queries().items():
-        values = _Any() if ":" in text else (1,) * text.count("?")
-        assert connection.execute(f"explain {text}", values).fetchall(), name
+        assert connection.execute(f"explain {text}", _any(text)).fetchall(), name
     connection.close()
 
 

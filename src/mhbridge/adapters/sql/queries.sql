@@ -37,8 +37,9 @@ select id from destination where name = :name;
 -- name: add_destination
 insert into destination (id, name) values (:id, :name);
 -- name: newest_versions
--- With max, SQLite takes the other columns from the row that has it.
-select series, id, max(version) from document where series in (:each) group by series;
+with wanted (series) as (values (?))
+  select w.series, d.id, d.version from wanted w join document d on d.series = w.series
+    and d.version = (select max(e.version) from document e where e.series = w.series);
 -- name: extend_lane
 -- By so many deliveries as are new in the lane, the first of which is due then.
 insert into lane (patient, destination, last_seq, depth, next_at) values (?, ?, ?, ?, ?)

@@ -106,9 +106,9 @@ class Books:
             found += self.connection.execute(_for_each(self.queries[name], len(some)), some).fetchall()
         return found
 
-    def insert(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    def each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """
-        Insert rows, many with one statement, and return what is `returning`.
+        Run a query for each of these rows of values, many with one statement, and return the rows that it gives.
 
         A step of a statement lets other threads go first. One for each row would wait for them as often.
         """
@@ -137,7 +137,7 @@ class Books:
                 strange = list(wanted)
             self._patients.update(self.among("find_patients", strange))
             made = [(self.id(), token) for token in strange if token not in self._patients]
-            self.insert("add_patient", made)
+            self.each("add_patient", made)
             self._patients.update((token, about) for about, token in made)
         return self._patients
 
@@ -159,8 +159,8 @@ class Books:
 
     def close(self) -> None:
         """Write what was logged and counted. The last thing of a transaction or savepoint."""
-        self.insert("add_log", self._log)
-        self.insert("add_tally", [(WRITER_ID, *key, n) for key, n in self._tallies.items() if n])
+        self.each("add_log", self._log)
+        self.each("add_tally", [(WRITER_ID, *key, n) for key, n in self._tallies.items() if n])
         self._log.clear()
         self._tallies.clear()
 

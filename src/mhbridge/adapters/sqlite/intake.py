@@ -76,11 +76,11 @@ class _Rows:
     def write(self, books: Books) -> None:
         self._join_lanes(books)
         for table, rows in self.by_table.items():
-            books.insert(f"add_{table}", rows)
+            books.each(f"add_{table}", rows)
 
     def _join_lanes(self, books: Books) -> None:
         new = [(*lane, len(joining), len(joining), joining[0].due_at) for lane, joining in self.lanes.items()]
-        for patient, destination, last in books.insert("extend_lane", new):
+        for patient, destination, last in books.each("extend_lane", new):
             joining = self.lanes[patient, destination]
             for seq, one in enumerate(joining, last - len(joining) + 1):
                 self.add(
@@ -123,7 +123,7 @@ def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
 
 def _newest(books: Books, messages: Iterable[ReadyMessage]) -> dict[bytes, tuple[int, int]]:
     series = dict.fromkeys(document.series for message in messages for document, _ in message.documents)
-    return {one: (about, version) for one, about, version in books.among("newest_versions", list(series))}
+    return {one: (about, version) for one, about, version in books.each("newest_versions", [(one,) for one in series])}
 
 
 def repeat(books: Books, items: Sequence[Repeat]) -> list[Committed | None]:

@@ -339,7 +339,7 @@ def _resend(books: Books, item: Resending) -> int:
     for about, document, destination, name, patient, deadline in ended:
         # As long as the first one had.
         again = None if deadline is None else item.now + deadline - received_at
-        ((_, _, seq),) = books.insert("extend_lane", [(patient, destination, 1, 1, item.now)])
+        ((_, _, seq),) = books.each("extend_lane", [(patient, destination, 1, 1, item.now)])
         delivery = books.id()
         state = DeliveryState.QUEUED
         arrive(books, "delivery", state, name)
