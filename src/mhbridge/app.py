@@ -386,6 +386,7 @@ class _Making:
     def _folder(self, receiver: settings.FolderReceiver) -> Receiver:
         from mhbridge.adapters.folder import DiskFiles, FolderReceiver
 
+        feed = self.feeds[receiver.feed]
         return FolderReceiver(
             supplier=receiver.supplier,
             feed=receiver.feed,
@@ -395,8 +396,10 @@ class _Making:
             files=DiskFiles(),
             clock=self.clock,
             log=self.log,
+            parts=lambda file, before: pipeline.parts(file, feed, before),
             pattern=receiver.pattern,
             settle=receiver.settle,
+            marker=receiver.marker or "",
             every=receiver.every,
             limit=receiver.limit,
         )

@@ -14,8 +14,16 @@ import pytest
 
 from mhbridge import log as logs
 from mhbridge.adapters.folder import DiskFiles, FolderReceiver, FolderSender
-from mhbridge.errors import DestinationRejected, DestinationSilent, DestinationUnavailable, StoreError
-from mhbridge.model import Answer, DeliveryState, Document, Verdict
+from mhbridge.adapters.folder import receiver as receiver_module
+from mhbridge.errors import (
+    DestinationRejected,
+    DestinationSilent,
+    DestinationUnavailable,
+    MalformedMessage,
+    StoreError,
+)
+from mhbridge.formats import Part
+from mhbridge.model import Answer, Before, DeliveryState, Document, Verdict
 from mhbridge.ports import DueDelivery
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -157,12 +165,17 @@ async def test_no_identifier_is_a_path(tmp_path):
 
 class Door:
     def __init__(self):
-        self.bodies, self.refused, self.fail, self.answers = [], [], None, {}
+        self.bodies, self.before, self.refused, self.fail, self.answers = [], [], [], None, {}
+        self.first, self.pause = None, 0.0
 
     async def receive(self, envelope):
         if self.fail is not None:
             raise self.fail
+        if self.first is not None:
+            self.first(envelope)
         self.bodies.append(envelope.body)
+        self.before.append(envelope.before)
+        await asyncio.sleep(self.pause)
         accepted = Answer(Verdict.ACCEPTED, "Safely stored.", NOW, reference="1")
         return self.answers.get(envelope.body, accepted)
 
@@ -267,7 +280,7 @@ async def test_what_is_stored_though_refused_is_archived(tmp_path):
 async def test_a_file_that_is_too_large_is_rejected_unread(tmp_path):
     async with watching(tmp_path, limit=10) as (door, _):
         (tmp_path / "x.csv").write_bytes(b"x" * 11)
-        await until((tmp_path / "rejected" / "too-large-x.csv").exists)
+        await until(lambda: names(tmp_path / "rejected") == ["x.csv", "x.csv.reason.json"])
         assert (door.bodies, door.refused) == ([], [("s/folder", "D917")])
 
 
@@ -330,3 +343,279 @@ async def test_a_strange_name_is_received_like_any_other(tmp_path, name):
         await until(lambda: names(tmp_path / "archive"))
         assert door.bodies == [b"1"]
         assert len(log().splitlines()) == 1
+
+
+async def test_a_file_too_large_pushes_none_out_that_was_before(tmp_path):
+    async with watching(tmp_path, limit=10) as (_, __):
+        for n in (1, 2):
+            (tmp_path / "x.csv").write_bytes(b"%d" % n * 11)
+            await until(lambda n=n: len(names(tmp_path / "rejected")) == 2 * n)
+
+
+@pytest.mark.parametrize("name", ["x.csv.part", "x.TMP", "x.filepart", "~$x.csv", "x.csv~", ".x.csv", "x.crdownload"])
+async def test_a_name_that_says_unfinished_is_left_alone(tmp_path, name):
+    async with watching(tmp_path) as (door, _):
+        (tmp_path / name).write_bytes(b"unfinished")
+        (tmp_path / "whole.csv").write_bytes(b"whole")
+        await until(lambda: names(tmp_path / "archive"))
+        await asyncio.sleep(0.1)
+        assert door.bodies == [b"whole"]
+        assert (tmp_path / name).exists()
+
+
+async def test_folders_below_and_what_is_no_file_are_not_looked_at(tmp_path):
+    async with watching(tmp_path) as (door, log):
+        (tmp_path / "below.csv").mkdir()
+        (tmp_path / "below.csv" / "x.csv").write_bytes(b"below")
+        os.mkfifo(tmp_path / "pipe.csv")
+        (tmp_path / "good.csv").write_bytes(b"good")
+        await until(lambda: names(tmp_path / "archive"))
+        await asyncio.sleep(0.1)
+        assert door.bodies == [b"good"]
+        assert len(log().splitlines()) == 1
+
+
+async def test_a_link_that_takes_the_place_of_a_claimed_file_is_not_followed(tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    watched = tmp_path / "in"
+    (watched / ".claimed").mkdir(parents=True)
+    (watched / ".claimed" / "x.csv").symlink_to(tmp_path / "secret")
+    async with watching(watched) as (door, _):
+        await asyncio.sleep(0.1)
+        assert door.bodies == []
+
+
+async def test_a_file_is_waited_for_until_its_marker_is_there(tmp_path):
+    async with watching(tmp_path, marker=".done", settle=0.0, pattern="*.csv") as (door, _):
+        (tmp_path / "x.csv").write_bytes(b"half")
+        (tmp_path / "other.csv.done").touch()
+        await asyncio.sleep(0.1)
+        assert door.bodies == []
+        (tmp_path / "x.csv").write_bytes(b"whole")
+        (tmp_path / "x.csv.done").touch()
+        await until(lambda: names(tmp_path / "archive") == ["x.csv", "x.csv.done"])
+        assert door.bodies == [b"whole"]
+        assert names(tmp_path) == ["other.csv.done"]
+
+
+async def test_a_file_that_is_still_written_to_is_received_again(tmp_path):
+    async with watching(tmp_path) as (door, _):
+
+        def write_on(envelope):
+            if envelope.body == b"half":
+                with (tmp_path / ".claimed" / "x.csv").open("ab") as late:
+                    late.write(b" and whole")
+
+        door.first = write_on
+        (tmp_path / "x.csv").write_bytes(b"half")
+        await until(lambda: names(tmp_path / "archive") == ["x.csv"])
+        assert door.bodies == [b"half", b"half and whole"]
+
+
+async def test_a_file_that_may_not_be_read_is_said_once_and_stops_nobody(tmp_path, monkeypatch):
+    real = receiver_module._open
+
+    def opened(path):
+        if path.name == "secret.csv":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(receiver_module, "_open", opened)
+    async with watching(tmp_path) as (door, log):
+        (tmp_path / "secret.csv").write_bytes(b"secret")
+        (tmp_path / "good.csv").write_bytes(b"good")
+        await until(lambda: names(tmp_path / "archive") == ["good.csv"])
+        await asyncio.sleep(0.1)
+        assert door.bodies == [b"good"]
+        assert [json.loads(line)["event"] for line in log().splitlines()][1:] == ["failed"]
+        assert "secret" not in log()
+        monkeypatch.undo()
+        await until(lambda: names(tmp_path / "archive") == ["good.csv", "secret.csv"])
+
+
+async def test_a_folder_that_is_gone_is_said_once(tmp_path):
+    watched = tmp_path / "in"
+    async with watching(watched) as (door, log):
+        watched.rename(tmp_path / "away")
+        await asyncio.sleep(0.1)
+        assert len(log().splitlines()) == 2
+        (tmp_path / "away").rename(watched)
+        (watched / "x.csv").write_bytes(b"x")
+        await until(lambda: door.bodies == [b"x"])
+
+
+# --- in parts ----------------------------------------------------------------------------------------------
+
+
+def by_line(file, before):
+    """Parts of one line each; a file that begins with `whole` is not taken to pieces, and `lost` ends the reading."""
+    file.seek(before.offset)
+    if not before.offset and file.readline().startswith(b"whole"):
+        return None
+    file.seek(before.offset)
+
+    def lines():
+        at = before
+        for line in file:
+            if line.startswith(b"lost"):
+                raise MalformedMessage("M772", f"line {at.lines + 1}: the quotes go wrong")
+            after = Before(at.rows + 1, at.lines + 1, at.offset + len(line))
+            yield Part(line, at, after)
+            at = after
+
+    return lines()
+
+
+async def test_a_large_file_is_received_in_parts_and_archived_once(tmp_path):
+    async with watching(tmp_path, parts=by_line, limit=4) as (door, _):
+        (tmp_path / "x.csv").write_bytes(b"1\n2\n3\n")
+        await until(lambda: names(tmp_path / "archive") == ["x.csv"])
+        assert door.bodies == [b"1\n", b"2\n", b"3\n"]
+        assert [before.rows for before in door.before] == [0, 1, 2]
+        assert door.refused == []
+
+
+async def test_a_file_that_is_not_taken_to_pieces_is_received_whole(tmp_path):
+    async with watching(tmp_path, parts=by_line, limit=8) as (door, _):
+        (tmp_path / "x.csv").write_bytes(b"whole\n2\n")
+        (tmp_path / "empty.csv").touch()
+        (tmp_path / "large.csv").write_bytes(b"whole\n2\n3\n")
+        await until(lambda: len(names(tmp_path / "archive")) == 2)
+        await until(lambda: names(tmp_path / "rejected") == ["large.csv", "large.csv.reason.json"])
+        assert sorted(door.bodies) == [b"", b"whole\n2\n"]
+        assert door.refused == [("s/folder", "D917")]
+
+
+async def test_where_a_file_cannot_be_read_on_it_is_rejected_and_what_came_before_is_taken(tmp_path):
+    async with watching(tmp_path, parts=by_line) as (door, _):
+        (tmp_path / "x.csv").write_bytes(b"1\n2\nlost\n4\n")
+        await until(lambda: names(tmp_path / "rejected") == ["x.csv", "x.csv.reason.json"])
+        (reason,) = (tmp_path / "rejected").glob("*.reason.json")
+        assert json.loads(reason.read_bytes()) == {
+            "code": "M772", "text": "line 3: the quotes go wrong.", "reference": ""
+        }  # fmt: skip
+        assert door.bodies == [b"1\n", b"2\n"]
+        assert door.refused == [("s/folder", "M772")]
+
+
+async def test_the_worst_answer_to_a_part_is_the_answer_to_the_file(tmp_path):
+    async with watching(tmp_path, parts=by_line) as (door, _):
+        door.answers[b"2\n"] = Answer(Verdict.REFUSED, "A person has been told.", NOW, "M710", reference="7")
+        (tmp_path / "x.csv").write_bytes(b"1\n2\n3\n")
+        await until(lambda: names(tmp_path / "archive") == ["x.csv", "x.csv.reason.json"])
+        assert door.bodies == [b"1\n", b"2\n", b"3\n"]
+
+
+async def test_when_the_gateway_stops_a_large_file_is_left_and_gone_on_with(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"".join(b"%d\n" % n for n in range(10)))
+    async with watching(tmp_path, parts=by_line) as (door, _):
+        door.pause = 0.02
+        await until(lambda: len(door.bodies) >= 3)
+    taken = len(door.bodies)
+    assert 3 <= taken < 10
+    async with watching(tmp_path, parts=by_line) as (door, _):
+        await until(lambda: names(tmp_path / "archive") == ["x.csv"])
+    assert door.bodies == [b"%d\n" % n for n in range(taken, 10)], "nothing is received again"
+    assert list((tmp_path / ".claimed").iterdir()) == []
+
+
+async def test_a_note_of_another_file_says_nothing(tmp_path):
+    """The control for the test above: a file of the same name with other bytes is read from its beginning."""
+    (tmp_path / "x.csv").write_bytes(b"".join(b"%d\n" % n for n in range(10)))
+    async with watching(tmp_path, parts=by_line) as (door, _):
+        door.pause = 0.02
+        await until(lambda: len(door.bodies) >= 3)
+    (tmp_path / ".claimed" / "x.csv").write_bytes(b"other\nfile\n")
+    async with watching(tmp_path, parts=by_line) as (door, _):
+        await until(lambda: names(tmp_path / "archive") == ["x.csv"])
+    assert door.bodies == [b"other\n", b"file\n"]
+
+
+# --- wherever the process ends -----------------------------------------------------------------------------
+
+
+class Durable:
+    """What the gateway keeps: bodies by their bytes, over all processes. A process may end before or after."""
+
+    def __init__(self):
+        self.kept, self.calls, self.end_at = [], 0, None
+
+    async def receive(self, envelope):
+        self.calls += 1
+        if self.end_at == (self.calls, False):
+            raise Interrupted
+        if envelope.body not in self.kept:
+            self.kept.append(envelope.body)
+        if self.end_at == (self.calls, True):
+            raise Interrupted
+        verdict = Verdict.REFUSED if envelope.body == b"3\n" else Verdict.ACCEPTED
+        return Answer(verdict, "Kept.", NOW, reference="1")
+
+    async def refuse(self, feed, code):
+        raise AssertionError((feed, code))
+
+
+async def process(path, books, files, **options):
+    """A process that ends when everything is put away, or when it is interrupted: then it says so."""
+    receiver = FolderReceiver(
+        supplier="s", feed="s/folder", path=path, receive=books.receive, refuse=books.refuse, files=files,
+        clock=lambda: NOW, log=logs.make(io.BytesIO()), settle=0.0, every=0.001, **options,
+    )  # fmt: skip
+    await receiver.open()
+    task = receiver._task
+    try:
+        await until(lambda: task.done() or not (left(path) or left(path / ".claimed")))
+        await receiver.close()
+    except Interrupted:
+        return True
+    return False
+
+
+def left(path):
+    return [file for file in path.iterdir() if file.is_file()]
+
+
+STEPS = [*((n, after) for n in range(1, 11) for after in (False, True))]
+
+
+@pytest.mark.parametrize("marker", ["", ".done"])
+@pytest.mark.parametrize("parts", [None, by_line])
+async def test_a_process_may_end_between_any_two_steps(tmp_path, monkeypatch, marker, parts):
+    monkeypatch.setattr(receiver_module, "_NOTED", 1)
+    body = b"1\n2\n3\n4\n"
+    expected = [body] if parts is None else [b"1\n", b"2\n", b"3\n", b"4\n"]
+    ends = 0
+    for kind in ("files", "books"):
+        for n, after in STEPS:
+            path = tmp_path / f"{kind}{n}{after}"
+            path.mkdir()
+            (path / "x.csv").write_bytes(body)
+            if marker:
+                (path / "x.csv.done").touch()
+            books = Durable()
+            books.end_at = (n, after) if kind == "books" else None
+            files = Files(n if kind == "files" else 0, after=after)
+            ended = await process(path, books, files, marker=marker, parts=parts)
+            ends += ended
+            books.end_at = None
+            assert await process(path, books, DiskFiles(), marker=marker, parts=parts) is False
+            assert books.kept == expected, (kind, n, after)
+            archived = sorted({"x.csv", f"x.csv{marker}", *(["x.csv.reason.json"] if parts else [])})
+            assert names(path / "archive") == archived, (kind, n, after)
+            assert [file.read_bytes() for file in (path / "archive").glob("*-x.csv")] == [body]
+            assert list((path / ".claimed").iterdir()) == []
+    # Each step of the disk and of the gateway was an end once: claim, put away, and what comes with the variants.
+    steps = 2 + (2 if marker else 0) + (0 if parts is None else 5)
+    assert ends == 2 * (steps + len(expected))
+
+
+async def test_without_claiming_first_a_file_of_the_same_name_would_be_taken_for_it(tmp_path):
+    """The control: a marker that is left behind by its file would let the next file of that name in half-written."""
+    books = Durable()
+    (tmp_path / "x.csv").write_bytes(b"1\n")
+    (tmp_path / "x.csv.done").touch()
+    assert await process(tmp_path, books, DiskFiles(), marker=".done") is False
+    async with watching(tmp_path, marker=".done", settle=0.0) as (door, _):
+        (tmp_path / "x.csv").write_bytes(b"half")
+        await asyncio.sleep(0.1)
+        assert door.bodies == []

@@ -167,13 +167,21 @@ class HttpReceiver(_Receiver):
 
 
 class FolderReceiver(_Receiver):
-    """A folder that files are put into. What was taken goes to `archive`, what was refused to `rejected`."""
+    """
+    A folder that files are put into. What was taken goes to `archive`, what was refused to `rejected`.
+
+    Args:
+        settle: how long a file has to look the same to be complete.
+        marker: an ending such as `.done`: a file is complete when one of its name with this ending is there.
+        limit: of an envelope; a file of a format that is taken in parts (CSV) may be larger.
+    """
 
     kind: Literal["folder"]
     name: Name = "folder"
     path: Folder
     pattern: Text = "*"
     settle: Pause = 5.0
+    marker: Annotated[str, Field(pattern=r"^\.[A-Za-z0-9_-]{1,20}$")] | None = None
     every: Duration = 2.0
     limit: Size = 200_000_000
 

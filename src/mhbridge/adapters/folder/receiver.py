@@ -1,0 +1,367 @@
+"""
+Files from a folder: claimed, received, put away.
+
+    folder ──rename──▶ .claimed ──received, durable──▶ archive | rejected (with the reason beside it)
+
+A process that ends anywhere leaves a file where it was or in `.claimed`; the next start receives it again, and the
+gateway takes for a repeat what it has taken. A large file is received in parts, each of which is durable before the
+next, and gone on with where it was left. This module must never delete a file that it did not make, never hold a large
+file in memory, and never let a name from outside be a path or a log entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+import orjson
+
+from mhbridge.adapters.folder.disk import make_folders
+from mhbridge.adapters.folder.watching import Settling, is_set_aside, regular_files
+from mhbridge.errors import MalformedMessage, StoreError
+from mhbridge.log import Event, Log, where
+from mhbridge.model import NOTHING_BEFORE, Answer, Before, Envelope, Verdict
+from mhbridge.ports import Clock, Files, Receive
+
+if TYPE_CHECKING:
+    from mhbridge.formats import Part
+
+__all__ = ["FolderReceiver"]
+
+Parts = Callable[[BinaryIO, Before], "Iterator[Part] | None"]
+"""A file, open, and where to go on → its parts, or `None` when it is one envelope, whole."""
+
+_CLAIMED: Final = ".claimed"
+_ARCHIVE: Final = "archive"
+_REJECTED: Final = "rejected"
+#: How far a large file was taken is written down after so many parts. It saves work and nothing depends on it.
+_NOTED: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """How far a claimed file was taken, and the worst of the answers so far."""
+
+    upto: Before = NOTHING_BEFORE
+    worst: Answer | None = None
+
+    def further(self, upto: Before, answer: Answer) -> _Taken:
+        worse = self.worst is None or _ORDER.index(answer.verdict) > _ORDER.index(self.worst.verdict)
+        return _Taken(upto, answer if worse else self.worst)
+
+
+_ORDER: Final = (Verdict.ACCEPTED, Verdict.REFUSED, Verdict.REJECTED)
+
+
+class FolderReceiver:
+    """
+    Watches a folder. A complete file is claimed, received, and put away.
+
+    What was taken goes to `archive`, what was refused to `rejected` with the reason beside it. While the store fails, a
+    claimed file waits. A crash anywhere leaves it claimed; the next start receives it again, which the gateway sees to
+    be a repeat if it was taken.
+
+    Args:
+        parts: takes a large file to pieces; left out, every file is one envelope.
+        pattern: which names are looked at (`*.csv`); hidden and unfinished ones (`.x`, `x.part`) never are.
+        settle: seconds without change, seen at least twice, after which a file is complete.
+        marker: an ending such as `.done`; given, a file is complete when one of its name with this ending is there.
+        every: seconds between looks.
+        limit: bytes of an envelope; a file that comes in parts may be larger.
+    """
+
+    def __init__(
+        self,
+        *,
+        supplier: str,
+        feed: str,
+        path: Path,
+        receive: Receive,
+        refuse: Callable[[str, str], Awaitable[None]],
+        files: Files,
+        clock: Clock,
+        log: Log,
+        parts: Parts | None = None,
+        pattern: str = "*",
+        settle: float = 5.0,
+        marker: str = "",
+        every: float = 2.0,
+        limit: int = 200_000_000,
+    ) -> None:
+        self._supplier = supplier
+        self._feed = feed
+        self._path = path
+        self._claimed = path / _CLAIMED
+        self._receive = receive
+        self._refuse = refuse
+        self._files = files
+        self._clock = clock
+        self._log = log
+        self._parts = parts
+        self._marker = marker
+        self._every = every
+        self._limit = limit
+        self._settling = Settling(path, pattern=pattern, settle=settle, marker=marker)
+        #: What the disk will not do, as it was said; a fault that lasts is said once.
+        self._faults: dict[str, str] = {}
+        self._taken: dict[str, _Taken] = {}
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """The folder."""
+        return str(self._path)
+
+    async def open(self) -> None:
+        """Make the folders where they are missing, and begin to watch."""
+        await asyncio.to_thread(self._prepare)
+        self._stop.clear()
+        self._task = asyncio.create_task(self._watch())
+        self._log.info(Event.LISTENING, feed=self._feed, kind="folder", address=self.address)
+
+    async def close(self) -> None:
+        """Finish what is in hand (of a large file the part), and watch no more."""
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    def _prepare(self) -> None:
+        make_folders(self._path, _CLAIMED, _ARCHIVE, _REJECTED)
+        # Notes of files that were put away as the process ended.
+        wanted = {self._note_of(name) for name in regular_files(self._claimed)}
+        for note in self._claimed.glob(".*.taken"):
+            if note not in wanted:
+                note.unlink(missing_ok=True)
+
+    async def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                await self._round()
+            except StoreError:
+                # Said by the gateway. What is claimed stays so until the store is back.
+                pass
+            except OSError as error:
+                self._fault("", error)
+            except Exception as error:  # noqa: BLE001  the folder must go on being watched
+                self._log.critical(Event.FAILED, feed=self._feed, **where(error))
+            else:
+                self._faults.pop("", None)
+            try:
+                async with asyncio.timeout(self._every):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+
+    def _fault(self, name: str, error: OSError) -> None:
+        """Say what the disk will not do, once for as long as it lasts."""
+        said = f"{type(error).__name__} {error.errno}"
+        if self._faults.get(name) != said:
+            self._faults[name] = said
+            self._log.critical(Event.FAILED, feed=self._feed, code="D953", **where(error))
+
+    async def _round(self) -> None:
+        """Receive what is claimed, then claim what is complete."""
+        for name in await asyncio.to_thread(self._left):
+            await self._take(name)
+        for name in await asyncio.to_thread(lambda: self._settling.complete(time.monotonic())):
+            if self._stop.is_set():
+                return
+            if await asyncio.to_thread(self._claim, name):
+                await self._take(name)
+
+    def _left(self) -> list[str]:
+        """What an earlier round, or an earlier process, has claimed and not put away."""
+        names = [name for name in regular_files(self._claimed) if not is_set_aside(name)]
+        if not self._marker:
+            return names
+        # A marker is claimed before its file and put away before it, so one without a file was the last thing done.
+        there = set(names)
+        for marker in (name for name in names if name.endswith(self._marker)):
+            name = marker.removesuffix(self._marker)
+            if name and name not in there:
+                if self._claim_file(name):
+                    there.add(name)
+                else:
+                    self._put_marker_away(name)
+        return [name for name in there if not name.endswith(self._marker)]
+
+    # --- claim ---
+
+    def _claim(self, name: str) -> bool:
+        if self._marker:
+            try:
+                self._files.rename(self._path / f"{name}{self._marker}", self._claimed / f"{name}{self._marker}")
+            except FileNotFoundError:
+                return False
+        return self._claim_file(name)
+
+    def _claim_file(self, name: str) -> bool:
+        claimed = self._claimed / name
+        if claimed.exists():
+            # An earlier file of this name could not be put away; a rename would be its end.
+            return False
+        try:
+            self._files.rename(self._path / name, claimed)
+        except FileNotFoundError:
+            # Whoever put it there has taken it away again.
+            return False
+        self._settling.forget(name)
+        return True
+
+    # --- take ---
+
+    async def _take(self, name: str) -> None:
+        """One claimed file. One that the disk will not give up is left, said once, and does not stop the others."""
+        try:
+            await self._receive_claimed(name)
+        except OSError as error:
+            self._fault(name, error)
+        else:
+            self._faults.pop(name, None)
+
+    async def _receive_claimed(self, name: str) -> None:
+        """From its bytes to the folder where it ends."""
+        file = await asyncio.to_thread(_open, self._claimed / name)
+        try:
+            looked = _look(file)
+            answer = await self._received(name, file)
+            if answer is None:
+                return
+            digest = await asyncio.to_thread(_digest, file)
+            if _look(file) != looked:
+                # Whoever put it there is still writing to it: what was received is not what it says by now.
+                self._taken.pop(name, None)
+                return
+        finally:
+            file.close()
+        await asyncio.to_thread(self._put_away, name, digest, answer)
+
+    async def _received(self, name: str, file: BinaryIO) -> Answer | None:
+        """What is answered to a file; `None` when the gateway stops in the middle of it."""
+        if self._parts is not None:
+            taken = self._taken.get(name)
+            if taken is None:
+                taken = await asyncio.to_thread(self._noted, name, file)
+            parts = await asyncio.to_thread(self._parts, file, taken.upto)
+            if parts is not None:
+                answer = await self._received_in_parts(name, file, parts, taken)
+                if answer is not None or self._stop.is_set():
+                    return answer
+        if _look(file)[0] > self._limit:
+            await self._refuse(self._feed, "D917")
+            return Answer(Verdict.REJECTED, "The file is larger than is accepted here.", self._clock(), "D917")
+        file.seek(0)
+        return await self._answered(await asyncio.to_thread(file.read))
+
+    async def _received_in_parts(
+        self, name: str, file: BinaryIO, parts: Iterator[Part], taken: _Taken
+    ) -> Answer | None:
+        """The worst of the answers to its parts; `None` when it has none, or the gateway stops."""
+        number = 0
+        try:
+            while (part := await asyncio.to_thread(next, parts, None)) is not None:
+                if self._stop.is_set():
+                    await asyncio.to_thread(self._note, name, file, taken)
+                    return None
+                taken = taken.further(part.after, await self._answered(part.body, part.before))
+                self._taken[name] = taken
+                number += 1
+                if number % _NOTED == 0:
+                    await asyncio.to_thread(self._note, name, file, taken)
+        except MalformedMessage as error:
+            await self._refuse(self._feed, error.code)
+            return Answer(Verdict.REJECTED, f"{error.message}.", self._clock(), error.code)
+        return taken.worst
+
+    async def _answered(self, body: bytes, before: Before = NOTHING_BEFORE) -> Answer:
+        envelope = Envelope(body, self._supplier, self._feed, self._clock(), "folder", before=before)
+        return cast("Answer", await self._receive(envelope))
+
+    # --- how far ---
+
+    def _note_of(self, name: str) -> Path:
+        return self._claimed / f".{sha256(os.fsencode(name)).hexdigest()[:16]}.taken"
+
+    def _note(self, name: str, file: BinaryIO, taken: _Taken) -> None:
+        """Write down how far a file was taken."""
+        worst = taken.worst
+        if worst is None:
+            return
+        said = [worst.verdict, worst.text, worst.answered_at, worst.code, worst.reference]
+        told = [*_look(file), taken.upto.rows, taken.upto.lines, taken.upto.offset, said]
+        self._files.write(self._note_of(name), orjson.dumps(told))
+
+    def _noted(self, name: str, file: BinaryIO) -> _Taken:
+        """How far this very file was taken, when that was written down."""
+        try:
+            size, changed, rows, lines, offset, said = orjson.loads(self._note_of(name).read_bytes())
+            if (size, changed) != _look(file):
+                return _Taken()
+            verdict, text, at, code, reference = said
+            worst = Answer(Verdict(verdict), text, datetime.fromisoformat(at), code, reference=reference)
+        except (FileNotFoundError, ValueError, TypeError):
+            # Written as the power went: then it is read from its beginning, and what was taken is a repeat.
+            return _Taken()
+        return _Taken(Before(rows, lines, offset), worst)
+
+    # --- put away ---
+
+    def _put_away(self, name: str, digest: str, answer: Answer) -> None:
+        """To the folder where it ends: reason, marker, file, in this order, so that a stop between two is no loss."""
+        kept = answer.verdict is Verdict.ACCEPTED or bool(answer.reference)
+        # The same bytes under the same name may come again; other bytes never push them out.
+        end = self._path / (_ARCHIVE if kept else _REJECTED) / _put_away_as(name, digest)
+        if answer.verdict is not Verdict.ACCEPTED:
+            reason = {"code": answer.code, "text": answer.text, "reference": answer.reference}
+            self._files.write(end.with_name(f"{end.name}.reason.json"), orjson.dumps(reason))
+        if self._marker:
+            self._put_marker_away(name)
+        self._files.rename(self._claimed / name, end)
+        self._taken.pop(name, None)
+        self._note_of(name).unlink(missing_ok=True)
+
+    def _put_marker_away(self, name: str) -> None:
+        marker = self._claimed / f"{name}{self._marker}"
+        with suppress(FileNotFoundError):
+            with _open(marker) as file:
+                digest = _digest(file)
+            self._files.rename(marker, self._path / _ARCHIVE / _put_away_as(marker.name, digest))
+
+
+def _put_away_as(name: str, digest: str) -> str:
+    """The name that its owner knows it by, behind a digest; without it where the two would be too long for a disk."""
+    return f"{digest}-{name}" if len(os.fsencode(name)) <= 200 else f"{digest}{Path(name).suffix[:20]}"
+
+
+def _open(path: Path) -> BinaryIO:
+    """A claimed file, and no link. From now on it is for us alone, where it is ours."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    if hasattr(os, "fchmod"):
+        with suppress(PermissionError):
+            os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "rb")
+
+
+def _look(file: BinaryIO) -> tuple[int, int]:
+    """By what a file is seen to have changed."""
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _digest(file: BinaryIO) -> str:
+    """Of its bytes, a block in memory at a time."""
+    file.seek(0)
+    digest = sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()[:16]
