@@ -39,7 +39,7 @@ def test_the_diagnostic_is_what_check_prints(tmp_path: Path, monkeypatch) -> Non
 def test_the_configuration_is_accepted() -> None:
     (shown,) = blocks("toml")
     configuration = parse(shown, environ={})
-    assert [r.kind for r in configuration.receivers] == ["mllp"]
+    assert [r.kind for r in configuration.receivers] == ["mllp", "folder"]
 
 
 def test_every_command_it_names_exists() -> None:
