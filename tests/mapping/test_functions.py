@@ -377,3 +377,10 @@ def test_derived_identifiers_differ_exactly_when_their_values_do() -> None:
         call("derived_identifier", {"system": "a", "value": "1"}, "x", context=replace(CONTEXT, supplier="other")),
     ]
     assert len({other["value"] for other in (one, *others)}) == 6
+
+
+@pytest.mark.parametrize("number", ["9990001", "C99900012", "CD123456", "H9990001", "C999000A", ""])
+def test_practitioner_code_leaves_every_other_number_alone(number) -> None:
+    person = {"identifiers": [{"system": "gmc-number", "value": number}], "name": [{"family": "Invented"}]}
+    assert call("practitioner_code", person) == person
+    assert call("practitioner_code", {"name": [{"family": "Invented"}]}) == {"name": [{"family": "Invented"}]}

@@ -5,6 +5,7 @@ Functions of values of any kind: whether they are there, which one, what they ar
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -40,6 +41,7 @@ _NAMESPACE: Final = UUID("7c1f0ad2-5b0e-4d0c-9a53-2f7d4c0a6be1")
 #: FHIR R4: the system of identifiers that are URIs.
 _URIS: Final = "urn:ietf:rfc:3986"
 _ODS: Final = "ods"
+_NATIONAL: Final = re.compile(r"(?P<kind>[CG])(?P<digits>\d{7})", re.ASCII)
 
 _TEXT: Final = ("text", "string", "markdown")
 
@@ -226,6 +228,43 @@ def ods_organisation(context: Context, code: Any, *, want: str) -> Any:  # noqa:
 
 
 @function(
+    Parameter("person", "value", ("person",)),
+    results=("person",),
+    examples=(
+        Example(
+            "practitioner_code(PV1-9)",
+            ({"identifiers": [{"value": "C9990001"}], "name": [{"family": "Invented"}]},),
+            {"identifiers": [{"system": "gmc-number", "value": "9990001"}], "name": [{"family": "Invented"}]},
+        ),
+        Example(
+            "practitioner_code(PD1-4)",
+            ({"identifiers": [{"system": "gmc-number", "value": "G9990003"}]},),
+            {"identifiers": [{"system": "gmp-number", "value": "G9990003"}]},
+        ),
+    ),
+)
+def practitioner_code(context: Context, person: Any, *, want: str) -> Any:  # noqa: ARG001
+    """
+    A person whose number is a national code of the NHS ITK: C and seven digits hold a GMC number, G and seven digits
+    are a GP's code, whatever issuer stands beside them. Any other number stays as it is.
+    """
+    if "identifiers" not in person:
+        return person
+    return {**person, "identifiers": [_national(one) for one in person["identifiers"]]}
+
+
+def _national(identifier: dict[str, Any]) -> dict[str, Any]:
+    """ITK HL7 v2 v1.0.15 §6.18: XCN.1 is a consultant code or a GP's national code; its own examples call both GMC."""
+    found = _NATIONAL.fullmatch(identifier.get("value", ""))
+    if found is None:
+        return identifier
+    rest = {key: value for key, value in identifier.items() if key not in ("system", "value", "assigner")}
+    if found["kind"] == "C":
+        return {"system": "gmc-number", "value": found["digits"], **rest}
+    return {"system": "gmp-number", "value": found[0], **rest}
+
+
+@function(
     Parameter("value", "value", ("Identifier", "string", "any"), repeats=True),
     results=("Identifier",),
     examples=(
@@ -280,6 +319,7 @@ FUNCTIONS: Final = (
     quantity,
     identifier,
     ods_organisation,
+    practitioner_code,
     derived_identifier,
     _ref,
     _position,
