@@ -1,0 +1,350 @@
+"""
+mhbridge beside other Python packages: the same messages, the same run, the same machine, one core.
+
+    python tests/benchmarks/peers.py                             what pip can install
+    python tests/benchmarks/peers.py --fork PATH --loss          also the HL7 v2 fork, and what each loses
+
+Each peer has a virtual environment of its own, made for the run; what pip cannot install is named and left out. Peers
+take turns, round by round, so that whatever else the machine does meets all of them. Only text in and text out is
+timed, after a first call.
+
+Translating, HL7 v2 → FHIR R4:
+    python-fhir-converter   0.3.0, the one on the package index: C-CDA and STU3 only, no HL7 v2, which it is asked for
+    fork                    grongierisc/fhir-converter 0.6.0, which adds HL7 v2 by Microsoft's templates. It is not on
+                            the package index: `--fork` takes a checkout or a wheel
+    mhbridge                with its validation, and without: the peers do not validate
+Parsing, every populated leaf read and unescaped:
+    hl7                     0.4.5 (python-hl7)
+    hl7apy                  1.3.5, tolerant, without groups
+    mhbridge
+
+What is compared is not equal work. The fork knows every message type by general templates; mhbridge translates what a
+mapping says and writes the narrative that GP systems show. So read the times with the two columns beside them: *lost*
+is the share of populated leaves whose change changes nothing in the FHIR (generated ids put aside), *stops* the share
+of leaves for which some other value makes the whole message fail (in mhbridge: parked for a person, or refused).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "fixtures" / "example-mental-health"
+#: What is translated, and the fork's template for it.
+MESSAGES = {
+    "ADT^A01": ("adt/a01-admission.hl7", "ADT_A01"),
+    "ADT^A03": ("adt/a03-discharge.hl7", "ADT_A03"),
+    "MDM^T02": ("discharge-letter/unsigned-draft.hl7", "MDM_T02"),
+    "MDM^T02 long": ("discharge-letter/plain.hl7", "MDM_T02"),
+}
+PACKAGES = {
+    "python-fhir-converter": "python-fhir-converter==0.3.0",
+    "fork": "",
+    "hl7": "hl7==0.4.5",
+    "hl7apy": "hl7apy==1.3.5",
+}
+Work = Callable[[str], Any]
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+# --- the peers; each of these functions runs in the peer's own environment ---
+
+
+def translating_by_converter() -> Callable[[str], Work]:
+    from fhir_converter.renderers import Hl7v2Renderer
+
+    renderer = Hl7v2Renderer()
+    return lambda template: lambda text: renderer.render_fhir_string(template, text.replace("\r", "\n").strip("\n"))
+
+
+def translating_by_mhbridge(*, validated: bool) -> Callable[[str], Work]:
+    from mhbridge import pipeline
+    from mhbridge.fhir.validate import default_validator
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.library import Library, built_in
+    from mhbridge.model import Envelope
+    from mhbridge.testing.replaying import RECEIVED_AT, feed_of
+
+    feed = feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+    validator = default_validator() if validated else lambda _: ()
+
+    def work(text: str) -> str:
+        envelope = Envelope(text.encode(), feed.supplier, feed.name, RECEIVED_AT, "file")
+        (taken,) = pipeline.intake(envelope, feed).messages
+        outcome = pipeline.step(taken, {}, RECEIVED_AT, feed, validator=validator)
+        if outcome.code:
+            raise ValueError(outcome.code)
+        return outcome.documents[0].body.decode()
+
+    return lambda _: work
+
+
+def parsing_by_hl7() -> Callable[[str], Work]:
+    import hl7
+
+    def work(text: str) -> int:
+        parsed = hl7.parse(text)
+        found = 0
+        for segment in parsed:
+            for field in segment[1:]:
+                for repetition in field:
+                    for component in repetition if isinstance(repetition, hl7.Repetition) else [repetition]:
+                        for leaf in component if isinstance(component, hl7.Component) else [component]:
+                            found += bool(parsed.unescape(str(leaf)))
+        return found
+
+    return lambda _: work
+
+
+def parsing_by_hl7apy() -> Callable[[str], Work]:
+    from hl7apy.consts import VALIDATION_LEVEL
+    from hl7apy.parser import parse_message
+
+    def work(text: str) -> int:
+        parsed = parse_message(text, validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False)
+        found = 0
+        for segment in parsed.children:
+            for field in segment.children:
+                for component in field.children or [field]:
+                    for leaf in component.children or [component]:
+                        found += bool(leaf.to_er7())
+        return found
+
+    return lambda _: work
+
+
+def parsing_by_mhbridge() -> Callable[[str], Work]:
+    from mhbridge.formats.hl7v2 import Value
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.library import Library, built_in
+
+    catalogue = Catalogue(Library([built_in("mappings")]))
+    mappings = [catalogue.mapping(name) for name in catalogue.feeds("example-mental-health")]
+    sources = [mapping.source for mapping in mappings]
+
+    def work(text: str) -> int:
+        ((message, _),) = mappings[0].format.messages(text.encode(), sources)
+        found = 0
+        for name in dict.fromkeys(message.names):
+            for segment in message.named(name):
+                for number in range(1, len(segment.fields)):
+                    for repetition in segment.repetitions(number):
+                        value = Value(repetition, segment, segment.level(number))
+                        for component in range(1, value.components + 1):
+                            found += sum(map(bool, value.subcomponents(component)))
+        return found
+
+    return lambda _: work
+
+
+#: name → (what it does, whose environment, how it is made)
+PEERS: dict[str, tuple[str, str, Callable[[], Callable[[str], Work]]]] = {
+    "python-fhir-converter": ("translate", "python-fhir-converter", translating_by_converter),
+    "fork": ("translate", "fork", translating_by_converter),
+    "mhbridge": ("translate", "", lambda: translating_by_mhbridge(validated=True)),
+    "mhbridge, not validated": ("translate", "", lambda: translating_by_mhbridge(validated=False)),
+    "hl7": ("parse", "hl7", parsing_by_hl7),
+    "hl7apy": ("parse", "hl7apy", parsing_by_hl7apy),
+    "mhbridge, parse": ("parse", "", parsing_by_mhbridge),
+}
+
+
+# --- what is measured ---
+
+
+def rate(work: Work, text: str, seconds: float) -> list[float]:
+    """The seconds of each call, for so long; at least three."""
+    found: list[float] = []
+    ends = time.perf_counter() + seconds
+    while len(found) < 3 or time.perf_counter() < ends:
+        begun = time.perf_counter()
+        work(text)
+        found.append(time.perf_counter() - begun)
+    return found
+
+
+_IDS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{32,64}\b", re.IGNORECASE)
+
+
+def normalised(text: str) -> str:
+    """The FHIR with generated ids replaced by their order, so that only what they stand for is compared."""
+    seen: dict[str, str] = {}
+    said = json.dumps(json.loads(text), sort_keys=True)
+    return _IDS.sub(lambda found: seen.setdefault(found[0].lower(), f"id{len(seen)}"), said)
+
+
+def leaves(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where each populated subcomponent begins and ends, and what it says; MSH-1 and MSH-2 apart."""
+    for place in re.finditer(r"[^|^~&\r\n]+", text):
+        line = text.rfind("\r", 0, place.start()) + 1
+        # The name of the segment, the delimiters, and an explicit delete are no values.
+        if place.start() > line + 8 * text.startswith("MSH", line) and place[0] not in ('""', "\\"):
+            yield place.start(), place.end(), place[0]
+
+
+def instead(value: str) -> list[str]:
+    """What could stand there: of the same form where it has one, text, and the codes that are usual."""
+    found = []
+    if re.fullmatch(r"\d{8}(\d{2,6})?([.+-]\d+)*", value):
+        found.append("19770304" + "0506" * (len(value) > 8))
+    if re.fullmatch(r"-?\d+(\.\d+)?", value):
+        found.append(str(int(float(value)) + 7) if len(value) < 9 else "7" * len(value))
+    found.append("ZQXJ7")
+    return found + [code for code in ("F", "M", "Y", "N", "A", "I", "1") if code != value] * (len(value) <= 4)
+
+
+def loss(work: Work, text: str) -> dict[str, int]:
+    """Populated leaves; those that no other value makes a difference for; those that some other value stops all for."""
+    before = normalised(work(text))
+    counts = {"leaves": 0, "lost": 0, "stops": 0}
+    for start, end, value in leaves(text):
+        seen = stops = False
+        for other in instead(value):
+            try:
+                seen = seen or normalised(work(text[:start] + other + text[end:])) != before
+            except Exception:  # noqa: BLE001  (whatever a peer raises)
+                stops = True
+            if seen and stops:
+                break
+        counts["leaves"] += 1
+        counts["lost"] += not seen and not stops
+        counts["stops"] += stops
+    return counts
+
+
+def serve(name: str) -> None:
+    """Be a peer: one JSON object per line in, one out."""
+    make: Callable[[str], Work] | None = None
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            make = make or PEERS[name][2]()
+            work = make(asked["template"])
+            if asked["do"] == "loss":
+                answer: dict[str, Any] = loss(work, asked["text"])
+            elif asked["do"] == "rate":
+                answer = {"seconds": rate(work, asked["text"], asked["for"])}
+            else:
+                answer = {"made": work(asked["text"])}
+        except Exception as error:  # noqa: BLE001  (whatever a peer raises is an answer)
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:100]}
+        say(json.dumps(answer))
+
+
+class Peer:
+    """A peer in its own process and environment."""
+
+    def __init__(self, name: str, python: str) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [python, __file__, "--be", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, do: str, message: str, **more: Any) -> dict[str, Any]:
+        file, template = MESSAGES[message]
+        text = (FIXTURES / file).read_bytes().decode()
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps({"do": do, "text": text, "template": template, **more}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        return json.loads(line)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def environment(folder: Path, package: str) -> str:
+    """A Python that has the package; empty when pip does not install it."""
+    venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+    ran = subprocess.run([python, "-m", "pip", "install", "-q", package], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        say(f"left out: {package}: {(ran.stderr.strip().splitlines() or ['pip failed'])[-1]}")
+        return ""
+    return python
+
+
+def show(peers: list[Peer], message: str, rounds: int, *, with_loss: bool) -> None:
+    """One table: a message, and what each peer does with it."""
+    file, _ = MESSAGES[message]
+    say(f"\n{message}, {file}, {(FIXTURES / file).stat().st_size} bytes")
+    say(f"  {'':<26}{'msg/s':>9}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'made':>22}{'lost':>8}{'stops':>8}")
+    seconds: dict[str, list[float]] = {}
+    made: dict[str, Any] = {}
+    for peer in peers:
+        answer = peer("once", message)
+        if "error" in answer:
+            say(f"  {peer.name:<26}{'–':>9}  {answer['error']}")
+        else:
+            made[peer.name] = answer["made"]
+            seconds[peer.name] = []
+    running = [peer for peer in peers if peer.name in made]
+    for _ in range(rounds):
+        for peer in running:
+            seconds[peer.name] += peer("rate", message, **{"for": 1.0})["seconds"]
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    slowest = max(medians.values(), default=1.0)
+    for peer in running:
+        times = sorted(seconds[peer.name])
+        row = f"  {peer.name:<26}{1 / medians[peer.name]:>9,.1f}{slowest / medians[peer.name]:>7,.1f}×"
+        row += f"{medians[peer.name] * 1e3:>9.2f}{times[int(len(times) * 0.99)] * 1e3:>9.2f}"
+        if isinstance(made[peer.name], int):
+            row += f"{made[peer.name]:>15} leaves"
+        else:
+            count = len(json.loads(made[peer.name])["entry"])
+            row += f"{count:>5} res {len(made[peer.name]):>10,} B"
+            if with_loss:
+                found = peer("loss", message)
+                row += "".join(f"{found[key] / found['leaves']:>8.1%}" for key in ("lost", "stops"))
+        say(row)
+
+
+def main() -> None:
+    """Make the environments, start the peers, and show a table for each message."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--fork", metavar="PATH", help="a checkout or wheel of grongierisc/fhir-converter")
+    options.add_argument(
+        "--loss", action="store_true", help="also change every leaf and see what comes of it (minutes)"
+    )
+    options.add_argument("--rounds", type=int, default=5, help="of one second for each peer")
+    options.add_argument("--be", choices=PEERS, help=argparse.SUPPRESS)
+    asked = options.parse_args()
+    if asked.be:
+        serve(asked.be)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        pythons = {"": sys.executable}
+        for name, package in PACKAGES.items():
+            wanted = package or asked.fork
+            pythons[name] = environment(Path(folder, name), wanted) if wanted else ""
+            if not wanted:
+                say(f"left out: {name}: not on the package index; give --fork PATH")
+        peers = [Peer(name, pythons[whose]) for name, (_, whose, _) in PEERS.items() if pythons[whose]]
+        try:
+            for kind in ("translate", "parse"):
+                say(f"\n== {kind}")
+                for message in MESSAGES:
+                    show([p for p in peers if PEERS[p.name][0] == kind], message, asked.rounds, with_loss=asked.loss)
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+if __name__ == "__main__":
+    main()
