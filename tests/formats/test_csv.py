@@ -391,7 +391,7 @@ def test_a_path_is_a_column() -> None:
     assert FORMAT.cursor(row) is row
 
 
-@pytest.mark.parametrize("text", ["", "NHSNumber", "(", ".", '"[x]"'])
+@pytest.mark.parametrize("text", ["", "NHSNumber", "(", '"[x]"'])
 def test_what_is_no_path(text: str) -> None:
     assert FORMAT.scan(text, 0, len(text)) is None
 
@@ -421,13 +421,39 @@ def test_an_unknown_column(column: str, hint: str) -> None:
         assert (caught.value.code, caught.value.hint, caught.value.width) == ("E205", hint, len(text))
 
 
-@pytest.mark.parametrize("text", ["[NHSNumber]", "Diagnoses", "MHS501.x"])
-def test_there_is_nothing_to_loop_over(text: str) -> None:
+@pytest.mark.parametrize(("text", "code"), [("[NHSNumber]", "E207"), ("Diagnoses", "E205"), ("MHS501.x", "E205")])
+def test_there_is_nothing_to_loop_over(text: str, code: str) -> None:
     found = FORMAT.scan_loop(text, 0, len(text))
     assert found is not None
     with pytest.raises(PathError) as caught:
         FORMAT.loop(found[0], Scope(SOURCE))
-    assert caught.value.code == "E207"
+    assert caught.value.code == code
+
+
+def test_a_loop_runs_over_the_values_of_a_cell() -> None:
+    source = declare(separators={"Family Name": ";"})
+    (row,) = items(HEADER + "1, Penicillin (rash) ;; Latex;,x\r\n", source)
+    path, _ = FORMAT.scan_loop("[Family Name]", 0, 13) or (None, 0)
+    here, _ = FORMAT.scan(".", 0, 1) or (None, 0)
+    number, _ = FORMAT.scan("[NHSNumber]", 0, 11) or (None, 0)
+    assert path is not None
+    assert here is not None
+    assert number is not None
+    loop, inner = FORMAT.loop(path, Scope(source))
+    cursors = list(loop.cursors(row))
+    assert [FORMAT.first(here, inner)(c) for c in cursors] == ["Penicillin (rash)", "Latex"]
+    assert [FORMAT.every(here, inner)(c) for c in cursors] == [["Penicillin (rash)"], ["Latex"]]
+    assert [FORMAT.first(number, inner)(c) for c in cursors] == ["1", "1"]
+    # A list takes the values, and anything else the cell as it stands.
+    assert FORMAT.every(path, Scope(source))(row) == ["Penicillin (rash)", "Latex"]
+    assert FORMAT.first(path, Scope(source))(row) == " Penicillin (rash) ;; Latex;"
+    for over, scope, code in ((path, inner, "E207"), (here, inner, "E207"), (number, Scope(source), "E207")):
+        with pytest.raises(PathError) as caught:
+            FORMAT.loop(over, scope)
+        assert caught.value.code == code
+    with pytest.raises(PathError) as caught:
+        FORMAT.first(here, Scope(source))
+    assert caught.value.code == "E206"
 
 
 # --- the door ----------------------------------------------------------------------------------------------
@@ -498,6 +524,11 @@ def test_the_way_of_writing_dates_is_kept(dates: str) -> None:
         ("dates", {"dates": "%d/%m/%Y"}),
         ("dates", {"dates": ["dd/mm/yyyy"]}),
         ("control_id", {"control_id": "Ward"}),
+        ("separators", {"separators": {"Ward": ";"}}),
+        ("separators", {"separators": {"NHSNumber": "; "}}),
+        ("separators", {"separators": {"NHSNumber": "x"}}),
+        ("separators", {"separators": {}}),
+        ("separators", {"separators": ";"}),
         ("column", {"column": "x"}),
     ],
 )

@@ -74,7 +74,7 @@ def outcome(convert, value, context=CONTEXT):
     try:
         result = convert(value, replace(context, note=lambda code, _text: notes.append(code)))
     except Unconvertible as error:
-        return f"! {error}", ()
+        return f"! {error}" if error.code == "I601" else f"! {error.code} {error}", ()
     return result, tuple(notes)
 
 

@@ -147,6 +147,15 @@ def test_a_code_of_another_known_system_is_not_taken_for_one_of_the_table() -> N
     assert notes == [("I602", "the code is not in the table t")]
 
 
+def test_a_code_that_has_lost_its_zeros_is_said_and_not_taken() -> None:
+    rows = table("local,1,01,snomed,1,111,One,equal", "local,1,0Z,snomed,1,222,Two,equal")
+    result, notes = noted("code", "1", rows)
+    assert result == {"coding": [{"system": "local", "code": "1"}], "text": "1"}
+    assert [code for code, _ in notes] == ["I602", "I643"]
+    assert [code for code, _ in noted("code", "Z", rows)[1]] == ["I602"], "only digits are taken for a number"
+    assert [code for code, _ in noted("code", "2", rows)[1]] == ["I602"]
+
+
 @pytest.mark.parametrize("code", ["Z", "B"])
 def test_a_code_without_a_counterpart(code) -> None:
     kept, notes = noted("code", code, table(*PLAIN))

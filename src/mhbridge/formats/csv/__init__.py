@@ -8,6 +8,7 @@ CSV extracts: a declared header, one message per row.
     header        the first line against the declared columns
     rows          lines → rows, and what is wrong with one
     dates         whether day and month stand as declared
+    paths         what a path finds in a row
 
 What is read is decided by the declaration alone: this package must never guess a delimiter, an encoding or the order of
 day and month, never evaluate a cell (one that begins with `=` is text), and never quote a cell of the file in an error.
@@ -18,17 +19,17 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import BrokenMessage, Loop, Part, Path, PathError, Scope, Source
+from mhbridge.formats import BrokenMessage, Loop, Part, Path, Scope, Source
 from mhbridge.formats.csv.dates import other_order
-from mhbridge.formats.csv.declaration import KEYS, declared, near
+from mhbridge.formats.csv.declaration import KEYS, declared
 from mhbridge.formats.csv.header import Header, difference, is_table, read_header
 from mhbridge.formats.csv.lines import BOM, Lines, codec_of, lines_of_body, lines_of_file, one_byte_codec
+from mhbridge.formats.csv.paths import ColumnPath, check, every_reader, first_reader, make_loop, scan_path
 from mhbridge.formats.csv.rows import Row, cut, read_rows
-from mhbridge.model import ABSENT, NOTHING_BEFORE, Answer, Before, MessageFacts
+from mhbridge.model import NOTHING_BEFORE, Answer, Before, MessageFacts
 
 __all__ = ["FORMAT", "Csv", "Row"]
 
@@ -38,17 +39,9 @@ _BYTES: Final = 1_000_000
 
 _NOTHING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\Z")
 _LINE: Final = re.compile(rb"[^\r\n]*")
-_PATH: Final = re.compile(r"\[([^\]\r\n]*)\]")
 _WORD: Final = re.compile(r"[^\s\[\]/]+")
 #: A cell of a header, for telling CSV from other text: a word or a few, not a number, no punctuation of other formats.
 _HEADER_CELL: Final = re.compile(r"\s*[^\W\d][\w .()/#-]{0,63}\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnPath(Path):
-    """`[Column]`."""
-
-    column: str = ""
 
 
 class Csv:
@@ -142,15 +135,8 @@ class Csv:
         return _parts(Lines(lines_of_file(file.read), codec, start.lines, start.offset), header, source, start)
 
     def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
-        """`[Column]`."""
-        if not text.startswith("[", start, end):
-            return None
-        found = _PATH.match(text, start, end)
-        if found is None:
-            raise PathError("E107", "this '[' is not closed", hint="a column is written [Name]")
-        if not found[1].strip():
-            raise PathError("E107", "a column has a name", width=len(found[0]))
-        return ColumnPath(found[0], column=found[1]), found.end()
+        """`[Column]`, or `.`: the value of the loop around it."""
+        return scan_path(text, start, end)
 
     def scan_loop(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
         """Whatever is written, so that `loop` can say that there is none."""
@@ -161,34 +147,20 @@ class Csv:
 
     def source_type(self, path: Path, scope: Scope) -> str:
         """Everything is text."""
-        _column(path, scope)
+        check(path, scope)
         return "text"
 
     def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
         """Row → the cell, or `ABSENT` when nothing but blanks is in it."""
-        column = _column(path, scope)
-
-        def read(row: Row) -> Any:
-            cell = row.cells[column]
-            return cell if cell and not cell.isspace() else ABSENT
-
-        return read
+        return first_reader(path, scope)
 
     def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
-        """Row → the cell, or nothing."""
-        first = self.first(path, scope)
+        """Row → the cell, or the values in it where `separators:` says that there are several."""
+        return every_reader(path, scope)
 
-        def read(row: Row) -> list[Any]:
-            cell = first(row)
-            return [] if cell is ABSENT else [cell]
-
-        return read
-
-    def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:  # noqa: ARG002  # the protocol's
-        """There is none. Raises `PathError`."""
-        raise PathError(
-            "E207", "nothing is below a row", width=len(path.text), hint="a list takes one entry for each column"
-        )
+    def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:
+        """Over the values of a cell. Raises `PathError` where a cell is one value."""
+        return make_loop(path, scope)
 
     def cursor(self, message: Any) -> Any:
         """A row is its own cursor."""
@@ -201,15 +173,6 @@ class Csv:
     def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:  # noqa: ARG002  # the protocol's
         """A file is not answered."""
         return b""
-
-
-def _column(path: Path, scope: Scope) -> str:
-    assert isinstance(path, ColumnPath)
-    columns = scope.source.options["columns"]
-    if path.column not in columns:
-        hint = near(path.column, columns)
-        raise PathError("E205", f"there is no column {path.column!r}", width=len(path.text), hint=hint)
-    return path.column
 
 
 def _whole(body: bytes, code: str, message: str) -> BrokenMessage:

@@ -26,6 +26,7 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "delimiter": "one character between cells; a comma if left out",
         "dates": "how dates are written: dd/mm/yyyy, yyyy-mm-dd hh:mm; ISO 8601 if left out",
         "control_id": "the column that identifies a row; left out, its own bytes do",
+        "separators": "columns whose cells hold several values, and the character between them: {Allergies: ;}",
     }
 )
 
@@ -58,6 +59,8 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
         if column not in columns:
             raise DeclarationError("control_id", f"{column!r} is not one of the columns", near(column, columns))
         made["control_id"] = column
+    if "separators" in options:
+        made["separators"] = _separators(options["separators"], columns)
     return Source(name, timezone, charset, MappingProxyType(made))
 
 
@@ -72,6 +75,17 @@ def _columns(given: object) -> tuple[str, ...]:
         if given.count(one) > 1:
             raise DeclarationError("columns", f"{one!r} is listed twice")
     return tuple(given)
+
+
+def _separators(given: object, columns: Sequence[str]) -> Mapping[str, str]:
+    if not isinstance(given, Mapping) or not given:
+        raise DeclarationError("separators", "separators are a map from column to character", "{Allergies: ;}")
+    for column, separator in given.items():
+        if column not in columns:
+            raise DeclarationError("separators", f"{column!r} is not one of the columns", near(column, columns))
+        if not isinstance(separator, str) or len(separator) != 1 or separator.isalnum() or separator in ' "\0':
+            raise DeclarationError("separators", "a separator is one character and no letter, digit, blank or quote")
+    return MappingProxyType(dict(given))
 
 
 def _dates(given: object) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
 from mhbridge.mapping.conversions import times as t
 from mhbridge.mapping.conversions.primitives import CHECKED, concept, decimal, identifier
+from mhbridge.mapping.conversions.spreadsheet import refuse_debris, refuse_scientific, why_no_date
 from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT
 
@@ -74,9 +75,26 @@ _TIMES: Final[dict[str, Callable[[str, Context], Any]]] = {
 }
 
 
+#: Types of digits that are no number: what a spreadsheet takes for one loses some of them.
+_DIGITS: Final = frozenset(("Identifier", "nhs_number", "code", "ContactPoint"))
+
+
 def _made(target: str, convert: Callable[[str, Context], Any]) -> Conversion:
+    digits, timed = target in _DIGITS, target in _TIMES
+
     def run(text: str, context: Context) -> Any:
-        return convert(text, context) if text.strip() else ABSENT
+        plain = text.strip()
+        if not plain:
+            return ABSENT
+        refuse_debris(plain)
+        if digits:
+            refuse_scientific(plain)
+        if not timed:
+            return convert(text, context)
+        try:
+            return convert(text, context)
+        except Unconvertible as error:
+            raise why_no_date(plain, context.dates, error) from None
 
     return Conversion("text", Type(target), run, frozenset({WHOLE}))
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mhbridge.mapping.codes import CodeList, Member, Row, Table
 from mhbridge.mapping.conversions import Context, Unconvertible
+from mhbridge.mapping.conversions.spreadsheet import LOST_ZEROS
 from mhbridge.mapping.functions import Example, Parameter, function
 from mhbridge.model import ABSENT, UNKNOWN_ERROR, State, Unknown
 
@@ -141,11 +142,17 @@ def _unmapped(context: Context, codings: list[dict[str, str]], text: str, table:
     if table.unmapped == "refuse":
         raise Unconvertible(reason, code=_NOT_MAPPED, refused=True)
     context.note(_NOT_MAPPED, reason)
+    words = [coding.get("code", "") for coding in codings] or [text.strip()]
+    if any(word.isdecimal() and table.find(word.zfill(n)) for word in words for n in range(len(word) + 1, 5)):
+        # Not taken all the same: nobody can tell a lost zero from a code of another list.
+        context.note(
+            LOST_ZEROS, f"the table {table.name} has the code with leading zeros, which spreadsheets take away"
+        )
     if table.unmapped == "omit" or want != "CodeableConcept":
         return UNKNOWN_ERROR
-    words = text or next((said for key in ("display", "code") for c in codings if (said := c.get(key))), "")
+    said_as = text or next((said for key in ("display", "code") for c in codings if (said := c.get(key))), "")
     concept: dict[str, Any] = {"coding": _as_received(codings, None, table)} if codings else {}
-    return {**concept, "text": words} if words else concept
+    return {**concept, "text": said_as} if said_as else concept
 
 
 def _stated(context: Context, code_: str, system: str, display: Any = ABSENT) -> dict[str, Any]:

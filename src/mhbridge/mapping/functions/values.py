@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from mhbridge.mapping.conversions import Context, Unconvertible
+from mhbridge.mapping.conversions.spreadsheet import refuse_scientific
 from mhbridge.mapping.functions import Example, Parameter, function, structural
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
@@ -116,17 +117,39 @@ def lines(context: Context, values: Any, *, want: str) -> Any:  # noqa: ARG001
 
 #: Wider than any paragraph, so that no line is broken that was not broken before.
 _WIDTH: Final = 100_000
+#: Tags that a person's "BP <90" never is. Text without any is text: nothing in angle brackets may be lost from it.
+_HTML: Final = re.compile(
+    r"</?(?:html|head|body|title|style|script|section|article|center|div|p|o:p|br|hr|pre|blockquote|h[1-6]|a|img|span|font"
+    r"|b|i|u|s|q|em|strong|big|small|strike|del|ins|sub|sup|code|ul|ol|li|dl|dt|dd|table|caption|thead|tbody|tr|td|th)"
+    r"(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
 
 
 @function(
     Parameter("value", "value", ("xhtml", "text")),
     results=_TEXT,
-    examples=(Example("plain(OBX-5)", ("<p>Stable.<br/>Ring on <b>Monday</b>.</p>",), "Stable.\nRing on Monday."),),
+    examples=(
+        Example("plain(OBX-5)", ("<p>Stable.<br/>Ring on <b>Monday</b>.</p>",), "Stable.\nRing on Monday."),
+        Example("plain([Summary])", (r"{\rtf1\ansi Stable.\par Ring on {\b Monday}.}",), "Stable.\nRing on Monday."),
+        Example("plain([Summary])", ("BP <90, pain >5",), "BP <90, pain >5"),
+    ),
 )
 def plain(context: Context, value: str, *, want: str) -> Any:  # noqa: ARG001
-    """The text of HTML or XHTML, without its markup, its line breaks and lists kept."""
+    """
+    The text of HTML, XHTML or RTF, without its markup, its line breaks and lists kept. Text that is none of these stays
+    as it is.
+    """
     from mhbridge.fhir.plaintext import plain as without_markup
+    from mhbridge.fhir.rtf import BadRtf, is_rtf, text_of
 
+    if is_rtf(value):
+        try:
+            return text_of(value) or ABSENT
+        except BadRtf as error:
+            raise Unconvertible(str(error)) from None
+    if not _HTML.search(value):
+        return value
     # A rule across the page is as wide as the page.
     return without_markup(value, _WIDTH).replace("-" * _WIDTH, "---") or ABSENT
 
@@ -194,6 +217,7 @@ def identifier(context: Context, value: str, system: str, *, want: str) -> Any: 
     An identifier from its value and its system: a name or URI, or an issuer that the supplier declares; an issuer that
     nobody declared stays as the assigner's words.
     """
+    refuse_scientific(value.strip())
     found, issuer = {"value": value.strip()}, system.strip()
     issuer = context.authorities.get(issuer, issuer)
     if context.systems.known(issuer):
@@ -220,6 +244,7 @@ def ods_organisation(context: Context, code: Any, *, want: str) -> Any:  # noqa:
     An organisation from its ODS code; of an organisation, its identifiers that name no system become ODS codes.
     """
     if isinstance(code, str):
+        refuse_scientific(code.strip())
         return {"identifiers": [{"system": _ODS, "value": code.strip()}]}
     if "identifiers" not in code:
         return code
