@@ -115,6 +115,10 @@ class ExtensionRules:
             elif rule.parts:
                 yield from self._complex(item, rule, f"[{place}]")
 
+    def are_clean(self, items: list[Any], here: frozenset[str], modifier: bool) -> bool:
+        """Whether there is nothing to find."""
+        return next(self.findings(items, here, modifier=modifier), None) is None
+
     def _complex(self, item: dict[str, Any], rule: _Rule, path: str) -> Iterator[Finding]:
         if any(_is_value(key) for key in item):
             text = "this extension has inner extensions and no value of its own"

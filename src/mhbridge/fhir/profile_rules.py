@@ -65,10 +65,7 @@ class _Plan:
     type: str
     root: _Node
     invariants: tuple[Invariant, ...]
-
-    @property
-    def asks(self) -> bool:
-        return self.root.asks or bool(self.invariants)
+    asks: bool
 
 
 class ProfileRules:
@@ -100,10 +97,17 @@ class ProfileRules:
                     if not invariant.holds(resource):
                         yield path, "V127", f"{invariant.text} ({invariant.key})", invariant.severity
 
-    def asks(self, claim: str, kind: str) -> bool:
-        """Whether a claim needs a look at all: it asks something, or cannot be told."""
-        plan = self._plan(claim)
-        return plan is None or plan.type != kind or plan.asks
+    def are_clean(self, resource: Mapping[str, Any], kind: str) -> bool:
+        """Whether there is nothing to find."""
+        for claim in _claims(resource):
+            plan = self._plans.get(claim) or self._plan(claim)
+            if plan is None or plan.type != kind:
+                return False
+            if plan.asks and next(_inside(plan.root, resource, "", ""), None) is not None:
+                return False
+            if not all(invariant.holds(resource) for invariant in plan.invariants):
+                return False
+        return True
 
     def _plan(self, claim: str) -> _Plan | None:
         url = claim.partition("|")[0]
@@ -113,7 +117,7 @@ class ProfileRules:
                 return None  # not remembered: there is no end of addresses
             root = self._root(profile)
             invariants = tuple(i for name in self._lineage(profile) for i in OF_PROFILES.get(name, ()))
-            self._plans[url] = _Plan(profile.name, profile.type, root, invariants)
+            self._plans[url] = _Plan(profile.name, profile.type, root, invariants, root.asks or bool(invariants))
         return self._plans[url]
 
     def _lineage(self, profile: Profile) -> Iterator[str]:

@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from mhbridge.fhir.xhtml import ELEMENTS, NAMESPACE
 
-__all__ = ["faults"]
+__all__ = ["faults", "is_clean"]
 
 # FHIR R4, Narrative, invariant txt-1, as its XPath lists them; `xml:lang` and `xml:space` are XML's own.
 _ATTRIBUTES: Final = """
@@ -89,6 +89,11 @@ def faults(div: str) -> list[_Fault]:
     if not says_something:
         found["V111", "the narrative has neither text nor a picture"] = None  # txt-2
     return list(found)
+
+
+def is_clean(div: str) -> bool:
+    """Whether a narrative has no fault. False for some that have none: `faults` says so."""
+    return not faults(div)
 
 
 def _attribute_fault(element: str, key: str, value: str) -> str:
