@@ -50,8 +50,8 @@ CHAIN: Final = 14
 RECURSIONS: Final = 6
 #: Elements whose type leads back to the type that has them; extensions, resources and R4's contentReference besides.
 RECURSIVE: Final = frozenset({"Identifier.assigner"})
-#: Left to the walk.
-LEFT: Final = frozenset({"DomainResource.contained", "Parameters.parameter.resource"})
+#: Elements that are left to the walk: resources in other places than the entries of a Bundle.
+LEFT: Final = frozenset({"contained", "Parameters.parameter.resource"})
 
 # Days up to 28 are in every month; what these do not match, the exact rules decide.
 _DATE: Final = r"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
@@ -96,7 +96,7 @@ class Compiled:
         self._types = frozenset(definitions.codesystem("http://hl7.org/fhir/resource-types") or ())
         self._resources: dict[str, Judge] = {}
         self._constants: dict[Any, str] = {}
-        self._scope: dict[str, Any] = {
+        self.scope: dict[str, Any] = {
             "are_claims_clean": profile_rules(definitions).are_clean,
             "are_entries_clean": are_entries_clean,
             "are_extensions_clean": self._extensions.are_clean,
@@ -119,7 +119,7 @@ class Compiled:
             if resource["resourceType"] == "Bundle":
                 return is_bundle_clean(resource, met)
             return all(is_address_clean(link, met) for link in met.links)
-        except (TypeError, AttributeError, KeyError, ValueError, RecursionError):
+        except (TypeError, AttributeError, LookupError, ValueError, RecursionError):
             return False  # something was not of the kind that it must be; the walk says what
 
     def _resource(self, resource: dict[str, Any], met: Met) -> bool:
@@ -145,13 +145,13 @@ class Compiled:
         if place not in self._extensions.places:
             place = ""
         name = re.sub(r"\W+", "_", "_".join(("is", type_path, place, of, *targets)))
-        if name not in self._scope:
+        if name not in self.scope:
 
             def first(node: dict[str, Any], met: Met) -> bool:
-                judge = self._scope[name] = self._made(name, type_path, place, of, targets)
+                judge = self.scope[name] = self._made(name, type_path, place, of, targets)
                 return judge(node, met)
 
-            self._scope[name] = first
+            self.scope[name] = first
         return name
 
     def _made(self, name: str, type_path: str, place: str = "", of: str = "", targets: tuple[str, ...] = ()) -> Judge:
@@ -161,14 +161,14 @@ class Compiled:
         source = "\n".join([f"def {name}({argument}, met):", *(f" {line}" for line in lines), " return True"])
         made: dict[str, Judge] = {}
         # The source is made of names in the tables, never of anything received.
-        exec(compile(source, f"<{name}>", "exec"), self._scope, made)  # noqa: S102
+        exec(compile(source, f"<{name}>", "exec"), self.scope, made)  # noqa: S102
         return made[name]
 
     def _constant(self, value: Any) -> str:
         """The name of a value that the functions share."""
         if value not in self._constants:
             name = self._constants[value] = f"k{len(self._constants)}"
-            self._scope[name] = value
+            self.scope[name] = value
         return self._constants[value]
 
     def _lines(self, type_path: str, place: str, of: str, targets: tuple[str, ...]) -> Iterator[str]:
@@ -178,7 +178,14 @@ class Compiled:
         if len(chain) > CHAIN:
             chain = {}
         here = contexts(self._definitions, of or type_path, place)
-        rest = _Members(self, f"member_of_{type_path}".replace(".", "_"), elements, here)
+
+        def rest(key: str) -> Judge | None:
+            element = elements.get(key)
+            if element is None:
+                return None
+            return self._beside(element) if key[0] == "_" else self._single(element, here)
+
+        yield "if not o: return False"
         yield "for k, v in o.items():"
         word = "if"
         if self._definitions.is_resource(type_path):
@@ -188,7 +195,7 @@ class Compiled:
             yield from (f"  {line}" for line in self._member(element, here))
             word = "elif"
         yield f" {'else' if chain else 'if True'}:"
-        self._scope[name := f"m{len(self._scope)}"] = rest
+        self.scope[name := f"m{len(self.scope)}"] = _Members(rest)
         yield f"  if not {name}[k](v, met): return False"
         yield from self._together(type_path, elements, targets)
 
@@ -196,10 +203,14 @@ class Compiled:
         """The keys that the function knows; any other is left to the walk."""
         found: dict[str, Element] = {}
         for key, element in self._definitions.keys(type_path).items():
-            if element.path in LEFT or (key == "id" and not self._definitions.is_resource(type_path)):
+            if element.path in LEFT or key in LEFT or (key == "id" and not self._definitions.is_resource(type_path)):
                 continue
             found[key] = element
-            if element.types and self._definitions.is_primitive(element.types[0]) and not (element.many or element.choice):
+            if (
+                element.types
+                and self._definitions.is_primitive(element.types[0])
+                and not (element.many or element.choice)
+            ):
                 found[f"_{key}"] = element
         return found
 
@@ -232,7 +243,9 @@ class Compiled:
     def _beside(self, element: Element) -> Judge:
         """A function for what stands beside a primitive value, or in its place."""
         name = self._name("Element", element.path, element.types[0])
-        return self._compiled(f"is_beside_{element.name}", "v", [f"if type(v) is not dict or not {name}(v, met): return False"])
+        return self._compiled(
+            f"is_beside_{element.name}", "v", [f"if type(v) is not dict or not {name}(v, met): return False"]
+        )
 
     def _test(self, element: Element, v: str) -> str:
         """An expression for one value, true only if it is right."""
@@ -288,18 +301,18 @@ class Compiled:
 
 
 class _Members(dict[str, Judge]):
-    """Functions for the values of single keys, each made when it is first met; none is kept of keys that are unknown."""
+    """Functions for the values of single keys, each made when it is first met; none is kept for an unknown key."""
 
-    def __init__(self, maker: Compiled, name: str, elements: Mapping[str, Element], here: frozenset[str]) -> None:
+    def __init__(self, make: Callable[[str], Judge | None]) -> None:
         super().__init__()
-        self._maker, self._name, self._elements, self._here = maker, name, elements, here
+        self._make = make
 
     def __missing__(self, key: str) -> Judge:
-        element = self._elements.get(key)
-        if element is None:
+        made = self._make(key)
+        if made is None:
             return _unknown
-        judge = self[key] = self._maker._beside(element) if key[0] == "_" else self._maker._single(element, self._here)
-        return judge
+        self[key] = made
+        return made
 
 
 def _unknown(_: Any, __: Met) -> bool:

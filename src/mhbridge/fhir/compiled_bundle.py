@@ -139,4 +139,8 @@ def _is_all_reached(entries: list[tuple[dict[str, Any], int]], reached: list[lis
             if place not in seen:
                 seen.add(place)
                 rest.append(place)
-    return len(seen) == len(entries)
+    # What only a Provenance leads to is left to the walk.
+    return all(
+        place in seen or (entry["resource"]["resourceType"] == "Provenance" and not seen.isdisjoint(reached[place]))
+        for place, (entry, _) in enumerate(entries)
+    )

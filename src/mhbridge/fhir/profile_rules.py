@@ -43,6 +43,10 @@ class _Node:
     closed: bool = False
     children: dict[str, _Node] = field(default_factory=dict)
     slices: dict[str, _Node] = field(default_factory=dict)
+    #: For the fast answer: whether it must be there, whether each repetition is looked at, how its slices are told.
+    needed: bool = False
+    each: bool = False
+    told: tuple[tuple[tuple[str, ...], str, _Node], ...] = ()
 
     @property
     def asks(self) -> bool:
@@ -98,14 +102,15 @@ class ProfileRules:
                         yield path, "V127", f"{invariant.text} ({invariant.key})", invariant.severity
 
     def are_clean(self, resource: Mapping[str, Any], kind: str) -> bool:
-        """Whether there is nothing to find."""
-        for claim in _claims(resource):
+        """Whether `findings` is known to find nothing. The resource is known to be good base R4."""
+        for claim in resource["meta"]["profile"]:
             plan = self._plans.get(claim) or self._plan(claim)
             if plan is None or plan.type != kind:
                 return False
-            if plan.asks and next(_inside(plan.root, resource, "", ""), None) is not None:
-                return False
-            if not all(invariant.holds(resource) for invariant in plan.invariants):
+            if plan.asks and not (
+                _is_inside_clean(plan.root, resource)
+                and all(invariant.holds(resource) for invariant in plan.invariants)
+            ):
                 return False
         return True
 
@@ -178,6 +183,9 @@ def _pruned(node: _Node) -> _Node:
     }
     if not node.slices:
         node.closed = False
+    node.told = tuple((told[:-1], told[-1], inner) for inner in node.slices.values() if (told := _told(node, inner)))
+    node.needed = node.min > 0 or any(inner.min > 0 for inner in node.slices.values())
+    node.each = bool(node.fixed is not None or node.targets or node.codes is not None or node.children)
     return node
 
 
@@ -225,6 +233,37 @@ def _inside(node: _Node, holder: Mapping[str, Any], path: str, profile: str) -> 
             yield from _one(inner, item, f"{at}[{place}]" if many else at, profile)
         if inner.slices:
             yield from _sliced(inner, found, at, profile)
+
+
+def _is_inside_clean(node: _Node, holder: Mapping[str, Any]) -> bool:
+    """`_inside`, as a yes or no."""
+    for name, inner in node.children.items():
+        found = holder.get(name)
+        if found is None:
+            if name.endswith("[x]"):
+                if next(_inside(_Node(children={name: inner}), holder, "", ""), None) is not None:
+                    return False
+            elif inner.needed or f"_{name}" in holder:
+                return False
+            continue
+        items = found if type(found) is list else (found,)
+        if not inner.min <= len(items) <= inner.max or inner.closed:
+            return False
+        if inner.each and not all(_is_one_clean(inner, item) for item in items):
+            return False
+        for steps, value, sliced in inner.told:
+            fitting = [item for item in items if _at(item, steps, value)]
+            if not sliced.min <= len(fitting) <= sliced.max:
+                return False
+            if fitting and sliced.each and not all(_is_one_clean(sliced, item) for item in fitting):
+                return False
+    return True
+
+
+def _is_one_clean(node: _Node, item: Any) -> bool:
+    if node.fixed is None and not node.targets and node.codes is None:
+        return type(item) is dict and _is_inside_clean(node, item)
+    return next(_one(node, item, "", ""), None) is None
 
 
 def _sliced(node: _Node, found: list[Any], path: str, profile: str) -> Iterator[Finding]:

@@ -1,13 +1,16 @@
 """
 Whether a resource is good FHIR: one call, a tuple of issues with codes `V1xx`, FHIRPath locations and never a value.
 
-What is looked at: the definitions (elements, cardinality, types, required bindings, the form of every primitive),
-narrative, references and whole Bundles; then `fhir.resources` gives a second opinion on each resource, and what it
-alone refuses is reported too. Not looked at in this release: profiles (slices, fixed values, minimum cardinalities of
-UK Core) and the invariants of single resource types. "No issues" therefore means "good base R4, as far as this goes".
+What is looked at: the definitions of R4 (elements, cardinality, types, required bindings, the form of every
+primitive, extensions that the tables know, the invariants that apply), the profiles of UK Core that a resource claims,
+narrative, references and whole Bundles. Not looked at: codes of value sets that cannot be listed (SNOMED CT, LOINC,
+languages, media types), bindings that are not required, displays, profiles of others, resource types outside the
+tables, and whether it is good care. "No issues" therefore means "good R4 and UK Core, as far as this goes".
 
-Callers depend on `Validator`, so that another one, compiled from the same tables, can take its place. This module must
-never change a resource, and never raise for a bad one.
+Two validators give the same issues: `DefinitionsValidator` walks and reports, `CompiledValidator` first asks the
+compiled form (`compiled`) whether there is anything to report. `fhir.resources` gives a second opinion in an audit.
+
+Callers depend on `Validator`. This module must never change a resource, and never raise for a bad one.
 """
 
 from __future__ import annotations
@@ -17,12 +20,21 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from mhbridge.fhir.bundle_rules import bundle_issues
+from mhbridge.fhir.compiled import compiled
 from mhbridge.fhir.definitions import Definitions, r4
 from mhbridge.fhir.models import second_opinion
 from mhbridge.fhir.structure import Visit, Walk
 from mhbridge.model import Issue, Severity
 
-__all__ = ["DIAGNOSTICS", "DefinitionsValidator", "Validator", "default_validator", "operation_outcome", "validate"]
+__all__ = [
+    "DIAGNOSTICS",
+    "CompiledValidator",
+    "DefinitionsValidator",
+    "Validator",
+    "default_validator",
+    "operation_outcome",
+    "validate",
+]
 
 #: System of our codes in an OperationOutcome.
 DIAGNOSTICS: Final = "urn:mhbridge:diagnostics"
@@ -59,6 +71,23 @@ class DefinitionsValidator:
                 opinions = second_opinion(_alone(visit), visit.path)
                 issues += [i for i in opinions if not known.covers(i)]
         return tuple(dict.fromkeys(issues))
+
+
+class CompiledValidator:
+    """
+    The validator for every message: fast for what is right, and as exact as the walk about what is not.
+
+    Args:
+        definitions: what resources are compared with.
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._is_clean = compiled(definitions)
+        self._walked = DefinitionsValidator(definitions)
+
+    def __call__(self, resource: Mapping[str, Any], /) -> tuple[Issue, ...]:
+        """Everything that is wrong with a resource and with those that it holds."""
+        return () if self._is_clean(resource) else self._walked(resource)
 
 
 class _Known:
@@ -115,8 +144,8 @@ def _emptied(node: Any) -> Any:
 
 @cache
 def default_validator() -> Validator:
-    """The validator that mhbridge uses: FHIR R4 as far as this release checks it."""
-    return DefinitionsValidator(r4())
+    """The validator that mhbridge uses: FHIR R4 with the profiles of UK Core."""
+    return CompiledValidator(r4())
 
 
 def validate(resource: Mapping[str, Any]) -> tuple[Issue, ...]:

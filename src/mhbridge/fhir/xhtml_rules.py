@@ -91,9 +91,36 @@ def faults(div: str) -> list[_Fault]:
     return list(found)
 
 
+#: Start tag, without its brackets → the end tag that must follow.
+_ENDS: Final = {name: f"/{name}" for name in ELEMENTS - {"br", "col", "hr", "img"}} | {'table border="1"': "/table"}
+_ROOT: Final = f'<div xmlns="{NAMESPACE}">'
+_UNKNOWN: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#39|#34|#x27);)")
+
+
 def is_clean(div: str) -> bool:
-    """Whether a narrative has no fault. False for some that have none: `faults` says so."""
-    return not faults(div)
+    """
+    Whether a narrative has no fault. True only of plain ones, as `narrative` writes them: elements without attributes.
+
+    It takes a tenth of the time that `faults` does, which decides about all others.
+    """
+    if not div.startswith(_ROOT) or _UNKNOWN.search(div) or "]]>" in div or not div.replace("\n", "").isprintable():
+        return False
+    first, *pieces = div[len(_ROOT) :].split("<")
+    says_something = bool(first.strip())
+    opened = ["/div"]
+    for piece in pieces:
+        tag, closed, text = piece.partition(">")
+        if not closed or not opened:
+            return False
+        if tag == opened[-1]:
+            opened.pop()
+        elif (end := _ENDS.get(tag)) is not None:
+            opened.append(end)
+        elif tag != "br/":
+            return False
+        if text and not says_something:
+            says_something = not text.isspace()
+    return says_something and not opened and not text
 
 
 def _attribute_fault(element: str, key: str, value: str) -> str:

@@ -1,0 +1,169 @@
+"""The compiled form against its slow twin, the walk: what it calls clean, the walk has nothing to say about."""
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mhbridge.fhir.bundle import loads
+from mhbridge.fhir.compiled import RECURSIONS, RECURSIVE, Compiled, compiled
+from mhbridge.fhir.definitions import r4
+from mhbridge.fhir.structure import DEPTH
+from mhbridge.fhir.validate import DefinitionsValidator
+
+HERE = Path(__file__).parent
+GOOD: dict[str, Any] = loads((HERE / "good.json").read_bytes())
+GOLDENS = {
+    path.name.removesuffix(".r4.json"): loads(path.read_bytes())
+    for path in sorted((HERE.parents[1] / "fixtures").rglob("*.r4.json"))
+}
+#: Whole Bundles, and the resources in them one by one.
+ALL = [resource for resource in (*GOOD.values(), *GOLDENS.values()) if isinstance(resource, dict)]
+ALL += [entry["resource"] for bundle in ALL for entry in bundle.get("entry", ()) if "resource" in entry]
+walk = DefinitionsValidator(r4())
+is_clean = compiled(r4())
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_what_mhbridge_writes_takes_the_fast_way(name: str) -> None:
+    resource = GOLDENS[name]
+    assert walk(resource) == ()
+    assert is_clean(resource)
+
+
+#: Good resources that the compiled form does not answer for, and why. A change here is one of speed, and is wanted.
+LEFT = {
+    "document": "a list of primitives with extensions",
+    "transaction": "a list of primitives with extensions",
+    "message": "a list of primitives with extensions",
+    "patient": "contained resources",
+    "narrated": "markup with attributes",
+    "parameters": "resources in parameters",
+    "searchset": "a searchset",
+    "served": "web addresses as fullUrl",
+}
+
+
+def test_rare_forms_are_left_to_the_walk() -> None:
+    assert {name for name, resource in GOOD.items() if not is_clean(resource)} == set(LEFT)
+
+
+def test_every_way_back_to_a_type_is_counted() -> None:
+    """So that what is called clean is never nested as deeply as the walk refuses."""
+    definitions = r4()
+
+    def below(type_path: str, path: tuple[str, ...]) -> int:
+        assert type_path not in path, f"{' → '.join((*path, type_path))} is not counted"
+        depths = [0]
+        for element in definitions.keys(type_path).values():
+            kind = element.children or element.types[0]
+            counted = kind in ("Extension", "Resource") or element.path in RECURSIVE
+            if not counted and element.children in ("", element.path) and not definitions.is_primitive(kind):
+                depths.append(below(kind, (*path, type_path)))
+        return 1 + max(depths)
+
+    levels = max(below(name, ()) for name in (*definitions.names("resource"), *definitions.names("type")))
+    assert levels * (RECURSIONS + 1) < DEPTH
+
+
+@pytest.mark.parametrize("levels", [2, 6, 7, 60, 2000])
+def test_what_is_nested_deeply_is_left_to_the_walk(levels: int) -> None:
+    node: dict[str, Any] = {"url": "x", "valueString": "x"}
+    for _ in range(levels):
+        node = {"url": "x", "extension": [node]}
+    assert is_clean({"resourceType": "Patient", "extension": [node]}) is (levels < RECURSIONS)
+
+
+@pytest.mark.parametrize("resource", [{}, [], None, "x", 7, {"resourceType": []}, {"resourceType": None}])
+def test_what_is_no_resource_is_not_clean(resource: Any) -> None:
+    assert not is_clean(resource)
+
+
+def test_nothing_received_is_kept() -> None:
+    """Names that nobody knows make no functions, and values are remembered nowhere."""
+    own = Compiled(r4())
+    patient = GOLDENS["a01-admission"]
+    assert own(patient)
+    size = len(own.scope)
+    for number in range(50):
+        assert not own(patient | {f"key{number}": 1})
+        assert not own({"resourceType": f"Type{number}"})
+        assert own(patient | {"id": f"id{number}"})
+    assert len(own.scope) == size
+
+
+# --- generated faults ---
+
+WORDS: list[Any] = [
+    "", " ", "x", "male", "final", "2025-02-30", "2025-02-28", "2025-13", "1", "http://x y", "Patient/1", "#",
+    "Patient/", "#x", "urn:uuid:x", "urn:oid:1", "Patient?x=y", "Nothing/1", "a\u0001", "\ud800", "\u00a0", "\n", "é",
+    "2025-01-01T10:00:00", "2025-01-01T10:00:00Z", "24:00:00", "https://fhir.hl7.org.uk/StructureDefinition/UKCore-Patient",
+    "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-LegalStatus", "https://fhir.nhs.uk/Id/nhs-number",
+    "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "\ufffe",
+    '<div xmlns="http://www.w3.org/1999/xhtml"><p>x</div>', '<div xmlns="http://www.w3.org/1999/xhtml"><p>x',
+    '<div xmlns="http://www.w3.org/1999/xhtml"><p>&nbsp;</p></div>',
+    '<div xmlns="http://www.w3.org/1999/xhtml"> </div>', '<div xmlns="http://www.w3.org/1999/xhtml">]]></div>',
+    '<div xmlns="http://www.w3.org/1999/xhtml"><p>x</p></div>x', '<div xmlns="http://www.w3.org/1999/xhtml"><b><p>x</b></p></div>',
+    None, True, False, 0, 1, -1, 2**31, 1.5, Decimal("1.50"), float("nan"), [], {}, [None], [{}], {"id": "a"}, [[]],
+    {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]},
+    [{"url": "x", "valueString": "y"}], {"url": "x"}, {"reference": "Patient/1"}, {"coding": [{"code": "x"}]},
+]  # fmt: skip
+
+
+def inner(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    steps = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [p for step, value in steps for p in ((*path, step), *inner(value, (*path, step)))]
+
+
+PLACES = [inner(resource) for resource in ALL]
+KEYS = sorted({step for places in PLACES for path in places for step in path if isinstance(step, str)})
+PARTS = [(number, path) for number, places in enumerate(PLACES) for path in places]
+
+
+def at(node: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        node = node[step]
+    return node
+
+
+def changed(draw: Any) -> dict[str, Any]:
+    """A good resource with one to three things removed, replaced, added, repeated or called otherwise."""
+    number = draw(st.integers(0, len(ALL) - 1))
+    resource = copy.deepcopy(ALL[number])
+    for _ in range(draw(st.integers(1, 3))):
+        places = inner(resource)
+        if not places:
+            break
+        path = draw(st.sampled_from(places))
+        holder, step = at(resource, path[:-1]), path[-1]
+        other, where = draw(st.sampled_from(PARTS))
+        match draw(st.sampled_from(("remove", "word", "part", "add", "repeat", "rename", "beside"))):
+            case "remove":
+                del holder[step]
+            case "word":
+                holder[step] = copy.deepcopy(draw(st.sampled_from(WORDS)))
+            case "part":
+                holder[step] = copy.deepcopy(at(ALL[other], where))
+            case "add" if isinstance(holder, dict):
+                holder[draw(st.sampled_from(KEYS))] = copy.deepcopy(at(ALL[other], where))
+            case "repeat" if isinstance(holder, list):
+                holder.append(copy.deepcopy(holder[step]))
+            case "rename" if isinstance(holder, dict):
+                holder[draw(st.sampled_from(KEYS))] = holder.pop(step)
+            case "beside" if isinstance(holder, dict):
+                holder[f"_{step}"] = copy.deepcopy(WORDS[-5])
+    return resource
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_what_the_compiled_form_calls_clean_the_walk_has_nothing_to_say_about(data: st.DataObject) -> None:
+    resource = changed(data.draw)
+    issues = walk(resource)
+    assert not issues or not is_clean(resource), [(issue.code, issue.path) for issue in issues]
