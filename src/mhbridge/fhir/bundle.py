@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from math import isfinite
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,7 @@ from mhbridge.errors import MalformedMessage
 
 __all__ = [
     "Entry",
+    "Identities",
     "document_bundle",
     "dumps",
     "full_url",
@@ -54,17 +56,37 @@ def resource_id(*parts: str) -> str:
     """
     if not parts:
         raise ValueError("an id needs at least one part")
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        # A lone surrogate (from broken text) has no UTF-8 form, and an id is wanted for it none the less.
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    number = int.from_bytes(digest.digest(), "big")
-    number = number & ~(0xF << 76) | 8 << 76  # version 8
-    number = number & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return Identities().of(*parts)
+
+
+class Identities:
+    """
+    Gives the ids of parts that all begin alike: `Identities("a").of("b")` is `resource_id("a", "b")`.
+
+    What they begin with is hashed once.
+    """
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, *parts: str) -> None:
+        self._begun = blake2b(_measured(parts), digest_size=16)
+
+    def of(self, *parts: str) -> str:
+        """The id of what is named by the first parts and these."""
+        digest = self._begun.copy()
+        digest.update(_measured(parts))
+        text = digest.hexdigest()
+        # Version 8, and the variant of RFC 9562 in the two bits that begin the fourth group.
+        return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:]}"
+
+
+_VARIANTS: Final = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
+
+
+def _measured(parts: Iterable[str]) -> bytes:
+    # A lone surrogate (from broken text) has no UTF-8 form, and an id is wanted for it none the less.
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return b"".join([piece for part in encoded for piece in (len(part).to_bytes(8, "big"), part)])
 
 
 def full_url(identity: str) -> str:
@@ -175,11 +197,23 @@ def _put(entry: Entry) -> dict[str, Any]:
     if entry.upsert is None:
         url = f"{kind}/{resource['id']}"
     else:
-        # R4, Search, "Escaping Search Parameters": what separates values is escaped, before the URL's own escapes.
-        system, value = (re.sub(r"([\\|,$])", r"\\\1", part) for part in entry.upsert)
-        url = f"{kind}?identifier={quote(f'{system}|{value}', safe='')}"
+        system, value = entry.upsert
+        url = f"{kind}?identifier={_system_in_url(system)}%7C{_in_url(value)}"
         resource = {key: content for key, content in resource.items() if key != "id"}
     return {"fullUrl": entry.full_url, "resource": resource, "request": {"method": "PUT", "url": url}}
+
+
+def _in_url(part: str) -> str:
+    """Part of a token of a search, as it stands in a URL."""
+    if part.isascii() and part.isalnum():
+        return part
+    # R4, Search, "Escaping Search Parameters": what separates values is escaped, before the URL's own escapes.
+    return quote(_SEPARATES.sub(r"\\\1", part), safe="")
+
+
+_SEPARATES: Final = re.compile(r"([\\|,$])")
+#: Systems are those of mappings, so there are few, and none is a patient's.
+_system_in_url = lru_cache(maxsize=256)(_in_url)
 
 
 # --- writing JSON ------------------------------------------------------------------------------------------

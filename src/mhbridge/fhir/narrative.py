@@ -62,7 +62,8 @@ def section(
         Well-formed XHTML of the elements that FHIR allows (R4 `txt-1`), without styles.
     """
     words = Wording(titles, local)
-    return "".join([_item(field, items.get(field.name, ABSENT), words) for field in fields])
+    present = [(field, value) for field in fields if (value := items.get(field.name, ABSENT)) is not ABSENT]
+    return "".join([_item(field, value, words) for field, value in present])
 
 
 def _item(field: Field, value: Any, words: Wording) -> str:
@@ -176,6 +177,8 @@ def _table(fields: Sequence[Field], records: Sequence[Any], words: Wording) -> s
 
 def _cell(field: Field, value: Any, words: Wording) -> str:
     """A field of a record, as what a table cell or a list item may hold."""
+    if value is ABSENT:
+        return ""
     if isinstance(value, list | tuple):
         said = [text for one in value if (text := _brief(field, one, words))]
         return flow(said[0]) if len(said) == 1 else _bullets(said) if said else ""
@@ -187,6 +190,8 @@ def _cell(field: Field, value: Any, words: Wording) -> str:
 
 def _brief(field: Field, value: Any, words: Wording) -> str:
     """A value within a record, as text: a record in it is its labelled fields in one line."""
+    if value is ABSENT:
+        return ""
     if field.type == "xhtml" and isinstance(value, str):
         return plain(value)
     if field.fields and isinstance(value, dict):

@@ -52,6 +52,7 @@ _NAME_USES: Final[Mapping[str, str]] = {
 _USES: Final[Mapping[str, str]] = {"old": "no longer in use", "temp": "temporary"}
 _NHS_NUMBER: Final = ("nhs-number", "https://fhir.nhs.uk/Id/nhs-number")
 _ODS: Final = re.compile(r"ods(-.*)?|https://fhir\.nhs\.uk/Id/ods-(organization|site)-code")
+_OF_A_PERSON: Final = ("role", "grade", "specialty")
 _POINTS: Final = frozenset(("phone", "fax", "email", "pager", "url", "sms", "other"))
 _UNSAID: Final = frozenset(("id", "extension", "modifierExtension", "resourceType"))
 
@@ -87,6 +88,8 @@ def _text(value: Any) -> str:
 
 
 def _spaced(value: Any) -> str:
+    if value is None:
+        return ""
     return " ".join(filter(None, map(_text, value))) if isinstance(value, list | tuple) else _text(value)
 
 
@@ -125,7 +128,7 @@ class Wording:
             value: may be of another shape, because it was kept as the text received; it is said all the same.
         """
         if isinstance(value, str):
-            return self._string(type_, value)
+            return self._string(type_, value) if type_ in _SHAPED else value
         if isinstance(value, dict):
             words = (_SAYS.get(type_) or _by_shape(value))(self, value)
             return words or (self.anything(value) if value else "")
@@ -177,6 +180,8 @@ class Wording:
         """A CodeableConcept: its text and the displays that say something else; a sender's own code with its system."""
         codings = [c for c in _each(concept.get("coding")) if isinstance(c, dict)]
         text = _text(concept.get("text"))
+        if not codings:
+            return text
         said = {text.casefold(): text} if text else {}
         for coding in codings:
             if display := _text(coding.get("display")):
@@ -249,14 +254,14 @@ class Wording:
 
     @staticmethod
     def _noted(words: str, *notes: str) -> str:
-        notes = tuple(filter(None, notes))
-        return f"{words} ({', '.join(notes)})" if words and notes else words
+        said = [note for note in notes if note]
+        return f"{words} ({', '.join(said)})" if words and said else words
 
     def human_name(self, name: Mapping[str, Any]) -> str:
         """A HumanName, with what kind of name it is unless it is the person's own."""
-        use = _text(name.get("use"))
-        period = self.say("Period", name.get("period"))
-        return self._noted(name_words(name), _NAME_USES.get(use, ""), period)
+        kind = _NAME_USES.get(_text(name.get("use")), "")
+        period = self.say("Period", name["period"]) if "period" in name else ""
+        return self._noted(name_words(name), kind, period)
 
     def address(self, address: Mapping[str, Any]) -> str:
         """An Address on one line."""
@@ -301,20 +306,15 @@ class Wording:
 
     def person(self, person: Mapping[str, Any]) -> str:
         """A person: name, what they are, where they work, how to reach them; an identifier when there is no name."""
-        names = "; ".join(filter(None, (self.say("HumanName", name) for name in _each(person.get("name")))))
-        about = (self.say("CodeableConcept", person.get(part)) for part in ("role", "grade", "specialty"))
-        return ", ".join(
-            filter(
-                None,
-                (
-                    names or self._identifiers(person),
-                    *about,
-                    self.say("organisation", person.get("organisation")),
-                    *self._telecom(person),
-                    self.say("Address", person.get("address")),
-                ),
-            )
-        )
+        names = "; ".join(filter(None, [self.say("HumanName", name) for name in _each(person.get("name"))]))
+        said = [names or self._identifiers(person)]
+        said += [self.say("CodeableConcept", person[part]) for part in _OF_A_PERSON if part in person]
+        if "organisation" in person:
+            said.append(self.say("organisation", person["organisation"]))
+        said += self._telecom(person)
+        if "address" in person:
+            said.append(self.say("Address", person["address"]))
+        return ", ".join(filter(None, said))
 
     def organisation(self, organisation: Mapping[str, Any]) -> str:
         """An organisation: name, ODS code, how to reach it."""
@@ -378,6 +378,9 @@ class Wording:
         parts = ((key, self.say("any", part)) for key, part in value.items() if key not in _UNSAID and key[:1] != "_")
         return "; ".join(f"{key.replace('_', ' ')}: {words}" for key, words in parts if words)
 
+
+#: Types of texts that are said in other words than their own.
+_SHAPED: Final = frozenset(("date", "dateTime", "instant", "any", "nhs_number", "time", "code", "base64Binary"))
 
 _Says = Callable[[Wording, Mapping[str, Any]], str]
 

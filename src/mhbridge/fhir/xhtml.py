@@ -56,6 +56,9 @@ def _kept(match: re.Match[str]) -> str:
 
 def flow(text: str) -> str:
     """Text as flow content: escaped, line ends as `<br/>`, runs of spaces kept by no-break spaces."""
+    if text.isprintable() and not ("&" in text or "<" in text or ">" in text or '"' in text or "  " in text):
+        # The usual words and numbers: nothing in them has to be written otherwise.
+        return text if text[:1] != " " else _SPACES.sub(_kept, text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mhbridge.fhir.bundle import dumps, resource_id
+from mhbridge.fhir.bundle import Identities, dumps
 from mhbridge.mapping.run import Run
 from mhbridge.model import ABSENT, Issue, Severity, State
 
@@ -62,7 +62,8 @@ class Assembly:
     """
 
     def __init__(self, made: Mapping[str, Made], items: Mapping[str, Any], run: Run, seed: tuple[str, ...]) -> None:
-        self._made, self._items, self._run, self._seed = made, items, run, seed
+        self._made, self._items, self._run = made, items, run
+        self._identities = Identities(*seed)
         self._one: dict[str, dict[str, str]] = {}
         self._all: dict[str, list[dict[str, str]]] = {}
         self._element: dict[tuple[str, int], dict[str, str]] = {}
@@ -133,7 +134,7 @@ class Assembly:
             self._run.issues.append(issue)
 
     def _url(self, name: str, key: str) -> str:
-        return f"urn:uuid:{resource_id(*self._seed, name, key)}"
+        return f"urn:uuid:{self._identities.of(name, key)}"
 
     # -- the whole ------------------------------------------------------------------------------------------
 
