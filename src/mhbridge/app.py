@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["App", "build", "run", "steady"]
+__all__ = ["App", "build", "loop_factory", "run", "steady"]
 
 #: How long receivers have to answer what they have read, when the gateway stops.
 _ANSWERING: Final = 5.0
@@ -125,7 +125,18 @@ def run(config: settings.Config) -> None:
     if not config.receivers and config.http is None:
         where = f"{config.file}: " if config.file else "there is no configuration: "
         raise ConfigurationError([("C823", f"{where}nothing to receive from; give --config")])
-    asyncio.run(_serve(config))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(config))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: uvloop where it is installed (the extra `fast`), `None` for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _serve(config: settings.Config) -> None:

@@ -117,6 +117,7 @@ class Load:
     sent: int = 0
     open: int = 0
     times: list[float] = field(default_factory=list)
+    windows: list[tuple[float, float]] = field(default_factory=list)
     refused: list[bytes] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -147,6 +148,20 @@ class Load:
         return time.perf_counter() - begun
 
 
+async def windows(pid: int, load: Load) -> None:
+    """What the gateway did, and the CPU it took, in each quarter of a second: the best one was disturbed least."""
+    tasks = Path(f"/proc/{pid}/task")
+    before: tuple[float, int, float] | None = None
+    while tasks.exists():
+        cpu = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+        now = time.perf_counter(), len(load.times), cpu
+        if before is not None and now[1] > before[1]:
+            acknowledged = now[1] - before[1]
+            load.windows.append((acknowledged / (now[0] - before[0]), (now[2] - before[2]) / acknowledged * 1e6))
+        before = now
+        await asyncio.sleep(0.25)
+
+
 @asynccontextmanager
 async def gateway(fixture: Fixture, url: str, options: argparse.Namespace) -> AsyncIterator[Gateway]:
     """A gateway with an empty store, until it is done with."""
@@ -154,7 +169,7 @@ async def gateway(fixture: Fixture, url: str, options: argparse.Namespace) -> As
         folder = Path(name)
         text = CONFIGURATION.format(mappings=MAPPINGS, supplier=fixture.supplier, url=url)
         (folder / "mhbridge.toml").write_text(text)
-        more = ["--profile"] * options.profile + ["--validator", options.validator]
+        more = ["--profile"] * options.profile + ["--validator", options.validator, "--loop", options.loop]
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(HERE / "served.py"), str(folder / "mhbridge.toml"), str(folder / "log"), *more,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 24,
@@ -197,10 +212,13 @@ async def measure(fixture: Fixture, connections: int, options: argparse.Namespac
         load.times.clear()
         delivered = Endpoint.received
         await serving.ask("begin")
+        watching = asyncio.create_task(windows(serving.process.pid, load))
         seconds = await load.run(host, int(port), connections, options.seconds)
+        watching.cancel()
         await serving.ask("end")
         found = await serving.line()
         found |= {"seconds": seconds, "times": load.times, "refused": len(load.refused)}
+        found["windows"] = load.windows
         found["delivered"] = Endpoint.received - delivered
         if load.refused:
             print(load.refused[0].replace(b"\r", b"\n").decode(errors="replace"))
@@ -223,6 +241,9 @@ def show(fixture: Fixture, connections: int, found: dict[str, Any]) -> None:
         f"{p50:>9.1f}{p99:>9.1f}{found['delivered'] / found['seconds']:>9,.0f}{cpu['process']:>9}  {threads}"
         f"; {found['memory']['now']:.0f} MB"
     )
+    if found["windows"]:
+        most, least = max(rate for rate, _ in found["windows"]), min(micros for _, micros in found["windows"])
+        print(f"{'':<8}{'best ¼ s':>5}{most:>6,.0f}{'':>8}{most / fixture.bar:>7.2f}{'':>27}{least:>9.0f}")
     if found["refused"] or found["differences"]:
         print(f"  WRONG: {found['refused']} refused, differences: {found['differences']}")
     total = sum(count for _, count in found["areas"])
@@ -246,6 +267,7 @@ def main() -> None:
         "--no-delivery", dest="deliver", action="store_false", help="nobody answers at the destination"
     )
     options.add_argument("--validator", choices=("default", "tables", "none"), default="default")
+    options.add_argument("--loop", choices=("default", "asyncio"), default="default", help="uvloop where there is one")
     options.add_argument("--profile", action="store_true", help="where the event loop spends its time")
     options.add_argument("--on", help="the folder whose disk the store is on")
     asked = options.parse_args()

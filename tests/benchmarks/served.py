@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from mhbridge import log as logs
-from mhbridge.app import build, steady
+from mhbridge.app import build, loop_factory, steady
 from mhbridge.config import load
 
 #: Whose code a sample is counted for: the innermost frame whose file has one of these in its path.
@@ -129,10 +129,12 @@ def main() -> None:
     options.add_argument("log", type=Path)
     options.add_argument("--profile", action="store_true")
     options.add_argument("--validator", choices=("default", "tables", "none"), default="default")
+    options.add_argument("--loop", choices=("default", "asyncio"), default="default")
     found = options.parse_args()
     if found.validator != "default":
         _validate_with(found.validator)
-    asyncio.run(serve(found))
+    with asyncio.Runner(loop_factory=loop_factory() if found.loop == "default" else None) as runner:
+        runner.run(serve(found))
 
 
 def _validate_with(which: str) -> None:

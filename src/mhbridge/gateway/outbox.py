@@ -236,14 +236,18 @@ class Outbox:
 
     async def _attempt(self, outlet: Outlet, delivery: DueDelivery) -> None:
         try:
-            move = await self._try(outlet, delivery)
+            try:
+                move = await self._try(outlet, delivery)
+            finally:
+                # The destination is done with it: the next may go there while this result is being recorded.
+                outlet.busy -= 1
+                self._woken.set()
             if move.state is DeliveryState.UNKNOWN:
                 self._looks[delivery.id] = self._looks.get(delivery.id, 0) + 1
             else:
                 self._looks.pop(delivery.id, None)
             await self._finish(move)
         finally:
-            outlet.busy -= 1
             del self._in_hand[delivery.id]
             self._woken.set()
 

@@ -115,7 +115,12 @@ class _Header:
     def raw(self, number: int) -> str:
         """A field exactly as it stands; empty when it is missing or nothing that should be sent back."""
         found = self.fields[number] if number < len(self.fields) else ""
-        if len(found) > MAX_COPIED or _CONTROL.search(found):
+        if len(found) > MAX_COPIED:
+            return ""
+        if found.isprintable():
+            # Then there is none of what follows in it, and this takes no search.
+            return found
+        if _CONTROL.search(found):
             return ""
         # In bytes that could not be read these may be halves of letters; in text they are control characters as well.
         return "" if self.codec != _AS_BYTES and _C1.search(found) else found
@@ -180,6 +185,9 @@ def _read(body: bytes) -> _Header | None:
     answers = kind == "ACK" or _SECOND.match(text, found.end()) is not None
     if wide:
         return _Header(limits, fields, wide, answer=answers)
+    if line.isascii():
+        # Which is the same in every character set that is not wide.
+        return _Header(limits, fields, codec, answer=answers)
     try:
         # As characters, where they are what they are said to be; otherwise as the bytes they came as.
         read = [one.encode("latin-1").decode(codec) for one in fields]

@@ -52,6 +52,7 @@ class Delimiters:
     """
 
     __slots__ = (
+        "_escapes",
         "_pattern",
         "blank",
         "codec",
@@ -75,6 +76,7 @@ class Delimiters:
         self.separators = self.component + self.subcomponent
         #: A repetition of nothing but these holds no value.
         self.blank = self.separators + " \t"
+        self._escapes: dict[int, str | int | None] | None = None
         e = re.escape(self.escape_character)
         # Only what is known matches, so a lone backslash in a text never swallows the escape that follows it.
         self._pattern = re.compile(
@@ -139,6 +141,11 @@ class Delimiters:
 
     def escape(self, text: str) -> str:
         r"""A text as it is written into a field of this message; line breaks become `\.br\`."""
+        if self._escapes is None:
+            self._escapes = self._escaping()
+        return text.translate(self._escapes)
+
+    def _escaping(self) -> dict[int, str | int | None]:
         e = self.escape_character
         if e == _NONE:
             e = " "
@@ -153,7 +160,7 @@ class Delimiters:
                 self.truncation: f"{e}P{e}",
             }
         escapes |= {"\n": f"{e}.br{e}" if e != " " else " ", "\r": "", _NONE: ""}
-        return text.translate(str.maketrans(escapes))
+        return str.maketrans(escapes)
 
     def sayings(self, encoded: str) -> tuple[str, ...]:
         """Every text that `says` is true of: the value as a whole, and its first part where that differs."""
