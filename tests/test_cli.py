@@ -154,15 +154,18 @@ def test_the_demonstration_relays_and_the_accounts_add_up(tmp_path: Path) -> Non
     rows = {
         c[0]: c[1:]
         for line in result.stdout.splitlines()
-        if len(c := [p.strip() for p in line.strip("│ ").split("│")]) == 7
+        if len(c := [p.strip() for p in line.strip("│ ").split("│")]) == 8
     }
-    received, translated, delivered, acknowledged, parked, overdue = map(int, rows["all"])
-    assert received == translated + parked
+    received, translated, filtered, delivered, acknowledged, parked, overdue = map(int, rows["all"])
+    assert received == translated + filtered + parked
+    assert len({feed.partition("/")[0] for feed in rows if "/" in feed}) == 2  # suppliers
     assert delivered == acknowledged > translated > 0
     assert parked > 0
     assert overdue == 1
     assert "they add up" in result.stdout
     assert "Safety plan" in result.stdout
+    assert "overdue: message" in result.stdout
+    assert "to gp-practice" in result.stdout
     assert len(list((tmp_path / "documents").glob("*.json"))) > 0
 
 

@@ -81,6 +81,7 @@ VALUES: list[tuple[str, Any, str]] = [
     # A code that was repeated as its own text has no words.
     ("CodeableConcept", {"coding": [coding("2Z", "2Z")], "text": "2z"}, "code 2Z in SNOMED CT"),
     ("CodeableConcept", {"coding": [coding("on-hold", "On-hold"), coding("H", "", "exac-status")]}, "On-hold"),
+    ("CodeableConcept", {"coding": [coding("SMOKING", "Smoking", "check")]}, "Smoking (code SMOKING in check)"),
     ("CodeableConcept", {"coding": [coding("1", "Depression"), coding("DEP", "")], "text": "DEP"}, "Depression"),
     ("CodeableConcept", {"text": "2Z"}, "2Z"),
     (

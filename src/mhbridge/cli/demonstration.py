@@ -2,8 +2,8 @@
 `demo`: the main job end to end, on fixtures.
 
 A gateway on free loopback ports with its embedded store, a small receiving FHIR endpoint, and a third destination where
-nobody answers. The fixtures go in over real MLLP and HTTP; the accounts come out. Nothing in it is shown that the store
-does not say.
+nobody answers. The fixtures of every supplier go in as its systems send them; the accounts come out. Nothing in it is
+shown that the store does not say.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-SUPPLIER: Final = "example-mental-health"
-#: The discharge that is shown at the end.
-SHOWN: Final = "plain.hl7"
+#: How the messages of each feed come in.
+_FEEDS: Final = {
+    "example-mental-health/adt": "mllp",
+    "example-mental-health/discharge-letter": "http",
+    "example-acute/adt": "mllp",
+    "example-acute/discharge-letter": "mllp",
+}
+#: The discharge that is sent twice, and shown at the end.
+_SHOWN: Final = "example-mental-health/discharge-letter/plain.hl7"
 #: How long to wait for deliveries before the accounts are drawn.
 _SETTLE: Final = 12.0
 
@@ -48,15 +54,7 @@ mode = "test"
 [http]
 listen = "127.0.0.1:0"
 
-[[receiver]]
-supplier = "{supplier}"
-kind = "mllp"
-listen = "127.0.0.1:0"
-
-[[receiver]]
-supplier = "{supplier}"
-kind = "http"
-
+{receivers}
 [[destination]]
 name = "community-team"
 kind = "fhir"
@@ -75,11 +73,11 @@ url = "{nobody}"
 deadline = "1s"
 
 [[route]]
-documents = ["mental-health-inpatient-discharge", "encounter-event"]
+documents = ["encounter-event", {letters}]
 to = ["community-team"]
 
 [[route]]
-documents = ["mental-health-inpatient-discharge"]
+documents = [{letters}]
 to = ["discharge-letters"]
 
 [[route]]
@@ -87,6 +85,13 @@ documents = ["mental-health-inpatient-discharge"]
 to = ["gp-practice"]
 when = "= attachments"
 """
+_LETTERS: Final = '"acute-inpatient-discharge", "mental-health-inpatient-discharge"'
+_RECEIVER: Final = """\
+[[receiver]]
+supplier = "{supplier}"
+kind = "{kind}"
+"""
+_LISTENING: Final = 'listen = "127.0.0.1:0"\n'
 
 
 @click.command()
@@ -105,10 +110,19 @@ def demo(out: Path | None, keep_running: bool) -> int:
 
 @dataclass
 class _Sent:
-    """What the senders saw."""
+    """What the senders saw: the number of the discharge that is shown, and how many repeats were known as such."""
 
     shown: int | None = None
     repeats: int = 0
+
+
+def _configuration(fhir: str, nobody: str) -> str:
+    ways = sorted({(feed.partition("/")[0], kind) for feed, kind in _FEEDS.items()})
+    receivers = [
+        _RECEIVER.format(supplier=supplier, kind=kind) + (_LISTENING if kind == "mllp" else "")
+        for supplier, kind in ways
+    ]
+    return _CONFIGURATION.format(receivers="\n".join(receivers), fhir=fhir, nobody=nobody, letters=_LETTERS)
 
 
 async def _demo(folder: Path, keep_running: bool) -> int:
@@ -120,14 +134,14 @@ async def _demo(folder: Path, keep_running: bool) -> int:
         server = await stack.enter_async_context(ReceivingServer(validates=True))
         configuration = folder / "mhbridge.toml"
         nobody = f"http://127.0.0.1:{_closed_port()}"
-        configuration.write_text(_CONFIGURATION.format(supplier=SUPPLIER, fhir=server.url, nobody=nobody), "utf-8")
+        configuration.write_text(_configuration(server.url, nobody), "utf-8")
         log = stack.enter_context((folder / "mhbridge.log").open("ab"))
         from mhbridge import log as logs
 
         app = build(load(configuration, {}), log=logs.make(log))
         await app.open()
         stack.push_async_callback(app.close)
-        say(f"mhbridge: MLLP on {app.receivers[f'{SUPPLIER}/mllp'].address}, HTTP on {app.receivers['http'].address}")
+        say(f"mhbridge: {', '.join(f'{name} on {one.address}' for name, one in sorted(app.receivers.items()))}")
         say(f"receiving FHIR endpoint: {server.url}")
         sent = await _relay(app)
         await _show(app, server, sent, folder)
@@ -162,11 +176,11 @@ def _fixtures() -> list[Case]:
     from mhbridge.mapping.library import built_in
     from mhbridge.testing.replaying import cases
 
-    return [case for case in cases(built_in("fixtures")) if case.supplier == SUPPLIER and case.path.suffix == ".hl7"]
+    return [case for case in cases(built_in("fixtures")) if f"{case.supplier}/{case.feed}" in _FEEDS]
 
 
 async def _relay(app: App) -> _Sent:
-    """Send every fixture, events over MLLP and letters over HTTP, one of them twice; wait until it is delivered."""
+    """Send every fixture the way its feed comes in, one of them twice; wait until it is delivered."""
     import aiohttp
     from rich.console import Console
     from rich.progress import Progress
@@ -175,24 +189,26 @@ async def _relay(app: App) -> _Sent:
 
     found = _fixtures()
     sent = _Sent()
-    host, _, port = app.receivers[f"{SUPPLIER}/mllp"].address.rpartition(":")
     base = app.receivers["http"].address
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        sending = progress.add_task("sending", total=len(found) + 1)
-        async with mllp_peer(host, int(port)) as peer, aiohttp.ClientSession() as session:
-            for case in found:
-                body = case.path.read_bytes()
-                if case.feed == "adt":
-                    await peer.send(body)
-                else:
-                    posted = await post(session, base, f"{SUPPLIER}/{case.feed}", body)
-                    if case.path.name == SHOWN:
-                        sent.shown = posted.message
-                        again = await post(session, base, f"{SUPPLIER}/{case.feed}", body)
-                        sent.repeats += again.status == 200
-                        progress.advance(sending)
-                progress.advance(sending)
+    async with AsyncExitStack() as stack:
+        progress = stack.enter_context(Progress(console=console, disable=not console.is_terminal))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        peers = {}
+        for supplier in sorted({feed.partition("/")[0] for feed, kind in _FEEDS.items() if kind == "mllp"}):
+            host, _, port = app.receivers[f"{supplier}/mllp"].address.rpartition(":")
+            peers[supplier] = await stack.enter_async_context(mllp_peer(host, int(port)))
+        sending = progress.add_task("sending", total=len(found))
+        for case in found:
+            body, feed = case.path.read_bytes(), f"{case.supplier}/{case.feed}"
+            if _FEEDS[feed] == "mllp":
+                await peers[case.supplier].send(body)
+            else:
+                posted = await post(session, base, feed, body)
+                if case.name == _SHOWN:
+                    sent.shown = posted.message
+                    sent.repeats += (await post(session, base, feed, body)).status == 200
+            progress.advance(sending)
         await _settle(app, progress)
     return sent
 
@@ -225,13 +241,13 @@ async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) ->
     now = datetime.now(UTC)
     status = await app.store.status(now)
     rows = await app.store.messages(most=1000)
-    console = Console(file=sys.stdout, width=max(110, Console().width))
+    console = Console(file=sys.stdout, width=max(128, Console().width))
     if sent.shown is not None:
         document = (await app.store.documents(sent.shown))[0]
         console.print("\nOne discharge, as the person who cares for the patient next reads it:\n", style="bold")
         console.print(letter_text(loads(document.body), width=96), markup=False, highlight=False)
     table = Table(title="What became of the messages", title_justify="left")
-    for column in ("feed", "received", "translated", "delivered", "acknowledged", "parked", "overdue"):
+    for column in ("feed", "received", "translated", "filtered", "delivered", "acknowledged", "parked", "overdue"):
         table.add_column(column, justify="left" if column == "feed" else "right", no_wrap=True)
     for feed in sorted({row.feed for row in rows}):
         own = [row for row in rows if row.feed == feed]
@@ -239,11 +255,13 @@ async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) ->
     table.add_section()
     table.add_row("all", *await _counts(app, list(rows), now), style="bold")
     console.print(table)
-    parked = Counter(row.code for row in rows if row.state == "parked")
     known = explanations()
-    for code, count in sorted(parked.items()):
+    waiting = [row for row in rows if row.state == "parked"]
+    for code, count in sorted(Counter(row.code for row in waiting).items()):
         title = known[code].title if code in known else ""
         console.print(f"parked, waiting for a person: {count} × {code}: {title}", markup=False, highlight=False)
+    for line in await _cases(app, list(rows), now):
+        console.print(line, markup=False, highlight=False)
     console.print(f"repeats that got their first answer again: {sent.repeats}", highlight=False)
     balanced = "they add up" if not status.differences else "; ".join(status.differences)
     console.print(f"accounts: {status.receipts} receipts; {balanced}", highlight=False)
@@ -254,17 +272,34 @@ async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) ->
 
 
 async def _counts(app: App, rows: list[Any], now: datetime) -> list[str]:
-    """Received, translated, delivered, acknowledged, parked, overdue. Deliveries are counted apart from messages."""
+    """What the columns say. Deliveries are counted apart from messages, of which one has none, one or several."""
     deliveries = [d for row in rows if row.fanout for d in await _deliveries(app, row.id)]
     counted = [
         len(rows),
         sum(row.state == "done" for row in rows),
+        sum(row.state == "filtered" for row in rows),
         sum(d["level"] >= 1 for d in deliveries),
         sum(d["level"] >= 2 for d in deliveries),
         sum(row.state == "parked" for row in rows),
         sum(d["state"] != "done" and d["deadline"] is not None and _instant(d["deadline"]) < now for d in deliveries),
     ]
     return [str(count) for count in counted]
+
+
+async def _cases(app: App, rows: list[Any], now: datetime) -> list[str]:
+    """One message that waits for a person, and one delivery that is late: what somebody has to see to."""
+    lines = []
+    parked = next((row for row in rows if row.state == "parked"), None)
+    if parked is not None:
+        lines.append(f"  for example message {parked.id}, {parked.kind} of {parked.feed}: {parked.code}")
+    for row in rows:
+        for delivery in await _deliveries(app, row.id) if row.fanout else ():
+            if delivery["state"] != "done" and delivery["deadline"] and _instant(delivery["deadline"]) < now:
+                where = f"{delivery['state']}, attempts: {delivery['attempts']}"
+                lines.append(
+                    f"overdue: message {row.id}, {row.kind} of {row.feed}, to {delivery['destination']}: {where}"
+                )
+    return lines
 
 
 async def _deliveries(app: App, message: int) -> tuple[Any, ...]:

@@ -21,6 +21,8 @@ __all__ = ["Wording", "name_words", "nhs_number_words", "reason_words"]
 _TIME: Final = re.compile(r"(\d\d:\d\d):00(?:\.0+)?", re.ASCII)
 # A code of FHIR's own, such as `final` or `on-hold`; anything else is somebody's abbreviation and stays as it is.
 _CODE_WORDS: Final = re.compile(r"[a-z]{3,}|[a-z]{2,}(-[a-z]+)+")
+# What is written as words are, which abbreviations are not.
+_WORD: Final = re.compile(r"[A-Za-z][a-z]+([ -][a-z]+)*")
 
 # FHIR R4, CodeSystem data-absent-reason.
 _REASONS: Final[Mapping[str, str]] = {
@@ -187,10 +189,11 @@ class Wording:
             if display := _text(coding.get("display")):
                 said.setdefault(display.casefold(), display)
         for coding in codings:
-            # "2Z" in place of words is a code that nobody had words for, and says nothing without its system. A code
-            # that is a word itself (`added`, `on-hold`) says what its display says.
-            if (code := _text(coding.get("code"))) and not _CODE_WORDS.fullmatch(code):
-                said.pop(code.casefold(), None)
+            # "2Z" in place of words is a code that nobody had words for, and says nothing without its system. A word
+            # (Added, On-hold, Smoking) stays one, though the code be the same.
+            code = _text(coding.get("code")).casefold()
+            if code in said and not _WORD.fullmatch(said[code]):
+                del said[code]
         if not said:
             return "; ".join(self._code(c) for c in codings if c.get("code"))
         first, *others = said.values()
