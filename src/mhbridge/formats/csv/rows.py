@@ -25,6 +25,8 @@ __all__ = ["LostRows", "Row", "cut", "read_rows"]
 
 #: Characters of one cell: a letter with pictures in it has fewer.
 _CELL: Final = 4_000_000
+#: What says nothing. Python's own blanks have control characters among them (U+001C to U+001F), which are refused.
+_BLANKS: Final = " \t\r\n\u00a0"
 #: A line of text has this many delimiters, in just this number, only if it is a row.
 _WIDE: Final = 8
 #: So many bytes belong to one broken row at most; then nobody can say any more where the next one begins.
@@ -93,7 +95,7 @@ class Row:
 
 
 def _blank(cell: str) -> bool:
-    return not cell or cell.isspace()
+    return not cell.strip(_BLANKS)
 
 
 def read_rows(
