@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from html.entities import html5
 from html.parser import HTMLParser
+from itertools import islice
 from typing import Final
 from xml.parsers import expat
 
@@ -141,7 +142,13 @@ _LINK: Final = re.compile(r"(https?://|mailto:|tel:|#).+", re.IGNORECASE | re.DO
 _PICTURE: Final = re.compile(r"#.+|data:image/(png|gif|jpeg);base64,[A-Za-z0-9+/=\s]*", re.IGNORECASE)
 _TAG: Final = re.compile(r"<(?:(/?)([a-z][^\s/<>]*)[^<>]*>|!--|!doctype[^<>]*>|\?[^<>]*>)?", re.IGNORECASE)
 _NAMED: Final = re.compile("&([A-Za-z][A-Za-z0-9]*;)")
-_DECLARATION: Final = re.compile(r"\s*<\?xml[^>]*\?>")
+_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>")
+#: As HTML reads them. So many on one tag are no formatting, and an HTML reader compares each with each.
+_ATTRIBUTE: Final = re.compile(r"""[^\s"'>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?""")
+_ATTRIBUTES: Final = 100
+_LONG_TAG: Final = 1_000
+#: Attributes that are read before they are judged; the others do not even come so far.
+_WRITTEN: Final = ATTRIBUTES | {"checked", "selected"}
 
 
 def sanitise(xhtml: str) -> str:
@@ -206,6 +213,8 @@ def _tidied(html: str) -> str:
     def tag(match: re.Match[str]) -> str:
         nonlocal nested, formatted
         whole, name = match[0], (match[2] or "").lower()
+        if len(whole) > _LONG_TAG and sum(1 for _ in islice(_ATTRIBUTE.finditer(whole), _ATTRIBUTES)) == _ATTRIBUTES:
+            whole = f"<{match[1]}{match[2]}>" if name in _READ else whole
         if not name:
             if whole == "<!--":
                 return whole if match.start() < last_comment else "&lt;!--"
@@ -273,7 +282,7 @@ def _from_xml(xhtml: str) -> str | None:
         if dropping:
             return
         if name in _READ and depth <= DEPTH:
-            rest = "".join(f' {k}="{escape(v)}"' for k, v in attributes.items() if k.isalpha())
+            rest = "".join(f' {k}="{escape(v)}"' for k, v in attributes.items() if k in _WRITTEN)
             # An HTML reader drops a line end that follows <pre>.
             out.append(f"<{name}{rest}>\n" if name == "pre" else f"<{name}{rest}>")
         elif name not in _INLINE:

@@ -308,12 +308,19 @@ class Message:
         """
         How many patients the PID segments name. Two with an identifier in common name one; one without any is its own.
         """
-        people: list[set[str]] = []
-        for pid in self.named("PID"):
+        found = self.named("PID")
+        if len(found) < 2:
+            return len(found)
+        people = 0
+        # Identifier → another of the same person, in the end that person's first: no two are compared with each other.
+        first: dict[str, str] = {}
+        for pid in found:
             own = {encoded.rstrip(self.delimiters.separators) for encoded in pid.repetitions(3)} - {"", DELETE}
-            joined = [other for other in people if other & own]
-            people = [other for other in people if not other & own] + [own.union(*joined)]
-        return len(people)
+            known = {_first_of(one, first) for one in own if one in first}
+            people += 1 - len(known)
+            head = next(iter(known or own), "")
+            first.update(dict.fromkeys(known | own, head))
+        return people
 
     @property
     def identities(self) -> tuple[tuple[str, str], ...]:
@@ -363,6 +370,14 @@ class Message:
         # Identifiers go into logs and answers: one that hides a line break in an escape stays escaped.
         text = header.text(number)
         return text if text.isprintable() else header.first(number)
+
+
+def _first_of(identifier: str, first: dict[str, str]) -> str:
+    while (above := first[identifier]) != identifier:
+        # What is passed on the way is put nearer to its end.
+        first[identifier] = above = first[above]
+        identifier = above
+    return identifier
 
 
 def split(text: str, limits: Delimiters) -> tuple[list[str], dict[str, list[int]]]:
