@@ -19,7 +19,7 @@ def _pid(number: int) -> bytes:
     return b"PID|%d||X%d^^^ELM\r" % (number, number)
 
 
-#: All of at most 10,000 segments, 1,000 fields and 1,000 repetitions at ten times the size of 900.
+#: At ten times the size of 900 still within 10,000 segments, 1,000 fields and 1,000 repetitions.
 HL7V2: Final[Mapping[str, Callable[[int], bytes]]] = {
     "notes": lambda n: cases.message(tail=b"NTE|1||x\r" * n),
     "patients": lambda n: cases.message(tail=b"".join(map(_pid, range(n)))),
@@ -41,10 +41,10 @@ HL7V2: Final[Mapping[str, Callable[[int], bytes]]] = {
     "escape characters": lambda n: cases.message(note=b"\\" * n),
     "dots": lambda n: cases.message(note=b"\\." * n),
     "blank lines": lambda n: cases.message(tail=b"\r" * n + b"NTE|1||x\r"),
-    "messages": lambda n: cases.GOOD * (n // 10),
-    "messages in a batch": lambda n: cases.BATCH + cases.GOOD * (n // 10) + b"BTS|%d\r" % (n // 10),
+    "messages": lambda n: cases.GOOD * (n // 20),
+    "messages in a batch": lambda n: cases.BATCH + cases.GOOD * (n // 20) + b"BTS|%d\r" % (n // 20),
     "broken messages": lambda n: b"MSH|^~\\&|A\r" * (n // 10),
-    "batches that are not closed": lambda n: (cases.BATCH + cases.GOOD) * (n // 10),
+    "batches that are not closed": lambda n: (cases.BATCH + cases.GOOD) * (n // 20),
     "lines that belong to nothing": lambda n: cases.BATCH + b"x\r" * n + cases.GOOD,
 }
 CSV: Final[Mapping[str, Callable[[int], bytes]]] = {

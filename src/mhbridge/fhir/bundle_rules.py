@@ -252,6 +252,11 @@ class _Bundle:
 
     def _unreached(self, reached: dict[int, list[_Entry]]) -> Iterator[Issue]:
         """Entries that no path from the Composition leads to; a Provenance belongs to what it is about."""
+        about: dict[int, list[int]] = {}
+        for entry in self.entries:
+            if entry.kind == "Provenance":
+                for target in reached.get(entry.place, ()):
+                    about.setdefault(target.place, []).append(entry.place)
         seen: set[int] = set()
         rest = [entry.place for entry in self.entries[:1]]
         while rest:
@@ -259,11 +264,7 @@ class _Bundle:
             if place not in seen:
                 seen.add(place)
                 rest += [entry.place for entry in reached.get(place, ())]
-                rest += [
-                    entry.place
-                    for entry in self.entries
-                    if entry.kind == "Provenance" and any(e.place == place for e in reached.get(entry.place, ()))
-                ]
+                rest += about.get(place, ())
         for entry in self.entries:
             if entry.place not in seen and entry.visit:
                 text = "no reference leads here from the Composition: a reader may never see it"
