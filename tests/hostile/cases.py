@@ -157,8 +157,8 @@ CSV: dict[str, tuple[bytes, str]] = {
     "Windows-1252, not declared": (HEAD + ROW.replace(b"NELLIE", b"N\xcbLLIE") + ROW, "M704 done"),
     "a line of control characters": (HEAD + b"\x1d\x1d\r\n" + ROW, "M705 done"),
     "blank lines": (HEAD + b"\r\n" + ROW + b" ,,\t,,,\r\n\r\n" + ROW, "done done"),
-    "a date of a spreadsheet": (HEAD + ROW.replace(b"1970-02-28", b"25627"), "I601"),
-    "an NHS number of a spreadsheet": (HEAD + ROW.replace(b"9997770013", b"1E+10"), "I601"),
+    "a date of a spreadsheet": (HEAD + ROW.replace(b"1970-02-28", b"25627"), "I642"),
+    "an NHS number of a spreadsheet": (HEAD + ROW.replace(b"9997770013", b"1E+10"), "I641"),
     "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00" + bytes(200), "M770"),
 }
 
