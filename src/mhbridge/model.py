@@ -81,6 +81,65 @@ UNKNOWN_ERROR: Final = Unknown("error")
 MASKED: Final = Unknown("masked")
 
 
+# --- the field ledger (mapping language §10) ----------------------------------------------------------------
+
+
+class LeafState(StrEnum):
+    """What became of one populated leaf of a message; the first that holds, in this order."""
+
+    FAILED = "failed"
+    BOUND = "bound"
+    SELECTOR = "selector"
+    IGNORED = "ignored"
+    PASSED_OVER = "passed over"
+    UNMAPPED = "unmapped"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """
+    What became of every populated leaf of one message: counts, and the paths of those to be looked at. No contents.
+
+    Args:
+        bound: how many were read into items.
+        selector: how many decided something: a predicate, a condition, how the message itself is read or answered.
+        ignored: how many the mapping names under `ignore`, with a reason.
+        passed_over: those that the mapping reaches, where it took another alternative, repetition or branch.
+        failed: those that would not convert, or whose code was refused or omitted; an issue says why.
+        unmapped: those that no mapping mentions.
+        not_written: items, and fields of items, that are present and that a target does not write: `r4: ward.bed`.
+    """
+
+    bound: int = 0
+    selector: int = 0
+    ignored: int = 0
+    passed_over: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    unmapped: tuple[str, ...] = ()
+    not_written: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[LeafState, int]:
+        """How many leaves are in each state."""
+        return {
+            LeafState.FAILED: len(self.failed),
+            LeafState.BOUND: self.bound,
+            LeafState.SELECTOR: self.selector,
+            LeafState.IGNORED: self.ignored,
+            LeafState.PASSED_OVER: len(self.passed_over),
+            LeafState.UNMAPPED: len(self.unmapped),
+        }
+
+    @property
+    def leaves(self) -> int:
+        """How many populated leaves there are."""
+        return sum(self.counts.values())
+
+
+#: Of a message that nothing could read.
+NO_LEDGER: Final = Ledger()
+
+
 # --- what is said about a message --------------------------------------------------------------------------
 
 
@@ -212,6 +271,7 @@ class Reading:
         effective_at: FHIR dateTime of the event, or empty.
         authors: an authored message; only such a message makes a document.
         restricted: sensitivity forbids automatic routing.
+        ledger: what became of every leaf of the message under this mapping alone.
     """
 
     facts: MessageFacts
@@ -229,6 +289,7 @@ class Reading:
     effective_at: str = ""
     authors: bool = False
     restricted: bool = False
+    ledger: Ledger = NO_LEDGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +371,12 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that became of one message: its state, what to say about it, and what is to be delivered."""
+    """
+    All that became of one message: its state, what to say about it, and what is to be delivered.
+
+    Args:
+        ledger: what became of every leaf of it, under all mappings that took it.
+    """
 
     facts: MessageFacts
     state: MessageState
@@ -322,6 +388,7 @@ class Outcome:
     patient: Key | None = None
     episode: str = ""
     occurred_at: str = ""
+    ledger: Ledger = NO_LEDGER
 
 
 class Verdict(StrEnum):

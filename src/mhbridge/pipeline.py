@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -20,7 +20,9 @@ from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.formats import BrokenMessage, Message, sniff
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.known import fold
+from mhbridge.mapping.ledger import drawn_up
 from mhbridge.model import (
+    NO_LEDGER,
     NOTHING_BEFORE,
     NOTHING_KNOWN,
     Act,
@@ -30,6 +32,7 @@ from mhbridge.model import (
     Envelope,
     Issue,
     Known,
+    Ledger,
     MessageFacts,
     MessageState,
     Outcome,
@@ -54,6 +57,7 @@ __all__ = [
     "outcome_now",
     "parts",
     "step",
+    "take",
 ]
 
 
@@ -105,6 +109,7 @@ class Taken:
         identities: (what, value) by which it can be found again.
         error: why it could not be read; then there are no readings.
         parked: code of the reason to park it, or empty.
+        ledger: what became of every leaf of it, under all its mappings.
     """
 
     facts: MessageFacts
@@ -114,6 +119,7 @@ class Taken:
     error: MessageError | None = None
     parked: str = ""
     issues: tuple[Issue, ...] = ()
+    ledger: Ledger = NO_LEDGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
             if isinstance(message, MessageError):
                 taken.append(_unreadable(message, format_.name))
             else:
-                taken.append(_take(message, [candidates[index] for index in takers], envelope.received_at, feed.live))
+                taken.append(take(message, [candidates[index] for index in takers], envelope.received_at, feed.live))
     except BrokenMessage as error:
         # It says whose it is, so it is kept for a person; what does not even say that is refused.
         if not error.facts.sender and not error.facts.control_id:
@@ -211,7 +217,8 @@ def _unreadable(error: MessageError, format_name: str) -> Taken:
     return Taken(MessageFacts(format_name, "unreadable"), b"", error=error, parked=error.code, issues=(issue,))
 
 
-def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: datetime, live: bool) -> Taken:
+def take(message: Message, mappings: Sequence[SupplierMapping], received_at: datetime, live: bool) -> Taken:
+    """Read one message under the mappings that take it. What keeps it from being worked parks it, with its code."""
     documents = [mapping.document.name for mapping in mappings]
     problem = ""
     if not mappings:
@@ -222,7 +229,10 @@ def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: da
         issue = Issue(problem, Severity.ERROR, text)
         error = UnsupportedMessage(problem, text)
         return Taken(message.facts, message.body, message.identities, (), error, problem, (issue,))
-    readings = tuple((mapping, mapping.read(message, received_at)) for mapping in mappings)
+    read = [(mapping, *mapping.read_traced(message, received_at)) for mapping in mappings]
+    readings = tuple((mapping, reading) for mapping, reading, _ in read)
+    # A leaf that one mapping leaves open may be in the items of another: the ledger is that of all of them together.
+    ledger = readings[0][1].ledger if len(read) == 1 else drawn_up(message, [taken for _, _, taken in read])
     parked = next((reading.parked for _, reading in readings if reading.parked), "")
     issues = message.noted([issue for _, reading in readings for issue in reading.issues])
     if message.patients > 1 and not any(reading.act is Act.MERGE for _, reading in readings):
@@ -236,7 +246,7 @@ def _take(message: Message, mappings: Sequence[SupplierMapping], received_at: da
             *issues,
             Issue("M742", Severity.ERROR, "it says that it is a trial, and this gateway is live", "MSH-11"),
         )
-    return Taken(message.facts, message.body, message.identities, readings, None, parked, issues)
+    return Taken(message.facts, message.body, message.identities, readings, None, parked, issues, ledger)
 
 
 # --- step --------------------------------------------------------------------------------------------------
@@ -280,6 +290,7 @@ def step(
         patient=first.patient if first else None,
         episode=first.episode if first else "",
         occurred_at=first.effective_at if first else "",
+        ledger=taken.ledger,
     )
     if taken.parked:
         return base
@@ -288,6 +299,7 @@ def step(
     documents: list[Document] = []
     deliveries: list[Planned] = []
     issues: list[Issue] = []
+    unwritten: list[str] = []
     code = ""
     for mapping, reading in taken.readings:
         if reading.act is Act.NONE:
@@ -306,6 +318,7 @@ def step(
             translation = mapping.build(reading, items, now, target)
             found = validator(translation.resource)
             issues += [*translation.issues, *found]
+            unwritten += [f"{target}: {name}" for name in translation.not_written]
             if any(issue.severity is Severity.ERROR for issue in found):
                 code = "M750"
             series = _series(reading)
@@ -316,6 +329,8 @@ def step(
                 Planned(len(documents) - 1, name) for name in destinations if feed.targets.get(name, "r4") == target
             ]
     issues = list(dict.fromkeys([*base.issues, *issues]))
+    if unwritten:
+        base = replace(base, ledger=replace(base.ledger, not_written=tuple(dict.fromkeys(unwritten))))
     if not code and not deliveries and feed.routes:
         code = "M741"
     if code:
@@ -334,7 +349,7 @@ def _with(
 ) -> Outcome:
     return Outcome(
         base.facts, state, code, base.issues if issues is None else issues, base.readings, documents, deliveries,
-        base.patient, base.episode, base.occurred_at,
+        base.patient, base.episode, base.occurred_at, base.ledger,
     )  # fmt: skip
 
 

@@ -108,8 +108,8 @@ def _explain_mapping(name: str, roots: tuple[Path, ...]) -> int:
     width = max((len(row[0]) for row in rows), default=0)
     for item_name, paths, place in rows:
         click.echo(f"  {item_name:<{width}}  <- {paths}  ({place})")
-    for path, reason in mapping.file.ignored.items():
-        click.echo(f"  {path:<{width}}  ignored: {reason}")
+    for path, reason in mapping.file.ignored:
+        click.echo(f"  {path.text:<{width}}  ignored: {reason}")
     return 0
 
 

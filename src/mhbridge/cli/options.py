@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from mhbridge.model import Issue, Severity
+from mhbridge.model import Issue, Ledger, Severity
 
-__all__ = ["as_json", "issue_lines", "mappings_option", "say", "show_json"]
+__all__ = ["as_json", "issue_lines", "ledger_lines", "mappings_option", "say", "show_json"]
 
 
 def _is_a_root(_context: click.Context, _parameter: click.Parameter, folders: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -48,6 +48,24 @@ def issue_lines(issues: Iterable[Issue], indent: str = "  ") -> list[tuple[Sever
          + (f"  ({issue.rule})" if issue.rule else ""))
         for issue in issues
     ]  # fmt: skip
+
+
+#: What of a ledger is to be looked at: list, code, what it means. What failed has issues of its own.
+_TO_BE_SEEN = (
+    ("passed_over", "I603", "the mapping took another value instead"),
+    ("unmapped", "I604", "no mapping mentions it"),
+    ("not_written", "I607", "it was read, and this target does not write it"),
+)
+
+
+def ledger_lines(ledger: Ledger, indent: str = "  ") -> list[tuple[Severity, str]]:
+    """The field ledger for people: how many leaves are in each state, then every leaf to be looked at."""
+    counts = ", ".join(f"{count} {state.value}" for state, count in ledger.counts.items() if count)
+    lines = [(Severity.INFORMATION, f"{indent}{ledger.leaves} values: {counts or 'nothing was read'}")]
+    for name, code, text in _TO_BE_SEEN:
+        paths: tuple[str, ...] = getattr(ledger, name)
+        lines += [(Severity.INFORMATION, f"{indent}{code} {path}: {text}") for path in paths]
+    return lines
 
 
 def show_json(value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mhbridge.cli.options import issue_lines, mappings_option, say
+from mhbridge.cli.options import issue_lines, ledger_lines, mappings_option, say
 from mhbridge.errors import MalformedMessage, MessageError, MhbridgeError
 from mhbridge.model import MessageState, Severity
 
@@ -117,6 +117,9 @@ def _translate(
             )
         if report or outcome.state is MessageState.PARKED:
             for severity, line in issue_lines(outcome.issues):
+                say(line, severity=severity)
+        if report:
+            for severity, line in ledger_lines(outcome.ledger):
                 say(line, severity=severity)
         failed += outcome.state is MessageState.PARKED
         for index, document in enumerate(outcome.documents):

@@ -12,29 +12,33 @@ a *raw* value is what a path finds there, before the mapping language converts i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.model import Answer, Before, Issue, MessageFacts
 
 __all__ = [
     "BUILT_IN",
+    "Asked",
     "BrokenMessage",
+    "Cell",
     "DeclarationError",
     "Divisible",
     "Format",
     "Loop",
+    "LoopSpot",
     "Message",
     "Part",
     "Path",
     "PathError",
     "Scope",
     "Source",
+    "Spot",
     "format_named",
     "formats",
     "sniff",
@@ -146,6 +150,73 @@ class Path:
     relative: bool = False
 
 
+#: A place of a message that holds something, as a number that the format makes, and the leaves in it as a bit mask.
+Cell: TypeAlias = tuple[int, int]
+#: A cell whose leaves a predicate looked at, and whether it said yes.
+Asked: TypeAlias = tuple[int, int, bool]
+
+
+@runtime_checkable
+class Spot(Protocol):
+    """
+    What one path of a mapping reads, told to the field ledger. `parts` are those of `Conversion.reads`.
+
+    Args:
+        asks: the path has predicates that look at leaves.
+        subject: what its predicate looks at, where that is the same leaves whatever it wants to see there; else `None`.
+        question: the same, where it looks at all of them; paths with the same question need to be asked only once.
+    """
+
+    @property
+    def asks(self) -> bool:
+        """See above."""
+
+    @property
+    def subject(self) -> Any:
+        """See above."""
+
+    @property
+    def question(self) -> Any:
+        """See above."""
+
+    def touches(self, parts: frozenset[str]) -> frozenset[Any]:
+        """What `Format.touched` gives for the cells that the path may read."""
+
+    def cells(self, raw: Any, parts: frozenset[str]) -> Iterable[Cell]:
+        """The leaves of a raw value, and of its companion fields, that `parts` names."""
+
+    def present(self, raw: Any) -> Iterable[Cell]:
+        """The leaf without which the raw value would not be there; none when there are several."""
+
+    def every(self, cursor: Any, parts: frozenset[str]) -> Iterable[Cell]:
+        """The leaves that `parts` names of all that stands at the path, whether or not it was read."""
+
+    def deleted(self, cursor: Any) -> Sequence[Cell]:
+        """The leaves that delete at the path, in order."""
+
+    def asked(self, cursor: Any) -> Iterable[Asked]:
+        """The leaves that predicates of the path look at."""
+
+
+class LoopSpot(Protocol):
+    """What the predicates of a `$each` look at; the attributes are those of `Spot`."""
+
+    @property
+    def asks(self) -> bool:
+        """See above."""
+
+    @property
+    def subject(self) -> Any:
+        """See above."""
+
+    @property
+    def question(self) -> Any:
+        """See above."""
+
+    def asked(self, cursor: Any) -> Iterable[Asked]:
+        """The leaves that they look at from a cursor."""
+
+
 class Loop(Protocol):
     """What `$each` runs over: `cursors(cursor)` yields the places below, in the order of the message."""
 
@@ -220,6 +291,44 @@ class Format(Protocol):
 
     def cursor(self, message: Message) -> Any:
         """The outermost cursor of a message."""
+
+    # -- for the field ledger: where things are ---------------------------------------------------------------
+
+    def populated(self, message: Message) -> Iterable[Cell]:
+        """Every cell in which something is, in the order of the message, with the mask of its populated leaves."""
+
+    def structural(self, message: Message, source: Source) -> Iterable[Cell]:
+        """
+        What the format itself reads and mhbridge acts upon: how the message is to be read, whose it is, its number.
+        A leaf belongs here only if changing it changes what becomes of the message or what its sender is told.
+        """
+
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
+        """What a path reads: all values, or the first one."""
+
+    def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
+        """What the predicates of a loop's path look at."""
+
+    def ignored(self, path: Path) -> Callable[[Any], Iterable[Cell]]:
+        """Message → the cells that an entry of `ignore:` names."""
+
+    def touched(self, message: Message, cell: int) -> Any:
+        """What cells of the same kind have in common: those that a path may read (`Spot.touches`)."""
+
+    def path(self, message: Message, cell: int, bit: int, source: Source, *, exact: bool) -> str:
+        """
+        The path of one leaf.
+
+        Args:
+            bit: the number of its bit in the mask.
+            exact: of this leaf and no other (`PID-3[2].4`); otherwise of all leaves like it (`PID-3.4`).
+        """
+
+    def leaf(self, message: Message, cell: int, bit: int) -> str:
+        """What one leaf says, as it stands; for tests of the ledger."""
+
+    def altered(self, message: Message, cell: int, bit: int, encoded: str, source: Source) -> bytes:
+        """The bytes of a message with one leaf replaced, as they stand; for tests of the ledger."""
 
     def text(self, raw: Any) -> str:
         """A raw value as unescaped text, line breaks kept: what `=` compares, and what a failed conversion keeps."""

@@ -97,6 +97,9 @@ class _Function(Emitter):
                 self.set(state, load("ABSENT"), block, node.span)
                 body: Block = []
                 self._splice(result, state, self.binding(node.body, body, inner), body, node.body.span)
+                if node.mark.spot.asks:
+                    noted = call("asked", self.given("m", node.mark), load(cursor), load("run"))
+                    block.append(self.at(ast.Expr(noted), node.span))
                 cursors = ast.Call(self.given("loop", node.loop.cursors), [load(cursor)], [])
                 block.append(self.at(ast.For(store(inner), cursors, body, []), node.span))
                 return self.keep(ast.BoolOp(ast.Or(), [load(result), load(state)]), block, node.span)
@@ -150,7 +153,7 @@ class _Function(Emitter):
             self.when(is_(value, "ABSENT", negated=True), put, inner, body.span)
         if before is not None:
             failed = ast.Compare(ast.Attribute(load("run"), "failures", ast.Load()), [ast.NotEq()], [before])
-            kept = call("whole_as_text", load(record), self.given("k", node), load(cursor))
+            kept = call("whole_as_text", load(record), self.given("k", node), load(cursor), load("run"))
             whole: Block = [ast.Assign([store(record), store(found)], kept)]
             self.when(failed, whole, inner, node.span)
         self.when(load(found), [ast.Assign([store(result)], load(record))], inner, node.span)

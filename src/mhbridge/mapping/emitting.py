@@ -14,7 +14,18 @@ from typing import Any, Final
 
 from mhbridge.errors import Span
 from mhbridge.mapping import nodes
-from mhbridge.mapping.leaves import as_list, data_absent, fill, has_code, position, splice, whole_as_text
+from mhbridge.mapping.leaves import (
+    as_list,
+    asked,
+    data_absent,
+    fill,
+    has_code,
+    marks_of,
+    position,
+    splice,
+    whole_as_text,
+)
+from mhbridge.mapping.marks import DROPPED, Mark, flip
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
 __all__ = ["Block", "Emitter", "Lines", "call", "is_", "load", "not_", "store"]
@@ -27,7 +38,7 @@ Block = list[ast.stmt]
 _NAMES: Final[Mapping[str, Any]] = {
     "ABSENT": ABSENT, "DELETED": DELETED, "State": State, "Unknown": Unknown, "isinstance": isinstance,
     "enumerate": enumerate, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
-    "whole_as_text": whole_as_text, "has_code": has_code, "position": position,
+    "whole_as_text": whole_as_text, "has_code": has_code, "position": position, "asked": asked, "flip": flip,
 }  # fmt: skip
 
 
@@ -207,6 +218,7 @@ class Emitter:
     def _apply(self, node: nodes.Apply, block: Block, cursor: str) -> ast.expr:
         values: list[ast.expr] = []
         result = self.local()
+        before: set[Mark] = set()
         for arg, passing in zip(node.args, node.passing, strict=True):
             value = self.expression(arg, block, cursor)
             values.append(value)
@@ -214,8 +226,14 @@ class Emitter:
                 # Not called on a value that is not present: its state is the result (mapping language §3.1).
                 inner: Block = []
                 stop: Block = [self.at(ast.Assign([store(result)], value), arg.span)]
+                if before:
+                    # What was read for the other arguments is then used for nothing.
+                    trace = ast.Attribute(load("run"), "trace", ast.Load())
+                    marks = self.given("k", frozenset(before) | marks_of([arg]))
+                    stop.append(self.at(ast.Expr(call("flip", trace, marks, ast.Constant(DROPPED))), arg.span))
                 self.when(self.present(arg, value), inner, block, arg.span, stop)
                 block = inner
+            before |= marks_of([arg])
         self.set(result, ast.Call(self.given("f", node.call), [load("run"), *values], []), block, node.span)
         return load(result)
 

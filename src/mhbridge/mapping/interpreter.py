@@ -13,7 +13,8 @@ from typing import Any
 
 from mhbridge.errors import Span
 from mhbridge.mapping import nodes
-from mhbridge.mapping.leaves import as_list, data_absent, fill, has_code, splice, whole_as_text
+from mhbridge.mapping.leaves import as_list, asked, data_absent, fill, has_code, marks_of, splice, whole_as_text
+from mhbridge.mapping.marks import DROPPED, flip
 from mhbridge.mapping.run import Run
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
@@ -113,9 +114,11 @@ def _value(node: nodes.Expression, at: _Frame) -> Any:
             return at.aliases[node.alias][1] + 1
         case nodes.Apply():
             values = []
-            for arg, passing in zip(node.args, node.passing, strict=True):
+            for place, (arg, passing) in enumerate(zip(node.args, node.passing, strict=True)):
                 value = _value(arg, at)
                 if passing and not isinstance(arg, nodes.Literal) and not _present(arg, value):
+                    if marks_of(node.args[:place]):
+                        flip(at.run.trace, marks_of(node.args[: place + 1]), DROPPED)
                     return value
                 values.append(value)
             return node.call(at.run, *values)
@@ -174,6 +177,8 @@ def _binding(node: nodes.Binding, at: _Frame) -> Any:
         case nodes.BindEach():
             found: list[Any] = []
             without: State = ABSENT
+            if node.mark.spot.asks:
+                asked(node.mark, at.cursor, at.run)
             for cursor in node.loop.cursors(at.cursor):
                 without = splice(found, _binding(node.body, _Frame(at.run, cursor)), without)
             return found or without
@@ -207,7 +212,7 @@ def _record(node: nodes.BindRecord, at: _Frame) -> Any:
         elif nodes.counts(body):
             found = True
     if node.whole and at.run.failures != failures:
-        record = whole_as_text(record, node, at.cursor)
+        record = whole_as_text(record, node, at.cursor, at.run)
         found = bool(record)
     return record if found else empty
 

@@ -7,13 +7,26 @@ never in what they do. A leaf must never raise for anything that a message holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mhbridge.formats import Format, Path, Scope
 from mhbridge.mapping import nodes
 from mhbridge.mapping.conversions import Conversion, Unconvertible
 from mhbridge.mapping.functions import Function
+from mhbridge.mapping.marks import (
+    ASKED,
+    COMPARED,
+    DELETES,
+    DROPPED,
+    FAILED,
+    FAILED_WHOLE,
+    KEPT,
+    READ,
+    Mark,
+    Trace,
+    flip,
+)
 from mhbridge.mapping.run import Run, kept_as_text
 from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT, DELETED, UNKNOWN_ERROR, State, Unknown
@@ -21,12 +34,14 @@ from mhbridge.model import ABSENT, DELETED, UNKNOWN_ERROR, State, Unknown
 __all__ = [
     "Reader",
     "as_list",
+    "asked",
     "calling",
     "data_absent",
     "every",
     "fill",
     "first",
     "has_code",
+    "marks_of",
     "position",
     "presence",
     "splice",
@@ -44,30 +59,49 @@ DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def presence(format_: Format, path: Path, scope: Scope) -> Reader:
+def presence(format_: Format, path: Path, scope: Scope, mark: Mark) -> Reader:
     """Reads whether anything is there; the value itself is not converted."""
-    find = format_.first(path, scope)
-    return lambda cursor, _run: find(cursor)
+    find, asks = format_.first(path, scope), mark.spot.asks
+
+    def read(cursor: Any, run: Run) -> Any:
+        if asks and not mark.always:
+            run.trace.append((mark, ASKED, None, cursor))
+        raw = find(cursor)
+        if raw is not ABSENT:
+            run.trace.append((mark, DELETES if raw is DELETED else READ, raw, cursor))
+        return raw
+
+    return read
 
 
 def first(
-    format_: Format, path: Path, scope: Scope, found: Conversion, want: Type, *, item: str, rule: str, on_bad: str
+    format_: Format, path: Path, scope: Scope, found: Conversion, want: Type, mark: Mark, *, on_bad: str
 ) -> Reader:
     """Reads the first value of a path and converts it; a value that will not convert costs what its item says."""
     find, convert, text = format_.first(path, scope), found.convert, format_.text
     if found.target.name == "nhs_number":
-        return _one_number(find, format_.every(path, scope), found, path.text, item=item, rule=rule, on_bad=on_bad)
+        return _one_number(find, format_.every(path, scope), found, mark, on_bad=on_bad)
+    asks, item, rule = mark.spot.asks, mark.item, mark.rule
 
     def read(cursor: Any, run: Run) -> Any:
+        if asks and not mark.always:
+            run.trace.append((mark, ASKED, None, cursor))
         raw = find(cursor)
-        if isinstance(raw, State):
+        if raw is ABSENT:
+            return raw
+        if raw is DELETED:
+            run.trace.append((mark, DELETES, None, cursor))
             return raw
         run.item, run.rule = item, rule
         try:
-            return convert(raw, run.context)
+            value = convert(raw, run.context)
         except Unconvertible as error:
             bad = run.failed(code=error.code, reason=str(error), path=path.text, item=item, rule=rule, on_bad=on_bad)
-            return kept_as_text(text(raw), want) or bad if on_bad == "text" else bad
+            kept = kept_as_text(text(raw), want) if on_bad == "text" else None
+            run.trace.append((mark, FAILED_WHOLE if kept else FAILED, raw, cursor))
+            return kept or bad
+        run.trace.append((mark, READ, raw, cursor))
+        return value
 
     return read
 
@@ -76,10 +110,8 @@ def _one_number(
     find: Callable[[Any], Any],
     find_all: Callable[[Any], list[Any]],
     found: Conversion,
-    path: str,
+    mark: Mark,
     *,
-    item: str,
-    rule: str,
     on_bad: str,
 ) -> Reader:
     """
@@ -87,6 +119,7 @@ def _one_number(
 
     Nobody has two, so two that differ are two people, and nobody can say which of them the rest is about.
     """
+    asks, item, rule, path = mark.spot.asks, mark.item, mark.rule, mark.path
 
     def another(raw: Any, value: Any, run: Run) -> bool:
         try:
@@ -95,48 +128,74 @@ def _one_number(
             return False
 
     def read(cursor: Any, run: Run) -> Any:
+        trace = run.trace
+        if asks and not mark.always:
+            trace.append((mark, ASKED, None, cursor))
         raw = find(cursor)
         if isinstance(raw, State):
+            if raw is DELETED:
+                trace.append((mark, DELETES, None, cursor))
             return raw
         run.item, run.rule = item, rule
         try:
             value = found.convert(raw, run.context)
         except Unconvertible as error:
+            trace.append((mark, FAILED, raw, cursor))
             return run.failed(code=error.code, reason=str(error), path=path, item=item, rule=rule, on_bad=on_bad)
         others = find_all(cursor)
+        trace += [(mark, COMPARED, one, cursor) for one in others[1:] if not isinstance(one, State)]
         if len(others) > 1 and any(another(one, value, run) for one in others):
+            trace.append((mark, FAILED, raw, cursor))
             said = "there are two NHS numbers, and they differ"
             return run.failed(code="M721", reason=said, path=path, item=item, rule=rule, on_bad="park")
+        trace.append((mark, READ, raw, cursor))
         return value
 
     return read
 
 
 def every(
-    format_: Format, path: Path, scope: Scope, found: Conversion, want: Type, *, item: str, rule: str, on_bad: str
+    format_: Format, path: Path, scope: Scope, found: Conversion, want: Type, mark: Mark, *, on_bad: str
 ) -> Reader:
     """Reads all values of a path. One that will not convert costs itself, not the others."""
     find, convert, text = format_.every(path, scope), found.convert, format_.text
+    asks, item, rule = mark.spot.asks, mark.item, mark.rule
 
     def read(cursor: Any, run: Run) -> Any:
         values: list[Any] = []
         state: State = ABSENT
         run.item, run.rule = item, rule
+        trace = run.trace
+        if asks and not mark.always:
+            trace.append((mark, ASKED, None, cursor))
+        deletes = False
         for raw in find(cursor):
             value = raw
-            if not isinstance(raw, State):
+            if isinstance(raw, State):
+                deletes = True
+            else:
                 try:
                     value = convert(raw, run.context)
+                    trace.append((mark, READ, raw, cursor))
                 except Unconvertible as error:
                     value = run.failed(
                         code=error.code, reason=str(error), path=path.text, item=item, rule=rule, on_bad=on_bad
                     )
-                    if on_bad == "text":
-                        value = kept_as_text(text(raw), want) or value
+                    kept = kept_as_text(text(raw), want) if on_bad == "text" else None
+                    trace.append((mark, FAILED_WHOLE if kept else FAILED, raw, cursor))
+                    value = kept or value
             state = splice(values, value, state)
+        if deletes:
+            trace.append((mark, DELETES, None, cursor))
         return values or state
 
     return read
+
+
+def asked(mark: Mark, cursor: Any, run: Run) -> None:
+    """Write down that the predicates of a loop were asked, where that does not happen in every message."""
+    if not mark.always:
+        run.trace.append((mark, ASKED, None, cursor))
 
 
 def texts(format_: Format, path: Path, scope: Scope) -> Callable[[Any], list[str]]:
@@ -151,10 +210,13 @@ def texts(format_: Format, path: Path, scope: Scope) -> Callable[[Any], list[str
 # --- calling -----------------------------------------------------------------------------------------------
 
 
-def calling(function: Function, result: Type, *, item: str, rule: str, on_bad: str) -> Callable[..., Any]:
+def calling(
+    function: Function, result: Type, args: Iterable[nodes.Expression], *, item: str, rule: str, on_bad: str
+) -> Callable[..., Any]:
     """Wraps a registered function so that what it cannot do costs what the item says."""
     call, want = function.call, result.name
     assert call is not None
+    marks = marks_of(args)
 
     def apply(run: Run, *args: Any) -> Any:
         run.item, run.rule = item, rule
@@ -163,12 +225,20 @@ def calling(function: Function, result: Type, *, item: str, rule: str, on_bad: s
         except Unconvertible as error:
             severe = "park" if error.refused else on_bad
             bad = run.failed(code=error.code, reason=str(error), path="", item=item, rule=rule, on_bad=severe)
+            flip(run.trace, marks, FAILED)
             return kept_as_text(_words(args), result) or bad if severe == "text" else bad
-        if isinstance(value, State) and value == UNKNOWN_ERROR:
-            run.failures += 1  # an atomic record is then kept whole
+        if isinstance(value, State):
+            failed = value == UNKNOWN_ERROR
+            flip(run.trace, marks, FAILED if failed else DROPPED)
+            run.failures += failed  # an atomic record is then kept whole
         return value
 
     return apply
+
+
+def marks_of(tree: Any) -> frozenset[Mark]:
+    """The marks of all values that an expression, or some of them, read."""
+    return frozenset(node.mark for node in nodes.walk(tuple(tree)) if isinstance(node, nodes.Read))
 
 
 def _words(args: tuple[Any, ...]) -> str:
@@ -234,24 +304,25 @@ def data_absent(into: dict[str, Any], key: str, value: Unknown, primitive: bool,
         into[key] = [reason] if many else reason
 
 
-def whole_as_text(record: Mapping[str, Any], node: nodes.BindRecord, cursor: Any) -> dict[str, Any]:
+def whole_as_text(record: Mapping[str, Any], node: nodes.BindRecord, cursor: Any, run: Run) -> dict[str, Any]:
     """
     An atomic record of which a part failed, kept whole as the text received, never in part.
 
     A dose without its drug, or a drug without its route, is more dangerous than a line to be read by a person.
     """
-    words = list(_received(tuple(body for _, body in node.fields), cursor, set()))
+    words = list(_received(tuple(body for _, body in node.fields), cursor, set(), run.trace))
     if words:
         return {node.whole: {"text": "; ".join(words)}}
     return {key: value for key, value in record.items() if value is not DELETED}
 
 
-def _received(tree: Any, cursor: Any, seen: set[str]) -> Iterator[str]:
+def _received(tree: Any, cursor: Any, seen: set[str], trace: Trace) -> Iterator[str]:
     """The texts at every path below a binding; `seen` are the paths read at this cursor already."""
     for node in nodes.walk(tree, closed=(nodes.BindEach,)):
         if isinstance(node, nodes.BindEach):
             for inner in node.loop.cursors(cursor):
-                yield from _received(node.body, inner, set())
+                yield from _received(node.body, inner, set(), trace)
         elif isinstance(node, nodes.Read) and node.path not in seen:
             seen.add(node.path)
+            trace.append((node.mark, KEPT, None, cursor))
             yield from node.texts(cursor)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from mhbridge.errors import Diagnostic
 from mhbridge.formats import Format, Source
@@ -22,13 +22,16 @@ from mhbridge.mapping.checker.packs import Codes, read_pack
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
 from mhbridge.mapping.codes import Heading, Table
 from mhbridge.mapping.compiler import Compiler
+from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.interpreter import Interpreter
+from mhbridge.mapping.ledger import FieldLedger
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.mapping.translation import ReadyBuild
+from mhbridge.mapping.written import written_fields
 from mhbridge.model import Severity
 
 __all__ = ["TARGETS", "Loader"]
@@ -136,6 +139,13 @@ class Loader:
             target: self._made(build, bound.document, codes) for target, build in found.items() if build is not None
         }
         span = tree.span(0, 1)
+        silent = Context(
+            ZoneInfo(source.timezone),
+            supplier.identifiers,
+            codes.systems,
+            str(source.options.get("dates", "")),
+            supplier_name,
+        )
         return SupplierMapping(
             name=name,
             supplier=supplier,
@@ -146,6 +156,7 @@ class Loader:
             hash=self._hash(name, document),
             systems=codes.systems,
             bind=self._compiler.bind(bound.items, span),
+            ledger=FieldLedger(format_, source, bound.items, bound.ignored, silent),
             derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
             builds=builds,
         )
@@ -189,7 +200,18 @@ class Loader:
         identifier = None if build.identifier is None else compiler.node(build.identifier, "identifier")
         timestamp = None if build.timestamp is None else compiler.node(build.timestamp, "timestamp")
         uris = uri_table(systems, build.target)
-        return ReadyBuild(build.target, build.bundle, made, build.sections, identifier, timestamp, titles, uris)
+        written = written_fields(build, document)
+        return ReadyBuild(
+            build.target,
+            build.bundle,
+            made,
+            build.sections,
+            identifier,
+            timestamp,
+            titles,
+            uris,
+            written,
+        )
 
     def _table(self, supplier: str, file: YamlFile, name: str, node: Node, codes: Codes) -> Table | None:
         declared = Declaration(file, node, "a table", ("file", "unmapped"))

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from mhbridge.errors import Span
 from mhbridge.formats import Loop as SourceLoop
+from mhbridge.mapping.marks import Mark
 from mhbridge.mapping.types import Type
 
 # --- expressions -------------------------------------------------------------------------------------------
@@ -29,6 +30,7 @@ class Read:
 
     Args:
         texts: cursor → all that stands at the path, as received; for records that are kept whole.
+        mark: stands for it in the field ledger.
     """
 
     span: Span
@@ -36,6 +38,7 @@ class Read:
     path: str
     read: Callable[[Any, Any], Any]
     texts: Callable[[Any], list[str]]
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +249,13 @@ class BindRecord:
 
 @dataclass(frozen=True, slots=True)
 class BindEach:
-    """One element for every cursor of the loop."""
+    """One element for every cursor of the loop. `mark` stands for what its predicates look at."""
 
     span: Span
     loop: SourceLoop
     path: str
     body: Binding
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
+from mhbridge.mapping.marks import Trace
 from mhbridge.mapping.types import Type
 from mhbridge.model import UNKNOWN_ERROR, Issue, MessageFacts, Severity
 
@@ -39,7 +40,7 @@ class Run:
         uris: system name → URI in the target; needed by builds only.
     """
 
-    __slots__ = ("context", "facts", "failures", "issues", "item", "message", "parked", "rule", "uris")
+    __slots__ = ("context", "facts", "failures", "issues", "item", "message", "parked", "rule", "trace", "uris")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Run:
         if facts.sender:
             self.message["sender"] = facts.sender
         self.issues: list[Issue] = []
+        self.trace: Trace = []
         self.parked = ""
         self.failures = 0
         self.item = ""

@@ -18,9 +18,11 @@ from mhbridge.mapping.checker.mapping_file import MappingFile
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.known import restricts
+from mhbridge.mapping.ledger import FieldLedger, Taken, drawn_up
 from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import ReadyBuild, Translation, identity_text, seed_of
+from mhbridge.mapping.written import not_written
 from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State
 
 __all__ = ["Supplier", "SupplierMapping"]
@@ -65,6 +67,7 @@ class SupplierMapping:
     hash: str
     systems: CodeSystems
     bind: Callable[[Any, Run], dict[str, Any]]
+    ledger: FieldLedger
     derive: Callable[[dict[str, Any], Run], None]
     builds: Mapping[str, ReadyBuild]
 
@@ -95,6 +98,10 @@ class SupplierMapping:
 
     def read(self, message: Message, received_at: datetime) -> Reading:
         """What the message says: its items, bound; a reason to park it, if there is one."""
+        return self.read_traced(message, received_at)[0]
+
+    def read_traced(self, message: Message, received_at: datetime) -> tuple[Reading, Taken]:
+        """The same, with what the field ledger of several mappings together is drawn up from."""
         run = self.run(message.facts, received_at)
         items = self.bind(self.format.cursor(message), run)
         act = self._act(items, run)
@@ -123,7 +130,8 @@ class SupplierMapping:
                 )
             )
         effective = items.get("effective_at", "")
-        return Reading(
+        taken = (self.ledger, run.trace)
+        reading = Reading(
             facts=message.facts,
             supplier=self.supplier.name,
             mapping=self.name,
@@ -139,7 +147,9 @@ class SupplierMapping:
             effective_at="" if isinstance(effective, State) else effective,
             authors=self.file.authors,
             restricted=restricted,
+            ledger=drawn_up(message, (taken,)),
         )
+        return reading, taken
 
     def _act(self, items: Mapping[str, Any], run: Run) -> Act:
         """What the message does. A word that is no act is never taken for one: a person must look."""
@@ -211,8 +221,9 @@ class SupplierMapping:
         seed = seed_of(self.supplier.name, self.document.name, self.document.identity, complete)
         resource, identifier = ready.run(complete, run, seed)
         return Translation(
-            self.name, self.document.name, target, ready.kind, resource, identifier, (*reading.issues, *run.issues)
-        )
+            self.name, self.document.name, target, ready.kind, resource, identifier, (*reading.issues, *run.issues),
+            not_written(ready.written, complete),
+        )  # fmt: skip
 
     def derived(self, reading: Reading, items: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
         """The items with the derived ones: what routing conditions read."""

@@ -13,6 +13,7 @@ from mhbridge.fhir.bundle import Entry, document_bundle, dumps, plain_bundle, re
 from mhbridge.mapping.assembly import Assembly, Built, Made
 from mhbridge.mapping.checker.sections import Section
 from mhbridge.mapping.run import Run
+from mhbridge.mapping.written import Written
 from mhbridge.model import MASKED, Issue, State
 
 __all__ = ["ReadyBuild", "Translation", "seed_of"]
@@ -38,6 +39,7 @@ class Translation:
         resource: the Bundle, as plain dicts; decimals are `Decimal`, so that their digits stay.
         identifier: `urn:uuid:…` of this version of the document.
         issues: everything there is to say about it; no values.
+        not_written: items, or fields of them, that are present and that this target does not write.
     """
 
     mapping: str
@@ -47,6 +49,7 @@ class Translation:
     resource: Mapping[str, Any]
     identifier: str
     issues: tuple[Issue, ...] = ()
+    not_written: tuple[str, ...] = ()
 
     def json(self, *, pretty: bool = False) -> bytes:
         """The Bundle as JSON, every decimal with the digits it came with."""
@@ -67,6 +70,7 @@ class ReadyBuild:
     Args:
         titles: name or URI of a code system → its title.
         uris: name of a code system → its URI in this target.
+        written: records of which it does not write everything.
     """
 
     target: str
@@ -77,6 +81,7 @@ class ReadyBuild:
     timestamp: Callable[..., Any] | None
     titles: Callable[[str], str]
     uris: Mapping[str, str]
+    written: Written
 
     def run(self, items: Mapping[str, Any], run: Run, seed: tuple[str, ...]) -> tuple[Mapping[str, Any], str]:
         """

@@ -8,6 +8,8 @@ still, so the same fixture gives the same bytes on every machine.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,16 +19,18 @@ from typing import Any, Final
 from mhbridge.errors import MessageError
 from mhbridge.fhir.bundle import dumps, loads
 from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.model import Answer, Issue, Outcome, Severity, Verdict
+from mhbridge.model import Answer, Issue, LeafState, Ledger, Outcome, Severity, Verdict
 from mhbridge.pipeline import Feed, Route, answer, outcome_now
 
-__all__ = ["RECEIVED_AT", "Case", "cases", "compare", "feed_of", "outcomes_of", "replay"]
+__all__ = ["RECEIVED_AT", "Case", "cases", "compare", "feed_of", "ledger_summary", "outcomes_of", "replay"]
 
 #: When every fixture is received.
 RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 #: The name this gateway has in golden answers.
 NAME: Final = "mhbridge"
 _SOURCES: Final = (".hl7", ".csv")
+#: Which of several segments or repetitions, in the path of a leaf.
+_PLACE: Final = re.compile(r"(?<!^)\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,27 @@ def _report(outcome: Outcome) -> dict[str, Any]:
         "restricted": any(reading.restricted for reading in outcome.readings),
         "documents": [document.type for document in outcome.documents],
         "issues": [_issue(issue) for issue in outcome.issues],
+        "ledger": ledger_summary(outcome.ledger),
     }
+
+
+def ledger_summary(ledger: Ledger) -> dict[str, Any]:
+    """
+    The field ledger in few lines: how many leaves are in each state, and of those to be looked at the paths, each with
+    how many leaves are like it.
+    """
+    found: dict[str, Any] = {state.value: count for state, count in ledger.counts.items() if count}
+    lists = {
+        LeafState.FAILED: ledger.failed,
+        LeafState.PASSED_OVER: ledger.passed_over,
+        LeafState.UNMAPPED: ledger.unmapped,
+    }
+    for state, paths in lists.items():
+        if paths:
+            found[state.value] = dict(sorted(Counter(_PLACE.sub("", path) for path in paths).items()))
+    if ledger.not_written:
+        found["not written"] = list(ledger.not_written)
+    return found
 
 
 def _issue(issue: Issue) -> dict[str, str]:

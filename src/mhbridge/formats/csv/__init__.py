@@ -9,6 +9,7 @@ CSV extracts: a declared header, one message per row.
     rows          lines → rows, and what is wrong with one
     dates         whether day and month stand as declared
     paths         what a path finds in a row
+    places        where things are, for the field ledger
 
 What is read is decided by the declaration alone: this package must never guess a delimiter, an encoding or the order of
 day and month, never evaluate a cell (one that begins with `=` is text), and never quote a cell of the file in an error.
@@ -18,11 +19,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import BrokenMessage, Loop, Part, Path, Scope, Source
+from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot
+from mhbridge.formats.csv import places
 from mhbridge.formats.csv.dates import other_order
 from mhbridge.formats.csv.declaration import KEYS, declared
 from mhbridge.formats.csv.header import Header, difference, is_table, read_header
@@ -161,6 +163,42 @@ class Csv:
     def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:
         """Over the values of a cell. Raises `PathError` where a cell is one value."""
         return make_loop(path, scope)
+
+    def populated(self, message: Row) -> Iterable[Cell]:
+        """Every column in which something is."""
+        return places.populated(message)
+
+    def structural(self, message: Row, source: Source) -> Iterable[Cell]:
+        """The column that identifies the row, where one is declared."""
+        return places.structural(message, source)
+
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:  # noqa: ARG002  # a cell is one leaf
+        """The column."""
+        return places.spot(path, scope)
+
+    def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
+        """A loop over the values of a cell asks nothing."""
+        return places.spot(path, scope)
+
+    def ignored(self, path: Path) -> Callable[[Row], Iterable[Cell]]:
+        """The column."""
+        return places.ignored(path)
+
+    def touched(self, message: Row, cell: int) -> Any:  # noqa: ARG002  # the protocol's
+        """The column."""
+        return cell
+
+    def path(self, message: Row, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
+        """`[Column]`."""
+        return f"[{places.name_of(message, cell)}]"
+
+    def leaf(self, message: Row, cell: int, bit: int) -> str:  # noqa: ARG002
+        """The cell as it stands."""
+        return message.cells[places.name_of(message, cell)]
+
+    def altered(self, message: Row, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
+        """The row with one cell replaced, below its header."""
+        return places.altered(message, cell, encoded, source)
 
     def cursor(self, message: Any) -> Any:
         """A row is its own cursor."""

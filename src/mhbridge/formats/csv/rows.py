@@ -47,7 +47,7 @@ class Row:
         line: the line of the file that it begins in.
     """
 
-    __slots__ = ("_first", "_header", "_own", "cells", "facts", "line")
+    __slots__ = ("_first", "_own", "cells", "facts", "header", "line")
 
     def __init__(
         self, header: Header, cells: dict[str, str], own: bytes, facts: MessageFacts, line: int, *, first: bool
@@ -55,14 +55,14 @@ class Row:
         self.cells = cells
         self.facts = facts
         self.line = line
-        self._header = header
+        self.header = header
         self._own = own
         self._first = first
 
     @property
     def body(self) -> bytes:
         """The header line and the row's own bytes, so that the row can be read again alone."""
-        return self._header.line + self._own
+        return self.header.line + self._own
 
     @property
     def patients(self) -> int:
@@ -78,10 +78,10 @@ class Row:
         """What the columns of the file have to say, and `issues` with line and column."""
         found = [
             Issue("M775", Severity.WARNING, "the column is not declared and is not read", self._place(name))
-            for name in self._header.extra
+            for name in self.header.extra
             if not _blank(self.cells[name])
         ]
-        if self._first and self._header.moved:
+        if self._first and self.header.moved:
             text = "the columns stand in another order than declared; they were read by their names"
             found.append(Issue("M777", Severity.INFORMATION, text, "line 1"))
         return (*found, *(self._placed(issue) for issue in issues))
@@ -91,7 +91,7 @@ class Row:
         return replace(issue, path=self._place(name)) if name in self.cells and issue.path != name else issue
 
     def _place(self, name: str) -> str:
-        return f"line {self.line}, column {self._header.places[name]} [{name}]"
+        return f"line {self.line}, column {self.header.places[name]} [{name}]"
 
 
 def _blank(cell: str) -> bool:

@@ -10,6 +10,7 @@ HL7 v2: messages as wards send them, paths into them, and their acknowledgements
     path, outline     what a path says; which segments belong to which
     reach, predicate  which segments and repetitions are meant
     read              path + scope → functions
+    places            where things are, for the field ledger
     structure         data types by version (`structure.json`, written by `generate`)
     acknowledgement   the answer
 
@@ -19,13 +20,14 @@ Nothing in here knows what a field is for: that is said by mappings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import DeclarationError, Loop, Path, PathError, Scope, Source
+from mhbridge.formats import Cell, DeclarationError, Loop, LoopSpot, Path, PathError, Scope, Source, Spot
 from mhbridge.formats.encoding import check_zone
+from mhbridge.formats.hl7v2 import places
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
 from mhbridge.formats.hl7v2.charset import charset_codec
 from mhbridge.formats.hl7v2.envelope import begins, read_messages
@@ -126,6 +128,45 @@ class Hl7v2:
         assert isinstance(path, Hl7Path)
         made = make_loop(path, scope)
         return made, Scope(scope.source, (*scope.loops, made))
+
+    def populated(self, message: Any) -> Iterable[Cell]:
+        """Every repetition of a field in which something is."""
+        return places.populated(message)
+
+    def structural(self, message: Any, source: Source) -> Iterable[Cell]:  # noqa: ARG002  # the protocol's
+        """What of the header is acted upon; see `places.structural`."""
+        return places.structural(message)
+
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
+        """What a path reads."""
+        assert isinstance(path, Hl7Path)
+        return places.Places(path, scope, many=many)
+
+    def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
+        """What the predicates of a loop look at."""
+        assert isinstance(path, Hl7Path)
+        return places.LoopPlaces(path, scope)
+
+    def ignored(self, path: Path) -> Callable[[Any], Iterable[Cell]]:
+        """What an entry of `ignore:` names, wherever its segment stands."""
+        assert isinstance(path, Hl7Path)
+        return places.ignored(path)
+
+    def touched(self, message: Any, cell: int) -> Any:
+        """The segment's name and the number of the field."""
+        return places.touched(message, cell)
+
+    def path(self, message: Any, cell: int, bit: int, source: Source, *, exact: bool) -> str:
+        """`PID-3[2].4`, or `PID-3.4`; segments that come several times are counted in brackets."""
+        return places.path_of(message, cell, bit, source.options.get("version", ""), exact=exact)
+
+    def leaf(self, message: Any, cell: int, bit: int) -> str:
+        """What one leaf says, encoded."""
+        return places.leaf_text(message, cell, bit)
+
+    def altered(self, message: Any, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
+        """The message with one leaf replaced."""
+        return places.altered(message, cell, bit, encoded)
 
     def cursor(self, message: Any) -> Any:
         """A message is its own outermost cursor."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 from mhbridge.errors import MalformedMessage
@@ -48,14 +49,16 @@ class Value:
     Args:
         encoded: the characters as they stand in the message.
         level: 0 a repetition, 1 a component, 2 a subcomponent, 3 a text that is never taken apart (MSH-1, MSH-2).
+        repetition: which repetition of its field it is or belongs to, from 0.
     """
 
-    __slots__ = ("_parts", "encoded", "level", "segment")
+    __slots__ = ("_parts", "encoded", "level", "repetition", "segment")
 
-    def __init__(self, encoded: str, segment: Segment, level: int) -> None:
+    def __init__(self, encoded: str, segment: Segment, level: int, repetition: int = 0) -> None:
         self.encoded = encoded
         self.segment = segment
         self.level = level
+        self.repetition = repetition
         self._parts: list[str] | None = None
 
     @property
@@ -190,6 +193,9 @@ class Segment:
         return value.component(component) if component else value.text
 
 
+_position: Final = attrgetter("position")
+
+
 class Links:
     """
     Who owns whom in one message under one outline.
@@ -267,6 +273,22 @@ class Message:
             found = [Segment(self, i, name, self._lines[i]) for i in self._index.get(name, ())]
             self._named[name] = found
             return found
+
+    def segments(self) -> list[Segment]:
+        """All segments, in order."""
+        every = [segment for name in self._index for segment in self.named(name)]
+        every.sort(key=_position)
+        return every
+
+    def lines(self) -> list[str]:
+        """The segments, undivided."""
+        return list(self._lines)
+
+    def place_of(self, position: int) -> tuple[str, int, bool]:
+        """Of the segment at a position: its name, its place among those of the name, whether it is the only one."""
+        name = self._lines[position][:3]
+        positions = self._index[name]
+        return name, positions.index(position), len(positions) == 1
 
     def lacks(self, names: frozenset[str]) -> bool:
         """Whether it has no segment of these names."""
@@ -353,9 +375,7 @@ class Message:
         nearest: dict[str, int] = {}
         owners: list[int] = []
         owned: dict[tuple[int, str], list[Segment]] = {}
-        order = sorted(
-            (segment for name in self._index for segment in self.named(name)), key=lambda segment: segment.position
-        )
+        order = self.segments()
         for segment in order:
             name = segment.name
             owner = nearest.get(name, -1)

@@ -124,13 +124,15 @@ def inside(encoded: str, limits: Delimiters, component: int = 0, subcomponent: i
     return parts[subcomponent - 1] if subcomponent <= len(parts) else ""
 
 
-def repetitions(segment: Segment, field: int, which: Predicate | None, test: RepetitionTest | None) -> list[str]:
-    """The repetitions of a field that a predicate chooses, empty ones among them."""
-    found = segment.repetitions(field)
+def repetitions(
+    segment: Segment, field: int, which: Predicate | None, test: RepetitionTest | None
+) -> list[tuple[int, str]]:
+    """The repetitions of a field that a predicate chooses, empty ones among them, each with its place from 0."""
+    found = list(enumerate(segment.repetitions(field)))
     if which is None:
         return found
     if which.position:
         return found[which.position - 1 : which.position]
     assert test is not None
     limits = segment.delimiters
-    return [encoded for encoded in found if test(encoded, limits)]
+    return [(place, encoded) for place, encoded in found if test(encoded, limits)]

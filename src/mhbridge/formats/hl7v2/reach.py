@@ -18,7 +18,7 @@ from mhbridge.formats.hl7v2.path import Hl7Path, Predicate, Step
 from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, RepetitionTest, filtered, repetition_test, repetitions
 from mhbridge.formats.hl7v2.structure import check_segment
 
-__all__ = ["FieldLoop", "SegmentLoop", "make_loop", "read_segment"]
+__all__ = ["FieldLoop", "SegmentLoop", "loop_steps", "make_loop", "read_segment"]
 
 
 def _outline_of(source: Source) -> Outline:
@@ -58,9 +58,9 @@ class FieldLoop:
     def cursors(self, cursor: Any) -> Iterator[Value]:
         """The repetitions below a cursor, in the order of the message."""
         for segment in self.reach(cursor):
-            for encoded in repetitions(segment, self.field, self.which, self.test):
+            for place, encoded in repetitions(segment, self.field, self.which, self.test):
                 if encoded.strip(segment.delimiters.blank):
-                    yield Value(encoded, segment, segment.level(self.field))
+                    yield Value(encoded, segment, segment.level(self.field), place)
 
 
 def make_loop(path: Hl7Path, scope: Scope) -> SegmentLoop | FieldLoop:
@@ -69,6 +69,23 @@ def make_loop(path: Hl7Path, scope: Scope) -> SegmentLoop | FieldLoop:
 
     Raises:
         PathError: E205, E206, or E207 for what is not below the loop around it.
+    """
+    reach: Reach | None = None
+    for step, which in loop_steps(path, scope):
+        reach = filtered(step, which) if reach is None else _below_each(reach, filtered(step, which))
+    assert reach is not None
+    name = path.steps[-1].segment
+    if path.field:
+        return FieldLoop(name, path.field, reach, path.which, repetition_test(path.which))
+    return SegmentLoop(name, reach)
+
+
+def loop_steps(path: Hl7Path, scope: Scope) -> list[tuple[Reach, Predicate | None]]:
+    """
+    The way down that a loop's path goes: the reach of each step from the place before it, and its predicate.
+
+    Raises:
+        PathError: E205, E206 or E207.
     """
     if path.relative:
         raise PathError("E206", "a loop runs over segments or a field, not over the place of the loop around it")
@@ -81,21 +98,19 @@ def make_loop(path: Hl7Path, scope: Scope) -> SegmentLoop | FieldLoop:
             hint="write the two loops one after the other",
         )
     tree = _outline_of(scope.source)
-    reach: Reach | None = None
+    found: list[tuple[Reach, Predicate | None]] = []
     above = around.segment if around is not None else ""
     for step in path.steps:
         check_segment(step.segment, step.at)
-        if reach is not None:
-            reach = _down(tree, reach, above, step)
+        if found:
+            reach = _down(tree, above, step)
         elif above == step.segment and path.field and len(path.steps) == 1:
-            reach = filtered(_self, step.which)
+            reach = _self
         else:
-            reach = filtered(_loop_reach(tree, above, step), step.which)
+            reach = _loop_reach(tree, above, step)
+        found.append((reach, step.which))
         above = step.segment
-    assert reach is not None
-    if path.field:
-        return FieldLoop(above, path.field, reach, path.which, repetition_test(path.which))
-    return SegmentLoop(above, reach)
+    return found
 
 
 def _loop_reach(tree: Outline, above: str, step: Step) -> Reach:
@@ -118,17 +133,21 @@ def _loop_reach(tree: Outline, above: str, step: Step) -> Reach:
     raise PathError("E207", reason, offset=step.at, width=3, hint=hint)
 
 
-def _down(tree: Outline, upper: Reach, above: str, step: Step) -> Reach:
+def _down(tree: Outline, above: str, step: Step) -> Reach:
     """The segments of a further step: only those that the step before it owns directly."""
     name = step.segment
     if above not in tree.parents.get(name, ()):
         way = f"go down by name: {tree.way(name)}"
         hint = way if tree.parents.get(name) else f"list it: groups: {{{above}: [{name}]}}"
         raise PathError("E207", f"{above} does not own {name} in the outline", offset=step.at, width=3, hint=hint)
-    owned = filtered(_owned(tree, name), step.which)  # a position counts below each owner
+    return _owned(tree, name)
+
+
+def _below_each(upper: Reach, lower: Reach) -> Reach:
+    """The segments of two steps; a position counts below each owner."""
 
     def reach(cursor: Any) -> list[Segment]:
-        return [segment for owner in upper(cursor) for segment in owned(owner)]
+        return [segment for owner in upper(cursor) for segment in lower(owner)]
 
     return reach
 

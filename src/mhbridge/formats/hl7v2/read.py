@@ -39,8 +39,8 @@ def first_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
             if not found:
                 return ABSENT
             segment = found[0]
-            for encoded in repetitions(segment, number, which, test):
-                return _value(encoded, segment, component, subcomponent, segment.level(number))
+            for place, encoded in repetitions(segment, number, which, test):
+                return _value(encoded, segment, component, subcomponent, segment.level(number), place)
             return ABSENT
 
         return chosen
@@ -110,8 +110,8 @@ def every_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], list[Any]]:
     def every(cursor: Any) -> list[Any]:
         found = []
         for segment in reach(cursor):
-            for encoded in repetitions(segment, number, which, test):
-                value = _value(encoded, segment, component, subcomponent, segment.level(number))
+            for place, encoded in repetitions(segment, number, which, test):
+                value = _value(encoded, segment, component, subcomponent, segment.level(number), place)
                 if value is not ABSENT:
                     found.append(value)
         return found
@@ -131,14 +131,16 @@ def _relative(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
     component, subcomponent = path.component, path.subcomponent
     if not component:
         return lambda value: DELETED if value.encoded == DELETE else value
-    return lambda value: _value(value.encoded, value.segment, component, subcomponent)
+    return lambda value: _value(value.encoded, value.segment, component, subcomponent, 0, value.repetition)
 
 
-def _value(encoded: str, segment: Segment, component: int, subcomponent: int, level: int = 0) -> Any:
+def _value(
+    encoded: str, segment: Segment, component: int, subcomponent: int, level: int = 0, repetition: int = 0
+) -> Any:
     """What a path finds in one repetition, in one of its states."""
     if component:
         encoded = inside(encoded, segment.delimiters, component, subcomponent)
         level = 2 if subcomponent else 1
     if encoded == DELETE:
         return DELETED
-    return Value(encoded, segment, level) if encoded.strip(segment.delimiters.blank) else ABSENT
+    return Value(encoded, segment, level, repetition) if encoded.strip(segment.delimiters.blank) else ABSENT

@@ -20,6 +20,7 @@ from mhbridge.mapping.checker.expressions import Resolver
 from mhbridge.mapping.checker.structure import branches, only, without
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.expression import is_expression, parse_loop
+from mhbridge.mapping.marks import Mark
 from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.reader import Items, Node, Pairs, Text
 from mhbridge.mapping.syntax import PathNode
@@ -145,7 +146,11 @@ class Binder:
             return None
         element = replace(item, type=item.type.single())
         body = self._map(without(node, "$each"), element, replace(env, scope=inside))
-        return None if body is None else nodes.BindEach(node.span, cursors, loop.over.path.text, body)
+        if body is None:
+            return None
+        path = loop.over.path
+        mark = Mark(path.text, env.format.loop_spot(path, env.scope), item=item.name, rule=str(loop.over.span))
+        return nodes.BindEach(node.span, cursors, path.text, body, mark)
 
     def _case(self, node: Pairs, item: Item, env: Environment) -> nodes.Binding | None:
         found: list[tuple[nodes.Condition | None, nodes.Binding]] = []

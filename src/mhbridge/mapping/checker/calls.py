@@ -51,7 +51,7 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
     result = _result(function, want, args)
     _check_table(resolver, tree, args, result)
     env = resolver.env
-    call = leaves.calling(function, result, item=env.item, rule=str(tree.span), on_bad=env.on_bad)
+    call = leaves.calling(function, result, args, item=env.item, rule=str(tree.span), on_bad=env.on_bad)
     return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing))
 
 

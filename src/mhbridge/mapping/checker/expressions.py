@@ -28,9 +28,10 @@ from mhbridge.mapping.checker.environment import (
     is_coded,
     is_text,
 )
-from mhbridge.mapping.conversions import conversion
+from mhbridge.mapping.conversions import Conversion, conversion
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.functions import functions
+from mhbridge.mapping.marks import Mark
 from mhbridge.mapping.packs import MESSAGE_FIELDS
 from mhbridge.mapping.reader import Node, Text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
@@ -139,18 +140,28 @@ class Resolver:
             return None
         texts = leaves.texts(env.format, tree.path, env.scope)
         if want.name == "any" and not want.options:
-            read = leaves.presence(env.format, tree.path, env.scope)
-            return nodes.Read(tree.span, ANY, tree.path.text, read, texts)
+            mark = self._mark(tree, None, many=False)
+            read = leaves.presence(env.format, tree.path, env.scope, mark)
+            return nodes.Read(tree.span, ANY, tree.path.text, read, texts, mark)
         found = conversion(source_type, want.single())
         if found is None:
             hint = "bind one of its components, or use a function that says how"
             return self.wrong("E204", f"{source_type} cannot become {want.single()}", tree.span, hint)
         reader = leaves.every if want.many else leaves.first
-        read = reader(
-            env.format, tree.path, env.scope, found, want,
-            item=env.item, rule=str(tree.span), on_bad=env.on_bad,
-        )  # fmt: skip
-        return nodes.Read(tree.span, want, tree.path.text, read, texts)
+        mark = self._mark(tree, found, many=want.many)
+        read = reader(env.format, tree.path, env.scope, found, want, mark, on_bad=env.on_bad)
+        return nodes.Read(tree.span, want, tree.path.text, read, texts, mark)
+
+    def _mark(self, tree: syntax.PathNode, found: Conversion | None, *, many: bool) -> Mark:
+        """What stands for a path in the field ledger. One that only its presence matters of decides, wherever it is."""
+        env = self.env
+        assert env.format is not None
+        assert env.scope is not None
+        # Of NHS numbers all are looked at, so that two are noticed.
+        beside = found is not None and found.target.name == "nhs_number"
+        spot = env.format.spot(tree.path, env.scope, many=many or beside)
+        decides = found is None or self.deciding > 0
+        return Mark(tree.path.text, spot, found, decides=decides, many=many, item=env.item, rule=str(tree.span))
 
     def source_type(self, tree: syntax.PathNode) -> str | None:
         """The source type of what a path finds."""

@@ -6,10 +6,10 @@ is ignored, and its own tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
-from mhbridge.formats import DeclarationError, Format, PathError, Scope, Source, format_named, formats
+from mhbridge.formats import DeclarationError, Format, Path, PathError, Scope, Source, format_named, formats
 from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.bindings import Binder
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean, plain
@@ -63,7 +63,7 @@ class MappingFile:
     A supplier mapping, resolved.
 
     Args:
-        ignored: path → reason.
+        ignored: (path, reason) of what it ignores, in the order of the file.
         mandatory: the mandatory items that it binds.
         tests: examples that `check` runs.
         adds: the mapping's own additions to a build, still as a parse tree.
@@ -75,7 +75,7 @@ class MappingFile:
     items: tuple[nodes.BoundItem, ...]
     authors: bool
     partial: bool
-    ignored: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[tuple[Path, str], ...] = ()
     mandatory: tuple[str, ...] = ()
     tests: tuple[Example, ...] = ()
     adds: Pairs | None = None
@@ -155,7 +155,7 @@ def read_mapping(
         assert declared is not None
         file.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
     ignored = _ignored(file, top, format_, source)
-    _check_ignored(file, top, bound, ignored)
+    _check_ignored(file, top, bound, {path.text: reason for path, reason in ignored})
     mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
     return MappingFile(
         name, document, source, tuple(bound), authors, partial,
@@ -195,10 +195,10 @@ def _check_mandatory(file: YamlFile, top: Declaration, document: DocumentType, *
             file.report("E203", what, top.keys.get("items", top.span), hint)
 
 
-def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) -> dict[str, str]:
+def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) -> tuple[tuple[Path, str], ...]:
     """`ignore:` path → why it has no place. Every path is one of the format, so that no slip hides anything."""
     pairs = top.pairs("ignore")
-    found: dict[str, str] = {}
+    found: list[tuple[Path, str]] = []
     for path, node in (pairs.entries if pairs else {}).items():
         assert pairs is not None
         if not isinstance(node, Text) or not node.value.strip():
@@ -206,12 +206,10 @@ def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) 
             continue
         key = pairs.keys[path]
         try:
-            _check_path(format_, path, source)
+            found.append((_checked_path(format_, path, source), node.value))
         except PathError as error:
             file.report(error.code, error.message, key, error.hint)
-            continue
-        found[path] = node.value
-    return found
+    return tuple(found)
 
 
 def _check_ignored(file: YamlFile, top: Declaration, bound: list[nodes.BoundItem], ignored: Mapping[str, str]) -> None:
@@ -225,10 +223,11 @@ def _check_ignored(file: YamlFile, top: Declaration, bound: list[nodes.BoundItem
             file.report("E220", what, pairs.keys[path], "take it out of one of the two", Severity.WARNING)
 
 
-def _check_path(format_: Format, text: str, source: Source) -> None:
-    """That a text is a path that means something, to a value or to something to loop over. Raises `PathError`."""
+def _checked_path(format_: Format, text: str, source: Source) -> Path:
+    """The path that a text is, to a value or to something to loop over. Raises `PathError`."""
     wrong: PathError | None = None
     for scan in (format_.scan, format_.scan_loop):
+        scanned = None
         try:
             scanned = scan(text, 0, len(text))
             if scanned is None or scanned[1] != len(text):
@@ -238,11 +237,11 @@ def _check_path(format_: Format, text: str, source: Source) -> None:
             else:
                 format_.loop(scanned[0], Scope(source))
         except PathError as error:
-            if error.code == "E207":  # it may be reached from inside another loop
-                return
+            if error.code == "E207" and scanned is not None:  # it may be reached from inside another loop
+                return scanned[0]
             wrong = wrong or error
         else:
-            return
+            return scanned[0]
     raise wrong or PathError("E107", f"this is no path of {format_.name}")
 
 

@@ -115,12 +115,14 @@ def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want
     if want != "CodeableConcept":
         return _primitive(row.target_code, want)
     target = {"system": row.target_system, "code": row.target_code}
-    # A table may only put the words to a code of its own system; the code is not said twice then.
-    others = [
-        coding
-        for coding in _as_received(codings, row, table)
-        if (coding.get("system"), coding.get("code")) != (row.target_system, row.target_code)
-    ]
+    # A table may only put the words to a code of its own system; the code is not said twice then, but the sender's own
+    # words for it are kept where they are not the table's.
+    others = []
+    for coding in _as_received(codings, row, table):
+        if (coding.get("system"), coding.get("code")) != (row.target_system, row.target_code):
+            others.append(coding)
+        elif (words := coding.get("display", "")) and words != row.target_display:
+            text = text or words
     concept: dict[str, Any] = {
         "coding": [{**target, "display": row.target_display} if row.target_display else target, *others]
     }

@@ -1,0 +1,107 @@
+"""
+Where things are in a row, for the field ledger: a cell is one leaf, whatever its `separators:` make of it.
+
+Declared columns are numbered in the order of their names, which two mappings of one extract share, and after them come
+those that nobody declared. This module must never look at what a cell says.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mhbridge.formats import Asked, Cell, Path, Scope, Source
+from mhbridge.formats.csv.lines import codec_of
+from mhbridge.formats.csv.paths import ColumnPath, Pieces, check
+from mhbridge.formats.csv.rows import Row
+
+__all__ = ["ColumnSpot", "altered", "ignored", "name_of", "populated", "spot", "structural"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpot:
+    """What one path of a mapping reads; see `mhbridge.formats.Spot`. A column has no predicates and nothing deletes."""
+
+    place: int
+    asks: bool = False
+    subject: None = None
+    question: None = None
+
+    def touches(self, parts: frozenset[str]) -> frozenset[int]:  # noqa: ARG002  # the protocol's
+        """The column."""
+        return frozenset({self.place})
+
+    def cells(self, raw: Any, parts: frozenset[str]) -> tuple[Cell, ...]:  # noqa: ARG002
+        """The cell."""
+        return ((self.place, 1),) if parts else ()
+
+    def present(self, raw: Any) -> tuple[Cell, ...]:  # noqa: ARG002
+        """The cell."""
+        return ((self.place, 1),)
+
+    def every(self, cursor: Any, parts: frozenset[str]) -> tuple[Cell, ...]:
+        """The cell."""
+        return self.cells(cursor, parts)
+
+    def deleted(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
+    def asked(self, cursor: Any) -> tuple[Asked, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
+
+def spot(path: Path, scope: Scope) -> ColumnSpot:
+    """What a path reads: its column, or inside a loop over the values of a cell that cell."""
+    column = check(path, scope).column
+    if path.relative:
+        around = scope.loops[-1]
+        assert isinstance(around, Pieces)
+        column = around.column
+    return ColumnSpot(sorted(scope.source.options["columns"]).index(column))
+
+
+def populated(row: Row) -> Iterator[Cell]:
+    """The cells that hold more than blanks, in the order of the file."""
+    places = _places(row)
+    for name, cell in row.cells.items():
+        if cell and not cell.isspace():
+            yield places[name], 1
+
+
+def structural(row: Row, source: Source) -> Iterator[Cell]:
+    """The column that identifies the row, where one is declared."""
+    column = source.options.get("control_id", "")
+    if column:
+        yield _places(row)[column], 1
+
+
+def ignored(path: Path) -> Callable[[Row], Iterable[Cell]]:
+    """The column that an entry of `ignore:` names."""
+    assert isinstance(path, ColumnPath)
+    column = path.column
+    return lambda row: [(_places(row)[column], 1)] if column in row.cells else []
+
+
+def name_of(row: Row, cell: int) -> str:
+    """The name of a column."""
+    return next(name for name, place in _places(row).items() if place == cell)
+
+
+def altered(row: Row, cell: int, text: str, source: Source) -> bytes:
+    """The row with one cell replaced, below its header."""
+    changed = name_of(row, cell)
+    written = io.StringIO()
+    end = row.header.line_end.decode("ascii") or "\r\n"
+    writer = csv.writer(written, delimiter=source.options["delimiter"], lineterminator=end)
+    writer.writerow([text if name == changed else value for name, value in row.cells.items()])
+    return row.header.line + written.getvalue().encode(codec_of(source), "replace")
+
+
+def _places(row: Row) -> dict[str, int]:
+    """Column → its number."""
+    return {name: place for place, name in enumerate((*sorted(row.header.columns), *row.header.extra))}
