@@ -75,25 +75,28 @@ insert into tally (writer, feed, what, state, n) values (?, ?, ?, ?, ?)
 -- name: move_message
 update message set state = :new, code = :code, due_at = :due_at where id = :id and state = :old;
 -- name: move_delivery
-update delivery set state = :new, code = :code, due_at = :due_at, level = max(level, :level), attempts = attempts + :tries,
-  sent_at = coalesce(:sent_at, sent_at), remote_id = case when :remote_id = '' then remote_id else :remote_id end
-  where id = :id and state = :old;
+with moved (id, old, new, code, due_at, level, tries, sent_at, remote_id) as (values (?, ?, ?, ?, ?, ?, ?, ?, ?))
+  update delivery set state = m.new, code = m.code, due_at = m.due_at, level = max(delivery.level, m.level),
+    attempts = attempts + m.tries, sent_at = coalesce(m.sent_at, delivery.sent_at),
+    remote_id = case when m.remote_id = '' then delivery.remote_id else m.remote_id end
+  from moved m where delivery.id = m.id and delivery.state = m.old returning delivery.id;
 -- name: settle_lane
 -- Depth, next time and hold follow from the lane's head. The aggregate makes one row also where there is no head.
-update lane set depth = depth + :change, (next_at, held) = (select max(h.due_at), coalesce(max(h.held), '') from (
+with settled (patient, destination, change) as (values (?, ?, ?))
+  update lane set depth = depth + s.change, (next_at, held) = (select max(h.due_at), coalesce(max(h.held), '') from (
     select case d.state when 'parked' then null else d.due_at end as due_at, case d.state when 'parked' then 'parked' else '' end as held
-    from delivery d where d.patient = :patient and d.destination = :destination
+    from delivery d where d.patient = s.patient and d.destination = s.destination
       and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked') order by d.seq limit 1) h)
-  where patient = :patient and destination = :destination;
+  from settled s where lane.patient = s.patient and lane.destination = s.destination;
 -- name: delivery_now
-select d.state, d.patient, d.destination, n.name, d.attempts, d.due_at, d.sent_at,
+select d.id, d.state, d.patient, d.destination, n.name, d.attempts, d.due_at, d.sent_at,
   not exists (select 1 from delivery e where e.patient = d.patient and e.destination = d.destination and e.seq < d.seq
     and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked')) as head
-  from delivery d join destination n on n.id = d.destination where d.id = :id;
+  from delivery d join destination n on n.id = d.destination where d.id in (:each);
 -- name: message_now
 select state, feed, code, received_at from message where id = :id;
 -- name: add_attempt
-insert into attempt (delivery, n, started_at, ended_at, result, code) values (:delivery, :n, :started_at, :ended_at, :result, :code)
+insert into attempt (delivery, n, started_at, ended_at, result, code) values (?, ?, ?, ?, ?, ?)
   on conflict (delivery, n) do update set ended_at = excluded.ended_at, result = excluded.result, code = excluded.code;
 -- name: found_sending
 select id from delivery where state = 'sending'

@@ -1,14 +1,15 @@
 """
 The one way in which messages and deliveries change state, and what people and senders ask for in those terms.
 
-`move` changes one row that must be in the state it is said to be in, and with it the log and the tallies, in the
-transaction of its caller. No other function of the store writes a state; the first one is written by `intake`, through
-`arrive`. After a move of a delivery its lane is settled: depth, next time and hold follow from the lane's head.
+`move` and `_move_deliveries` change rows that must be in the state that they are said to be in, and with them the log
+and the tallies, in the transaction of their caller: all deliveries of a batch with one statement. No other function of
+the store writes a state; the first one is written by `intake`, through `arrive`. After a move of a delivery its lane is
+settled: depth, next time and hold follow from the lane's head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
@@ -127,12 +128,12 @@ def move(
     **values: Any,
 ) -> None:
     """
-    Change the state of one message or delivery.
+    Change the state of one message.
 
     Args:
-        feed: whose tally it is: a message's feed, a delivery's destination.
+        feed: whose tally it is.
         why: what a person gave as the reason.
-        values: the other columns that `move_message` or `move_delivery` sets.
+        values: the other columns that `move_message` sets.
 
     Raises:
         StoreError: S212 when the move is not legal, S213 when the row is not in the state `old`.
@@ -140,7 +141,18 @@ def move(
     require(what, old, new)
     books.run(f"move_{what}", id=about, old=old, new=new, code=code, **values)
     if books.connection.changes() != 1:
-        raise StoreError("S213", f"{what} {about} is not {old!r}")
+        raise _elsewhere(what, about, old)
+    _account(books, what, about, old, new, feed=feed, at=at, who=who, code=code, why=why)
+
+
+def _elsewhere(what: What, about: int, old: str) -> StoreError:
+    return StoreError("S213", f"{what} {about} is not {old!r}")
+
+
+def _account(
+    books: Books, what: What, about: int, old: str, new: str, *, feed: str, at: int, who: str, code: str, why: str
+) -> None:
+    """The log row and the tallies of a move."""
     moves = f"{old}>{new}"
     if code:
         moves += f" {code}"
@@ -151,55 +163,68 @@ def move(
     books.count(feed, what, new)
 
 
-def _move_delivery(
-    books: Books,
-    about: int,
-    delivery: _Delivery,
-    new: str,
-    *,
-    at: int,
-    due_at: int | None,
-    who: str = GATEWAY,
-    code: str = "",
-    why: str = "",
-    level: int = 0,
-    remote_id: str = "",
-) -> None:
-    starts = new == DeliveryState.SENDING
-    move(
-        books,
-        "delivery",
-        about,
-        delivery.state,
-        new,
-        feed=delivery.name,
-        at=at,
-        who=who,
-        code=code,
-        why=why,
-        due_at=due_at,
-        level=level,
-        tries=int(starts),
-        sent_at=at if starts else None,
-        remote_id=remote_id,
-    )
-    if delivery.state == DeliveryState.SENDING and new not in _WENT_WELL:
-        books.run(
-            "add_attempt",
-            delivery=about,
-            n=delivery.attempts,
-            started_at=delivery.sent_at,
-            ended_at=at,
-            result=new,
-            code=code,
-        )
-    change = (new in IN_LANE) - (delivery.state in IN_LANE)
-    books.run("settle_lane", patient=delivery.patient, destination=delivery.destination, change=change)
+class _Step(NamedTuple):
+    """A move of one delivery. `due_at` is when it is looked at next."""
+
+    about: int
+    now: _Delivery
+    new: str
+    at: int
+    due_at: int | None
+    who: str = GATEWAY
+    code: str = ""
+    why: str = ""
+    level: int = 0
+    remote_id: str = ""
+
+    @property
+    def starts(self) -> bool:
+        return self.new == DeliveryState.SENDING
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """The columns of `move_delivery`."""
+        return (
+            self.about, self.now.state, self.new, self.code, self.due_at, self.level, int(self.starts),
+            self.at if self.starts else None, self.remote_id,
+        )  # fmt: skip
 
 
-def _find(books: Books, about: int) -> _Delivery | None:
-    row = books.row("delivery_now", id=about)
-    return None if row is None else _Delivery(*row)
+def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
+    """
+    Change the states of deliveries, each of which must be in the state that it is said to be in; settle their lanes.
+
+    Raises:
+        StoreError: S212 when a move is not legal, S213 when a delivery is in another state.
+    """
+    for step in steps:
+        require("delivery", step.now.state, step.new)
+    moved = [about for (about,) in books.each("move_delivery", [step.row for step in steps])]
+    if len(moved) != len(steps):
+        # One that is moved twice counts as well: the second move is not from where it is then.
+        there = set(moved)
+        wrong = next((step for step in steps if step.about not in there), steps[-1])
+        raise _elsewhere("delivery", wrong.about, wrong.now.state)
+    lanes: dict[tuple[int, int], int] = {}
+    attempts = []
+    for step in steps:
+        now, new = step.now, step.new
+        _account(
+            books, "delivery", step.about, now.state, new, feed=now.name, at=step.at, who=step.who, code=step.code,
+            why=step.why,
+        )  # fmt: skip
+        if now.state == DeliveryState.SENDING and new not in _WENT_WELL:
+            attempts.append((step.about, now.attempts, now.sent_at, step.at, new, step.code))
+        lane = now.patient, now.destination
+        lanes[lane] = lanes.get(lane, 0) + (new in IN_LANE) - (now.state in IN_LANE)
+    books.each("add_attempt", attempts)
+    books.each("settle_lane", [(*lane, change) for lane, change in lanes.items()])
+
+
+def _find(books: Books, abouts: Iterable[int]) -> dict[int, _Delivery]:
+    """Deliveries as they stand, by id."""
+    rows = books.among("delivery_now", list(dict.fromkeys(abouts)))
+    return {about: _Delivery(*row) for about, *row in rows}
 
 
 def _each(function: Callable[[Books, _Item], _Value]) -> Callable[[Books, Sequence[_Item]], list[_Value]]:
@@ -213,82 +238,96 @@ def _each(function: Callable[[Books, _Item], _Value]) -> Callable[[Books, Sequen
     return verb
 
 
-def _start(books: Books, item: Starting) -> list[int]:
+def start(books: Books, items: Sequence[Starting]) -> list[list[int]]:
     """
     Take heads of lanes in hand whose time has come, and return those that were.
 
     What waits is sent. What may have arrived is looked up: it stays `unknown`, and so becomes what was being sent
     by somebody who has not come back by the time that was set.
     """
-    taken = []
-    for about in item.deliveries:
-        delivery = _find(books, about)
-        if delivery is None or not delivery.head or delivery.due_at is None or delivery.due_at > item.now:
-            continue
-        if delivery.state in _WAITS:
-            new = DeliveryState.SENDING
-        elif delivery.state in _MAY_HAVE_LEFT:
-            new = DeliveryState.UNKNOWN
-        else:
-            continue
-        _move_delivery(books, about, delivery, new, at=item.now, due_at=item.look_at)
-        taken.append(about)
+    found = _find(books, (about for item in items for about in item.deliveries))
+    steps: list[_Step] = []
+    taken: list[list[int]] = []
+    for item in items:
+        mine = []
+        for about in item.deliveries:
+            delivery = found.get(about)
+            if delivery is None or not delivery.head or delivery.due_at is None or delivery.due_at > item.now:
+                continue
+            if delivery.state in _WAITS:
+                new = DeliveryState.SENDING
+            elif delivery.state in _MAY_HAVE_LEFT:
+                new = DeliveryState.UNKNOWN
+            else:
+                continue
+            # Whoever asks for it again in this batch comes too late.
+            del found[about]
+            steps.append(_Step(about, delivery, new, item.now, item.look_at))
+            mine.append(about)
+        taken.append(mine)
+    _move_deliveries(books, steps)
     return taken
 
 
-def _finish(books: Books, item: Finishing) -> None:
+def finish(books: Books, items: Sequence[Finishing]) -> list[None]:
     """
     Record what became of attempts: all of them or, when one cannot be, none.
 
     Raises:
         StoreError: S212 for what was not started or cannot end so, S214 when there is no such delivery.
     """
-    for result in item.moves:
-        delivery = _find(books, result.delivery)
-        if delivery is None:
-            raise StoreError("S214", f"there is no delivery {result.delivery}")
-        if delivery.state not in _STARTED:
-            raise StoreError("S212", f"a delivery that is {delivery.state!r} has no attempt to finish")
-        _move_delivery(
-            books,
-            result.delivery,
-            delivery,
-            result.state,
-            at=item.now,
-            due_at=micros(result.due_at) if result.state in _NEEDS_TIME and result.due_at is not None else None,
-            code=result.code,
-            level=result.level,
-            remote_id=result.remote_id,
-        )
+    found = _find(books, (result.delivery for item in items for result in item.moves))
+    steps = []
+    for item in items:
+        for result in item.moves:
+            delivery = found.get(result.delivery)
+            if delivery is None:
+                raise StoreError("S214", f"there is no delivery {result.delivery}")
+            if delivery.state not in _STARTED:
+                raise StoreError("S212", f"a delivery that is {delivery.state!r} has no attempt to finish")
+            due_at = micros(result.due_at) if result.state in _NEEDS_TIME and result.due_at is not None else None
+            steps.append(
+                _Step(
+                    result.delivery,
+                    delivery,
+                    result.state,
+                    item.now,
+                    due_at,
+                    code=result.code,
+                    level=result.level,
+                    remote_id=result.remote_id,
+                )
+            )
+    _move_deliveries(books, steps)
+    return [None] * len(items)
 
 
 def _recover(books: Books, now: int) -> int:
     """What was being sent when the last process ended may have arrived: it is looked up, at once."""
-    found: list[int] = [about for (about,) in books.run("found_sending")]
-    for about in found:
-        delivery = _find(books, about)
-        assert delivery is not None
-        _move_delivery(books, about, delivery, DeliveryState.UNKNOWN, at=now, due_at=now)
+    found = _find(books, (about for (about,) in books.run("found_sending")))
+    _move_deliveries(
+        books, [_Step(about, delivery, DeliveryState.UNKNOWN, now, now) for about, delivery in found.items()]
+    )
     return len(found)
 
 
 def _park(books: Books, item: Parking) -> bool:
     """Park what is due; what somebody took in hand meanwhile is left alone."""
-    delivery = _find(books, item.delivery)
+    delivery = _find(books, [item.delivery]).get(item.delivery)
     if delivery is None or delivery.due_at is None or delivery.due_at > item.now:
         return False
     if delivery.state not in _WAITS | _MAY_HAVE_LEFT:
         return False
-    _move_delivery(books, item.delivery, delivery, DeliveryState.PARKED, at=item.now, due_at=None, code=item.code)
+    _move_deliveries(books, [_Step(item.delivery, delivery, DeliveryState.PARKED, item.now, None, code=item.code)])
     return True
 
 
 def _release(books: Books, item: Releasing) -> bool:
     """A person lets a parked delivery go: it is the head of its lane, and due."""
-    delivery = _find(books, item.delivery)
+    delivery = _find(books, [item.delivery]).get(item.delivery)
     if delivery is None or delivery.state != DeliveryState.PARKED:
         return False
-    _move_delivery(books, item.delivery, delivery, DeliveryState.QUEUED, at=item.now, due_at=item.now, who=item.who)
+    _move_deliveries(books, [_Step(item.delivery, delivery, DeliveryState.QUEUED, item.now, item.now, who=item.who)])
     return True
 
 
@@ -314,14 +353,15 @@ def _close(books: Books, item: Closing) -> bool:
             due_at=None,
         )
         closed = True
-    for (about,) in books.run("parked_of_message", message=item.message):
-        delivery = _find(books, about)
-        assert delivery is not None
-        _move_delivery(
-            books, about, delivery, DeliveryState.CLOSED, at=item.now, due_at=None, who=item.who, why=item.why
-        )
-        closed = True
-    return closed
+    parked = _find(books, (about for (about,) in books.run("parked_of_message", message=item.message)))
+    _move_deliveries(
+        books,
+        [
+            _Step(about, delivery, DeliveryState.CLOSED, item.now, None, who=item.who, why=item.why)
+            for about, delivery in parked.items()
+        ],
+    )
+    return closed or bool(parked)
 
 
 def _resend(books: Books, item: Resending) -> int:
@@ -351,8 +391,6 @@ def _resend(books: Books, item: Resending) -> int:
     return len(ended)
 
 
-start = _each(_start)
-finish = _each(_finish)
 recover = _each(_recover)
 park = _each(_park)
 release = _each(_release)
