@@ -379,7 +379,11 @@ def test_trap_12_a_cancelled_admission_and_a_merge_take_back_what_was_sent(suppl
     admission, cancel, merge = (
         message(f"{stem}/{name}") for name in ("a01-admission", "a11-cancel-admission", "a40-merge")
     )
-    assert one(last(admission, cancel, supplier=supplier), "Encounter")["status"] == "cancelled"
+    update = message(f"{stem}/a08-update")
+    for messages in ((admission, cancel), (admission, cancel, update)):
+        encounter = one(last(*messages, supplier=supplier), "Encounter")
+        assert (encounter["status"], encounter["location"][0]["status"]) == ("cancelled", "completed")
+    assert one(last(admission, cancel, admission, supplier=supplier), "Encounter")["status"] == "in-progress"
     gone = next(p for p in every(last(merge, supplier=supplier), "Patient") if not p.get("active", True))
     assert [link["type"] for link in gone["link"]] == ["replaced-by"]
     assert "birthDate" not in gone
