@@ -262,7 +262,7 @@ def test_code_systems() -> None:
 
 
 def test_names() -> None:
-    assert len(D.names("resource")) == 42
+    assert len(D.names("resource")) == 53
     assert "UKCore-Encounter" in D.names("profile")
     assert {"UKCore-LegalStatus", "data-absent-reason"} <= set(D.names("extension"))
     assert {"HumanName", "code"} <= set(D.names("type"))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mhbridge.fhir.definitions import Binding, Definitions
 
-__all__ = ["DATA_ABSENT", "codes", "is_bound"]
+__all__ = ["DATA_ABSENT", "codes", "is_bound", "is_of_system", "systems"]
 
 DATA_ABSENT: Final = (
     "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
@@ -31,6 +31,27 @@ def codes(definitions: Definitions, binding: Binding | None) -> frozenset[Any] |
     if found is None or found.codes is None:
         return None
     return frozenset(found.codes) | {code for _, code in found.codes}
+
+
+@cache
+def systems(definitions: Definitions) -> dict[str, frozenset[str]]:
+    """The code systems that the tables have whole, with their codes."""
+    found = {url: definitions.codesystem(url) for url in definitions.names("codesystem")}
+    return {url: frozenset(known) for url, known in found.items() if known}
+
+
+def is_of_system(definitions: Definitions, coding: Any) -> bool:
+    """Whether the code of a Coding is one of its system's, as far as the tables have that whole."""
+    system, code = coding.get("system"), coding.get("code")
+    if type(system) is not str or type(code) is not str:
+        return True
+    known = systems(definitions).get(system)
+    if known is None or code in known:
+        return True
+    if "/v3-" in system:
+        return code[:1] == "_"  # HL7 V3 names groups of codes so, which the tables leave out
+    # The tables of HL7 v2 do not distinguish capital letters.
+    return "/v2-" in system and code.casefold() in {each.casefold() for each in known}
 
 
 def is_bound(allowed: frozenset[Any], kind: str, value: Any) -> bool:

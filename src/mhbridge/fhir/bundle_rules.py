@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mhbridge.fhir.structure import Link, Visit, Walk, issue
-from mhbridge.model import Issue, Severity
+from mhbridge.model import Issue
 
 __all__ = ["bundle_issues"]
 
@@ -43,6 +43,13 @@ class _Entry:
     @property
     def kind(self) -> str:
         return self.visit.kind if self.visit else ""
+
+    @property
+    def version(self) -> str:
+        """`meta.versionId` of the resource, which a reference to a version must name."""
+        meta = self.visit.resource.get("meta") if self.visit else None
+        version = meta.get("versionId", "") if isinstance(meta, dict) else ""
+        return version if isinstance(version, str) else ""
 
     @property
     def type_and_id(self) -> str:
@@ -138,6 +145,9 @@ class _Bundle:
         for entry in self.entries:
             yield from self._entry(entry)
         yield from self._same()
+        for entry in self.entries:
+            if entry.kind == "CareTeam":
+                yield from self._on_behalf(entry)
         reached: dict[int, list[_Entry]] = {}
         for entry in self.entries:
             for link in entry.links:
@@ -204,11 +214,9 @@ class _Bundle:
                 key = name(entry)
                 if not key:
                     continue
-                meta = entry.visit.resource.get("meta") if entry.visit else None
-                version = meta.get("versionId", "") if isinstance(meta, dict) else ""
-                if (key, str(version)) in seen:
+                if (key, entry.version) in seen:
                     yield entry
-                seen.add((key, str(version)))
+                seen.add((key, entry.version))
 
         for entry in twice(lambda e: e.url):
             yield issue("V134", f"{entry.path}.fullUrl", "another entry has the same fullUrl (bdl-7)")
@@ -219,7 +227,13 @@ class _Bundle:
     # --- references ---
 
     def _resolve(self, entry: _Entry, reference: str) -> _Entry | None:
-        bare = reference.partition("/_history/")[0]
+        bare, _, version = reference.partition("/_history/")
+        found = self._unversioned(entry, bare)
+        if found is not None and version and found.version != version:
+            return None
+        return found
+
+    def _unversioned(self, entry: _Entry, bare: str) -> _Entry | None:
         if _ABSOLUTE.fullmatch(bare):
             return self.by_url.get(bare)
         own = entry.type_and_id
@@ -241,6 +255,19 @@ class _Bundle:
                 yield issue("V113", link.path, text)
         elif self._must_resolve(entry, link.reference):
             yield issue("V136", f"{link.path}.reference", "nothing in this Bundle is what the reference points to")
+
+    def _on_behalf(self, entry: _Entry) -> Iterator[Issue]:
+        """Participants of a CareTeam who act for an organisation: practitioners only (ctm-1)."""
+        assert entry.visit is not None
+        for link in entry.visit.links:
+            holder, _, name = link.path.rpartition(".")
+            target = self._resolve(entry, link.reference)
+            if name != "member" or target is None or target.kind in ("", "Practitioner"):
+                continue
+            place = int(holder.rpartition("[")[2].removesuffix("]"))
+            if "onBehalfOf" in entry.visit.resource["participant"][place]:
+                text = "only a Practitioner acts on behalf of an organisation here (ctm-1)"
+                yield issue("V127", holder, text)
 
     def _must_resolve(self, entry: _Entry, reference: str) -> bool:
         if reference.startswith("urn:"):
@@ -268,4 +295,4 @@ class _Bundle:
         for entry in self.entries:
             if entry.place not in seen and entry.visit:
                 text = "no reference leads here from the Composition: a reader may never see it"
-                yield issue("V137", entry.path, text, Severity.WARNING)
+                yield issue("V137", entry.path, text)

@@ -30,12 +30,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from mhbridge.fhir.bindings import codes, is_bound
+from mhbridge.fhir.bindings import codes, is_bound, systems
 from mhbridge.fhir.compiled_bundle import Met, are_entries_clean, is_address_clean, is_bundle_clean
 from mhbridge.fhir.definitions import Definitions, Element
 from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS
-from mhbridge.fhir.primitives import fault, is_decimal
+from mhbridge.fhir.primitives import ABSOLUTE, fault, is_decimal
 from mhbridge.fhir.profile_rules import profile_rules
 from mhbridge.fhir.xhtml_rules import is_clean
 
@@ -53,6 +53,9 @@ RECURSIVE: Final = frozenset({"Identifier.assigner"})
 #: Elements that are left to the walk: resources in other places than the entries of a Bundle.
 LEFT: Final = frozenset({"contained", "Parameters.parameter.resource"})
 
+#: What R4 calls a system: an absolute address.
+SYSTEMS: Final = frozenset({"Coding.system", "Identifier.system"})
+
 # Days up to 28 are in every month; what these do not match, the exact rules decide.
 _DATE: Final = r"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
 _TIME: Final = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])"
@@ -60,12 +63,13 @@ _TIME: Final = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+
 #: Primitive type → a quick test that only passes what is right; the exact rule is asked of the rest.
 _TEXT: Final = "{v} > '!' and {v}.isprintable()"
 _WORD: Final = "{v} > '!' and {v}.isprintable() and ' ' not in {v}"
+_WEB: Final = f"{{v}}.startswith(('https://', 'http://')) and {_WORD}"
 _QUICK: Final = {
     "string": _TEXT,
     "markdown": _TEXT,
-    "uri": _WORD,
-    "url": _WORD,
-    "canonical": _WORD,
+    "uri": f"({_WEB}) or is_urn({{v}})",
+    "url": _WEB,
+    "canonical": _WEB,
     "code": _WORD,
     "id": "is_id({v})",
     "date": "is_date({v})",
@@ -107,6 +111,9 @@ class Compiled:
             "is_id": re.compile(r"[A-Za-z0-9.-]{1,64}").fullmatch,
             "is_resource": self._resource,
             "is_right": lambda kind, value: fault(definitions, kind, value) is None,
+            "is_urn": re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch,
+            "is_absolute": ABSOLUTE.match,
+            "systems": systems(definitions),
             "is_time": re.compile(_DATE + _TIME).fullmatch,
         }
 
@@ -210,6 +217,7 @@ class Compiled:
                 element.types
                 and self._definitions.is_primitive(element.types[0])
                 and not (element.many or element.choice)
+                and codes(self._definitions, element.binding) is None
             ):
                 found[f"_{key}"] = element
         return found
@@ -259,6 +267,8 @@ class Compiled:
             if kind in _EXACT:
                 return _EXACT[kind].format(v=v)
             quick = _QUICK.get(kind, "False").format(v=v)
+            if element.path in SYSTEMS:
+                return f"type({v}) is str and ({quick} or (is_right({kind!r}, {v}) and is_absolute({v})))"
             return f"type({v}) is str and ({quick} or is_right({kind!r}, {v}))"
         if kind == "Resource":
             return f"type({v}) is dict and is_resource({v}, met)"
@@ -283,6 +293,11 @@ class Compiled:
                 yield f"if len({self._constant(frozenset(keys))}.intersection(o)) > 1: return False"
         if type_path == "Extension":
             yield "if len(o) != 2: return False"  # the url, and either a value or inner extensions (ext-1)
+        if type_path == "Coding":
+            yield "k = systems.get(o.get('system'))"
+            yield "if k is not None and 'code' in o and o['code'] not in k: return False"
+        if type_path == "Identifier":
+            yield "if o.get('system') == 'urn:ietf:rfc:3986' and not is_absolute(o['value']): return False"
         if type_path == "Reference":
             yield from self._reference(frozenset(targets))
         for base in self._definitions.bases(type_path):

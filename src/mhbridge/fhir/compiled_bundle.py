@@ -22,6 +22,8 @@ _URN: Final = re.compile(r"urn:(?:uuid|oid):[!-~]+").fullmatch
 _WEB: Final = re.compile(r"https?://[!-~]+").fullmatch
 _CHANGES: Final = frozenset({"transaction", "batch"})
 _KINDS: Final = frozenset({"document", "message", "collection"}) | _CHANGES
+#: A Bundle in a Bundle, resources in parameters, and what ctm-1 asks of references.
+_LEFT: Final = frozenset({"Bundle", "CareTeam", "Parameters"})
 _PARTS: Final = frozenset({"fullUrl", "resource", "request"})
 
 
@@ -71,7 +73,7 @@ def is_bundle_clean(bundle: dict[str, Any], met: Met) -> bool:
             return False
         resource = entry["resource"]  # without one: KeyError, and the walk decides
         of, identity, url = resource["resourceType"], resource.get("id"), entry.get("fullUrl")
-        if of in ("Bundle", "Parameters") or url in by_url:
+        if of in _LEFT or url in by_url:
             return False
         named = f"{of}/{identity}"
         if url is None:

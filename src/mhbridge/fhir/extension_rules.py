@@ -14,8 +14,9 @@ from functools import cache, cached_property
 from typing import Any, Final
 
 from mhbridge.fhir.bindings import codes, is_bound
-from mhbridge.fhir.definitions import Definitions
+from mhbridge.fhir.definitions import CORE, UKCORE, Definitions
 from mhbridge.fhir.facts import Extension, Part
+from mhbridge.fhir.primitives import ABSOLUTE
 from mhbridge.model import Severity
 
 __all__ = ["ExtensionRules", "Finding", "contexts", "extension_rules", "target_types"]
@@ -33,7 +34,8 @@ def contexts(definitions: Definitions, type_path: str, place: str) -> frozenset[
         type_path: its type, or for an element with elements of its own their type path.
         place: path of the element itself, `Patient.identifier`; empty for a resource.
     """
-    return frozenset((type_path, *definitions.bases(type_path), place, place.removesuffix("[x]"))) - {""}
+    # "Element" is anywhere: HL7's validator takes it so for resources, too.
+    return frozenset(("Element", type_path, *definitions.bases(type_path), place, place.removesuffix("[x]"))) - {""}
 
 
 def target_types(definitions: Definitions, targets: Iterable[str]) -> frozenset[str]:
@@ -100,6 +102,8 @@ class ExtensionRules:
                 continue
             rule = self._rule(url)
             if rule is None:
+                if "Extension" not in here:
+                    yield from self._unknown(url, f"[{place}].url")
                 continue
             seen[url] += 1
             if here.isdisjoint(rule.contexts):
@@ -115,12 +119,25 @@ class ExtensionRules:
             elif rule.parts:
                 yield from self._complex(item, rule, f"[{place}]")
 
+    def _unknown(self, url: str, path: str) -> Iterator[Finding]:
+        """What is wrong with the url of an extension that the tables do not have."""
+        if not ABSOLUTE.match(url):
+            text = "an extension has an absolute address, unless it is part of another"
+            yield path, "V105", text, Severity.ERROR
+        elif url.startswith(UKCORE):
+            yield path, "V128", "UK Core has no extension of this address", Severity.ERROR
+        elif url.startswith(CORE):
+            text = "R4 has no extension of this address that may stand in these resources"
+            yield path, "V128", text, Severity.WARNING
+
     def are_clean(self, items: list[dict[str, Any]], here: frozenset[str], modifier: bool) -> bool:
         """Whether `findings` is known to find nothing. The extensions are known to be good base R4."""
         urls = [item["url"] for item in items]
         for item, url in zip(items, urls, strict=True):
             rule = self._rules.get(url) or self._rule(url)
             if rule is None:
+                if "Extension" not in here and next(self._unknown(url, ""), None) is not None:
+                    return False
                 continue
             if here.isdisjoint(rule.contexts) or rule.modifier is not modifier:
                 return False

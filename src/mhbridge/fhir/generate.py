@@ -31,13 +31,19 @@ __all__ = ["main"]
 Json = dict[str, Any]
 
 _RESOURCES: Final = """
-    AllergyIntolerance Appointment Basic Binary Bundle CarePlan CareTeam Communication Composition Condition Consent
-    Device DiagnosticReport DocumentReference Encounter EpisodeOfCare FamilyMemberHistory Flag Goal HealthcareService
-    Immunization List Location Medication MedicationRequest MedicationStatement MessageHeader Observation
-    OperationOutcome Organization Parameters Patient Practitioner PractitionerRole Procedure Provenance
-    QuestionnaireResponse RelatedPerson RiskAssessment ServiceRequest Specimen Task
+    AllergyIntolerance Appointment AuditEvent Basic Binary BodyStructure Bundle CarePlan CareTeam Communication
+    Composition Condition Consent Device DiagnosticReport DocumentReference Encounter EpisodeOfCare FamilyMemberHistory
+    Flag Goal HealthcareService ImagingStudy Immunization List Location Medication MedicationAdministration
+    MedicationDispense MedicationRequest MedicationStatement MessageHeader Observation OperationOutcome Organization
+    OrganizationAffiliation Parameters Patient Practitioner PractitionerRole Procedure Provenance Questionnaire
+    QuestionnaireResponse RelatedPerson RequestGroup RiskAssessment Schedule ServiceRequest Slot Specimen Subscription
+    Task
 """
 RESOURCES: Final = frozenset(_RESOURCES.split())
+#: Code systems that are taken whole although no value set above asks for it: a code can then be told from none.
+WHOLE: Final = frozenset(
+    f"http://terminology.hl7.org/CodeSystem/{name}" for name in ("v2-0203", "v3-Confidentiality", "v3-RoleCode")
+)
 #: Bases and abstract types, which are needed for what they hand down.
 BASES: Final = frozenset({"Resource", "DomainResource", "Element", "BackboneElement"})
 #: Data types of the definitions about definitions: no resource above holds one.
@@ -51,6 +57,14 @@ ADDED: Final = frozenset(
         *(f"Meta.{name}" for name in ("account", "accounts", "author", "compartment", "onBehalfOf", "project")),
     }
 )
+
+#: The same of targets of references.
+ADDED_TARGETS: Final = {
+    "AuditEvent.source.observer": {
+        "Subscription",
+        *(f"https://medplum.com/fhir/StructureDefinition/{name}" for name in ("Bot", "ClientApplication")),
+    }
+}
 
 CORE: Final = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -136,7 +150,8 @@ def binding(element: Json) -> list[str] | None:
 def targets(element: Json) -> list[str]:
     """Resource types (or, in a profile, profile URLs) that a Reference may point to; empty for any."""
     found = [url for t in element.get("type", ()) if t["code"] == "Reference" for url in t.get("targetProfile", ())]
-    names = [url.removeprefix(CORE) for url in found]
+    gone = ADDED_TARGETS.get(element["path"], ())
+    names = [name for url in found if (name := url.removeprefix(CORE)) not in gone]
     return [] if "Resource" in names else names
 
 
@@ -349,7 +364,7 @@ def main(arguments: list[str] | None = None) -> int:
     for structure in structures:
         if structure["kind"] != "primitive-type" and structure["id"] not in EXCLUDED_TYPES:
             types |= dict(elements_of(structure, open_types))
-    known = {path for path in types if "." not in path} | {"Element", "Resource"}
+    known = {path for path in types if "." not in path} | {"Element", "Resource", *primitives(structures)}
     extensions: Json = {}
     for structure in from_bundle(given.definitions / "extension-definitions.json"):
         found = extension_facts(structure, "snapshot")
@@ -372,7 +387,7 @@ def main(arguments: list[str] | None = None) -> int:
     uk_owned = "https://fhir.hl7.org.uk/"
     r4_sets, whole = code_tables(terms, wanted, lambda url: not url.startswith(uk_owned))
     uk_sets, uk_whole = code_tables(terms, wanted, lambda url: url.startswith(uk_owned))
-    whole |= uk_whole
+    whole |= uk_whole | {system for system in WHOLE if terms.all_codes(system)}
     r4_systems = {s: terms.all_codes(s) for s in whole if not s.startswith(uk_owned)}
     uk_systems = {r["url"]: terms.all_codes(r["url"]) or {} for r in ukcore["codesystems"]}
 

@@ -5,10 +5,12 @@ Each function holds when it returns True, and never raises, whatever stands in t
 by the walk, and an invariant is silent about it. `exists()` of FHIRPath is true of a primitive with nothing but
 extensions, so presence always asks for `_element`, too.
 
-Elsewhere: ele-1, ext-1, dom-2 and ref-1 in the walk (`structure`), dom-3 in `contained_rules`, txt-1 and txt-2 in
-`xhtml_rules`, bdl-1 to bdl-12 in `bundle_rules`. Left out: `ppc-2` to `ppc-5`, whose published expressions ask for
-the code system 'something' and so hold always; those of types that no resource of the tables holds (drq-*, trd-*,
-exp-1). Where the answer cannot be known (`per-1` of times that overlap in their precision), the invariant holds.
+Elsewhere: ele-1, ext-1, sqty-1, dom-2, dom-4 and dom-5 in the walk (`structure`), txt-1 and txt-2 in
+`xhtml_rules`, bdl-1 to bdl-12, dom-3 and, between entries, ctm-1 in `bundle_rules`. Left out: `ppc-2` to `ppc-5`,
+whose published expressions ask for the code system 'something' and so hold always; `dom-6`, which is good practice (a
+narrative in each resource) and would be said of every event; those of Questionnaires (que-*) and of the data types in
+which definitions are written (drq-*, trd-*, exp-1). Where the answer cannot be known (`per-1` of times that overlap in
+their precision), the invariant holds.
 """
 
 from __future__ import annotations
@@ -331,6 +333,20 @@ def cpl_3(node: Node) -> bool:
     return not (has(node, "detail") and has(node, "reference"))
 
 
+def ctm_1(node: Node) -> bool:
+    """CareTeam.participant.onBehalfOf can only be populated when the member is a Practitioner."""
+    return not has(node, "onBehalfOf") or all(_kind(member) in ("", "Practitioner") for member in nodes(node, "member"))
+
+
+def _kind(reference: Node) -> str:
+    """The resource type that a Reference names, if it names one; a Bundle's own addresses are `bundle_rules`'s."""
+    named, address = reference.get("type"), reference.get("reference")
+    if isinstance(named, str):
+        return named.rpartition("/")[2]
+    kind = address.partition("/")[0] if isinstance(address, str) else ""
+    return kind if kind.isalpha() and kind[:1].isupper() else ""
+
+
 def fhs_1(node: Node) -> bool:
     """Can have age[x] or born[x], but not both."""
     return not (chosen(node, "age") and chosen(node, "born"))
@@ -369,6 +385,16 @@ def lst_2(node: Node) -> bool:
 def lst_3(node: Node) -> bool:
     """An entry date can only be used if the mode of the list is "working"."""
     return node.get("mode") == "working" or not any(has(entry, "date") for entry in nodes(node, "entry"))
+
+
+def mad_1(node: Node) -> bool:
+    """SHALL have at least one of dosage.dose or dosage.rate[x]."""
+    return has(node, "dose") or chosen(node, "rate")
+
+
+def mdd_1(node: Node) -> bool:
+    """The medicine cannot be handed over before it is prepared."""
+    return per_1({"start": node.get("whenPrepared"), "end": node.get("whenHandedOver")})
 
 
 def obs_3(node: Node) -> bool:
@@ -439,6 +465,16 @@ def ras_2(node: Node) -> bool:
     """Must be <= 100."""
     value = number(node, "probabilityDecimal")
     return value is None or value <= 100
+
+
+def rqg_1(node: Node) -> bool:
+    """Must have resource or action but not both."""
+    return has(node, "resource") != has(node, "action")
+
+
+def sev_1(node: Node) -> bool:
+    """Either a name or a query (NOT both)."""
+    return not (has(node, "name") and has(node, "query"))
 
 
 # --- profiles of UK Core ---------------------------------------------------------------------------------------------
@@ -538,6 +574,7 @@ def _table() -> dict[str, tuple[Invariant, ...]]:
     on("Condition", "con-4", con_4)
     on("Condition", "con-5", con_5, "verificationStatus")
     on("CarePlan.activity", "cpl-3", cpl_3, "detail")
+    on("CareTeam.participant", "ctm-1", ctm_1, "onBehalfOf")
     on("FamilyMemberHistory", "fhs-1", fhs_1)
     on("FamilyMemberHistory", "fhs-2", fhs_2, "estimatedAge", "_estimatedAge")
     on("Goal.target", "gol-1", gol_1)
@@ -546,6 +583,10 @@ def _table() -> dict[str, tuple[Invariant, ...]]:
     on("List", "lst-1", lst_1, "emptyReason")
     on("List", "lst-2", lst_2, "entry")
     on("List", "lst-3", lst_3, "entry")
+    on("MedicationAdministration.dosage", "mad-1", mad_1)
+    on("MedicationDispense", "mdd-1", mdd_1, "whenHandedOver")
+    on("RequestGroup.action", "rqg-1", rqg_1)
+    on("AuditEvent.entity", "sev-1", sev_1, "query", "_query")
     on("Observation.referenceRange", "obs-3", obs_3)
     on("Observation", "obs-6", obs_6, "dataAbsentReason")
     on("Observation", "obs-7", obs_7, "component")

@@ -19,11 +19,18 @@ from typing import Any, Final
 from mhbridge.fhir.definitions import Definitions
 from mhbridge.model import Severity
 
-__all__ = ["Fault", "fault", "is_base64", "is_decimal"]
+__all__ = ["ABSOLUTE", "Fault", "fault", "is_base64", "is_decimal"]
 
 #: Code, sentence, severity.
 Fault = tuple[str, str, Severity]
 
+#: An absolute address. R4 asks for one as the system of an Identifier or Coding, as a canonical and as the url of an
+#: extension that is not part of another.
+ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
+_URN: Final = re.compile(
+    r"urn:(?!uuid:|oid:).*|urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"
+)
+_ADDRESSES: Final = frozenset({"uri", "url", "canonical"})
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 #: The smallest of each; the largest is that of a signed number of 32 bits (R4, Datatypes).
 _INTEGERS: Final = {"integer": -(2**31), "unsignedInt": 0, "positiveInt": 1}
@@ -63,6 +70,10 @@ def _text(definitions: Definitions, kind: str, value: Any) -> Fault | None:
         return None if is_base64(value) else _error("V110", "this is not base64 (RFC 4648 §4)")
     regex = _regex(definitions, kind)
     if (regex is None or regex.fullmatch(value)) and (kind not in _DATED or _is_day(value)):
+        if kind in _ADDRESSES and value.startswith("urn:") and not _URN.fullmatch(value):
+            return _error("V105", "a urn:uuid: is a UUID of small letters, a urn:oid: an OID")
+        if kind == "canonical" and value[0] != "#" and not ABSOLUTE.match(value):
+            return _error("V105", "a canonical is an absolute address, or #id of what is contained")
         return None
     if kind == "id":
         return _error("V109", "an id is 1 to 64 letters, digits, hyphens and full stops")

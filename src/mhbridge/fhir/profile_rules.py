@@ -16,7 +16,7 @@ from math import inf
 from typing import Any
 
 from mhbridge.fhir.bindings import codes, is_bound
-from mhbridge.fhir.definitions import CORE, Constraint, Definitions, Profile
+from mhbridge.fhir.definitions import CORE, UKCORE, Constraint, Definitions, Profile
 from mhbridge.fhir.extension_rules import points_to, target_types
 from mhbridge.fhir.invariants import OF_PROFILES, Invariant
 from mhbridge.model import Severity
@@ -89,7 +89,9 @@ class ProfileRules:
         for place, claim in enumerate(_claims(resource)):
             plan = self._plan(claim)
             if plan is None:
-                if not claim.startswith(CORE):
+                if claim.startswith(UKCORE):
+                    yield f"{path}.meta.profile[{place}]", "V160", "UK Core has no such profile", Severity.ERROR
+                elif claim.partition("|")[0] != f"{CORE}{kind}":
                     text = "the tables do not have this profile: the resource was not compared with it"
                     yield f"{path}.meta.profile[{place}]", "V160", text, Severity.INFORMATION
             elif plan.type != kind:

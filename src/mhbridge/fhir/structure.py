@@ -13,11 +13,11 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
-from mhbridge.fhir.bindings import codes, is_bound
+from mhbridge.fhir.bindings import codes, is_bound, is_of_system
 from mhbridge.fhir.definitions import Definitions, Element
 from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS, Invariant
-from mhbridge.fhir.primitives import fault
+from mhbridge.fhir.primitives import ABSOLUTE, fault
 from mhbridge.fhir.profile_rules import profile_rules
 from mhbridge.fhir.xhtml_rules import faults
 from mhbridge.model import Issue, Severity
@@ -27,7 +27,6 @@ __all__ = ["Link", "Visit", "Walk", "issue"]
 #: Deeper than any FHIR resource goes, and shallow enough for every reader (`bundle.loads` has the same limit).
 DEPTH: Final = 64
 
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?")
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]+)\?\S+")
 
@@ -234,6 +233,9 @@ class Walk:
             self._members(companion, "Element", path, element.path, element.types[0])
             if value is None and type(companion) is dict and companion.keys() == {"id"}:
                 self._report("V108", path, "an id alone says nothing (ele-1)")
+            elif value is None and (binding := element.binding) and codes(self._definitions, binding):
+                text = f"a code of the required value set {binding.valueset}; an extension cannot take its place"
+                self._report("V106", path, text)
         if value is None:
             return
         if element.children:
@@ -277,11 +279,25 @@ class Walk:
             if has_value == ("extension" in node):
                 text = "an extension has either a value or inner extensions, and one of them (ext-1)"
                 self._report("V117", path, text)
+        if type_path in ("Identifier", "Coding"):
+            self._system(node, type_path, path)
         identity = node.get("id")
         if isinstance(identity, str) and node is not self.visits[self._number].resource:
             if identity in self.visits[self._number].ids:
                 self._report("V121", f"{path}.id", "the id of another element of this resource is used again")
             self.visits[self._number].ids.add(identity)
+
+    def _system(self, node: dict[str, Any], type_path: str, path: str) -> None:
+        """The system of an Identifier or Coding, and that it has the Coding's code."""
+        system, value = node.get("system"), node.get("value")
+        if not ABSOLUTE.match(system if isinstance(system, str) else "urn:x"):
+            if fault(self._definitions, "uri", system) is None:
+                self._report("V105", f"{path}.system", "a system is an absolute address (R4, Identifier and Coding)")
+        elif type_path == "Identifier":
+            if system == "urn:ietf:rfc:3986" and isinstance(value, str) and not ABSOLUTE.match(value):
+                self._report("V105", f"{path}.value", "an identifier of this system is an absolute address")
+        elif not is_of_system(self._definitions, node) and fault(self._definitions, "code", node["code"]) is None:
+            self._report("V129", f"{path}.code", "the code system does not have this code")
 
     # --- values ---
 
@@ -314,7 +330,7 @@ class Walk:
             match = _RELATIVE.fullmatch(reference) or _CONDITIONAL.fullmatch(reference)
             if match and match[1] in _resource_types(self._definitions):
                 kinds.append(match[1])
-            elif reference[0] != "#" and _ABSOLUTE.fullmatch(reference) is None:
+            elif reference[0] != "#" and ABSOLUTE.fullmatch(reference) is None:
                 text = "a reference is Type/id, an absolute address, urn:uuid:… or #id"
                 self._report("V114", f"{path}.reference", text)
                 return

@@ -160,6 +160,7 @@ _TYPES: Final = {
     "V100": "informational",
     "V103": "required",
     "V105": "value",
+    "V129": "code-invalid",
     "V106": "code-invalid",
     "V109": "value",
     "V110": "value",
