@@ -76,7 +76,7 @@ def test_every_way_back_to_a_type_is_counted() -> None:
 def test_what_is_nested_deeply_is_left_to_the_walk(levels: int) -> None:
     node: dict[str, Any] = {"url": "x", "valueString": "x"}
     for _ in range(levels):
-        node = {"url": "x", "extension": [node]}
+        node = {"url": "http://example.org/x", "extension": [node]}
     assert is_clean({"resourceType": "Patient", "extension": [node]}) is (levels < RECURSIONS)
 
 
