@@ -1,0 +1,66 @@
+"""The discharge packs against their standards' list of headings: all are there, and the mandatory ones never vanish."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from mhbridge.mapping.checker.sections import Section
+from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.loading import Loader
+
+#: document type → column of codes/headings.csv
+PACKS = {
+    "mental-health-inpatient-discharge": "mental_health_discharge",
+    "acute-inpatient-discharge": "acute_discharge",
+}
+
+
+@cache
+def loader() -> Loader:
+    return Loader(Library([built_in("mappings")]))
+
+
+def sections(document: str) -> dict[str, Section]:
+    pack = loader().document(document)
+    assert pack is not None
+    build = loader().build(pack, "r4", "")
+    assert build is not None
+    return {section.heading: section for section in build.sections}
+
+
+def needs(column: str) -> dict[str, str]:
+    headings = loader().codes("").headings.values()
+    return {heading.name: heading.needs[column] for heading in headings if column in heading.needs}
+
+
+@pytest.mark.parametrize(("document", "column"), PACKS.items(), ids=list(PACKS))
+def test_a_pack_has_the_headings_of_its_standard_and_no_others(document: str, column: str) -> None:
+    assert sections(document).keys() == needs(column).keys()
+
+
+@pytest.mark.parametrize(("document", "column"), PACKS.items(), ids=list(PACKS))
+def test_a_mandatory_heading_says_something_when_nothing_came(document: str, column: str) -> None:
+    found = sections(document)
+    mandatory = [name for name, need in needs(column).items() if need == "mandatory"]
+    assert len(mandatory) >= 5
+    assert [name for name in mandatory if found[name].empty is None] == []
+
+
+def test_the_two_standards_differ_where_they_differ() -> None:
+    """The control: what is shared is not thereby the same."""
+    mental, acute = (loader().document(name) for name in PACKS)
+    assert mental is not None
+    assert acute is not None
+    shared = mental.items.keys() & acute.items.keys()
+    differing = {name: (mental.items[name].need, acute.items[name].need) for name in shared}
+    assert {name: both for name, both in differing.items() if both[0] != both[1]} == {
+        "diagnoses": ("required", "mandatory"),
+        "contacts": ("required", "optional"),
+        "organ_donation": ("optional", "required"),
+        "advice_given": ("required", "optional"),
+        "author_contact": ("mandatory", "optional"),
+    }
+    assert "family-history" in sections("mental-health-inpatient-discharge")
+    assert "family-history" not in sections("acute-inpatient-discharge")
