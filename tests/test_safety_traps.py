@@ -389,6 +389,31 @@ def test_trap_12_a_cancelled_admission_and_a_merge_take_back_what_was_sent(suppl
     assert "birthDate" not in gone
 
 
+@pytest.mark.parametrize(
+    ("supplier", "name", "retired", "stays"),
+    [
+        ("example-acute", ADT, "A-299901^^^EXAC", "A-200101^^^EXAC"),
+        ("example-mental-health", WARD_ADT, "M-099911^^^EXMH", "M-104482^^^EXMH"),
+    ],
+)
+def test_trap_12_a_merge_that_would_retire_the_patient_waits(
+    supplier: str, name: str, retired: str, stays: str
+) -> None:
+    merge = message(f"{name}/a40-merge")
+    assert last(merge, supplier=supplier).deliveries
+    for named in (stays, "", "9990020108^^^NHS", "9990001014^^^NHS"):
+        found = last(swap(merge, f"MRG|{retired}", f"MRG|{named}"), supplier=supplier)
+        assert (found.state, found.code, found.documents) == (MessageState.PARKED, "I601", ()), named
+
+
+def test_trap_12_a_merge_by_nhs_numbers_alone_retires_the_other_one() -> None:
+    merge = swap(message(f"{ADT}/a40-merge"), "~A-200101^^^EXAC", "")
+    other = last(swap(merge, "A-299901^^^EXAC", "9990020183^^^NHS"))
+    gone = next(p for p in every(other, "Patient") if not p.get("active", True))
+    assert [identifier["value"] for identifier in gone["identifier"]] == ["9990020183"]
+    assert last(swap(merge, "A-299901^^^EXAC", "9990020108^^^NHS")).state is MessageState.PARKED
+
+
 def test_trap_12_a_cancelled_transfer_waits_because_nobody_says_which_ward_it_names() -> None:
     found = last(swap(message(f"{ADT}/a02-transfer"), "ADT^A02^ADT_A02", "ADT^A12^ADT_A09"))
     assert (found.state, found.code) == (MessageState.PARKED, "M710")
