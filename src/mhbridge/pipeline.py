@@ -230,11 +230,11 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
         error = UnsupportedMessage(problem, text)
         return Taken(message.facts, message.body, message.identities, (), error, problem, (issue,))
     read = [(mapping, *mapping.read_traced(message, received_at)) for mapping in mappings]
-    readings = tuple((mapping, reading) for mapping, reading, _ in read)
+    readings = tuple((mapping, _noted(reading, message)) for mapping, reading, _ in read)
     # A leaf that one mapping leaves open may be in the items of another: the ledger is that of all of them together.
     ledger = readings[0][1].ledger if len(read) == 1 else drawn_up(message, [taken for _, _, taken in read])
     parked = next((reading.parked for _, reading in readings if reading.parked), "")
-    issues = message.noted([issue for _, reading in readings for issue in reading.issues])
+    issues = tuple(dict.fromkeys(issue for _, reading in readings for issue in reading.issues))
     if message.patients > 1 and not any(reading.act is Act.MERGE for _, reading in readings):
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"
@@ -247,6 +247,12 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
             Issue("M742", Severity.ERROR, "it says that it is a trial, and this gateway is live", "MSH-11"),
         )
     return Taken(message.facts, message.body, message.identities, readings, None, parked, issues, ledger)
+
+
+def _noted(reading: Reading, message: Message) -> Reading:
+    """The reading with its issues where a person finds them in the original."""
+    issues = message.noted(reading.issues)
+    return reading if issues == reading.issues else replace(reading, issues=issues)
 
 
 # --- step --------------------------------------------------------------------------------------------------

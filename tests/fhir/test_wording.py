@@ -83,6 +83,8 @@ VALUES: list[tuple[str, Any, str]] = [
     ("CodeableConcept", {"coding": [coding("on-hold", "On-hold"), coding("H", "", "exac-status")]}, "On-hold"),
     ("CodeableConcept", {"coding": [coding("SMOKING", "Smoking", "check")]}, "Smoking (code SMOKING in check)"),
     ("CodeableConcept", {"coding": [coding("1", "Depression"), coding("DEP", "")], "text": "DEP"}, "Depression"),
+    # A sender's code that is the word of another code is a word.
+    ("CodeableConcept", {"coding": [coding("SONC", "son"), coding("Son", "", "example-kin")]}, "son"),
     ("CodeableConcept", {"text": "2Z"}, "2Z"),
     (
         "CodeableConcept",

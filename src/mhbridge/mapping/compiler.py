@@ -150,6 +150,8 @@ class _Function(Emitter):
                 there: Block = [ast.Assign([store(found)], ast.Constant(value=True))]
                 gone: Block = [ast.Assign([store(result)], load("DELETED"))]
                 put.append(ast.If(is_(value, "DELETED", negated=True), there, gone))
+            if node.solid and not isinstance(value, ast.Constant):
+                put = [ast.If(call("isinstance", value, load("State")), [ast.Assign([store(result)], value)], put)]
             self.when(is_(value, "ABSENT", negated=True), put, inner, body.span)
         if before is not None:
             failed = ast.Compare(ast.Attribute(load("run"), "failures", ast.Load()), [ast.NotEq()], [before])

@@ -206,6 +206,9 @@ def _record(node: nodes.BindRecord, at: _Frame) -> Any:
         value = _binding(body, at)
         if value is ABSENT:
             continue
+        if node.solid and isinstance(value, State):
+            empty = value
+            continue
         record[name] = value
         if nodes.counts(body) and value is DELETED:
             empty = DELETED

@@ -239,12 +239,14 @@ class BindRecord:
 
     Args:
         whole: for an atomic record, the field that keeps its text when a part of it fails; else empty.
+        solid: of a FHIR data type, whose parts are there or not; when none is, the whole is what the last one was.
     """
 
     span: Span
     fields: tuple[tuple[str, Binding], ...]
     when: Condition | None
     whole: str = ""
+    solid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

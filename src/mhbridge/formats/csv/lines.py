@@ -128,9 +128,9 @@ class Lines:
         """The bytes of the row in hand."""
         return self.taken[0] if len(self.taken) == 1 else b"".join(self.taken)
 
-    def peek(self, most: int) -> bytes:
+    def ahead(self, most: int) -> list[str]:
         """The next lines, which stay to be read."""
         missing = most - len(self._back)
         if missing > 0:
             self._back.extend(islice(self._lines, missing))
-        return b"".join(islice(self._back, most))
+        return [line.decode(self._codec, "surrogateescape") for line in islice(self._back, most)]

@@ -1,8 +1,8 @@
 """
 Lines to rows: each a message with its own bytes, or the error that says what is wrong with it.
 
-A row that is wrong is an error by itself and costs no other row. Where a quotation mark goes wrong, rows go on at the
-next line that alone is a whole row; a table of few columns has no such line for certain, and is read no further. This
+A row that is wrong is an error by itself and costs no other. Where a quotation mark goes wrong, rows go on at the next
+line that begins a whole row; in a table of few columns any line of text may look like one, so no more is read. This
 module must never skip a line that says something: what is not a row belongs to the error before it.
 """
 
@@ -31,6 +31,8 @@ _BLANKS: Final = " \t\r\n\u00a0"
 _WIDE: Final = 8
 #: So many bytes belong to one broken row at most; then nobody can say any more where the next one begins.
 _BROKEN: Final = 4_000_000
+#: No row that begins after a broken one is looked for over more lines than this.
+_AHEAD: Final = 50
 
 
 class LostRows(MalformedMessage):
@@ -87,6 +89,9 @@ class Row:
         return (*found, *(self._placed(issue) for issue in issues))
 
     def _placed(self, issue: Issue) -> Issue:
+        if not issue.path:
+            # Of a function the mapping's own place is known, and not which of its columns was wrong.
+            return replace(issue, path=f"line {self.line}")
         name = issue.path.removeprefix("[").removesuffix("]")
         return replace(issue, path=self._place(name)) if name in self.cells and issue.path != name else issue
 
@@ -181,19 +186,16 @@ def _taken(lines: Lines, header: Header, source: Source) -> Iterator[tuple[list[
 
 
 def _ended(lines: Lines, width: int, delimiter: str) -> bool:
-    """Give the row in hand the lines up to the next that is a whole row; `False` when that cannot be told."""
+    """Give the row in hand the lines up to the next that begins a whole row; `False` when that cannot be told."""
     if width < _WIDE:
         _exhaust(lines)
         return False
-    if kept := _next_whole(lines.taken, width, delimiter):
-        lines.give_back(kept)
-        return True
+    lines.give_back(1)
     size = len(lines.own)
-    for text in lines:
-        size += len(text)
-        if _is_whole(text, width, delimiter):
-            lines.give_back(len(lines.taken) - 1)
+    while ahead := lines.ahead(1):
+        if delimiter in ahead[0] and _begins_row(lines.ahead(_AHEAD), width, delimiter):
             return True
+        size += len(next(lines))
         if size > _BROKEN:
             _exhaust(lines)
             return False
@@ -223,8 +225,13 @@ def _next_whole(taken: list[bytes], width: int, delimiter: str) -> int:
 
 
 def _is_whole(text: str, width: int, delimiter: str) -> bool:
+    return _begins_row([text], width, delimiter)
+
+
+def _begins_row(lines: Sequence[str], width: int, delimiter: str) -> bool:
+    """Whether the first of some lines begins a row with every cell, which may go on over the next ones."""
     try:
-        return len(next(csv.reader([text], delimiter=delimiter, strict=True), [])) == width
+        return len(next(csv.reader(lines, delimiter=delimiter, strict=True), [])) == width
     except csv.Error:
         return False
 

@@ -187,7 +187,8 @@ class Binder:
             self.file.report("E042", f"a {item.type.name} with nothing in it is not bound", node.span)
             return None
         condition = self._condition(node, env)
-        return nodes.BindRecord(node.span, tuple(bound), condition, record.keeper if record else "")
+        solid = record is None and item.type.name not in BUILT_IN_RECORDS
+        return nodes.BindRecord(node.span, tuple(bound), condition, record.keeper if record else "", solid)
 
     def _fields(self, name: str) -> Mapping[str, Item] | None:
         record = self.document.records.get(name)
