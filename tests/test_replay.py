@@ -27,9 +27,11 @@ def test_golden(case: Case) -> None:
     assert compare(case, replay(case, *feed(case.supplier))) == []
 
 
-def test_there_are_fixtures_of_both_kinds() -> None:
-    assert len(CASES) >= 20
-    assert {case.feed for case in CASES} == {"adt", "discharge-letter"}
+def test_every_mapping_has_fixtures() -> None:
+    catalogue = Catalogue(Library([built_in("mappings")]))
+    mappings = {mapping for supplier in catalogue.suppliers() for mapping in catalogue.feeds(supplier)}
+    assert {f"{case.supplier}/{case.feed}" for case in CASES} == mappings
+    assert all(sum(f"{case.supplier}/{case.feed}" == mapping for case in CASES) >= 8 for mapping in mappings)
 
 
 def test_a_changed_message_is_noticed(tmp_path: Path) -> None:
