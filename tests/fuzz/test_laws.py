@@ -1,0 +1,124 @@
+"""The laws that the fuzzer holds parsers to, held to what we have; and that each of them can be broken."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import seeds
+import targets
+from run import RUNS
+
+from mhbridge.adapters.mllp import framing
+from mhbridge.formats import csv as csv_format
+from mhbridge.formats.csv import rows
+from mhbridge.formats.hl7v2 import message
+from mhbridge.formats.hl7v2.delimiters import Delimiters
+from mhbridge.mapping import expression, reader
+from mhbridge.mapping.scanner import Broken
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "hostile"))
+import cases
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_what_the_fuzzer_begins_with_keeps_the_law(target):
+    found = seeds.of(target)
+    assert len(found) > 5
+    for seed in found:
+        targets.TARGETS[target](seed)
+
+
+OWN = {
+    "hl7v2": [body for body, _ in cases.HL7V2.values()],
+    "csv": [body for body, _ in cases.CSV.values()],
+    "mllp": [sent for sent, _, _ in cases.FRAMES.values()],
+    "yaml": [body for body, _ in cases.MAPPINGS.values()],
+    "expression": [text.encode() for text in cases.EXPRESSIONS],
+    "flow": [body for body, _ in cases.HL7V2.values()],
+}
+
+
+@pytest.mark.parametrize("target", OWN)
+def test_our_malformed_cases_keep_the_law(target):
+    for body in OWN[target]:
+        targets.TARGETS[target](body[:20_000])
+
+
+def test_every_target_has_its_bounded_run_and_its_line_in_the_readme():
+    readme = (Path(__file__).parent / "README.md").read_text("utf-8")
+    assert set(RUNS) == set(targets.TARGETS) == set(OWN)
+    assert all(f"| `{name}` |" in readme for name in RUNS)
+
+
+# --- the controls: each law broken by a fault of its own -----------------------------------------------------
+
+
+def broken(target: str) -> None:
+    def hold() -> None:
+        for body in [*OWN[target], *seeds.of(target)]:
+            targets.TARGETS[target](body[:20_000])
+
+    with pytest.raises(AssertionError):
+        hold()
+
+
+def test_a_field_that_is_lost_breaks_the_law(monkeypatch):
+    made = message.Segment.__init__
+
+    def loses(self, *arguments):
+        made(self, *arguments)
+        self.fields = self.fields[:12]
+
+    monkeypatch.setattr(message.Segment, "__init__", loses)
+    broken("hl7v2")
+
+
+def test_an_escape_that_is_not_undone_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(Delimiters, "escape", lambda _, text: text)
+    with pytest.raises(AssertionError, match="escaped is unescaped"):
+        targets.hl7v2(cases.message(note=rb"\E\X41\E\ "))
+
+
+def test_a_row_that_is_passed_over_breaks_the_law(monkeypatch):
+    """As it was: Python's `isspace` is true of control characters, and such a row said nothing."""
+    monkeypatch.setattr(rows, "_blank", lambda cell: not cell or cell.isspace())
+    with pytest.raises(AssertionError, match="passed over"):
+        targets.csv(b"nhs_number,family,note\n1,2,3\n\x1d\n4,5,6\n")
+    assert csv_format.FORMAT is targets.CSV
+
+
+def test_a_frame_that_depends_on_its_packets_breaks_the_law(monkeypatch):
+    """As it was: a frame run into by the next was seen only if both had come when the limit was looked at."""
+
+    def whole_only(self, end):
+        parts = framing._RUN_IN.split(bytes(self._buffer[1:end]))
+        self._ready += [framing.Fault("D914", part[:4096], len(part)) for part in parts[:-1]]
+        self._ready.append(framing.Frame(parts[-1]))
+        self._drop(end + 1)
+
+    monkeypatch.setattr(framing, "_OPENINGS", ())
+    monkeypatch.setattr(framing.Framer, "_take", whole_only)
+    with pytest.raises(AssertionError):
+        targets.mllp(b"\x0bMSH|" + b"x" * 60 + b"\x0bMSH|y\x1c\r")
+
+
+def test_a_place_outside_the_file_breaks_the_law(monkeypatch):
+    made = reader.YamlFile.span
+    monkeypatch.setattr(reader.YamlFile, "span", lambda self, a, b: replace(made(self, a, b), end_line=10_000))
+    broken("yaml")
+
+
+def test_an_expression_without_tree_and_diagnostic_breaks_the_law(monkeypatch):
+    def nothing(*_):
+        raise Broken("E999", "?", 0, 1)
+
+    monkeypatch.setattr(expression, "scan", nothing)
+    broken("expression")
+
+
+def test_an_unknown_code_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(targets, "explanations", dict)
+    broken("flow")
