@@ -100,7 +100,13 @@ HL7V2: dict[str, tuple[bytes, str]] = {
     "20,000 segments": (message(tail=b"NTE|1||x\r" * 20_000), "AA K1 M707"),
     "2,000 fields": (message(tail=b"ZZZ" + b"|x" * 2_000 + b"\r"), "AA K1 M707"),
     "2,000 repetitions": (message(ids=b"~".join([b"9997770013^^^NHS"] * 2_000)), "AA K1 M707"),
-    "20,000 components": (message(tail=b"ZZZ|" + b"^" * 20_000 + b"\r"), "AA K1 M707"),
+    "2,000 components": (message(tail=b"ZZZ|" + b"^" * 2_000 + b"\r"), "AA K1 M707"),
+    "all that is within the limits": (
+        message(tail=(b"ZZZ" + b"|x" * 1_000 + b"\r" + b"ZZZ|" + b"~".join([b"a^b"] * 1_000) + b"\r")
+        + b"ZZZ|" + b"^x" * 999 + b"|" + b"&x" * 9_999 + b"\rZZZ|\\X" + b"41" * 5_000 + b"\\\r"),
+        "AA K1 done",
+    ),
+    "300,000 parts": (message(tail=(b"ZZZ" + b"|a^b" * 500 + b"\r") * 300), "AA K1 M707"),
     "20,000 subcomponents": (message(tail=b"ZZZ|" + b"&" * 20_000 + b"\r"), "AA K1 M707"),
     "an escape of 20,000 digits": (message(note=b"\\X" + b"41" * 10_000 + b"\\"), "AA K1 M707"),
     "a kind that nobody takes": (message(kind=b"XYZ^Q99"), "AA K1 M710"),

@@ -33,7 +33,9 @@ HL7V2: Final[Mapping[str, Callable[[int], bytes]]] = {
         tail=b"".join(b"Z%c%c|1\r" % (65 + i % 26, 65 + i // 26 % 26) for i in range(n))
     ),
     "documents": lambda n: cases.message(tail=b"OBX|1|ED|D||^application^pdf^Base64^JVBERi0=\r" * (n // 10)),
-    "components": lambda n: cases.message(tail=b"ZZZ|" + b"^" * n + b"\r"),
+    "components": lambda n: cases.message(tail=b"ZZZ|" + b"^a" * (n // 10) + b"\r"),
+    "subcomponents": lambda n: cases.message(tail=b"ZZZ|" + b"&a" * n + b"\r"),
+    "fields of many components": lambda n: cases.message(tail=b"ZZZ|" + (b"^a" * 900 + b"|") * (n // 40) + b"\r"),
     "escapes": lambda n: cases.message(note=rb"\F\\X41\\.br\ " * n),
     "escapes that are none": lambda n: cases.message(note=b"\\Z\\ " * n),
     "hexadecimal escapes side by side": lambda n: cases.message(note=b"\\X41\\" * n),

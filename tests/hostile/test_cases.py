@@ -8,8 +8,10 @@ import cases
 import pytest
 from doors import LIBRARY, catalogue, feed, listening, sound, take, well_formed
 
+from mhbridge.errors import MalformedMessage
 from mhbridge.formats import format_named
 from mhbridge.formats.hl7v2 import envelope, message
+from mhbridge.formats.hl7v2.delimiters import delimiters
 from mhbridge.mapping import leaves
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
@@ -99,15 +101,26 @@ def test_mappings(name, checked):
     assert cases.MAPPINGS[name][1] in [d.code for d in checked[name]]
 
 
+TOO_MUCH = ("2,000 repetitions", "2,000 components", "20,000 subcomponents", "2,000 fields", "300,000 parts")
+
+
 # --- the controls: without its protection, each of these is let through ------------------------------------
 
 
 def test_without_limits_too_much_is_let_through(monkeypatch):
     monkeypatch.setattr(message, "MAX_REPETITIONS", 10**9)
+    monkeypatch.setattr(message, "MAX_COMPONENTS", 10**9)
+    monkeypatch.setattr(message, "MAX_SUBCOMPONENTS", 10**9)
     monkeypatch.setattr(message, "MAX_PARTS", 10**9)
     monkeypatch.setattr(message, "MAX_FIELDS", 10**9)
-    for name in ("2,000 repetitions", "20,000 subcomponents", "2,000 fields", "an escape of 20,000 digits"):
-        assert take(cases.HL7V2[name][0]).codes == "done"
+    limits = delimiters("|", "^~\\&", "utf-8")
+    assert limits is not None
+    for name in TOO_MUCH:
+        message.split(cases.HL7V2[name][0].decode(), limits)
+    monkeypatch.undo()
+    for name in TOO_MUCH:
+        with pytest.raises(MalformedMessage):
+            message.split(cases.HL7V2[name][0].decode(), limits)
 
 
 def test_without_the_check_of_controls_nul_is_let_through(monkeypatch):

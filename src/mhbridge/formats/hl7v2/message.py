@@ -24,8 +24,12 @@ __all__ = ["Groups", "Links", "Message", "Segment", "Value", "split"]
 MAX_SEGMENTS: Final = 10_000
 MAX_FIELDS: Final = 1_000
 MAX_REPETITIONS: Final = 1_000
-#: Components or subcomponents of one field. A letter in HTML whose ampersands nobody escaped has many of them.
-MAX_PARTS: Final = 10_000
+#: Of one repetition; no data type has more than thirty.
+MAX_COMPONENTS: Final = 1_000
+#: Of one field. A letter in HTML whose ampersands nobody escaped has many of them.
+MAX_SUBCOMPONENTS: Final = 10_000
+#: Of a whole message, all separators counted. What is looked at one by one takes seconds when there are more.
+MAX_PARTS: Final = 200_000
 
 #: Which segments belong to which (mapping language §5.1): owner → owned.
 Groups = Mapping[str, tuple[str, ...]]
@@ -413,6 +417,10 @@ def split(text: str, limits: Delimiters) -> tuple[list[str], dict[str, list[int]
     lines = text.rstrip("\r").split("\r", MAX_SEGMENTS)
     if len(lines) > MAX_SEGMENTS:
         raise MalformedMessage("M707", f"more than {MAX_SEGMENTS} segments")
+    if len(text) > MAX_PARTS:
+        separators = (limits.field, limits.component, limits.repetition, limits.subcomponent)
+        if sum(map(text.count, separators)) > MAX_PARTS:
+            raise MalformedMessage("M707", f"more than {MAX_PARTS} fields, components and subcomponents")
     # The name and the separator behind it in one: each pair is judged only once below.
     starts: dict[str, list[int]] = {}
     for at, line in enumerate(lines):
@@ -468,10 +476,17 @@ def _within_limits(line: str, number: int, limits: Delimiters) -> None:
         and any(field.count(limits.repetition) >= MAX_REPETITIONS for field in line.split(limits.field))
     ):
         raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_REPETITIONS} repetitions")
-    if len(line) <= MAX_PARTS:
+    if line.count(limits.component) >= MAX_COMPONENTS and any(
+        repetition.count(limits.component) >= MAX_COMPONENTS
+        for field in line.split(limits.field)
+        for repetition in field.split(limits.repetition)
+    ):
+        raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_COMPONENTS} components")
+    if len(line) <= MAX_SUBCOMPONENTS:
         return
-    for part in (limits.component, limits.subcomponent):
-        if line.count(part) > MAX_PARTS and any(field.count(part) > MAX_PARTS for field in line.split(limits.field)):
-            raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_PARTS} parts")
+    if line.count(limits.subcomponent) >= MAX_SUBCOMPONENTS and any(
+        field.count(limits.subcomponent) >= MAX_SUBCOMPONENTS for field in line.split(limits.field)
+    ):
+        raise MalformedMessage("M707", f"line {number} has a field with more than {MAX_SUBCOMPONENTS} subcomponents")
     if limits.escapes_too_much(line):
         raise MalformedMessage("M707", f"line {number} has an escape with more than {MAX_DIGITS} digits")
