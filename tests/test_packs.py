@@ -14,6 +14,7 @@ from mhbridge.mapping.loading import Loader
 PACKS = {
     "mental-health-inpatient-discharge": "mental_health_discharge",
     "acute-inpatient-discharge": "acute_discharge",
+    "community-discharge": "acute_discharge",
 }
 
 
@@ -50,7 +51,7 @@ def test_a_mandatory_heading_says_something_when_nothing_came(document: str, col
 
 def test_the_two_standards_differ_where_they_differ() -> None:
     """The control: what is shared is not thereby the same."""
-    mental, acute = (loader().document(name) for name in PACKS)
+    mental, acute = (loader().document(name) for name in list(PACKS)[:2])
     assert mental is not None
     assert acute is not None
     shared = mental.items.keys() & acute.items.keys()
