@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "translate": ("mhbridge.cli.translating", "Translate files to FHIR, one JSON document a message."),
     "check": ("mhbridge.cli.authoring", "Check mapping files: every problem at once."),
     "explain": ("mhbridge.cli.authoring", "Explain a code, a mapping or a message."),
+    "coverage": ("mhbridge.cli.covering", "What becomes of every value in a feed's messages, and the proof of it."),
     "replay": ("mhbridge.cli.translating", "Compare fixtures with their golden files, or send them to a gateway."),
     "validate": ("mhbridge.cli.translating", "Validate FHIR files."),
     "messages": ("mhbridge.cli.looking", "List messages of a store."),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from mhbridge.formats import Format, Message, Source
@@ -26,6 +26,9 @@ from mhbridge.mapping.written import not_written
 from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State
 
 __all__ = ["Supplier", "SupplierMapping"]
+
+#: Takes (table, codings, words) of a code that a table does not have.
+Collector: TypeAlias = Callable[[Any, Any, str], None]
 
 _ACTS: Final = frozenset(act.value for act in Act)
 
@@ -71,12 +74,15 @@ class SupplierMapping:
     derive: Callable[[dict[str, Any], Run], None]
     builds: Mapping[str, ReadyBuild]
 
-    def run(self, facts: MessageFacts, received_at: datetime, target: str = "") -> Run:
+    def run(
+        self, facts: MessageFacts, received_at: datetime, target: str = "", unknown: Collector | None = None
+    ) -> Run:
         """
         A fresh run for one message.
 
         Args:
             target: of a build; empty while reading.
+            unknown: takes the codes that tables do not have.
         """
         zone, systems, supplier = ZoneInfo(self.source.timezone), self.systems, self.supplier
 
@@ -88,6 +94,7 @@ class SupplierMapping:
                 dates=str(self.source.options.get("dates", "")),
                 supplier=supplier.name,
                 note=note,
+                **({} if unknown is None else {"unknown": unknown}),
             )
 
         instant = received_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -100,9 +107,11 @@ class SupplierMapping:
         """What the message says: its items, bound; a reason to park it, if there is one."""
         return self.read_traced(message, received_at)[0]
 
-    def read_traced(self, message: Message, received_at: datetime) -> tuple[Reading, Taken]:
+    def read_traced(
+        self, message: Message, received_at: datetime, unknown: Collector | None = None
+    ) -> tuple[Reading, Taken]:
         """The same, with what the field ledger of several mappings together is drawn up from."""
-        run = self.run(message.facts, received_at)
+        run = self.run(message.facts, received_at, unknown=unknown)
         items = self.bind(self.format.cursor(message), run)
         act = self._act(items, run)
         parked = run.parked

@@ -23,7 +23,7 @@ FHIR has no word for is open, and another that FHIR knows is bound.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -38,7 +38,7 @@ from mhbridge.model import LeafState, Outcome
 from mhbridge.pipeline import Feed, answer, step, take
 from mhbridge.testing.replaying import NAME, RECEIVED_AT
 
-__all__ = ["Lie", "Work", "Worker", "lies", "literals"]
+__all__ = ["Lie", "Work", "Worker", "lies", "tried", "wanted_by"]
 
 #: States of a leaf that nothing is made of.
 OPEN: Final = frozenset({LeafState.IGNORED, LeafState.PASSED_OVER, LeafState.UNMAPPED})
@@ -156,8 +156,13 @@ _TABLES: Final = ("FX", "WPN", "L", "B", "SCT", "I10", "text/plain", "A")
 _NHS_NUMBER: Final = "9990000018"
 
 
-def tried(text: str, literals: Sequence[str] = ()) -> Iterator[str]:
-    """Other values for a leaf, by its shape, the likeliest to matter first; then texts that the mapping looks for."""
+def tried(text: str, wanted: Sequence[str] = ()) -> Iterator[str]:
+    """
+    Other values for a leaf, by its shape, the likeliest to matter first.
+
+    Args:
+        wanted: texts that the mapping looks for at such a leaf.
+    """
     found: list[str] = []
     if _DATE.fullmatch(text) and len(text) < 20:
         found.append("19770304" + ("0506" if len(text) > 8 else ""))
@@ -165,39 +170,49 @@ def tried(text: str, literals: Sequence[str] = ()) -> Iterator[str]:
         found.append(_NHS_NUMBER)
     if _NUMBER.fullmatch(text):
         found.append(str(int(float(text)) + 7) if len(text) < 9 else "7" * len(text))
-    found.append("ZQXJ7")
-    found.append("Zqx Jvk")
-    found += literals
+    found += ("ZQXJ7", *wanted, "Zqx Jvk")
     if len(text) <= 4:
         found += _SHORT
-    found += _TABLES
-    found.append('""')
-    found.append("")
+    found += (*_TABLES, '""', "")
     return (one for one in dict.fromkeys(found) if one != text)
 
 
-def literals(mappings: Sequence[SupplierMapping]) -> tuple[str, ...]:
-    """The texts and codes that the conditions, predicates and tables of mappings look for, some of each."""
-    found: dict[str, None] = {}
-    for mapping in mappings:
-        tables = 0
-        for node in nodes.walk(tuple(item.body for item in mapping.file.items)):
-            if isinstance(node, nodes.OneOf):
-                found.update(dict.fromkeys(sorted(node.members)))
-            elif isinstance(node, nodes.Equal):
-                found.update(
-                    dict.fromkeys(
-                        side.value
-                        for side in (node.left, node.right)
-                        if isinstance(side, nodes.Literal) and isinstance(side.value, str)
-                    )
-                )
-            elif isinstance(node, nodes.Literal) and isinstance(node.value, Table):
-                found.update(dict.fromkeys(list(node.value.rows)[:3]))
-                tables += 1
-            elif isinstance(node, (nodes.Read, nodes.BindEach)):
-                found.update(dict.fromkeys(re.findall(r'!?="([^"]+)"', node.path)))
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """
+    What mappings look for.
+
+    Args:
+        at: path of leaves alike (`OBX-3.1`) → the texts that predicates want to see there.
+        anywhere: texts of conditions and codes of tables, some of each.
+    """
+
+    at: Mapping[str, tuple[str, ...]]
+    anywhere: tuple[str, ...]
+
+
+_PREDICATE: Final = re.compile(r"([A-Z][A-Z0-9]{2}(?:-\d+)?)\[([^\]]*)\]")
+_TEST: Final = re.compile(r'([\d.]+) *!?= *"([^"]+)"')
+
+
+def wanted_by(mappings: Sequence[SupplierMapping]) -> Wanted:
+    """What the predicates, conditions and tables of mappings look for."""
+    at: dict[str, dict[str, None]] = {}
+    anywhere: dict[str, None] = {}
+    for node in nodes.walk(tuple(item.body for mapping in mappings for item in mapping.file.items)):
+        match node:
+            case nodes.OneOf():
+                anywhere.update(dict.fromkeys(sorted(node.members)))
+            case nodes.Equal(right=nodes.Literal(value=str(text))) | nodes.Equal(left=nodes.Literal(value=str(text))):
+                anywhere[text] = None
+            case nodes.Literal(value=Table() as table):
+                anywhere.update(dict.fromkeys(list(table.rows)[:2]))
+            case nodes.Read() | nodes.BindEach():
+                for place, tests in _PREDICATE.findall(node.path):
+                    for number, text in _TEST.findall(tests):
+                        sign = "." if "-" in place else "-"
+                        at.setdefault(f"{place}{sign}{number}", {})[text] = None
+    return Wanted({path: tuple(texts) for path, texts in at.items()}, tuple(anywhere))
 
 
 # --- the proof ---------------------------------------------------------------------------------------------
@@ -228,11 +243,15 @@ def lies(
         return [], 1
     found: list[Lie] = []
     count = 1
-    texts = literals(worker.mappings)
+    wanted = wanted_by(worker.mappings)
     for number, (cell, bit, leaf, text) in enumerate(_each(base, worker)):
         if (number - start) % every:
             continue
-        lie, made = _judge(base, worker, cell, bit, leaf, [*tried(text, texts)][: most or None])
+        here = wanted.at.get(leaf.like, ())
+        values = [*tried(text, here)]
+        if leaf.state not in OPEN:
+            values += [one for one in wanted.anywhere if one not in values]
+        lie, made = _judge(base, worker, cell, bit, leaf, values[: most or None])
         count += made
         if lie is not None:
             found.append(lie)

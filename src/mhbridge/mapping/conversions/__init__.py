@@ -46,6 +46,10 @@ def _silent(code: str, text: str) -> None:
     """Takes no notes."""
 
 
+def _nobody(table: Any, codings: Any, text: str) -> None:
+    """Nobody collects the codes that a table does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """
@@ -59,6 +63,7 @@ class Context:
         dates: patterns of the dates in texts, separated by commas (`dd/mm/yyyy`); empty: ISO 8601.
         supplier: whose message it is.
         note: takes (code, text) of an issue that does not cost the value; the text holds no value either.
+        unknown: takes (table, codings, words) of what a table does not have: values, for a tool that collects them.
     """
 
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Europe/London"))
@@ -67,6 +72,7 @@ class Context:
     dates: str = ""
     supplier: str = ""
     note: Callable[[str, str], None] = _silent
+    unknown: Callable[[Any, Any, str], None] = _nobody
 
 
 @dataclass(frozen=True, slots=True)

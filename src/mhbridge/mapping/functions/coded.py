@@ -141,6 +141,7 @@ def _primitive(target: str, want: str) -> Any:
 
 def _unmapped(context: Context, codings: list[dict[str, str]], text: str, table: Table, want: str) -> Any:
     reason = f"the code is not in the table {table.name}"
+    context.unknown(table, codings, text)
     if table.unmapped == "refuse":
         raise Unconvertible(reason, code=_NOT_MAPPED, refused=True)
     context.note(_NOT_MAPPED, reason)
