@@ -1,5 +1,6 @@
 """
-The compiler and its slow twin say the same of every message: same items, same issues, same document, byte for byte.
+The compiler and its slow twin say the same of every message: same items, issues and field ledger, same document, byte
+for byte.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mhbridge.formats import Message
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
 from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.interpreter import Interpreter
+from mhbridge.mapping.ledger import detailed
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.testing.replaying import cases
 
@@ -46,9 +48,10 @@ def compare(root: Path, name: str, body: bytes) -> int:
 
 
 def one(compiled: SupplierMapping, walked: SupplierMapping, message: Message) -> int:
-    a, b = compiled.read(message, NOW), walked.read(message, NOW)
+    (a, first_taken), (b, second_taken) = compiled.read_traced(message, NOW), walked.read_traced(message, NOW)
     assert dict(a.items) == dict(b.items)
     assert a == b
+    assert detailed(message, [first_taken]) == detailed(message, [second_taken])
     first, second = compiled.build(a, a.items, NOW), walked.build(b, b.items, NOW)
     assert first.json() == second.json()
     assert first.issues == second.issues

@@ -26,6 +26,7 @@ from mhbridge.mapping.marks import (
     Mark,
     Trace,
     flip,
+    narrow,
 )
 from mhbridge.mapping.run import Run, kept_as_text
 from mhbridge.mapping.types import Type
@@ -216,7 +217,7 @@ def calling(
     """Wraps a registered function so that what it cannot do costs what the item says."""
     call, want = function.call, result.name
     assert call is not None
-    marks = marks_of(args)
+    marks, unused = marks_of(args), function.unused
 
     def apply(run: Run, *args: Any) -> Any:
         run.item, run.rule = item, rule
@@ -231,6 +232,8 @@ def calling(
             failed = value == UNKNOWN_ERROR
             flip(run.trace, marks, FAILED if failed else DROPPED)
             run.failures += failed  # an atomic record is then kept whole
+        elif unused is not None and (parts := unused(value, *args)):
+            narrow(run.trace, marks, parts)
         return value
 
     return apply

@@ -30,6 +30,8 @@ from mhbridge.model import LeafState, Ledger
 __all__ = ["FieldLedger", "Leaf", "Taken", "detailed", "drawn_up"]
 
 _ALL: Final = frozenset({WHOLE})
+#: Entries that hold a raw value.
+_VALUES: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,10 @@ class FieldLedger:
                 target = into.failed if kind == marks.FAILED else into.selector if mark.decides else into.bound
                 for cell, mask in self._cells(mark, raw):
                     target[cell] = target.get(cell, 0) | mask
+            elif kind == marks.READ_IN_PART:
+                target = into.selector if mark.decides else into.bound
+                for cell, mask in self._cells_in_part(mark, *raw):
+                    target[cell] = target.get(cell, 0) | mask
             elif kind == marks.COMPARED:
                 for cell, mask in self._cells(mark, raw):
                     into.selector[cell] = into.selector.get(cell, 0) | mask
@@ -135,6 +141,15 @@ class FieldLedger:
             return found
         used = made.reads if made.used is None else made.used(raw, self.context)
         cells: Iterable[tuple[int, int]] = mark.spot.cells(raw, used)
+        return cells
+
+    def _cells_in_part(self, mark: Mark, raw: Any, unused: frozenset[str]) -> Iterable[tuple[int, int]]:
+        """The same, without what a function left out."""
+        made = mark.conversion
+        assert made is not None
+        used = made.reads if made.used is None else made.used(raw, self.context)
+        left = used.difference(*(made.parts.get(part, ()) for part in unused))
+        cells: Iterable[tuple[int, int]] = mark.spot.cells(raw, left)
         return cells
 
     @staticmethod
@@ -166,8 +181,8 @@ class FieldLedger:
         taken = {
             (id(mark), cell)
             for mark, kind, raw, _ in trace
-            if kind in (marks.READ, marks.FAILED, marks.FAILED_WHOLE)
-            for cell, _ in mark.spot.cells(raw, mark.reads)
+            if kind in _VALUES
+            for cell, _ in mark.spot.cells(raw[0] if kind == marks.READ_IN_PART else raw, mark.reads)
         }
         found: dict[int, int] = {}
         self._reach(self._top, self.format.cursor(message), touched, taken, found)
@@ -193,7 +208,9 @@ class FieldLedger:
         top = self.format.cursor(message)
         asked = [(mark, top) for mark in self._asking]
         for mark, kind, raw, cursor in trace:
-            if kind in (marks.READ, marks.FAILED, marks.FAILED_WHOLE):
+            if kind == marks.READ_IN_PART:
+                yield from ((cell, mask, mark.path) for cell, mask in self._cells_in_part(mark, *raw))
+            elif kind in _VALUES:
                 yield from ((cell, mask, mark.path) for cell, mask in self._cells(mark, raw))
             elif kind == marks.ASKED:
                 asked.append((mark, cursor))

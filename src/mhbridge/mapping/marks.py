@@ -23,10 +23,12 @@ __all__ = [
     "FAILED_WHOLE",
     "KEPT",
     "READ",
+    "READ_IN_PART",
     "Entry",
     "Mark",
     "Trace",
     "flip",
+    "narrow",
 ]
 
 #: A present value was read and goes where its mark says: into an item, or into a decision.
@@ -35,15 +37,18 @@ READ: Final = 0
 DELETES: Final = 1
 #: A value was read and did not become what was wanted.
 FAILED: Final = 2
-#: The same, and all that it says was kept as text.
-FAILED_WHOLE: Final = 6
 #: All that stands at the path is kept as text, because a part of an atomic record failed.
 KEPT: Final = 3
 #: A value was read and then not used: the function that it was read for gave nothing.
 DROPPED: Final = 4
 #: Predicates of the path were asked; there is no value.
-ASKED: Final = 5  #: A value beside the one that was read was compared with it.
+ASKED: Final = 5
+#: Read, not what was wanted, and all that it says was kept as text.
+FAILED_WHOLE: Final = 6
+#: A value beside the one that was read was compared with it.
 COMPARED: Final = 7
+#: A value was read, and the function that it was read for made no use of some parts: raw is (raw, parts).
+READ_IN_PART: Final = 8
 
 _ALL: Final = frozenset({WHOLE})
 
@@ -106,4 +111,16 @@ def flip(trace: Trace, marks: Container[Mark], kind: int) -> None:
         mark, was, raw, cursor = trace[at]
         if was == READ:
             trace[at] = (mark, kind, raw, cursor)
+        elif was == READ_IN_PART:
+            trace[at] = (mark, kind, raw[0], cursor)
+        at -= 1
+
+
+def narrow(trace: Trace, marks: Container[Mark], unused: frozenset[str]) -> None:
+    """Say of the values that were read last for some marks that some of their parts were not used."""
+    at = len(trace) - 1
+    while at >= 0 and trace[at][0] in marks:
+        mark, was, raw, cursor = trace[at]
+        if was == READ and mark.conversion is not None and not unused.isdisjoint(mark.conversion.parts):
+            trace[at] = (mark, READ_IN_PART, (raw, unused), cursor)
         at -= 1

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Written", "not_written", "written_fields"]
 
-#: Item that is a record → its fields that the build writes. Items of which all is written are not in it.
-Written: TypeAlias = Mapping[str, frozenset[str]]
+#: (item) or (item, field) that is a record → its fields that the build writes. Where all is written, it is not in it.
+Written: TypeAlias = Mapping[tuple[str, ...], frozenset[str]]
 #: An item or template, and the fields on the way down from it.
 _Path: TypeAlias = tuple[str, ...]
 
@@ -34,14 +34,26 @@ _WORDS: Final = ("name", "ward", "text", "coding")
 def not_written(written: Written, items: Mapping[str, Any]) -> tuple[str, ...]:
     """`item.field` of all that is present and that the build does not write."""
     found: dict[str, None] = {}
-    for name, fields in written.items():
-        value = items.get(name)
-        for record in value if isinstance(value, list) else (value,):
-            if isinstance(record, Mapping):
-                for key, part in record.items():
-                    if key not in fields and not isinstance(part, State):
-                        found[f"{name}.{key}"] = None
+    for (name, *rest), fields in written.items():
+        for record in _records(items.get(name), rest):
+            for key, part in record.items():
+                if key not in fields and not isinstance(part, State) and not _instead(key, record, fields):
+                    found[".".join((name, *rest, key))] = None
     return tuple(found)
+
+
+def _records(value: Any, rest: list[str]) -> Iterator[Mapping[str, Any]]:
+    for record in value if isinstance(value, list) else (value,):
+        if isinstance(record, Mapping):
+            if rest:
+                yield from _records(record.get(rest[0]), rest[1:])
+            else:
+                yield record
+
+
+def _instead(key: str, record: Mapping[str, Any], fields: frozenset[str]) -> bool:
+    """The narrative says the identifier of a person who has no name."""
+    return key == "identifiers" and "name" in fields and "name" not in record
 
 
 def written_fields(build: BuildFile, document: DocumentType) -> Written:
@@ -57,21 +69,35 @@ def written_fields(build: BuildFile, document: DocumentType) -> Written:
         reads.visit(resource.upsert, aliases)
     for part in (build.identifier, build.timestamp, *(one.value for one in document.derived)):
         reads.visit(part, {})
-    found: dict[str, frozenset[str]] = {}
+    found: dict[tuple[str, ...], frozenset[str]] = {}
     for item in document.items.values():
-        declared = document.records.get(item.type.name)
         shown = bool(item.heading) and build.bundle == "document"
-        known = declared.fields.keys() if declared is not None else BUILT_IN_RECORDS.get(item.type.name, {}).keys()
-        if not known or (shown and declared is None):
-            continue  # it is no record, or the narrative says all of it
-        fields = reads.fields(item.name)
+        declared = document.records.get(item.type.name)
+        if declared is None:
+            _note(found, reads, (item.name,), item.type.name, shown=shown)
+            continue
+        fields = reads.fields((item.name,))
         if fields is None:
             continue
-        if shown and declared is not None:
+        if shown:
             fields |= {name for name, one in declared.fields.items() if one.label}
-        if known - fields:
-            found[item.name] = frozenset(fields)
+        if declared.fields.keys() - fields:
+            found[(item.name,)] = frozenset(fields)
+        for name, one in declared.fields.items():
+            _note(found, reads, (item.name, name), one.type.name, shown=shown and bool(one.label))
     return found
+
+
+def _note(found: dict[tuple[str, ...], frozenset[str]], reads: _Reads, path: _Path, type_: str, *, shown: bool) -> None:
+    """A person, organisation or place. The narrative says all of it, but not the number of a person with a name."""
+    known = BUILT_IN_RECORDS.get(type_, {}).keys()
+    fields = reads.fields(path) if known else None
+    if fields is None:
+        return
+    if shown:
+        fields |= known - {"identifiers"} if type_ == "person" else known
+    if known - fields:
+        found[path] = frozenset(fields)
 
 
 class _Reads:
@@ -81,13 +107,15 @@ class _Reads:
         self.paths: set[_Path] = set()
         self.handed: dict[_Path, set[str]] = {}
 
-    def fields(self, item: str) -> set[str] | None:
-        """The fields of an item that are read; `None` when it is read whole."""
+    def fields(self, start: _Path) -> set[str] | None:
+        """The fields of a record that are read; `None` when it is read whole, or as part of what is."""
         found: set[str] = set()
-        for path in self._below((item,), set()):
-            if len(path) == 1:
+        if any(start[:length] in self.paths for length in range(1, len(start))):
+            return None
+        for path in self._below(start, set()):
+            if len(path) == len(start):
                 return None
-            found.add(path[1])
+            found.add(path[len(start)])
         return found
 
     def _below(self, start: _Path, seen: set[_Path]) -> Iterator[_Path]:

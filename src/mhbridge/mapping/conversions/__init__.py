@@ -89,6 +89,8 @@ class Conversion:
             segment as `OBX-2`, `OBX-6.3`, or `WHOLE`.
         used: (raw, context) → those of `reads` that this raw value's result depends on, where that is not all of
             them; a component that is empty may be among them. What is not among them stays open in the ledger.
+        parts: for functions that do not use all of a value: a part of it (`identifiers`, `issuer`, `display`) → those
+            of `reads` that it is made of.
     """
 
     source: str
@@ -96,6 +98,7 @@ class Conversion:
     convert: Callable[[Any, Context], Any]
     reads: frozenset[str]
     used: Callable[[Any, Context], frozenset[str]] | None = None
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
     def used_of(self, raw: Any, context: Context) -> frozenset[str]:
         """What this raw value's result depends on."""

@@ -263,7 +263,24 @@ def _plain() -> dict[str, _Entries]:
 
 def _made(source: str, target: str, entry: _Entry) -> Conversion:
     convert, reads, *used = entry
-    return Conversion(source, Type(target), convert, reads, used[0] if used else None)
+    return Conversion(source, Type(target), convert, reads, used[0] if used else None, _PARTS.get(convert, {}))
+
+
+_XCN_ISSUER: Final = frozenset({"9", "9.2", "9.3"})
+_XON_ISSUER: Final = frozenset({"6", "6.2", "6.3"})
+
+#: What the parts of values are made of, for functions that leave some of them out.
+_PARTS: Final[Mapping[Any, Mapping[str, frozenset[str]]]] = {
+    p.person: {"issuer": _XCN_ISSUER, "identifiers": p.PERSON - p.XCN},
+    p.organisation: {"issuer": _XON_ISSUER, "identifiers": p.XON - {"1"}},
+    p.place: {"ward": frozenset({"1"}), "within": frozenset({"2", "3"}), "site": frozenset({"4", "4.2", "4.3"})},
+    c.cwe: {
+        "display": frozenset({"2", "5", "11"}),
+        "text": frozenset({"9"}),
+        "version": frozenset({"7", "8", "13"}),
+        "others": c.CWE - c.CODING - {"9"},
+    },
+}
 
 
 def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion:

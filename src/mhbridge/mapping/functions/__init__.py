@@ -80,6 +80,7 @@ class Function:
         states: it takes its arguments in any state. Otherwise it is not called when a value is not present: the
             state of that value is the result.
         structural: it is part of how builds are made, which the compiler does itself; it has no `call`.
+        unused: (what it gave, *arguments) → the parts of its arguments that it made no use of (`Conversion.parts`).
     """
 
     name: str
@@ -90,6 +91,7 @@ class Function:
     call: Callable[..., Any] | None = None
     states: bool = False
     structural: bool = False
+    unused: Callable[..., frozenset[str]] | None = None
 
     @property
     def signature(self) -> str:
@@ -103,7 +105,11 @@ class Function:
 
 
 def function(
-    *parameters: Parameter, results: Iterable[str], examples: Iterable[Example] = (), states: bool = False
+    *parameters: Parameter,
+    results: Iterable[str],
+    examples: Iterable[Example] = (),
+    states: bool = False,
+    unused: Callable[..., frozenset[str]] | None = None,
 ) -> Callable[[Callable[..., Any]], Function]:
     """
     Decorates a Python function: `(context, *arguments, want)` becomes a `Function` of the same name, its docstring's
@@ -112,8 +118,9 @@ def function(
 
     def made(call: Callable[..., Any]) -> Function:
         return Function(
-            call.__name__, parameters, tuple(results), _summary(call.__doc__ or ""), tuple(examples), call, states
-        )
+            call.__name__, parameters, tuple(results), _summary(call.__doc__ or ""), tuple(examples), call, states,
+            unused=unused,
+        )  # fmt: skip
 
     return made
 

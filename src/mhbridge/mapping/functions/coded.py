@@ -72,12 +72,23 @@ def _as_received(codings: list[dict[str, str]], row: Row | None, table: Table) -
     return [coding if "system" in coding or not system else {"system": system, **coding} for coding in codings]
 
 
+_WITHOUT_WORDS: Final = frozenset({"display", "text", "version", "others"})
+_NOTHING: Final = frozenset[str]()
+
+
+def _words_unused(result: Any, value: Any, *_: Any) -> frozenset[str]:
+    """Where a primitive is wanted, of a concept with codings only these are used."""
+    primitive = not isinstance(result, Mapping) and isinstance(value, Mapping)
+    return _WITHOUT_WORDS if primitive and value.get("coding") else _NOTHING
+
+
 @function(
     Parameter("value", "value", ("CodeableConcept", "code", "string")),
     Parameter("table", "table"),
     Parameter("date", "value", ("dateTime", "date"), optional=True),
     results=("CodeableConcept", "code", "string", "boolean"),
     states=True,
+    unused=_words_unused,
     examples=(
         Example(
             "code(PID-8, sex)",

@@ -14,9 +14,16 @@ from mhbridge.model import ABSENT
 __all__ = ["FUNCTIONS"]
 
 
+def _unsaid(result: Any, value: Any) -> frozenset[str]:  # noqa: ARG001
+    """Who is named is not numbered; of a place the name is said, or else the ward."""
+    named = "name" in value or "family" in value
+    return frozenset({"identifiers", "issuer", "within", "site", *(("ward",) if named else ())})
+
+
 @function(
     Parameter("value", "value", ("person", "organisation", "place", "HumanName", "CodeableConcept")),
     results=("string",),
+    unused=_unsaid,
     examples=(
         Example(
             "words(discharging_consultant)",
