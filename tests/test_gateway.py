@@ -434,5 +434,5 @@ async def test_hours_are_those_of_the_wards_in_summer_too():
 
 
 def test_the_package_says_what_it_has():
-    assert set(gateways.__all__) == {"Gateway", "Outbox", "Outlet", "Watch"}
+    assert set(gateways.__all__) == {"Gateway", "Outbox", "Outlet", "Watch", "Workers"}
     assert issubclass(MalformedMessage, Exception)

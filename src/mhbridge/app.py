@@ -12,7 +12,7 @@ import gc
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import partial
@@ -22,7 +22,7 @@ from mhbridge import config as settings
 from mhbridge import log as logs
 from mhbridge import pipeline
 from mhbridge.errors import ConfigurationError, Diagnostic, MappingError
-from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
+from mhbridge.gateway import Gateway, Outbox, Outlet, Watch, Workers
 from mhbridge.gateway.watch import Expected
 from mhbridge.log import Event, Log
 
@@ -56,6 +56,7 @@ class App:
     watch: Watch
     receivers: Mapping[str, Receiver]
     log: Log
+    workers: Workers | None = None
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def open(self) -> None:
@@ -83,6 +84,9 @@ class App:
             except OSError as error:
                 problem = f"destination {sender.name}: what it writes to cannot be used: {_reason(error)}"
                 raise ConfigurationError([("C820", problem)]) from None
+        if self.workers is not None:
+            push(self.workers.close)
+            await self.workers.open()
         push(self.gateway.close)
         await self.gateway.open()
         push(self.watch.close)
@@ -189,11 +193,31 @@ def build(config: settings.Config, *, log: Log | None = None, clock: Clock | Non
     outlets = [_outlet(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
     outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)
     deadlines = {destination.name: destination.deadline for destination in config.destinations}
-    gateway = Gateway(store=store, feeds=feeds, outbox=outbox, deadlines=deadlines, clock=clock, log=log)
+    workers = None
+    if config.gateway.workers:
+        workers = Workers(partial(feeds_of, _without_secrets(config)), config.gateway.workers, log)
+    gateway = Gateway(
+        store=store, feeds=feeds, outbox=outbox, deadlines=deadlines, clock=clock, log=log, workers=workers
+    )
     expected = {r.feed: _expected(r.expect) for r in config.receivers if r.expect is not None}
     watch = Watch(store=store, expected=expected, heard=gateway.heard, clock=clock, log=log)
     making = _Making(config, catalogue, feeds, gateway, outbox, store, clock, log)
-    return App(store, senders, gateway, outbox, watch, making.receivers(), log)
+    return App(store, senders, gateway, outbox, watch, making.receivers(), log, workers)
+
+
+def feeds_of(config: settings.Config) -> dict[str, pipeline.Feed]:
+    """The feeds of a configuration, from its mappings: what a worker needs of it."""
+    from mhbridge.mapping.catalogue import load
+
+    return _feeds(config, load(config.gateway.mappings))
+
+
+def _without_secrets(config: settings.Config) -> settings.Config:
+    """Without what opens doors, which a worker does not do."""
+    nothing = dict.fromkeys(("auth", "tls", "token"))
+    receivers = [one.model_copy(update={k: None for k in nothing if hasattr(one, k)}) for one in config.receivers]
+    destinations = [one.model_copy(update={k: None for k in nothing if hasattr(one, k)}) for one in config.destinations]
+    return replace(config, http=None, access=(), receivers=tuple(receivers), destinations=tuple(destinations))
 
 
 def _feeds(config: settings.Config, catalogue: Catalogue) -> dict[str, pipeline.Feed]:

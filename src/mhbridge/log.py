@@ -59,6 +59,7 @@ class Event(StrEnum):
     DESTINATION_BACK = "destination_back"
     RECOVERED = "recovered"
     STORE_FAILED = "store_failed"
+    WORKER_DIED = "worker_died"
     STORE_BACK = "store_back"
     BALANCE_DIFFERS = "balance_differs"
     BALANCE_HOLDS = "balance_holds"

@@ -42,6 +42,10 @@ class Absent(State):
     def __repr__(self) -> str:
         return "ABSENT"
 
+    def __reduce__(self) -> str:
+        # There is one of it, in every process.
+        return "ABSENT"
+
 
 class Deleted(State):
     """The source said explicitly that there is no value any more (HL7 v2 `""`, §2.5.3 of HL7 v2.5.1)."""
@@ -49,6 +53,9 @@ class Deleted(State):
     __slots__ = ()
 
     def __repr__(self) -> str:
+        return "DELETED"
+
+    def __reduce__(self) -> str:
         return "DELETED"
 
 

@@ -147,7 +147,7 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
     sources = [mapping.source for mapping in candidates]
     taken: list[Taken] = []
     try:
-        if envelope.before is NOTHING_BEFORE:
+        if envelope.before == NOTHING_BEFORE:
             messages = format_.messages(envelope.body, sources)
         else:
             messages = cast("Divisible", format_).messages(envelope.body, sources, envelope.before)

@@ -35,6 +35,7 @@ CONFIGURATION = """\
 name = "benchmark"
 store = "sqlite:store/mhbridge.db"
 mode = "test"
+workers = {workers}
 mappings = ["{mappings}"]
 
 [[receiver]]
@@ -167,7 +168,7 @@ async def gateway(fixture: Fixture, url: str, options: argparse.Namespace) -> As
     """A gateway with an empty store, until it is done with."""
     with tempfile.TemporaryDirectory(prefix="mhbridge-benchmark-", dir=options.on) as name:
         folder = Path(name)
-        text = CONFIGURATION.format(mappings=MAPPINGS, supplier=fixture.supplier, url=url)
+        text = CONFIGURATION.format(mappings=MAPPINGS, supplier=fixture.supplier, url=url, workers=options.workers)
         (folder / "mhbridge.toml").write_text(text)
         more = ["--profile"] * options.profile + ["--validator", options.validator, "--loop", options.loop]
         process = await asyncio.create_subprocess_exec(
@@ -269,6 +270,7 @@ def main() -> None:
     options.add_argument("--validator", choices=("default", "tables", "none"), default="default")
     options.add_argument("--loop", choices=("default", "asyncio"), default="default", help="uvloop where there is one")
     options.add_argument("--profile", action="store_true", help="where the event loop spends its time")
+    options.add_argument("-w", "--workers", type=int, default=0, help="processes that translate")
     options.add_argument("--on", help="the folder whose disk the store is on")
     asked = options.parse_args()
     print(

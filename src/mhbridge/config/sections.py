@@ -79,6 +79,8 @@ class GatewaySection(Section):
     )
     mappings: tuple[MappingFolder, ...] = ()
     mode: Literal["live", "test"] = "live"
+    #: Processes that translate; 0: it is done in the gateway's own.
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
 
     @property
     def store_path(self) -> Path:

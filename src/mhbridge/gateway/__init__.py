@@ -2,6 +2,8 @@
 The gateway: takes envelopes, makes what becomes of them durable, answers, and then delivers. Read it from here.
 
     taking    an envelope from a transport → intake → step → commit → the answer      (`taking.Gateway`)
+    working   the pure part of that: read, then step with what is known                (`working.work`)
+    workers   the same in processes of their own                                       (`workers.Workers`)
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
 
@@ -11,5 +13,6 @@ This package must never hold work that is not in the store.
 from mhbridge.gateway.outbox import Outbox, Outlet
 from mhbridge.gateway.taking import Gateway
 from mhbridge.gateway.watch import Watch
+from mhbridge.gateway.workers import Workers
 
-__all__ = ["Gateway", "Outbox", "Outlet", "Watch"]
+__all__ = ["Gateway", "Outbox", "Outlet", "Watch", "Workers"]

@@ -9,38 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from mhbridge import pipeline
 from mhbridge.errors import MessageError, StoreError
 from mhbridge.gateway.outbox import Outbox
+from mhbridge.gateway.workers import FailedThere, Here, Workers
 from mhbridge.log import Event, Log, where
-from mhbridge.mapping.known import fold
-from mhbridge.model import (
-    Act,
-    Answer,
-    Envelope,
-    Issue,
-    Key,
-    Known,
-    MessageFacts,
-    MessageState,
-    Outcome,
-    Reading,
-    Severity,
-    Verdict,
-)
+from mhbridge.model import Answer, Envelope, Issue, Key, MessageFacts, MessageState, Outcome, Severity, Verdict
 from mhbridge.ports import Clock, Committed, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mhbridge.pipeline import Feed, Intake, Taken
+    from mhbridge.pipeline import Feed
 
 __all__ = ["Gateway"]
 
@@ -51,11 +35,6 @@ _WARY: Final = 10.0
 #: So many bytes are worked at a time; whoever brings more waits so long for room, and is then sent away.
 _ROOM: Final = 64_000_000
 _PATIENCE: Final = 10.0
-#: In a large envelope, others have their turn after so many messages.
-_BREATH: Final = 50
-
-#: (patient, episode or empty for all, document type) → the items of the readings that came before in one envelope.
-_Said = dict[tuple[Key | None, str, str], list[Mapping[str, Any]]]
 
 
 class Gateway:
@@ -66,6 +45,7 @@ class Gateway:
         feeds: by the name that envelopes carry.
         outbox: what delivers; told when there is something to deliver.
         deadlines: destination → seconds after which an unfinished delivery is overdue.
+        workers: processes that read and step; left out, it is done here.
     """
 
     def __init__(
@@ -77,9 +57,11 @@ class Gateway:
         deadlines: Mapping[str, float],
         clock: Clock,
         log: Log,
+        workers: Workers | None = None,
     ) -> None:
         self._store = store
         self._feeds = feeds
+        self._workers: Workers | Here = workers or Here(feeds)
         self._outbox = outbox
         self._deadlines = deadlines
         self._clock = clock
@@ -185,68 +167,27 @@ class Gateway:
 
     async def _take(self, envelope: Envelope, feed: Feed) -> Committed:
         try:
-            intake = pipeline.intake(envelope, feed)
+            read = await self._workers.read(envelope)
         except MessageError as error:
             await self.refuse(envelope.feed, error.code)
             return Committed(Answer(Verdict.REJECTED, error.message, envelope.received_at, error.code), 0)
         except Exception as error:  # noqa: BLE001  see _keep_poison
             return await self._keep_poison(envelope, feed, error)
-        key = pipeline.dedupe_key(envelope, intake)
-        earlier = await self._store.repeat(envelope, key)
-        if earlier is not None:
-            self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
-            return earlier
         try:
-            async with self._in_turn(intake):
-                outcomes = await self._work(intake, envelope.received_at, feed)
-                return await self._commit(envelope, feed, key, outcomes)
+            earlier = await self._store.repeat(envelope, read.asked.key)
+            if earlier is not None:
+                self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
+                return earlier
+            async with self._in_turn(read.asked.patients):
+                known = {whose: await self._store.known(*whose) for whose in read.asked.known}
+                outcomes = await read.step(known)
+                return await self._commit(envelope, feed, read.asked.key, outcomes)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  see _keep_poison
             return await self._keep_poison(envelope, feed, error)
-
-    async def _work(self, intake: Intake, now: datetime, feed: Feed) -> list[Outcome]:
-        """Step every message, each knowing what those before it in the same envelope said."""
-        outcomes: list[Outcome] = []
-        said: _Said = {}
-        for number, taken in enumerate(intake.messages, 1):
-            outcome = pipeline.step(taken, await self._known(taken, said), now, feed)
-            outcomes.append(outcome)
-            for reading in outcome.readings:
-                if reading.act is Act.NONE or not (outcome.state is MessageState.DONE or reading.restricted):
-                    continue
-                for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
-                    said.setdefault((reading.patient, episode, document), []).append(reading.items)
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)
-        return outcomes
-
-    async def _known(self, taken: Taken, said: _Said) -> dict[str, Known]:
-        """Document type → what is known of this patient's episode, where that decides anything."""
-        known: dict[str, Known] = {}
-        for mapping, reading in taken.readings:
-            if reading.patient is None or not pipeline.needs_known(reading):
-                continue
-            episode, ever = [await self._folded(reading, which, said) for which in (reading.episode, "")]
-            # A stay's own items are known from that stay; what holds for the patient, from every one.
-            lasting = mapping.document.lasting
-            items = {name: value for name, value in episode.items.items() if name not in lasting}
-            items |= {name: value for name, value in ever.items.items() if name in lasting}
-            known[reading.document] = Known(items, episode.digest + ever.digest)
-        # Sensitivity holds for whatever is said of the patient, and the strictest of all (mapping language §8).
-        for _, reading in taken.readings:
-            if reading.patient is not None:
-                anything = await self._folded(replace(reading, document=""), "", said)
-                if "sensitivity" in anything.items:
-                    known[""] = Known({"sensitivity": anything.items["sensitivity"]}, anything.digest)
-        return known
-
-    async def _folded(self, reading: Reading, episode: str, said: _Said) -> Known:
-        """What is stored of one episode, or of all, gone on with what this envelope said before."""
-        assert reading.patient is not None
-        stored = await self._store.known(reading.patient, episode, reading.document)
-        just_now = said.get((reading.patient, episode, reading.document), ())
-        return replace(stored, items=fold([stored.items, *just_now])) if just_now else stored
+        finally:
+            read.drop()
 
     async def _commit(self, envelope: Envelope, feed: Feed, key: bytes, outcomes: Sequence[Outcome]) -> Committed:
         answer = pipeline.answer(outcomes, feed, envelope.received_at)
@@ -276,24 +217,18 @@ class Gateway:
 
         To raise would lose nothing, but the sender would repeat it for ever, and all behind it would wait.
         """
-        self._log.critical(Event.POISONED, feed=envelope.feed, size=len(envelope.body), **where(error))
+        said = error.said if isinstance(error, FailedThere) else where(error)
+        self._log.critical(Event.POISONED, feed=envelope.feed, size=len(envelope.body), **said)
         issue = Issue("D902", Severity.ERROR, "the gateway itself failed on this message")
         outcome = Outcome(MessageFacts("", "unreadable"), MessageState.PARKED, "D902", (issue,))
         key = hashlib.blake2b(f"{envelope.feed}\0".encode() + envelope.body, digest_size=32).digest()
         return await self._commit(envelope, feed, key, [outcome])
 
     @asynccontextmanager
-    async def _in_turn(self, intake: Intake) -> AsyncIterator[None]:
+    async def _in_turn(self, patients: Sequence[Key]) -> AsyncIterator[None]:
         """Hold the patients of whom something must be known, so that nobody else adds to it meanwhile."""
-        patients = {
-            reading.patient
-            for taken in intake.messages
-            for _, reading in taken.readings
-            if reading.patient is not None and pipeline.needs_known(reading)
-        }
         async with AsyncExitStack() as turn:
-            # In one order, so that two envelopes never wait for each other.
-            for patient in sorted(patients, key=lambda key: (key.system, key.value)):
+            for patient in patients:
                 # The dictionary does not keep a lock alive: this frame does while it waits, then `turn` does.
                 lock = self._patients.setdefault(patient, asyncio.Lock())
                 await turn.enter_async_context(lock)

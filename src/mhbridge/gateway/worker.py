@@ -1,0 +1,133 @@
+"""
+A worker: a process that reads envelopes and steps messages, and does nothing else. Started by `workers`.
+
+It has no store, no keys, no network and no log: it is given bytes over a socket and gives back what became of them. So
+what a message does to it happens to it alone. It ends when the socket does. This module must never let the text of an
+exception out of the process: it may quote what was read.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mhbridge import pipeline
+from mhbridge.errors import MessageError
+from mhbridge.fhir.validate import default_validator
+from mhbridge.gateway.working import Asked, asked, work
+from mhbridge.log import where
+from mhbridge.model import Envelope, Known, Outcome
+
+if TYPE_CHECKING:
+    from mhbridge.gateway.working import Whose
+    from mhbridge.pipeline import Feed, Intake
+
+__all__ = ["DROP", "READ", "STEP", "Failed", "Refused", "framed", "frames", "main"]
+
+READ, STEP, DROP = "read", "step", "drop"
+
+#: Each frame is its length and a pickle. Both ends are one program, and the socket has no name by which to find it.
+_LENGTH: Final = 8
+
+
+class Refused(NamedTuple):
+    """The envelope is no message."""
+
+    code: str
+    message: str
+
+
+class Failed(NamedTuple):
+    """Our own code failed; what may be said of it."""
+
+    said: Mapping[str, Any]
+
+
+def framed(what: Any) -> bytes:
+    """As it goes over the socket."""
+    body = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
+    return len(body).to_bytes(_LENGTH, "big") + body
+
+
+def frames(buffer: bytearray) -> Iterator[Any]:
+    """What has arrived whole; it is taken out of the buffer."""
+    while len(buffer) >= _LENGTH:
+        end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "big")
+        if len(buffer) < end:
+            return
+        body = bytes(buffer[_LENGTH:end])
+        del buffer[:end]
+        # From this program's other process: nobody else can write to the socket.
+        yield pickle.loads(body)  # noqa: S301
+
+
+class _Bench:
+    """What a worker has in hand: envelopes that were read and not yet stepped."""
+
+    def __init__(self, feeds: Mapping[str, Feed]) -> None:
+        self._feeds = feeds
+        self._read: dict[int, tuple[Intake, datetime, Feed]] = {}
+
+    def answer(self, verb: str, ticket: int, what: Any) -> Asked | list[Outcome] | Refused | Failed:
+        try:
+            return self._do_read(ticket, what) if verb == READ else self._do_step(ticket, what)
+        except MessageError as error:
+            return Refused(error.code, error.message)
+        except Exception as error:  # noqa: BLE001  whatever it is, the gateway keeps the message for a person
+            return Failed(where(error))
+
+    def drop(self, ticket: int) -> None:
+        self._read.pop(ticket, None)
+
+    def _do_read(self, ticket: int, envelope: Envelope) -> Asked:
+        feed = self._feeds[envelope.feed]
+        intake = pipeline.intake(envelope, feed)
+        self._read[ticket] = intake, envelope.received_at, feed
+        return asked(pipeline.dedupe_key(envelope, intake), intake)
+
+    def _do_step(self, ticket: int, known: Mapping[Whose, Known]) -> list[Outcome]:
+        intake, now, feed = self._read.pop(ticket)
+        return list(work(intake, known, now, feed))
+
+
+def _serve(gateway: socket.socket) -> None:
+    buffer = bytearray()
+
+    def arriving() -> Iterator[Any]:
+        while data := gateway.recv(1 << 20):
+            buffer.extend(data)
+            yield from frames(buffer)
+
+    requests = arriving()
+    make = next(requests)
+    bench = _Bench(make())
+    default_validator()
+    gc.collect()
+    gc.freeze()
+    gateway.sendall(framed(os.getpid()))
+    for verb, ticket, what in requests:
+        if verb == DROP:
+            bench.drop(ticket)
+        else:
+            # One at a time: whoever waits sees by the first that is not answered which one was in hand.
+            gateway.sendall(framed(bench.answer(verb, ticket, what)))
+
+
+def main() -> None:
+    """Work, over the socket that is the only argument of the process."""
+    # Whoever stops the gateway stops it, and it then ends this.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as gateway:
+        try:
+            _serve(gateway)
+        except (OSError, StopIteration):
+            # The gateway has gone.
+            return

@@ -1,0 +1,254 @@
+"""Workers give what this process would give; a message that ends one is given up, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import pickle
+import signal
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mhbridge import config
+from mhbridge import log as logs
+from mhbridge.app import _without_secrets, build, feeds_of
+from mhbridge.errors import MhbridgeError
+from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
+from mhbridge.model import ABSENT, DELETED, NOTHING_KNOWN, Envelope, MessageState, Verdict
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "fixtures" / "example-mental-health"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SUPPLIER = "example-mental-health"
+FEED = f"{SUPPLIER}/mllp"
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="workers are processes of POSIX")
+
+CONFIGURATION = f"""
+[gateway]
+mode = "test"
+store = "sqlite:store.db"
+mappings = ["{ROOT / "mappings"}"]
+workers = 2
+
+[[receiver]]
+supplier = "{SUPPLIER}"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[receiver]]
+supplier = "{SUPPLIER}"
+kind = "http"
+listen = "127.0.0.1:0"
+token = "env:SENDER"
+
+[[destination]]
+name = "fhir"
+kind = "fhir"
+url = "http://127.0.0.1:1"
+auth = {{kind = "bearer", token = "env:SENDER"}}
+
+[[route]]
+documents = ["encounter-event", "mental-health-inpatient-discharge"]
+to = ["fhir"]
+when = "= not sensitive"
+"""
+SECRET = "Zyxwvutsrq"
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory):
+    return config.parse(CONFIGURATION, base=tmp_path_factory.mktemp("store"), environ={"SENDER": SECRET})
+
+
+@pytest.fixture(scope="module")
+def make(configuration):
+    return partial(feeds_of, _without_secrets(configuration))
+
+
+def an_envelope(body):
+    return Envelope(body, SUPPLIER, FEED, NOW, "mllp", "127.0.0.1")
+
+
+EVENT = an_envelope((FIXTURES / "adt" / "a01-admission.hl7").read_bytes())
+
+
+@asynccontextmanager
+async def working(make, count=1, **named):
+    stream = io.BytesIO()
+    workers = Workers(make, count, logs.make(stream), **named)
+    await workers.open()
+    try:
+        yield workers, stream
+    finally:
+        await workers.close()
+
+
+async def outcomes(workers, envelope):
+    read = await workers.read(envelope)
+    try:
+        return read.asked, await read.step(dict.fromkeys(read.asked.known, NOTHING_KNOWN))
+    finally:
+        read.drop()
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_what_workers_give_is_what_this_process_gives(make):
+    here = Here(make())
+    bodies = [path.read_bytes() for path in sorted(FIXTURES.glob("*/*.hl7")) if ".ack." not in path.name]
+    bodies += [b"\r".join(bodies[:3]), bodies[0][:200]]
+    async with working(make, 2) as (workers, _):
+        found = await asyncio.gather(*[outcomes(workers, an_envelope(body)) for body in bodies])
+    for body, (asked, there) in zip(bodies, found, strict=True):
+        assert (asked, there) == await outcomes(here, an_envelope(body))
+
+
+async def test_what_is_no_message_is_refused_as_here(make):
+    async with working(make) as (workers, _):
+        for body in (b"", b"hello", b"MSH"):
+            with pytest.raises(MhbridgeError) as there:
+                await workers.read(an_envelope(body))
+            with pytest.raises(MhbridgeError) as here:
+                await Here(make()).read(an_envelope(body))
+            assert (there.value.code, there.value.message) == (here.value.code, here.value.message)
+
+
+async def test_of_a_failure_only_its_kind_and_place_come_back():
+    # Without feeds, none is found by the envelope's name.
+    async with working(dict) as (workers, _):
+        with pytest.raises(FailedThere) as raised:
+            await workers.read(EVENT)
+        assert raised.value.said["error"] == "KeyError"
+        assert FEED not in str(raised.value.said)
+        # And the worker goes on.
+        with pytest.raises(FailedThere):
+            await workers.read(EVENT)
+
+
+async def stopped(workers):
+    (pid,) = workers.pids
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+async def test_a_worker_that_dies_once_costs_nothing(make):
+    async with working(make) as (workers, stream):
+        pid = await stopped(workers)
+        waiting = [asyncio.ensure_future(outcomes(workers, EVENT)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
+        for _, (outcome,) in await asyncio.gather(*waiting):
+            assert outcome.state is MessageState.DONE
+        assert workers.pids
+        assert workers.pids != [pid]
+    assert [json.loads(line)["code"] for line in stream.getvalue().splitlines()] == ["D906"]
+
+
+async def test_what_was_read_before_its_worker_died_is_read_again(make):
+    async with working(make) as (workers, _):
+        read = await workers.read(EVENT)
+        (pid,) = workers.pids
+        os.kill(pid, signal.SIGKILL)
+        (outcome,) = await read.step(dict.fromkeys(read.asked.known, NOTHING_KNOWN))
+        assert outcome.state is MessageState.DONE
+
+
+async def test_a_message_in_whose_hands_workers_die_is_given_up_and_those_behind_it_are_not(make):
+    async with working(make) as (workers, _):
+        pid = await stopped(workers)
+        first = asyncio.ensure_future(outcomes(workers, EVENT))
+        await asyncio.sleep(0.05)
+        others = [asyncio.ensure_future(outcomes(workers, EVENT)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+
+        # The next one is stopped before it has read the first again.
+        replaced = asyncio.create_task(_stop_next(workers, pid))
+        os.kill(pid, signal.SIGKILL)
+        second = await replaced
+        await until(lambda: any(worker.waiting for worker in workers._workers))
+        os.kill(second, signal.SIGKILL)
+        with pytest.raises(WorkerDied):
+            await first
+        for _, (outcome,) in await asyncio.gather(*others):
+            assert outcome.state is MessageState.DONE
+
+
+async def _stop_next(workers, pid):
+    async with asyncio.timeout(20):
+        while workers.pids in ([], [pid]):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    return await stopped(workers)
+
+
+async def test_a_worker_that_does_not_come_back_is_killed(make):
+    async with working(make, longest=0.2) as (workers, _):
+        pid = await stopped(workers)
+        _, (outcome,) = await outcomes(workers, EVENT)
+        assert outcome.state is MessageState.DONE
+        assert workers.pids != [pid]
+
+
+async def test_the_gateway_parks_what_its_workers_die_of_and_answers(tmp_path):
+    stream = io.BytesIO()
+    settings = config.parse(CONFIGURATION, base=tmp_path, environ={"SENDER": SECRET})
+    app = build(settings, log=logs.make(stream))
+    await app.open()
+    try:
+        good = await app.gateway.take(EVENT)
+        assert good.answer.verdict is Verdict.ACCEPTED
+
+        async def dying(_envelope):
+            raise WorkerDied(in_hand=True)
+
+        app.workers.read, real = dying, app.workers.read
+        bad = await app.gateway.take(an_envelope(EVENT.body.replace(b"000201", b"000202")))
+        app.workers.read = real
+        assert (bad.answer.verdict, bad.answer.code) == (Verdict.ACCEPTED, "D902")
+        assert (await app.gateway.take(EVENT)).repeated
+        pids = app.workers.pids
+        assert len(pids) == 2
+        assert (await app.store.status(NOW)).differences == ()
+    finally:
+        await app.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert SECRET not in stream.getvalue().decode()
+
+
+async def test_a_worker_that_cannot_start_stops_the_start(tmp_path):
+    settings = config.parse(CONFIGURATION, base=tmp_path, environ={"SENDER": SECRET})
+    broken = settings.gateway.model_copy(update={"mappings": (tmp_path,)})
+    settings = _without_secrets(_with(settings, broken))
+    workers = Workers(partial(feeds_of, settings), 1, logs.make(io.BytesIO()))
+    with pytest.raises(MhbridgeError) as raised:
+        await workers.open()
+    assert raised.value.code == "D905"
+    await workers.close()
+
+
+def _with(settings, gateway):
+    receivers = [one.model_copy(update={"supplier": "nobody"}) for one in settings.receivers]
+    return config.Config(gateway=gateway, receivers=tuple(receivers), destinations=settings.destinations)
+
+
+def test_no_secret_goes_to_a_worker(configuration):
+    assert SECRET.encode() not in pickle.dumps(_without_secrets(configuration))
+
+
+def test_there_is_one_absent_and_one_deleted():
+    assert pickle.loads(pickle.dumps([ABSENT, DELETED])) == [ABSENT, DELETED]
+    assert [type(one) for one in pickle.loads(pickle.dumps([ABSENT, DELETED]))] == [type(ABSENT), type(DELETED)]
+    assert pickle.loads(pickle.dumps(ABSENT)) is ABSENT
+    assert pickle.loads(pickle.dumps(DELETED)) is DELETED
