@@ -49,6 +49,11 @@ LETTER = Fixture(
     "letter", f"{MENTAL}/discharge-letter", MENTAL, "discharge-letter/plain.hl7", b"9990001014", b"M-104482",
     b"SP-2025-00481", b"EXMH-W-000101", 1_500,
 )  # fmt: skip
+#: A row of an extract: one message of 111 columns.
+ROW = Fixture(
+    "row", "example-community/discharges", "example-community", "discharges/plain.csv", b"9990004188", b"EC100417",
+    b"CS0009017", b"DL-2025-00417",
+)  # fmt: skip
 FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER)}
 
 

@@ -23,10 +23,17 @@ def other_order(body: bytes, dates: str) -> bool:
     """Whether many dates only fit the order of day and month that is not the declared one."""
     if (found := _shape(dates)) is None:
         return False
-    shape, day_first = found
+    shape, sign, day_first = found
     ours = others = 0
-    for one, two in shape.findall(body):
-        first, second = int(one) > 12, int(two) > 12
+    for match in shape.finditer(body):
+        # The pattern begins at the first sign, because looking for a sign is so much faster than for a digit.
+        at = match.start()
+        before = body[max(at - 3, 0) : at]
+        digits = 2 if before[-2:].isdigit() else 1
+        one = before[-digits:]
+        if not one.isdigit() or before[:-digits][-1:].isdigit() or before[:-digits][-1:] == sign:
+            continue
+        first, second = int(one) > 12, int(match[1]) > 12
         if first != second:
             if first == day_first:
                 ours += 1
@@ -36,11 +43,10 @@ def other_order(body: bytes, dates: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _shape(dates: str) -> tuple[re.Pattern[bytes], bool] | None:
-    """Two numbers and a year as the declared pattern separates them, and whether the first is the day."""
+def _shape(dates: str) -> tuple[re.Pattern[bytes], bytes, bool] | None:
+    """What follows the first number of a date as it is declared, its sign, and whether that number is the day."""
     declared = _NUMERIC.match(dates)
     if declared is None or declared[1] == declared[3]:
         return None
     sign = re.escape(declared[2])
-    pattern = rf"(?<![\d{sign}])(\d\d?){sign}(\d\d?){sign}\d{{4}}(?!\d)"
-    return re.compile(pattern.encode()), declared[1] == "dd"
+    return re.compile(rf"{sign}(\d\d?){sign}\d{{4}}(?!\d)".encode()), declared[2].encode(), declared[1] == "dd"
