@@ -22,6 +22,8 @@ guide misprints: neither document type is built).
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -35,7 +37,7 @@ from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.known import fold
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import Envelope, Known, MessageState, Outcome
-from mhbridge.pipeline import Feed, dedupe_key, intake, step
+from mhbridge.pipeline import Feed, dedupe_key, intake, outcome_now, step
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of
 
 UK_CORE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-"
@@ -575,3 +577,158 @@ def test_trap_24_what_was_told_to_the_hospital_alone_goes_no_further() -> None:
     for segment, number, value in (("ZU8", 1, "2"), ("PID", 17, "C22"), ("NK1", 16, "19630101")):
         assert last(put(plain_, segment, number, value)).documents[0].body == last(plain_).documents[0].body
     assert last(put(plain_, "PID", 13, "07700 900399")).documents[0].body != last(plain_).documents[0].body
+
+
+# --- extracts (CSV) ----------------------------------------------------------------------------------------
+
+DISCHARGES, REFERRALS = "example-community/discharges", "example-community/referrals"
+
+
+def row(extract: str = DISCHARGES, **cells: str) -> Outcome:
+    """What becomes of the plain row of an extract with some cells set to something else; `_` in a name is a blank."""
+    (found,) = rows(table(extract, **cells))
+    return found
+
+
+def table(extract: str = DISCHARGES, **cells: str) -> str:
+    text = (built_in("fixtures") / f"{extract}/plain.csv").read_bytes().decode()
+    header, (values, *_) = next(reader := csv.reader(io.StringIO(text, newline=""))), list(reader)
+    named = dict(zip(header, values, strict=True))
+    for name, value in cells.items():
+        column = name.replace("_", " ")
+        assert named[column] != value, "the control: the cell changes"
+        named[column] = value
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows([header, list(named.values())])
+    return written.getvalue()
+
+
+def rows(text: str) -> list[Outcome]:
+    return outcome_now(text.encode(), feed("example-community"), RECEIVED_AT)
+
+
+def test_trap_03_a_care_home_is_a_word_until_the_supplier_says_which_kind() -> None:
+    assert {system for system, _ in destination(row())} >= {"DischargeDestinationEngland"}
+    home = row(Discharged_To="Nursing home")
+    assert not any(system == "DischargeDestinationEngland" for system, _ in destination(home))
+    assert "Care Home With Nursing" in words(home, "discharge-details")
+    assert ("I602", "discharge_destination") in issues(row(Discharged_To="Care home"))
+
+
+def test_trap_04_the_digit_of_a_list_that_was_not_named_is_no_code_of_it() -> None:
+    assert discharge_method(row()) >= {("DischargeMethodEngland", "1")}
+    found = row(Discharge_Method="2")
+    assert not any(system == "DischargeMethodEngland" for system, _ in discharge_method(found))
+    assert ("I602", "discharge_method") in issues(found)
+
+
+def test_trap_07_a_sex_that_is_in_no_list_is_not_unknown() -> None:
+    assert patient(row(Sex="I"))["gender"] == "other"
+    assert patient(row(Sex="U"))["gender"] == "unknown"
+    assert "gender" not in patient(row(Sex="X"))
+
+
+def test_trap_10_a_restricted_row_keeps_whereabouts_contacts_and_practice_and_waits() -> None:
+    for extract, hidden in (
+        (DISCHARGES, ("Invented Lane", "960417", "900418", "Y12345", "Quentin Madeup", "son visits daily", "Imogen")),
+        (REFERRALS, ("Nowhere Road", "960201", "960202", "Y12345", "Quentin Madeup", "Maple")),
+    ):
+        found = row(extract, Restricted="Y")
+        assert (found.state, found.code, found.deliveries) == (MessageState.PARKED, "M740", ())
+        text = found.documents[0].body.decode()
+        assert [value for value in hidden if value in text] == []
+        open_ = row(extract).documents[0].body.decode()
+        assert [value for value in hidden if value not in open_] == [], "the control: they are there otherwise"
+    assert row(Restricted="yes").state is MessageState.PARKED, "nobody guesses what a flag means"
+
+
+@pytest.mark.parametrize("number", ["9990004189", "999000418", "9.99E+09", "#N/A"])
+def test_trap_11_an_nhs_number_of_an_extract_that_cannot_be_one_waits(number: str) -> None:
+    found = row(NHS_Number=number)
+    assert (found.state, found.documents) == (MessageState.PARKED, ())
+
+
+def test_trap_14_an_empty_cell_is_not_none_known_and_none_known_is_no_substance() -> None:
+    silent = row(Allergies="", Allergy_Status="")
+    assert every(silent, "AllergyIntolerance") == []
+    assert "This does not mean that there are no allergies" in words(silent, "allergies-and-adverse-reaction")
+    known = row(Allergies="", Allergy_Status="None known")
+    assert coded(one(known, "AllergyIntolerance")["code"]) == {("http://snomed.info/sct", "716186003")}
+    drugs = row(Allergies="NKDA", Allergy_Status="")
+    assert coded(one(drugs, "AllergyIntolerance")["code"]) == {("http://snomed.info/sct", "409137002")}
+    both = row(Allergies="Latex", Allergy_Status="None known")
+    assert [found["code"] for found in every(both, "AllergyIntolerance")] == [{"text": "Latex"}]
+
+
+def test_trap_18_markup_in_a_cell_is_text_without_its_markup_and_the_original_is_kept() -> None:
+    pasted = '<p onclick="x()">Take <s>5 mg</s> 3 mg</p><script>alert(1)</script><img src="http://tracker.example/p">'
+    found = row(Clinical_Summary=pasted)
+    said = words(found, "clinical-summary")
+    assert "Take [crossed out: 5 mg] 3 mg" in said
+    body = found.documents[0].body.decode()
+    assert [mark for mark in ("alert(1)", "onclick", "tracker.example", "&lt;p") if mark in body] == []
+    rtf = row(Clinical_Summary=r"{\rtf1\ansi\ansicpg1252 caf\'e9\par{\strike 5 mg} 3 mg}")
+    assert "café [crossed out: 5 mg] 3 mg" in words(rtf, "clinical-summary")
+    # Text is not taken for markup, and nothing in angle brackets is lost from it.
+    assert "BP <90, pain >5 & rising" in words(row(Clinical_Summary="BP <90, pain >5 & rising"), "clinical-summary")
+    (taken,) = intake(
+        Envelope(table(Clinical_Summary=pasted).encode(), "example-community", "f", RECEIVED_AT, "folder"),
+        feed("example-community"),
+    ).messages
+    assert b"alert(1)" in taken.body, "what came is in the original, for whoever must see it"
+
+
+def test_trap_18_a_formula_in_a_cell_is_text() -> None:
+    found = row(Needs='=HYPERLINK("http://x.example")', Patient_Wishes="@SUM(1)", Information_Given="-1+1")
+    assert '=HYPERLINK("http://x.example")' in words(found, "individual-requirements")
+    assert "@SUM(1)" in words(found, "patient-and-carer-concerns-expectations-and-wishes")
+    assert "-1+1" in words(found, "information-and-advice-given")
+
+
+@pytest.mark.parametrize("code", ["V81997", "V81998", "V81999"])
+def test_trap_19_a_code_for_no_practice_in_an_extract_is_no_practice(code: str) -> None:
+    found = row(GP_Practice_Code=code)
+    assert code not in found.documents[0].body.decode()
+    assert found.deliveries
+
+
+def test_trap_22_leading_zeros_that_a_spreadsheet_took_away_are_not_put_back() -> None:
+    number = patient(row())["identifier"][0]
+    assert coded(extension(number, "NHSNumberVerificationStatus")["valueCodeableConcept"]) == {
+        ("NHSNumberVerificationStatusEngland", "01")
+    }
+    found = row(NHS_No_Status="1")
+    assert extension(patient(found)["identifier"][0], "NHSNumberVerificationStatus") is None
+    assert {("I602", "nhs_number_status"), ("I643", "nhs_number_status")} <= issues(found)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code", "parked"),
+    [
+        ({"DOB": "04/23/1941"}, "I644", True),
+        ({"DOB": "15089"}, "I642", True),
+        ({"Discharged_Date": "03/14/2025"}, "I644", True),
+        ({"Admitted_Date": "02/24/2025"}, "I644", False),
+        ({"Ward": "#REF!"}, "I640", False),
+        ({"Home_Tel": "1.6329E+09"}, "I641", False),
+    ],
+)
+def test_trap_22_what_a_spreadsheet_did_is_named_with_line_and_column_and_never_mended(
+    cells: Mapping[str, str], code: str, parked: bool
+) -> None:
+    found = row(**cells)
+    (column, value), *_ = cells.items()
+    issue = next(issue for issue in found.issues if issue.code == code)
+    assert issue.path.startswith("line 2, column ")
+    assert issue.path.endswith(f"[{column.replace('_', ' ')}]")
+    assert value not in issue.text + issue.path, "places, never values"
+    assert (found.state is MessageState.PARKED) is parked
+    for document in found.documents:
+        assert value not in document.body.decode()
+
+
+def test_trap_22_dates_of_another_order_stop_the_file_because_some_fit_both() -> None:
+    (found,) = rows(re.sub(r"(\d\d)/(\d\d)/(\d{4})", r"\2/\1/\3", table()))
+    assert (found.state, found.code, found.documents) == (MessageState.PARKED, "M773", ())
+    # The control: a single such date costs its own value.
+    assert row(Service_1_Referred="03/25/2025").state is MessageState.DONE
