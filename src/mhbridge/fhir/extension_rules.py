@@ -166,7 +166,7 @@ class ExtensionRules:
             if known is None:
                 if ":" not in url:  # an address would be some other extension, which may stand there
                     text = f"this extension has no part of that name (it has: {', '.join(rule.parts)})"
-                    yield at, "V125", text, Severity.WARNING
+                    yield at, "V125", text, Severity.ERROR
                 continue
             seen[url] += 1
             if seen[url] == 2 and not known[0].many:

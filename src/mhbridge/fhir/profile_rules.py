@@ -3,8 +3,8 @@ Whether a resource is what the profiles that it claims (`meta.profile`) ask beyo
 
 Looked at: cardinalities, fixed values, narrowed types and reference targets, required bindings, slices told apart by
 a fixed value or an extension's url, and the profile's own invariants. Not an error: what is only `mustSupport`, codes
-outside an extensible or preferred value set, a claim of a profile that the tables do not have (information). The
-walk asks first whether the resource is good R4; what is malformed is passed over here.
+outside an extensible or preferred value set, a claim of a profile that the tables do not have (information). Whether
+the resource is good R4 is the walk's; what is malformed is passed over here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mhbridge.fhir.bindings import codes, is_bound
 from mhbridge.fhir.definitions import CORE, UKCORE, Constraint, Definitions, Profile
 from mhbridge.fhir.extension_rules import points_to, target_types
 from mhbridge.fhir.invariants import OF_PROFILES, Invariant
+from mhbridge.fhir.primitives import ABSOLUTE
 from mhbridge.model import Severity
 
 __all__ = ["ProfileRules", "profile_rules"]
@@ -91,7 +92,7 @@ class ProfileRules:
             if plan is None:
                 if claim.startswith(UKCORE):
                     yield f"{path}.meta.profile[{place}]", "V160", "UK Core has no such profile", Severity.ERROR
-                elif claim.partition("|")[0] != f"{CORE}{kind}":
+                elif claim.partition("|")[0] != f"{CORE}{kind}" and ABSOLUTE.match(claim):
                     text = "the tables do not have this profile: the resource was not compared with it"
                     yield f"{path}.meta.profile[{place}]", "V160", text, Severity.INFORMATION
             elif plan.type != kind:
@@ -249,16 +250,20 @@ def _is_inside_clean(node: _Node, holder: Mapping[str, Any]) -> bool:
                 return False
             continue
         items = found if type(found) is list else (found,)
-        if not inner.min <= len(items) <= inner.max or inner.closed:
+        if not inner.min <= len(items) <= inner.max:
             return False
         if inner.each and not all(_is_one_clean(inner, item) for item in items):
             return False
+        matched = 0
         for steps, value, sliced in inner.told:
             fitting = [item for item in items if _at(item, steps, value)]
             if not sliced.min <= len(fitting) <= sliced.max:
                 return False
             if fitting and sliced.each and not all(_is_one_clean(sliced, item) for item in fitting):
                 return False
+            matched += len(fitting)
+        if inner.closed and matched != len(items):
+            return False
     return True
 
 

@@ -119,12 +119,9 @@ class Walk:
         if container >= 0:
             self._contained(visit)
         outer, self._number = self._number, len(self.visits) - 1
-        found = len(self.issues)
         self._members(node, kind, path)
-        if not any(i.severity is Severity.ERROR for i in self.issues[found:]):
-            # What is malformed cannot be told from what is missing, and would be reported twice.
-            for at, code, text, severity in profile_rules(self._definitions).findings(node, kind, path):
-                self._report(code, at, text, severity)
+        for at, code, text, severity in profile_rules(self._definitions).findings(node, kind, path):
+            self._report(code, at, text, severity)
         self._number = outer
 
     def _contained(self, visit: Visit) -> None:
