@@ -78,7 +78,10 @@ COMPOSITION = {
 def test_document() -> None:
     bundle = document_bundle(
         [Entry(full_url(COMPOSITION["id"]), COMPOSITION), Entry(URL, PATIENT)],  # type: ignore[arg-type]
-        identifier={"system": "https://tools.ietf.org/html/rfc4122", "value": "urn:uuid:1"},
+        identifier={
+            "system": "https://tools.ietf.org/html/rfc4122",
+            "value": "urn:uuid:d5158efd-4f33-81cb-8ee0-9dd448918cc5",
+        },
         timestamp="2026-03-02T10:00:00Z",
         identity="b1",
         meta={"profile": ["https://fhir.hl7.org.uk/StructureDefinition/UKCore-Bundle"]},

@@ -19,12 +19,22 @@ from mhbridge.fhir.validate import DefinitionsValidator
 
 HERE = Path(__file__).parent
 GOOD: dict[str, Any] = loads((HERE / "good.json").read_bytes())
-GOLDENS = {
-    path.name.removesuffix(".r4.json"): loads(path.read_bytes())
-    for path in sorted((HERE.parents[1] / "fixtures").rglob("*.r4.json"))
-}
+FIXTURES = HERE.parents[1] / "fixtures"
+
+
+def goldens() -> dict[str, dict[str, Any]]:
+    """Every resource that the fixtures come to; several messages of a file are a list."""
+    found = {}
+    for path in sorted(FIXTURES.rglob("*.r4.json")):
+        made = loads(path.read_bytes())
+        for number, resource in enumerate(made if isinstance(made, list) else [made]):
+            found[f"{path.relative_to(FIXTURES)}:{number}"] = resource
+    return {name: resource for name, resource in found.items() if resource is not None}
+
+
+GOLDENS = goldens()
 #: Whole Bundles, and the resources in them one by one.
-ALL = [resource for resource in (*GOOD.values(), *GOLDENS.values()) if isinstance(resource, dict)]
+ALL = [*GOOD.values(), *GOLDENS.values()]
 ALL += [entry["resource"] for bundle in ALL for entry in bundle.get("entry", ()) if "resource" in entry]
 walk = DefinitionsValidator(r4())
 is_clean = compiled(r4())
@@ -88,7 +98,7 @@ def test_what_is_no_resource_is_not_clean(resource: Any) -> None:
 def test_nothing_received_is_kept() -> None:
     """Names that nobody knows make no functions, and values are remembered nowhere."""
     own = Compiled(r4())
-    patient = GOLDENS["a01-admission"]
+    patient = GOLDENS["example-mental-health/adt/a01-admission.r4.json:0"]
     assert own(patient)
     size = len(own.scope)
     for number in range(50):

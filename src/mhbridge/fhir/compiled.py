@@ -35,7 +35,7 @@ from mhbridge.fhir.compiled_bundle import Met, are_entries_clean, is_address_cle
 from mhbridge.fhir.definitions import Definitions, Element
 from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS
-from mhbridge.fhir.primitives import ABSOLUTE, fault, is_decimal
+from mhbridge.fhir.primitives import ABSOLUTE, OF_SYSTEM, fault, is_decimal
 from mhbridge.fhir.profile_rules import profile_rules
 from mhbridge.fhir.xhtml_rules import is_clean
 
@@ -113,6 +113,7 @@ class Compiled:
             "is_right": lambda kind, value: fault(definitions, kind, value) is None,
             "is_urn": re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch,
             "is_absolute": ABSOLUTE.match,
+            "forms": OF_SYSTEM,
             "systems": systems(definitions),
             "is_time": re.compile(_DATE + _TIME).fullmatch,
         }
@@ -297,7 +298,8 @@ class Compiled:
             yield "k = systems.get(o.get('system'))"
             yield "if k is not None and 'code' in o and o['code'] not in k: return False"
         if type_path == "Identifier":
-            yield "if o.get('system') == 'urn:ietf:rfc:3986' and not is_absolute(o['value']): return False"
+            yield "k = forms.get(o.get('system'))"
+            yield "if k is not None and 'value' in o and not k.fullmatch(o['value']): return False"
         if type_path == "Reference":
             yield from self._reference(frozenset(targets))
         for base in self._definitions.bases(type_path):

@@ -147,7 +147,8 @@ class Definitions:
 
     def extension(self, name: str) -> Extension | None:
         """An extension by short name (`UKCore-LegalStatus`, `data-absent-reason`), id or URL."""
-        name = name.removeprefix(UKCORE).removeprefix(CORE).removeprefix("Extension-")
+        # Some of UK Core have an address of R5's, which says nothing of their names.
+        name = self._addresses.get(name) or name.removeprefix(UKCORE).removeprefix(CORE).removeprefix("Extension-")
         facts = self._extensions.get(name)
         if facts is None:
             return None
@@ -228,6 +229,10 @@ class Definitions:
     @cached_property
     def _extensions(self) -> dict[str, dict[str, Any]]:
         return {name: facts for table in self._facts for name, facts in table.get("extensions", {}).items()}
+
+    @cached_property
+    def _addresses(self) -> dict[str, str]:
+        return {facts["url"]: name for name, facts in self._extensions.items()}
 
     @cached_property
     def _open(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from mhbridge.fhir.definitions import Definitions
 from mhbridge.model import Severity
 
-__all__ = ["ABSOLUTE", "Fault", "fault", "is_base64", "is_decimal"]
+__all__ = ["ABSOLUTE", "OF_SYSTEM", "Fault", "fault", "is_base64", "is_decimal"]
 
 #: Code, sentence, severity.
 Fault = tuple[str, str, Severity]
@@ -30,6 +30,13 @@ ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _URN: Final = re.compile(
     r"urn:(?!uuid:|oid:).*|urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"
 )
+#: Systems of identifiers that say what form the value has.
+OF_SYSTEM: Final = {
+    "urn:ietf:rfc:3986": ABSOLUTE,
+    "https://tools.ietf.org/html/rfc4122": re.compile(
+        r"(?i:(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    ),
+}
 _ADDRESSES: Final = frozenset({"uri", "url", "canonical"})
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 #: The smallest of each; the largest is that of a signed number of 32 bits (R4, Datatypes).

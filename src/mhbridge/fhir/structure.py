@@ -17,7 +17,7 @@ from mhbridge.fhir.bindings import codes, is_bound, is_of_system
 from mhbridge.fhir.definitions import Definitions, Element
 from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS, Invariant
-from mhbridge.fhir.primitives import ABSOLUTE, fault
+from mhbridge.fhir.primitives import ABSOLUTE, OF_SYSTEM, fault
 from mhbridge.fhir.profile_rules import profile_rules
 from mhbridge.fhir.xhtml_rules import faults
 from mhbridge.model import Issue, Severity
@@ -291,8 +291,10 @@ class Walk:
             if fault(self._definitions, "uri", system) is None:
                 self._report("V105", f"{path}.system", "a system is an absolute address (R4, Identifier and Coding)")
         elif type_path == "Identifier":
-            if system == "urn:ietf:rfc:3986" and isinstance(value, str) and not ABSOLUTE.match(value):
-                self._report("V105", f"{path}.value", "an identifier of this system is an absolute address")
+            form = OF_SYSTEM.get(str(system))
+            if form is not None and isinstance(value, str) and not form.fullmatch(value):
+                text = "an identifier of this system is an absolute address (RFC 3986) or a UUID (RFC 4122)"
+                self._report("V105", f"{path}.value", text)
         elif not is_of_system(self._definitions, node) and fault(self._definitions, "code", node["code"]) is None:
             self._report("V129", f"{path}.code", "the code system does not have this code")
 
