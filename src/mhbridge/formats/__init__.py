@@ -312,6 +312,9 @@ class Format(Protocol):
     def ignored(self, path: Path) -> Callable[[Any], Iterable[Cell]]:
         """Message → the cells that an entry of `ignore:` names."""
 
+    def ignoring(self, paths: Sequence[Path]) -> Callable[[Any, Iterable[Cell]], Mapping[int, int]]:
+        """(message, cells) → cell → mask of what all entries of `ignore:` together name in these cells."""
+
     def touched(self, message: Message, cell: int) -> Any:
         """What cells of the same kind have in common: those that a path may read (`Spot.touches`)."""
 

@@ -59,6 +59,7 @@ class _Level:
 
     marks: tuple[Mark, ...]
     loops: tuple[tuple[Loop, _Level], ...]
+    touches: frozenset[Any]
 
 
 @dataclass(slots=True)
@@ -90,7 +91,8 @@ class FieldLedger:
         self.format = format_
         self.source = source
         self.context = context
-        self._ignored = [(format_.ignored(path), path.text, reason) for path, reason in ignored]
+        self._ignored = [(format_.ignored(path), reason) for path, reason in ignored]
+        self.ignoring = format_.ignoring([path for path, _ in ignored])
         self._top = _level(items)
         for mark in _always(items):
             mark.always = True
@@ -167,7 +169,7 @@ class FieldLedger:
 
     def ignored(self, message: Message) -> Iterator[tuple[int, int, str]]:
         """The leaves that the mapping ignores, and why."""
-        for find, _, reason in self._ignored:
+        for find, reason in self._ignored:
             for cell, mask in find(message):
                 yield cell, mask, reason
 
@@ -181,7 +183,7 @@ class FieldLedger:
         taken = {
             (id(mark), cell)
             for mark, kind, raw, _ in trace
-            if kind in _VALUES
+            if kind in _VALUES and not touched.isdisjoint(mark.touches)
             for cell, _ in mark.spot.cells(raw[0] if kind == marks.READ_IN_PART else raw, mark.reads)
         }
         found: dict[int, int] = {}
@@ -191,6 +193,8 @@ class FieldLedger:
     def _reach(
         self, level: _Level, cursor: Any, touched: frozenset[Any], taken: set[tuple[int, int]], found: dict[int, int]
     ) -> None:
+        if touched.isdisjoint(level.touches):
+            return
         for mark in level.marks:
             if not touched.isdisjoint(mark.touches):
                 for cell, mask in mark.spot.every(cursor, mark.reads):
@@ -198,6 +202,8 @@ class FieldLedger:
                     if (id(mark), cell) not in taken:
                         found[cell] = found.get(cell, 0) | mask
         for loop, below in level.loops:
+            if touched.isdisjoint(below.touches):
+                continue
             for inner in loop.cursors(cursor):
                 self._reach(below, inner, touched, taken, found)
 
@@ -277,10 +283,12 @@ def _sort_out(
     unmapped: list[tuple[int, int]],
 ) -> int:
     """What was not taken: ignored (how many), passed over, or unmapped."""
-    ignored: dict[int, int] = {}
-    for ledger, _ in taken:
-        for cell, mask, _ in ledger.ignored(message):
-            ignored[cell] = ignored.get(cell, 0) | mask
+    ignored = taken[0][0].ignoring(message, open_)
+    if len(taken) > 1:
+        ignored = dict(ignored)
+        for ledger, _ in taken[1:]:
+            for cell, mask in ledger.ignoring(message, open_).items():
+                ignored[cell] = ignored.get(cell, 0) | mask
     count = 0
     left: list[tuple[int, int]] = []
     for cell, remaining in open_:
@@ -371,7 +379,8 @@ def _level(tree: Any) -> _Level:
         elif isinstance(node, nodes.BindEach):
             here.append(node.mark)
             loops.append((node.loop, _level((node.body,))))
-    return _Level(tuple(here), tuple(loops))
+    touches = frozenset[Any]().union(*(mark.touches for mark in here), *(below.touches for _, below in loops))
+    return _Level(tuple(here), tuple(loops), touches)
 
 
 def _bodies(tree: Any) -> Any:

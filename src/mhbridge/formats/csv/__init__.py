@@ -184,6 +184,11 @@ class Csv:
         """The column."""
         return places.ignored(path)
 
+    def ignoring(self, paths: Sequence[Path]) -> Callable[[Row, Iterable[Cell]], Mapping[int, int]]:
+        """The same for all of them at once."""
+        found = [places.ignored(path) for path in paths]
+        return lambda row, _cells: dict(cell for one in found for cell in one(row))
+
     def touched(self, message: Row, cell: int) -> Any:  # noqa: ARG002  # the protocol's
         """The column."""
         return cell

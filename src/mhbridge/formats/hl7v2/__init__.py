@@ -152,6 +152,10 @@ class Hl7v2:
         assert isinstance(path, Hl7Path)
         return places.ignored(path)
 
+    def ignoring(self, paths: Sequence[Path]) -> Callable[[Any, Iterable[Cell]], Mapping[int, int]]:
+        """The same for all of them at once."""
+        return places.ignoring([path for path in paths if isinstance(path, Hl7Path)])
+
     def touched(self, message: Any, cell: int) -> Any:
         """The segment's name and the number of the field."""
         return places.touched(message, cell)

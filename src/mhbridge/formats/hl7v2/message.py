@@ -56,7 +56,7 @@ class Value:
         repetition: which repetition of its field it is or belongs to, from 0.
     """
 
-    __slots__ = ("_parts", "encoded", "level", "repetition", "segment")
+    __slots__ = ("_parts", "_plain", "encoded", "level", "repetition", "segment")
 
     def __init__(self, encoded: str, segment: Segment, level: int, repetition: int = 0) -> None:
         self.encoded = encoded
@@ -64,6 +64,7 @@ class Value:
         self.level = level
         self.repetition = repetition
         self._parts: list[str] | None = None
+        self._plain = False
 
     @property
     def text(self) -> str:
@@ -91,7 +92,7 @@ class Value:
     @property
     def components(self) -> int:
         """How many components there are; in a component, how many subcomponents."""
-        return len(self._split())
+        return len(self._parts or self._split())
 
     def component(self, number: int, sub: int = 1) -> str:
         """
@@ -103,6 +104,8 @@ class Value:
         parts = self._parts or self._split()
         if number > len(parts):
             return ""
+        if self._plain:
+            return parts[number - 1] if sub == 1 else ""
         part, limits = parts[number - 1], self.segment.delimiters
         if self.level == _REPETITION and limits.subcomponent in part:
             subs = part.split(limits.subcomponent)
@@ -116,6 +119,8 @@ class Value:
         parts = self._parts or self._split()
         if number > len(parts) or not parts[number - 1]:
             return []
+        if self._plain:
+            return [parts[number - 1]]
         part, limits = parts[number - 1], self.segment.delimiters
         inner = part.split(limits.subcomponent) if self.level == _REPETITION else [part]
         return ["" if one == DELETE else limits.unescape(one) for one in inner]
@@ -147,6 +152,13 @@ class Value:
             self._parts = self.encoded.split(limits.subcomponent)
         else:
             self._parts = [self.encoded]
+        # Nearly every value has nothing in it but text and components: then a component is what stands there.
+        encoded = self.encoded
+        self._plain = (
+            limits.escape_character not in encoded
+            and '"' not in encoded
+            and (self.level != _REPETITION or limits.subcomponent not in encoded)
+        )
         return self._parts
 
 
@@ -287,6 +299,10 @@ class Message:
     def lines(self) -> list[str]:
         """The segments, undivided."""
         return list(self._lines)
+
+    def name_at(self, position: int) -> str:
+        """The name of the segment at a position."""
+        return self._lines[position][:3]
 
     def place_of(self, position: int) -> tuple[str, int, bool]:
         """Of the segment at a position: its name, its place among those of the name, whether it is the only one."""

@@ -9,7 +9,7 @@ that decide how the message itself is read and answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -22,7 +22,18 @@ from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, filtered, inside
 from mhbridge.formats.hl7v2.reach import FieldLoop, loop_steps, read_segment
 from mhbridge.formats.hl7v2.structure import structure
 
-__all__ = ["LoopPlaces", "Places", "altered", "ignored", "leaf_text", "path_of", "populated", "structural", "touched"]
+__all__ = [
+    "LoopPlaces",
+    "Places",
+    "altered",
+    "ignored",
+    "ignoring",
+    "leaf_text",
+    "path_of",
+    "populated",
+    "structural",
+    "touched",
+]
 
 #: Bits of a mask for one component.
 _WIDTH: Final = 16
@@ -45,10 +56,12 @@ def _bit(component: int, subcomponent: int = 1) -> int:
 # --- all that is there -------------------------------------------------------------------------------------
 
 
-def populated(message: Message) -> Iterator[Cell]:
+def populated(message: Message) -> list[Cell]:
     """Every cell in which something is, with the mask of its populated leaves, segment by segment."""
     limits = message.delimiters
     repetition = limits.repetition
+    component, subcomponent = limits.component, limits.subcomponent
+    found: list[Cell] = []
     for segment in message.segments():
         head = segment.position << _FIELDS
         header = segment.name == "MSH"
@@ -56,15 +69,19 @@ def populated(message: Message) -> Iterator[Cell]:
             if not field or not number:
                 continue
             cell = (head | number) << _REPETITIONS
-            if header and number < 3:
-                yield cell, 1
+            if component not in field and repetition not in field and subcomponent not in field:
+                if not field.isspace():
+                    found.append((cell, 1))
+            elif header and number < 3:
+                found.append((cell, 1))
             elif repetition not in field:
                 if mask := leaves_in(field, limits):
-                    yield cell, mask
+                    found.append((cell, mask))
             else:
                 for place, encoded in enumerate(field.split(repetition)):
                     if mask := leaves_in(encoded, limits):
-                        yield cell | place, mask
+                        found.append((cell | place, mask))
+    return found
 
 
 def leaves_in(encoded: str, limits: Delimiters) -> int:
@@ -96,24 +113,35 @@ def path_of(message: Message, cell: int, bit: int, version: str, *, exact: bool)
     position = cell >> _REPETITIONS + _FIELDS
     name, place, alone = message.place_of(position)
     segment = message.named(name)[place]
-    component, subcomponent = bit // _WIDTH + 1, bit % _WIDTH + 1
-    said = f"{name}[{place + 1}]-{number}" if exact and not alone else f"{name}-{number}"
-    if exact and len(segment.repetitions(number)) > 1:
-        said += f"[{repetition + 1}]"
-    if segment.level(number):
+    subs = _has_subs(segment, number, repetition, bit // _WIDTH + 1) if exact else bit % _WIDTH > 0
+    return _said(
+        name, 0 if alone or not exact else place + 1, number,
+        repetition + 1 if exact and len(segment.repetitions(number)) > 1 else 0,
+        bit, version, bool(segment.level(number)), _has_parts(segment, number), subs,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 14)
+def _said(
+    name: str, place: int, number: int, repetition: int, bit: int, version: str, literal: bool, parts: bool, subs: bool
+) -> str:
+    said = f"{name}[{place}]-{number}" if place else f"{name}-{number}"
+    if repetition:
+        said += f"[{repetition}]"
+    if literal:
         return said
+    component, subcomponent = bit // _WIDTH + 1, bit % _WIDTH + 1
     table = structure(version)
-    kind = table.type_of(name, number)
-    if component > 1 or subcomponent > 1 or kind in table.types or _has_parts(segment, number):
+    if component > 1 or subcomponent > 1 or parts or table.type_of(name, number) in table.types:
         said += f".{component}"
-        if subcomponent > 1 or (exact and _has_subs(segment, number, repetition, component)):
+        if subcomponent > 1 or subs:
             said += f".{subcomponent}"
     return said
 
 
 def touched(message: Message, cell: int) -> tuple[str, int]:
     """The segment's name and the number of the field: what all cells have in common that a path may read."""
-    return message.place_of(cell >> _REPETITIONS + _FIELDS)[0], cell >> _REPETITIONS & (1 << _FIELDS) - 1
+    return message.name_at(cell >> _REPETITIONS + _FIELDS), cell >> _REPETITIONS & (1 << _FIELDS) - 1
 
 
 def leaf_text(message: Message, cell: int, bit: int) -> str:
@@ -165,6 +193,18 @@ def _has_subs(segment: Segment, number: int, repetition: int, component: int) ->
     return segment.delimiters.subcomponent in inside(encoded, segment.delimiters, component)
 
 
+#: MSH-3 to MSH-6 and MSH-10 go back in the answer, and MSH-15 decides about it, as they stand.
+_AS_IT_STANDS: Final = (3, 4, 5, 6, 10, 15)
+#: What is acted upon of every header, which is the first segment. MSH-7 puts the messages of a patient in order.
+_HEADER: Final = tuple(
+    (number << _REPETITIONS, mask)
+    for number, mask in (
+        *((number, _WHOLE) for number in (1, 2, *_AS_IT_STANDS)),
+        (7, 1), (9, _bit(1) | _bit(2)), (11, 1), (12, 1), (18, 1),
+    )
+)  # fmt: skip
+
+
 def structural(message: Message) -> Iterator[Cell]:
     """
     What the format itself reads: separators, type, version, character set, names and numbers of sender and message,
@@ -173,11 +213,10 @@ def structural(message: Message) -> Iterator[Cell]:
     A change of any of them changes how the message is read, filed or answered.
     """
     header = message.named("MSH")[0]
-    # MSH-3 to MSH-6 and MSH-10 go back in the answer as they stand; MSH-7 puts the messages of a patient in order.
-    for number, mask in ((1, _WHOLE), (2, _WHOLE), (7, 1), (9, _bit(1) | _bit(2)), (11, 1), (12, 1), (18, 1)):
-        yield cell_of(header, number), mask
-    for number in (3, 4, 5, 6, 10, 15):
-        yield from _all_of(header, number)
+    yield from _HEADER
+    if message.delimiters.repetition in "".join(header.fields[3:]):
+        for number in _AS_IT_STANDS:
+            yield from _all_of(header, number)
     if header.first(15).strip(' "') in ("", "NE"):
         yield from _all_of(header, 16)  # it decides only where MSH-15 wants no answer (v2.5.1 §2.9.2)
     if len(header.first(9).split(message.delimiters.component)) < 2:
@@ -233,6 +272,7 @@ class Places:
         "_component",
         "_field",
         "_many",
+        "_masks",
         "_name",
         "_reach",
         "_relative",
@@ -247,6 +287,7 @@ class Places:
 
     def __init__(self, path: Hl7Path, scope: Scope, *, many: bool) -> None:
         self._many = many
+        self._masks: dict[frozenset[str], tuple[int, tuple[tuple[int, int], ...]]] = {}
         self._component, self._subcomponent = path.component, path.subcomponent
         self._relative = path.relative
         self._segment: Predicate | None = None
@@ -271,9 +312,12 @@ class Places:
 
     def cells(self, raw: Value, parts: frozenset[str]) -> tuple[Cell, ...]:
         """The leaves of a value, and of its companions, that `parts` names."""
-        mask, others = _mask(parts, self._component, self._subcomponent)
+        found = self._masks.get(parts)
+        if found is None:
+            found = self._masks[parts] = _mask(parts, self._component, self._subcomponent)
+        mask, others = found
         segment = raw.segment
-        own = (cell_of(segment, self._field, raw.repetition), mask)
+        own = ((segment.position << _FIELDS | self._field) << _REPETITIONS | raw.repetition, mask)
         return (own, *((cell_of(segment, number), other) for number, other in others)) if others else (own,)
 
     def present(self, raw: Value) -> tuple[Cell, ...]:
@@ -420,6 +464,39 @@ class _Ignored:
             for number in (path.field,) if path.field else range(1, len(segment.fields)):
                 for place, _ in repetitions(segment, number, path.which, test):
                     yield cell_of(segment, number, place), _below(path.component, path.subcomponent)
+
+
+def ignoring(paths: Sequence[Hl7Path]) -> Callable[[Message, Iterable[Cell]], dict[int, int]]:
+    """
+    What all entries of `ignore:` name: (message, cells) → the mask of what is ignored in each of them.
+
+    Nearly all entries name a segment, a field or a component, and are looked up.
+    """
+    whole: set[str] = set()
+    fields: dict[tuple[str, int], int] = {}
+    others: list[_Ignored] = []
+    for path in paths:
+        step = path.steps[-1]
+        if step.which is not None or path.which is not None:
+            others.append(_Ignored(path))
+        elif not path.field:
+            whole.add(step.segment)
+        else:
+            key = (step.segment, path.field)
+            fields[key] = fields.get(key, 0) | _below(path.component, path.subcomponent)
+
+    def find(message: Message, cells: Iterable[Cell]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for cell, _ in cells:
+            name, number = touched(message, cell)
+            if mask := _WHOLE if name in whole else fields.get((name, number), 0):
+                found[cell] = mask
+        for other in others:
+            for cell, mask in other(message):
+                found[cell] = found.get(cell, 0) | mask
+        return found
+
+    return find
 
 
 def ignored(path: Hl7Path) -> _Ignored:

@@ -113,6 +113,8 @@ def _idle(value: Value) -> set[str]:
 
 def cwe_used(value: Value, _context: Context) -> frozenset[str]:
     """All but idle systems and versions."""
+    if value.components < 4 and (value.component(1).strip() or value.component(2).strip()):
+        return CWE
     return CWE - _idle(value)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.conversions.identifiers import identifier_of, issuer_used, nothing, typed
-from mhbridge.model import State
 
 if TYPE_CHECKING:
     from mhbridge.formats.hl7v2 import Value
@@ -75,6 +74,9 @@ _FN: Final = ("", ".2", ".3", ".4", ".5")
 XPN: Final = frozenset({*(f"1{sub}" for sub in _FN), "2", "3", "4", "5", "6", "7", "14"})
 XCN: Final = frozenset({*(f"2{sub}" for sub in _FN), "3", "4", "5", "6", "7", "10"})
 PERSON: Final = XCN | {"1", "9", "9.2", "9.3", "13"}
+#: With the name type, and without.
+_XPN: Final = (XPN, XPN - {"7"})
+_XCN: Final = (XCN, XCN - {"10"})
 
 
 def _name(value: Value, family: int, use: int, professional: int = 0) -> dict[str, Any]:
@@ -118,15 +120,22 @@ def human_name(value: Value, _context: Context) -> Any:
     return _name(value, 1, 7, 14) or nothing(value)
 
 
-def _without_idle_use(value: Value, reads: frozenset[str], use: int) -> frozenset[str]:
-    return reads if value.component(use).strip().upper() in _NAME_USE else reads - {str(use)}
+def _any(value: Value, components: tuple[int, ...]) -> bool:
+    """Whether something is in any of the components; in a surname's parts as well."""
+    return any(value.component(number).strip() for number in components) or any(
+        part.strip() for part in value.subcomponents(components[0])
+    )
 
 
-def human_name_used(value: Value, context: Context) -> frozenset[str]:
+def _without_idle_use(value: Value, reads: tuple[frozenset[str], frozenset[str]], use: int) -> frozenset[str]:
+    return reads[0] if value.component(use).strip().upper() in _NAME_USE else reads[1]
+
+
+def human_name_used(value: Value, _context: Context) -> frozenset[str]:
     """A name type without a counterpart is not used, nor is one without a name."""
-    if isinstance(human_name(value, context), State):
+    if not _any(value, (1, 2, 3, 4, 5, 6, 14)):
         return frozenset()
-    return _without_idle_use(value, XPN, 7)
+    return _without_idle_use(value, _XPN, 7)
 
 
 def family_name(value: Value, _context: Context) -> Any:
@@ -150,6 +159,7 @@ _ADDRESS_USE: Final[Mapping[str, str]] = {
 _POSTAL: Final = frozenset({"M", "SH", "PST"})
 
 XAD: Final = frozenset({"1", "1.2", "1.3", "2", "3", "4", "5", "6", "7"})
+_XAD_WITHOUT: Final = XAD - {"7"}
 
 
 def address(value: Value, _context: Context) -> Any:
@@ -172,12 +182,12 @@ def address(value: Value, _context: Context) -> Any:
     return found
 
 
-def address_used(value: Value, context: Context) -> frozenset[str]:
+def address_used(value: Value, _context: Context) -> frozenset[str]:
     """An address type without a counterpart is not used, nor is one without an address."""
-    if isinstance(address(value, context), State):
+    if not _any(value, (1, 2, 3, 4, 5, 6)):
         return frozenset()
     kind = value.component(7).strip().upper()
-    return XAD if kind in _ADDRESS_USE or kind in _POSTAL else XAD - {"7"}
+    return XAD if kind in _ADDRESS_USE or kind in _POSTAL else _XAD_WITHOUT
 
 
 def street(value: Value, _context: Context) -> Any:
@@ -295,7 +305,7 @@ def person_used(value: Value, context: Context) -> frozenset[str]:
     used = {"1"}
     if value.component(1).strip():
         used |= {"13"} | issuer_used(_person_issuer(value), ("9", "9.2", "9.3"), context)
-    names = _without_idle_use(value, XCN, 10) if _name(value, 2, 10) else XCN - {"10"}
+    names = _without_idle_use(value, _XCN, 10) if _any(value, (2, 3, 4, 5, 6, 7)) else _XCN[1]
     return names | used
 
 
