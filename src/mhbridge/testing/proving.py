@@ -108,7 +108,8 @@ class Worker:
         message, takers = found[0]
         if isinstance(message, MessageError):
             return Work(("unreadable", message.code), None, None, ())
-        derived = not any(True for _ in self.format.structural(message, self.mappings[0].source))
+        source = self.mappings[takers[0] if takers else 0].source
+        derived = not any(True for _ in self.format.structural(message, source))
         if derived and like is not None:
             # The control id is made of the message's own bytes: without this every change would show in it.
             message.facts = like.facts  # type: ignore[misc]

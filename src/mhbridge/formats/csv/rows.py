@@ -77,16 +77,12 @@ class Row:
         return (("control_id", self.facts.control_id),) if self.facts.control_id else ()
 
     def noted(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:
-        """What the columns of the file have to say, and `issues` with line and column."""
-        found = [
-            Issue("M775", Severity.WARNING, "the column is not declared and is not read", self._place(name))
-            for name in self.header.extra
-            if not _blank(self.cells[name])
-        ]
-        if self._first and self.header.moved:
-            text = "the columns stand in another order than declared; they were read by their names"
-            found.append(Issue("M777", Severity.INFORMATION, text, "line 1"))
-        return (*found, *(self._placed(issue) for issue in issues))
+        """That the columns stand in another order, once in a file, and `issues` with line and column."""
+        placed = tuple(self._placed(issue) for issue in issues)
+        if not self._first or not self.header.moved:
+            return placed
+        text = "the columns stand in another order than declared; they were read by their names"
+        return (Issue("M777", Severity.INFORMATION, text, "line 1"), *placed)
 
     def _placed(self, issue: Issue) -> Issue:
         if not issue.path:
