@@ -174,7 +174,8 @@ class Outbox:
             self._woken.clear()
             try:
                 more = await self._start_due()
-                seconds = 0.0 if more else await self._until_due()
+                # Whoever was woken meanwhile need not ask how long to sleep.
+                seconds = 0.0 if more or self._woken.is_set() else await self._until_due()
             except StoreError as error:
                 self._log.error(Event.STORE_FAILED, code=error.code)
                 seconds = _STORE_PAUSE
@@ -225,9 +226,11 @@ class Outbox:
         now = self._clock()
         shut = (outlet.shut_until for outlet in self._outlets.values())
         times = [until for until in shut if until is not None and until > now]
-        due = await self._store.next_due(without=self._without(now))
-        if due is not None:
-            times.append(due)
+        without = self._without(now)
+        if len(without) < len(self._outlets):
+            due = await self._store.next_due(without=without)
+            if due is not None:
+                times.append(due)
         future = [(at - now).total_seconds() for at in times]
         # What is due already and was not started is in hand, and will wake us; never spin meanwhile.
         return max(min(future), 0.2) if future else None
