@@ -260,7 +260,7 @@ def show(fixture: Fixture, connections: int, found: dict[str, Any]) -> None:
 def main() -> None:
     """Measure what was asked for."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("names", nargs="*", default=list(FIXTURES_BY_NAME), help="fixtures")
+    options.add_argument("names", nargs="*", default=[one.name for one in FIXTURES_BY_NAME.values() if one.bar])
     options.add_argument("-c", "--connections", type=int, action="append", help="how many; more than once for several")
     options.add_argument("-s", "--seconds", type=float, default=5.0)
     options.add_argument("--patients", type=int, default=500, help="one after the other; each comes again and again")

@@ -28,7 +28,8 @@ from mhbridge.config import load
 #: Whose code a sample is counted for: the innermost frame whose file has one of these in its path.
 AREAS = (
     "mhbridge/adapters/mllp", "mhbridge/adapters/sqlite", "mhbridge/adapters/sql", "mhbridge/adapters/fhir_server",
-    "mhbridge/gateway/outbox", "mhbridge/gateway/taking", "mhbridge/fhir/bundle", "mhbridge/fhir/narrative",
+    "mhbridge/gateway/outbox", "mhbridge/gateway/taking",
+    "mhbridge/gateway/worker", "mhbridge/fhir/bundle", "mhbridge/fhir/narrative",
     "mhbridge/fhir", "mhbridge/formats/hl7v2/acknowledgement", "mhbridge/formats", "mhbridge/mapping/record",
     "mhbridge/mapping/known", "mhbridge/mapping/conversions", "mhbridge/mapping/assembly", "mhbridge/mapping",
     "mhbridge/pipeline", "mhbridge/log", "structlog", "aiohttp", "asyncio", "fhir_core", "pydantic", ".yaml",

@@ -54,7 +54,8 @@ ROW = Fixture(
     "row", "example-community/discharges", "example-community", "discharges/plain.csv", b"9990004188", b"EC100417",
     b"CS0009017", b"DL-2025-00417",
 )  # fmt: skip
-FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER)}
+ROW = Fixture("row", "example-community/discharges", "example-community", "discharges/plain.csv")
+FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER, ROW)}
 
 
 def nhs_numbers(first: int) -> Iterator[str]:
