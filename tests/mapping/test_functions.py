@@ -392,4 +392,7 @@ def test_derived_identifiers_differ_exactly_when_their_values_do() -> None:
 def test_practitioner_code_leaves_every_other_number_alone(number) -> None:
     person = {"identifiers": [{"system": "gmc-number", "value": number}], "name": [{"family": "Invented"}]}
     assert call("practitioner_code", person) == person
+    for issuer in ({"system": "exac-staff"}, {"assigner": {"display": "PAYROLL"}}):
+        other = {"identifiers": [{"value": "C9990001", **issuer}]}
+        assert call("practitioner_code", other) == other
     assert call("practitioner_code", {"name": [{"family": "Invented"}]}) == {"name": [{"family": "Invented"}]}

@@ -42,6 +42,7 @@ _NAMESPACE: Final = UUID("7c1f0ad2-5b0e-4d0c-9a53-2f7d4c0a6be1")
 #: FHIR R4: the system of identifiers that are URIs.
 _URIS: Final = "urn:ietf:rfc:3986"
 _ODS: Final = "ods"
+_GMC: Final = "gmc-number"
 _NATIONAL: Final = re.compile(r"(?P<kind>[CG])(?P<digits>\d{7})", re.ASCII)
 
 _TEXT: Final = ("text", "string", "markdown")
@@ -278,7 +279,7 @@ def _issuer_unused(result: Any, person: Any) -> frozenset[str]:  # noqa: ARG001
 def practitioner_code(context: Context, person: Any, *, want: str) -> Any:  # noqa: ARG001
     """
     A person whose number is a national code of the NHS ITK: C and seven digits hold a GMC number, G and seven digits
-    are a GP's code, whatever issuer stands beside them. Any other number stays as it is.
+    are a GP's code, when the GMC or nobody is named as issuer. Any other number stays as it is.
     """
     if "identifiers" not in person:
         return person
@@ -288,11 +289,11 @@ def practitioner_code(context: Context, person: Any, *, want: str) -> Any:  # no
 def _national(identifier: dict[str, Any]) -> dict[str, Any]:
     """ITK HL7 v2 v1.0.15 §6.18: XCN.1 is a consultant code or a GP's national code; its own examples call both GMC."""
     found = _NATIONAL.fullmatch(identifier.get("value", ""))
-    if found is None:
+    if found is None or "assigner" in identifier or identifier.get("system", _GMC) not in (_GMC, "gmp-number"):
         return identifier
-    rest = {key: value for key, value in identifier.items() if key not in ("system", "value", "assigner")}
+    rest = {key: value for key, value in identifier.items() if key not in ("system", "value")}
     if found["kind"] == "C":
-        return {"system": "gmc-number", "value": found["digits"], **rest}
+        return {"system": _GMC, "value": found["digits"], **rest}
     return {"system": "gmp-number", "value": found[0], **rest}
 
 
