@@ -2,14 +2,15 @@
 The published examples of the NHS ITK's HL7 v2, by the mapping that keeps to the ITK.
 
 They are no fixtures, because they have no licence: `hl7v2-nhs/` lies in the folder `data` beside the corpus that
-TEST_CORPUS names. All of them are about one patient whose NHS number is one digit ten times, so all wait for a person;
-with a number of the 999 range each comes to what it deserves.
+TEST_CORPUS names. They know the patient by the NHS number alone, which the ITK allows and the hospital of the fixtures
+does not; so the mapping here is the hospital's with the one word changed that its comment names. All of them are about
+one patient whose NHS number is one digit ten times, so all wait for a person; with a number of the 999 range each comes
+to what it deserves.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,18 +43,24 @@ VERDICTS = {
 REFUSED = {"DHCW-Example-Pathology-Report-HL7v2ORU.txt": "M702"}
 
 
-@cache
-def feed() -> Feed:
-    return feed_of(Catalogue(Library([built_in("mappings")])), "example-acute")
+@pytest.fixture(scope="module")
+def feed(tmp_path_factory: pytest.TempPathFactory) -> Feed:
+    mappings = tmp_path_factory.mktemp("itk") / "mappings"
+    file = "suppliers/example-acute/adt.yaml"
+    (mappings / file).parent.mkdir(parents=True)
+    text = (built_in("mappings") / file).read_text("utf-8")
+    assert '[4="EXAC"]' in text
+    (mappings / file).write_text(text.replace('[4="EXAC"]', '[4="NHS"]'), "utf-8")
+    return feed_of(Catalogue(Library([mappings, built_in("mappings")])), "example-acute")
 
 
-def read(name: str, number: bytes) -> tuple[list[Outcome], Answer]:
-    return outcomes_of((folder / name).read_bytes().replace(THEIRS, number), feed(), RECEIVED_AT)
+def read(feed: Feed, name: str, number: bytes) -> tuple[list[Outcome], Answer]:
+    return outcomes_of((folder / name).read_bytes().replace(THEIRS, number), feed, RECEIVED_AT)
 
 
 @pytest.mark.parametrize(("name", "expected"), VERDICTS.items(), ids=list(VERDICTS))
-def test_each_example_comes_to_what_it_deserves(name: str, expected: tuple[str, str, set[str]]) -> None:
-    (outcome,), _ = read(name, OURS)
+def test_each_example_comes_to_what_it_deserves(feed: Feed, name: str, expected: tuple[str, str, set[str]]) -> None:
+    (outcome,), _ = read(feed, name, OURS)
     state, code, items = expected
     assert (outcome.state.value, outcome.code) == (state, code)
     assert {issue.item for issue in outcome.issues if issue.item and issue.code != "I604"} == items
@@ -61,15 +68,22 @@ def test_each_example_comes_to_what_it_deserves(name: str, expected: tuple[str, 
 
 
 @pytest.mark.parametrize("name", VERDICTS)
-def test_as_published_its_nhs_number_is_nobodys(name: str) -> None:
-    (outcome,), _ = read(name, THEIRS)
+def test_as_published_its_nhs_number_is_nobodys(feed: Feed, name: str) -> None:
+    (outcome,), _ = read(feed, name, THEIRS)
     assert (outcome.state.value, outcome.code) == ("parked", "I601")
     assert "nhs_number" in {issue.item for issue in outcome.issues}
 
 
+def test_the_hospital_itself_asks_for_its_own_number() -> None:
+    """The control: only the word that was changed makes these messages the hospital's."""
+    hospital = feed_of(Catalogue(Library([built_in("mappings")])), "example-acute")
+    (outcome,), _ = read(hospital, "A01_example.txt", OURS)
+    assert (outcome.state.value, outcome.code) == ("parked", "M722")
+
+
 @pytest.mark.parametrize(("name", "code"), REFUSED.items(), ids=list(REFUSED))
-def test_what_cannot_be_read_is_refused(name: str, code: str) -> None:
-    outcomes, answer = read(name, OURS)
+def test_what_cannot_be_read_is_refused(feed: Feed, name: str, code: str) -> None:
+    outcomes, answer = read(feed, name, OURS)
     assert (outcomes, answer.code) == ([], code)
 
 
@@ -78,10 +92,10 @@ def test_no_example_is_left_out() -> None:
     assert found == VERDICTS.keys() | REFUSED.keys()
 
 
-def test_the_ward_is_the_room_and_the_consultant_has_a_gmc_number() -> None:
-    (outcome,), _ = read("A03_example.txt", OURS)
+def test_the_ward_is_the_room_and_the_consultant_has_a_gmc_number(feed: Feed) -> None:
+    (outcome,), _ = read(feed, "A03_example.txt", OURS)
     bundle = loads(outcome.documents[0].body)
     (encounter,) = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Encounter")
-    assert [one["location"]["identifier"]["value"] for one in encounter["location"]] == ["OBS1"]
+    assert [one["location"].get("display") for one in encounter["location"]] == ["OBS1", "BAY2-6", None]
     people = {one["individual"]["identifier"]["system"].rsplit("/", 1)[1] for one in encounter["participant"]}
     assert people == {"gmc-number", "gmp-number"}

@@ -351,6 +351,13 @@ def test_trap_11_a_number_of_which_nothing_is_said_is_never_called_verified() ->
         assert number_status(last(put(message(f"{ADT}/a01-not-traced"), "PID", 32, sent))) == set()
 
 
+def test_trap_11_an_event_without_the_hospitals_own_number_waits() -> None:
+    """By the NHS number alone it would be another patient's to all that went by the hospital's."""
+    found = last(message(f"{ADT}/a31-no-hospital-number"))
+    assert (found.state, found.code, found.documents) == (MessageState.PARKED, "M722", ())
+    assert last(message(f"{ADT}/a31-person-update")).deliveries
+
+
 def test_trap_11_a_default_date_of_birth_is_nobodys() -> None:
     raw = message(f"{ADT}/a01-not-traced")
     assert patient(last(raw))["birthDate"] == "1942-01-30"
@@ -406,14 +413,6 @@ def test_trap_12_a_merge_that_would_retire_the_patient_waits(
     for named in (stays, "", "9990020108^^^NHS", "9990001014^^^NHS"):
         found = last(swap(merge, f"MRG|{retired}", f"MRG|{named}"), supplier=supplier)
         assert (found.state, found.code, found.documents) == (MessageState.PARKED, "I601", ()), named
-
-
-def test_trap_12_a_merge_by_nhs_numbers_alone_retires_the_other_one() -> None:
-    merge = swap(message(f"{ADT}/a40-merge"), "~A-200101^^^EXAC", "")
-    other = last(swap(merge, "A-299901^^^EXAC", "9990020183^^^NHS"))
-    gone = next(p for p in every(other, "Patient") if not p.get("active", True))
-    assert [identifier["value"] for identifier in gone["identifier"]] == ["9990020183"]
-    assert last(swap(merge, "A-299901^^^EXAC", "9990020108^^^NHS")).state is MessageState.PARKED
 
 
 def test_trap_12_a_cancelled_transfer_waits_because_nobody_says_which_ward_it_names() -> None:

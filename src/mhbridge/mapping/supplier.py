@@ -121,11 +121,6 @@ class SupplierMapping:
         if restricted:
             items = self.withheld(items)
         episode = "|".join(filter(None, (identity_text(items.get(name)) for name in self.document.identity)))
-        if not episode and not parked:
-            parked = "M720"
-            run.issues.append(
-                Issue("M720", Severity.ERROR, "nothing in the message says which stay it belongs to", rule=self.name)
-            )
         patient = _key(items.get("patient_key"))
         if patient is None and not parked and any(bound.name == "patient_key" for bound in self.file.items):
             parked = "M722"
@@ -137,6 +132,11 @@ class SupplierMapping:
                     item="patient_key",
                     rule=self.name,
                 )
+            )
+        if not episode and not parked:
+            parked = "M720"
+            run.issues.append(
+                Issue("M720", Severity.ERROR, "nothing in the message says which stay it belongs to", rule=self.name)
             )
         effective = items.get("effective_at", "")
         taken = (self.ledger, run.trace)
