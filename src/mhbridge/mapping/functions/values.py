@@ -253,16 +253,9 @@ def ods_organisation(context: Context, code: Any, *, want: str) -> Any:  # noqa:
     return {**code, "identifiers": named}
 
 
-def _issuer_unused(result: Any, person: Any) -> frozenset[str]:  # noqa: ARG001
-    """The issuer of a number that is a national code is not asked."""
-    found = any(_NATIONAL.fullmatch(one.get("value", "")) for one in person.get("identifiers", ()))
-    return frozenset({"issuer"}) if found else frozenset()
-
-
 @function(
     Parameter("person", "value", ("person",)),
     results=("person",),
-    unused=_issuer_unused,
     examples=(
         Example(
             "practitioner_code(PV1-9)",
