@@ -187,6 +187,14 @@ def test_what_only_the_models_refuse_is_reported(monkeypatch: pytest.MonkeyPatch
     assert [(issue.code, issue.path) for issue in found] == [("V108", "Patient.gender"), ("V123", "Patient.active")]
 
 
+def test_narratives_are_asked_for_on_request() -> None:
+    strict = DefinitionsValidator(r4(), good_practice=True)
+    assert verdicts(strict(GOOD["encounter"])) == [("W:V127", "Encounter")]
+    assert verdicts(strict(GOOD["patient"])) == [("W:V127", "Patient")]  # what is contained needs none
+    assert strict(GOOD["narrated"]) == ()
+    assert strict(GOOD["parameters"])[0].path == "Parameters.parameter[0].resource"
+
+
 # --- telling others ---
 
 

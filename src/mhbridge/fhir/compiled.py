@@ -37,6 +37,7 @@ from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS
 from mhbridge.fhir.primitives import ABSOLUTE, OF_SYSTEM, fault, is_decimal
 from mhbridge.fhir.profile_rules import profile_rules
+from mhbridge.fhir.structure import BARE
 from mhbridge.fhir.xhtml_rules import is_clean
 
 __all__ = ["Compiled", "compiled"]
@@ -54,7 +55,7 @@ RECURSIVE: Final = frozenset({"Identifier.assigner"})
 LEFT: Final = frozenset({"contained", "Parameters.parameter.resource"})
 
 #: What R4 calls a system: an absolute address.
-SYSTEMS: Final = frozenset({"Coding.system", "Identifier.system"})
+SYSTEMS: Final = frozenset({"Coding.system", "Identifier.system", "Quantity.system"})
 
 # Days up to 28 are in every month; what these do not match, the exact rules decide.
 _DATE: Final = r"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
@@ -216,6 +217,8 @@ class Compiled:
             found[key] = element
             if (
                 element.types
+                and key != "id"
+                and element.path not in BARE
                 and self._definitions.is_primitive(element.types[0])
                 and not (element.many or element.choice)
                 and codes(self._definitions, element.binding) is None

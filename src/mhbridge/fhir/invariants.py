@@ -6,11 +6,10 @@ by the walk, and an invariant is silent about it. `exists()` of FHIRPath is true
 extensions, so presence always asks for `_element`, too.
 
 Elsewhere: ele-1, ext-1, sqty-1, dom-2, dom-4 and dom-5 in the walk (`structure`), txt-1 and txt-2 in
-`xhtml_rules`, bdl-1 to bdl-12, dom-3 and, between entries, ctm-1 in `bundle_rules`. Left out: `ppc-2` to `ppc-5`,
-whose published expressions ask for the code system 'something' and so hold always; `dom-6`, which is good practice (a
-narrative in each resource) and would be said of every event; those of Questionnaires (que-*) and of the data types in
-which definitions are written (drq-*, trd-*, exp-1). Where the answer cannot be known (`per-1` of times that overlap in
-their precision), the invariant holds.
+`xhtml_rules`, bdl-1 to bdl-12, dom-3 and, between entries, ctm-1 in `bundle_rules`, dom-6 on request in `validate`.
+Left out: ppc-2 to ppc-5, whose published expressions ask for the code system 'something' and so hold always; those of
+Questionnaires (que-*) and of the data types in which definitions are written (drq-*, trd-*, exp-1). Where the answer
+cannot be known (per-1 of times that overlap in their precision), the invariant holds.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ __all__ = ["Link", "Visit", "Walk", "issue"]
 #: Deeper than any FHIR resource goes, and shallow enough for every reader (`bundle.loads` has the same limit).
 DEPTH: Final = 64
 
+#: Besides every `id`: text of FHIRPath's own type, which cannot have extensions (R4, Extension and Resource).
+BARE: Final = frozenset({"Extension.url"})
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?")
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]+)\?\S+")
 
@@ -169,7 +171,7 @@ class Walk:
             if element is None:
                 name = key[1:] if key[:1] == "_" else ""
                 element = plan.keys.get(name)
-                if element is None or not self._is_primitive(element):
+                if element is None or not self._is_primitive(element) or element.path in BARE or name == "id":
                     self._unknown(key, ordinal, plan, type_path, path)
                     continue
                 if name in node:
@@ -276,7 +278,7 @@ class Walk:
             if has_value == ("extension" in node):
                 text = "an extension has either a value or inner extensions, and one of them (ext-1)"
                 self._report("V117", path, text)
-        if type_path in ("Identifier", "Coding"):
+        if type_path in ("Identifier", "Coding", "Quantity"):
             self._system(node, type_path, path)
         identity = node.get("id")
         if isinstance(identity, str) and node is not self.visits[self._number].resource:
@@ -285,17 +287,21 @@ class Walk:
             self.visits[self._number].ids.add(identity)
 
     def _system(self, node: dict[str, Any], type_path: str, path: str) -> None:
-        """The system of an Identifier or Coding, and that it has the Coding's code."""
+        """The system of an Identifier, Coding or Quantity, and that it has the Coding's code."""
         system, value = node.get("system"), node.get("value")
         if not ABSOLUTE.match(system if isinstance(system, str) else "urn:x"):
             if fault(self._definitions, "uri", system) is None:
-                self._report("V105", f"{path}.system", "a system is an absolute address (R4, Identifier and Coding)")
+                self._report("V105", f"{path}.system", "a system is an absolute address (R4, Identifier, Coding)")
         elif type_path == "Identifier":
             form = OF_SYSTEM.get(str(system))
             if form is not None and isinstance(value, str) and not form.fullmatch(value):
                 text = "an identifier of this system is an absolute address (RFC 3986) or a UUID (RFC 4122)"
                 self._report("V105", f"{path}.value", text)
-        elif not is_of_system(self._definitions, node) and fault(self._definitions, "code", node["code"]) is None:
+        elif (
+            type_path == "Coding"
+            and not is_of_system(self._definitions, node)
+            and fault(self._definitions, "code", node["code"]) is None
+        ):
             self._report("V129", f"{path}.code", "the code system does not have this code")
 
     # --- values ---

@@ -15,7 +15,7 @@ Callers depend on `Validator`. This module must never change a resource, and nev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -54,23 +54,35 @@ class DefinitionsValidator:
     Args:
         definitions: what resources are compared with.
         ask_models: have `fhir.resources` judge each resource, too. It costs ten times what the rest does.
+        good_practice: warn of resources without a narrative (dom-6), which events never have.
     """
 
-    def __init__(self, definitions: Definitions, *, ask_models: bool = False) -> None:
+    def __init__(self, definitions: Definitions, *, ask_models: bool = False, good_practice: bool = False) -> None:
         self._definitions = definitions
         self._ask_models = ask_models
+        self._good_practice = good_practice
 
     def __call__(self, resource: Mapping[str, Any], /) -> tuple[Issue, ...]:
         """Everything that is wrong with a resource and with those that it holds."""
         walk = Walk(self._definitions)
         walk.resource(resource)
         issues = [*walk.issues, *bundle_issues(walk)]
+        if self._good_practice:
+            issues += [i for visit in walk.visits for i in self._unnarrated(visit)]
         if self._ask_models:
             known = _Known(issues)
             for visit in walk.visits:
                 opinions = second_opinion(_alone(visit), visit.path)
                 issues += [i for i in opinions if not known.covers(i)]
         return tuple(dict.fromkeys(issues))
+
+    def _unnarrated(self, visit: Visit) -> Iterator[Issue]:
+        """A resource that says nothing to a person (dom-6); one that is contained must not (R4, DomainResource)."""
+        narrative = visit.resource.get("text")
+        says = isinstance(narrative, dict) and "div" in narrative
+        if not says and visit.container < 0 and "DomainResource" in self._definitions.bases(visit.kind):
+            text = "A resource should have narrative for robust management (dom-6)"
+            yield Issue("V127", Severity.WARNING, text, visit.path)
 
 
 class CompiledValidator:
