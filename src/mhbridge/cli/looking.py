@@ -52,7 +52,8 @@ def _asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
 def _plain(row: MessageRow) -> dict[str, Any]:
     return {
         "id": row.id, "received_at": row.received_at.isoformat(), "feed": row.feed, "kind": row.kind,
-        "state": row.state.value, "code": row.code, "mapping": row.mapping, "deliveries": dict(row.deliveries),
+        "place": row.place, "state": row.state.value, "code": row.code, "mapping": row.mapping,
+        "deliveries": dict(row.deliveries),
         "waiting": [{"delivery": w.delivery, "destination": w.destination, "code": w.code} for w in row.waiting],
     }  # fmt: skip
 
@@ -67,6 +68,11 @@ def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(soft_wrap=False).print(table)
+
+
+def _what(row: MessageRow) -> str:
+    """Its kind, and where it was in what it came in: `unreadable (row 150)`."""
+    return f"{row.kind} ({row.place})" if row.place else row.kind
 
 
 def _why(row: MessageRow) -> str:
@@ -92,7 +98,7 @@ def _show(rows: list[MessageRow], title: str) -> None:
         title,
         ["id", "received", "feed", "kind", "state", "why", "deliveries"],
         [
-            [str(row.id), f"{row.received_at:%Y-%m-%d %H:%M:%S}", row.feed, row.kind, row.state.value, _why(row),
+            [str(row.id), f"{row.received_at:%Y-%m-%d %H:%M:%S}", row.feed, _what(row), row.state.value, _why(row),
              ", ".join(f"{n} {state}" for state, n in row.deliveries.items())]
             for row in rows
         ],
