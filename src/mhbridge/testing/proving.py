@@ -63,11 +63,18 @@ class Work:
         outcome: `None` when it was refused before it was read.
     """
 
-    def __init__(self, output: Any, outcome: Outcome | None, message: Any, taken: Sequence[Taken]) -> None:
+    def __init__(
+        self, output: Any, outcome: Outcome | None = None, message: Any = None, taken: Sequence[Taken] = ()
+    ) -> None:
         self.output = output
         self.outcome = outcome
         self.message = message
         self._taken = taken
+
+    @property
+    def source(self) -> Source:
+        """What the mapping that took it declares of its messages."""
+        return self._taken[0][0].source
 
     @cached_property
     def leaves(self) -> dict[str, Leaf]:
@@ -102,18 +109,16 @@ class Worker:
         try:
             found = list(self.format.messages(body, self.sources()))
         except MalformedMessage as error:
-            return Work(("refused", error.code), None, None, ())
+            return Work(("refused", error.code))
         if len(found) != 1:
-            return Work(("several", len(found)), None, None, ())
+            return Work(("several", len(found)))
         message, takers = found[0]
         if isinstance(message, MessageError):
-            return Work(("unreadable", message.code), None, None, ())
-        source = self.mappings[takers[0] if takers else 0].source
-        derived = not any(True for _ in self.format.structural(message, source))
-        if derived and like is not None:
+            return Work(("unreadable", message.code))
+        mappings = [self.mappings[index] for index in takers]
+        if like is not None and mappings and not list(self.format.structural(message, mappings[0].source)):
             # The control id is made of the message's own bytes: without this every change would show in it.
             message.facts = like.facts  # type: ignore[misc]
-        mappings = [self.mappings[index] for index in takers]
         taken = take(message, mappings, RECEIVED_AT, False)
         outcome = step(taken, {}, RECEIVED_AT, self.feed)
         traces = [mapping.read_traced(message, RECEIVED_AT)[1] for mapping in mappings] if not taken.error else []
@@ -226,6 +231,7 @@ def lies(
     every: int = 1,
     start: int = 0,
     most: int = 0,
+    only: str = "",
     tell: Callable[[int], None] | None = None,
 ) -> tuple[list[Lie], int]:
     """
@@ -234,6 +240,7 @@ def lies(
     Args:
         every: only each so-many-th leaf is tried, beginning with `start`.
         most: how many values are tried for a leaf; 0: all.
+        only: beginning of the paths of the leaves that are tried.
         tell: is told the number of changes made so far.
 
     Returns:
@@ -246,7 +253,7 @@ def lies(
     count = 1
     wanted = wanted_by(worker.mappings)
     for number, (cell, bit, leaf, text) in enumerate(_each(base, worker)):
-        if (number - start) % every:
+        if (number - start) % every or not leaf.path.startswith(only):
             continue
         here = wanted.at.get(leaf.like, ())
         values = [*tried(text, here)]
@@ -263,7 +270,7 @@ def lies(
 
 def _each(base: Work, worker: Worker) -> Iterator[tuple[int, int, Leaf, str]]:
     """Every leaf with its place and its text as it stands."""
-    format_, source = worker.format, worker.mappings[0].source
+    format_, source = worker.format, base.source
     for cell, mask in format_.populated(base.message):
         for bit in range(mask.bit_length()):
             if mask >> bit & 1:
@@ -272,7 +279,7 @@ def _each(base: Work, worker: Worker) -> Iterator[tuple[int, int, Leaf, str]]:
 
 
 def _judge(base: Work, worker: Worker, cell: int, bit: int, leaf: Leaf, values: list[str]) -> tuple[Lie | None, int]:
-    source, made = worker.mappings[0].source, 0
+    source, made = base.source, 0
     for value in values:
         if leaf.state is LeafState.BOUND and not value:
             continue  # that a value is there is not what it says
