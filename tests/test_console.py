@@ -18,6 +18,7 @@ from mhbridge.app import build
 from mhbridge.console import description
 from mhbridge.errors import DestinationRejected, MappingError, StoreError, explanations
 from mhbridge.mapping.catalogue import load
+from mhbridge.model import LeafState
 
 ROOT = Path(__file__).parents[1]
 LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
@@ -356,7 +357,7 @@ async def test_what_is_parked_under_way_cannot_be_sent_again(tmp_path):
         assert (status, code(body)) == (409, "D929")
 
 
-async def test_metrics_are_prometheus_text_with_no_label_but_the_state(tmp_path):
+async def test_metrics_are_prometheus_text_with_no_label_but_state_and_feed(tmp_path):
     async with console(tmp_path) as world:
         message = await world.send(PLAIN)
         await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
@@ -369,6 +370,10 @@ async def test_metrics_are_prometheus_text_with_no_label_but_the_state(tmp_path)
     assert samples['mhbridge_messages{state="done"}'] == samples['mhbridge_messages{state="parked"}'] == "1"
     assert samples["mhbridge_differences"] == "0"
     assert samples["mhbridge_ready"] == "1"
+    leaves = {name: int(value) for name, value in samples.items() if name.startswith("mhbridge_leaves_total")}
+    assert sum(leaves.values()) > 1000
+    assert {name.partition('state="')[2] for name in leaves} == {f'{state.value}"}}' for state in LeafState}
+    assert len({name.partition("state=")[0] for name in leaves}) == 1
     for name in {sample.partition("{")[0] for sample in samples}:
         assert f"# TYPE {name} " in body.decode()
         assert f"# HELP {name} " in body.decode()

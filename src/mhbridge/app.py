@@ -473,6 +473,7 @@ class _Making:
             ready=lambda: self.gateway.ready,
             shut=lambda: self.outbox.shut,
             mappings=self._shown_mappings(),
+            leaves=self.gateway.leaves,
             mode=self.config.gateway.mode,
             clock=self.clock,
         )

@@ -1,7 +1,7 @@
 """
 How the gateway is: alive, ready, its accounts, its metrics, its mappings. Counts and names from the configuration only.
 
-Metrics carry no label but `state`: a label with a value of a message would be a leak that is kept for ever.
+Metrics carry no label but `state` and `feed`: a label with a value of a message would be a leak that is kept for ever.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class HealthPages:
         ready: envelopes can be taken now.
         shut: destinations that are not being sent to, and why.
         mappings: what `GET /mappings` shows.
+        leaves: (feed, state of the field ledger) → how many values of the messages taken since the start.
         mode: `live` or `test`; fixtures are replayed against a gateway that says `test`, and no other.
     """
 
@@ -42,6 +43,7 @@ class HealthPages:
         ready: Callable[[], bool],
         shut: Callable[[], Mapping[str, str]],
         mappings: Sequence[Mapping[str, Any]],
+        leaves: Mapping[tuple[str, str], int],
         mode: str,
         clock: Clock,
     ) -> None:
@@ -50,6 +52,7 @@ class HealthPages:
         self._ready = ready
         self._shut = shut
         self._mappings = mappings
+        self._leaves = leaves
         self._mode = mode
         self._clock = clock
         self._status: Status | None = None
@@ -94,6 +97,7 @@ class HealthPages:
             *_metric("oldest_open_seconds", "gauge", "Age of the oldest open work.", round(oldest, 3)),
             *_metric("differences", "gauge", "Conservation checks that do not add up.", len(status.differences)),
             *_metric("destinations_shut", "gauge", "Destinations down or held.", len(self._shut())),
+            *_leaves(self._leaves),
             *_metric("ready", "gauge", "Envelopes can be taken now.", int(self._ready())),
         ]
         body = "\n".join(lines).encode() + b"\n"
@@ -108,6 +112,19 @@ class HealthPages:
         if self._status is None or now - self._status.at > _FRESH:
             self._status = await self._store.status(now)
         return self._status
+
+
+def _leaves(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """The field ledger of what was taken since the start. Feeds are named by the configuration, and there are few."""
+    head = [
+        "# HELP mhbridge_leaves_total Values of messages by what became of them.",
+        "# TYPE mhbridge_leaves_total counter",
+    ]
+    rows = [
+        f'mhbridge_leaves_total{{feed="{feed}",state="{state}"}} {count}'
+        for (feed, state), count in sorted(counts.items())
+    ]
+    return head + rows
 
 
 def _metric(name: str, kind: str, help_: str, value: float | Mapping[str, int]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -76,6 +77,8 @@ class Gateway:
         self._store_failed: datetime | None = None
         #: When each feed was last heard.
         self.heard: dict[str, datetime] = {}
+        #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
+        self.leaves: Counter[tuple[str, str]] = Counter()
 
     # --- open and close ---
 
@@ -207,6 +210,8 @@ class Gateway:
         for message, outcome in zip(committed.messages, outcomes, strict=True):
             if outcome.state is MessageState.PARKED:
                 self._log.warning(Event.PARKED, feed=envelope.feed, message=message, code=outcome.code)
+            for state, count in outcome.ledger.counts.items():
+                self.leaves[envelope.feed, state.value] += count
         if any(outcome.deliveries for outcome in outcomes):
             self._outbox.wake()
         return committed

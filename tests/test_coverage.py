@@ -1,0 +1,121 @@
+"""`mhbridge coverage`: the table, the share that is asked for, the proof, and the codes that no table has."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mhbridge.cli import commands
+from mhbridge.cli.covering import coverage
+from mhbridge.mapping.code_files import load_table
+from mhbridge.mapping.codes import NO_SYSTEMS
+from mhbridge.testing.covering import CODE_HEADER
+
+ROOT = Path(__file__).parents[1]
+FEED = "example-mental-health/adt"
+FIXTURES = ROOT / "fixtures" / FEED
+UNKNOWN = FIXTURES / "a01-unknown-codes.hl7"
+ADMISSION = FIXTURES / "a01-admission.hl7"
+
+
+def run(*arguments: object):
+    """The command's result; its exit code is what the command returned."""
+    made = CliRunner().invoke(coverage, [str(argument) for argument in arguments], standalone_mode=False)
+    if made.exception is not None:
+        raise made.exception
+    return made
+
+
+def without(tmp_path: Path, line: str) -> Path:
+    """The mappings of a supplier without one line of its ADT."""
+    root = tmp_path / "mappings"
+    shutil.copytree(ROOT / "mappings" / "suppliers" / "example-mental-health", root / "suppliers/example-mental-health")
+    path = root / "suppliers" / f"{FEED}.yaml"
+    text = path.read_text("utf-8")
+    assert line in text
+    path.write_text(text.replace(line, ""), "utf-8")
+    return root
+
+
+def test_all_is_accounted_for_by_the_fixtures_of_a_feed() -> None:
+    made = run(FEED)
+    assert made.return_value == 0
+    assert "EVN-2.1" in made.stdout
+    assert re.search(r"\d+ messages, \d+ values: .*\d+ bound", made.stderr)
+    assert "of the values are accounted for" in made.stderr
+
+
+def test_what_is_not_mentioned_is_listed_with_its_path_and_not_its_contents(tmp_path) -> None:
+    root = without(tmp_path, "  referrer: = PV1-8\n")
+    found = json.loads(run(FEED, ADMISSION, "--json", "--mappings", root).stdout)
+    rows = {row["path"]: row for row in found["paths"] if row["state"] == "unmapped"}
+    assert {"PV1-8.1", "PV1-8.2", "PV1-8.3", "PV1-8.6", "PV1-8.9"} <= rows.keys()
+    assert rows["PV1-8.2"]["messages"] == rows["PV1-8.2"]["leaves"] == 1
+    assert "NOTREAL" not in json.dumps(found)
+
+
+def test_too_little_fails(tmp_path) -> None:
+    root = without(tmp_path, "  referrer: = PV1-8\n")
+    whole = json.loads(run(FEED, ADMISSION, "--json").stdout)["percent"]
+    less = json.loads(run(FEED, ADMISSION, "--json", "--mappings", root).stdout)["percent"]
+    assert less < whole
+    assert run(FEED, ADMISSION, "--fail-under", whole).return_value == 0
+    assert run(FEED, ADMISSION, "--fail-under", whole, "--mappings", root).return_value == 1
+
+
+def test_every_path_with_the_reason_why_it_is_ignored() -> None:
+    made = run(FEED, ADMISSION, "--all")
+    assert re.search(r"PV1-1 +ignored +1 of 1 +running number", made.stdout)
+    assert re.search(r"PID-7\.1 +bound +1 of 1 +PID-7", made.stdout)
+
+
+def test_lines_of_the_mapping_that_nothing_exercised() -> None:
+    found = json.loads(run(FEED, ADMISSION, "--json").stdout)
+    assert any(one["path"] == 'MRG-1[4="EXMH"]' for one in found["unused"])
+    assert all(":" in one["rule"] for one in found["unused"])
+
+
+def test_the_proof_finds_nothing() -> None:
+    made = run(FEED, ADMISSION, "--mutate", "--every", 25)
+    assert made.return_value == 0
+    assert re.search(r"[1-9]\d* changed messages, 0 lies", made.stderr)
+
+
+def test_codes_that_no_table_has_are_ready_to_be_filled_in(tmp_path) -> None:
+    made = run(FEED, UNKNOWN, "--codes", tmp_path / "codes")
+    written = {path.stem: path.read_text("utf-8") for path in (tmp_path / "codes").iterdir()}
+    assert {"gender", "legal_status"} <= written.keys()
+    for name, text in written.items():
+        header, *rows = csv.reader(text.splitlines())
+        assert tuple(header) == CODE_HEADER
+        assert rows
+        assert all(row[0] and row[2] and not any(row[3:]) for row in rows), name
+        # The header is the one that tables are read by.
+        _, problems = load_table("x.csv", text, NO_SYSTEMS, unmapped="keep", name=name)
+        assert not any("header" in problem.message for problem in problems)
+    codes = {row[2] for text in written.values() for row in csv.reader(text.splitlines()[1:])}
+    assert not any(code in made.stdout + made.stderr for code in codes if len(code) > 3)
+
+
+def test_codes_are_printed_only_when_that_is_asked() -> None:
+    made = run(FEED, UNKNOWN, "--codes", "-")
+    assert made.stdout.startswith(",".join(CODE_HEADER))
+
+
+def test_messages_of_another_feed_do_not_count() -> None:
+    letter = ROOT / "fixtures" / "example-mental-health" / "discharge-letter" / "plain.hl7"
+    found = json.loads(run(FEED, ADMISSION, letter, "--json").stdout)
+    assert (found["messages"], found["other_messages"]) == (1, 1)
+
+
+@pytest.mark.parametrize("arguments", [["example-mental-health/adtt"], ["nobody/nothing"]])
+def test_a_feed_that_there_is_not_is_a_mistake_of_usage(arguments) -> None:
+    made = CliRunner().invoke(commands, ["coverage", *arguments])
+    assert made.exit_code == 2
+    assert "there is no mapping" in made.stderr
