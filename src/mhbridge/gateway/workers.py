@@ -37,6 +37,8 @@ Make = Callable[[], Mapping[str, "Feed"]]
 
 #: In a large envelope, others have their turn after so many messages.
 _BREATH: Final = 50
+#: So many messages are read or stepped in one turn of the event loop.
+_AT_A_TURN: Final = 8
 #: So often a worker may die with a message in hand: once may be chance.
 _TRIES: Final = 2
 #: One request may take so many seconds, and one more for each so many bytes.
@@ -85,29 +87,37 @@ class Read(Protocol):
 
 
 class Here:
-    """Reads and steps in this process."""
+    """
+    Reads and steps in this process, a few messages in each turn of the event loop: what is to be committed and
+    delivered of the others goes on in between, and what is committed is still committed together.
+    """
 
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
+        # Whoever waits for it goes on in the next turn of the loop.
+        self._turn = asyncio.Semaphore(_AT_A_TURN)
 
     async def read(self, envelope: Envelope) -> Read:
         """Take an envelope apart. Raises what `pipeline.intake` does."""
         feed = self._feeds[envelope.feed]
-        return _ReadHere(envelope, feed, pipeline.intake(envelope, feed))
+        async with self._turn:
+            return _ReadHere(envelope, feed, pipeline.intake(envelope, feed), self._turn)
 
 
 class _ReadHere:
-    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake) -> None:
+    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake, turn: asyncio.Semaphore) -> None:
         self.asked = asked(pipeline.dedupe_key(envelope, intake), intake)
-        self._envelope, self._feed, self._intake = envelope, feed, intake
+        self._envelope, self._feed, self._intake, self._turn = envelope, feed, intake, turn
 
     async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
-        outcomes = []
-        for number, outcome in enumerate(work(self._intake, known, self._envelope.received_at, self._feed), 1):
-            outcomes.append(outcome)
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)
-        return outcomes
+        outcomes: list[Outcome] = []
+        working = work(self._intake, known, self._envelope.received_at, self._feed)
+        while True:
+            async with self._turn:
+                some = list(itertools.islice(working, _BREATH))
+            outcomes += some
+            if len(some) < _BREATH:
+                return outcomes
 
     def drop(self) -> None:
         pass
@@ -149,7 +159,11 @@ class Workers:
             MhbridgeError: D905, when one does not start.
         """
         self._closing = False
-        await asyncio.gather(*[self._start() for _ in range(self._count)])
+        # All of them are waited for: none is left behind that nobody knows of.
+        started = await asyncio.gather(*[self._start() for _ in range(self._count)], return_exceptions=True)
+        for error in started:
+            if error is not None:
+                raise error
         self._keep(self._watch())
 
     async def close(self) -> None:
@@ -191,9 +205,13 @@ class Workers:
         try:
             async with asyncio.timeout(_START):
                 await worker.start(self._make)
-        except (OSError, TimeoutError, WorkerDied) as error:
+        except (OSError, ValueError, TimeoutError, WorkerDied) as error:
+            # ValueError: a system that cannot give a process more than its three files.
             await worker.end()
             raise MhbridgeError("D905", "a worker process does not start") from error
+        except BaseException:
+            await worker.end()
+            raise
         self._workers.add(worker)
         self._some.set()
 
