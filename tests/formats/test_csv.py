@@ -658,6 +658,13 @@ def test_what_is_not_taken_to_pieces(body: bytes, source: Source) -> None:
     assert FORMAT.parts(io.BytesIO(body), [source]) is None
 
 
+def test_a_large_file_with_another_header_is_refused_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mhbridge.formats.csv._WHOLE", 10)
+    with pytest.raises(MalformedMessage) as caught:
+        parts(b"Other,Header\r\n1,2\r\n")
+    assert caught.value.code == "M770"
+
+
 def test_a_line_that_does_not_end_is_given_up() -> None:
     body = HEADER.encode() + b"1,A,x\r\n" + b"x" * 17_000_000
     with pytest.raises(MalformedMessage) as caught:

@@ -38,6 +38,8 @@ __all__ = ["FORMAT", "Csv", "Row"]
 #: Rows of one part of a large file, and bytes: so much is translated while others wait, and committed at once.
 _ROWS: Final = 100
 _BYTES: Final = 1_000_000
+#: Bytes of a file that is another than was declared, and is kept whole in the store all the same.
+_WHOLE: Final = 20_000_000
 
 _NOTHING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\Z")
 _LINE: Final = re.compile(rb"[^\r\n]*")
@@ -118,18 +120,21 @@ class Csv:
             before: where to go on.
 
         Raises:
-            MalformedMessage: M772 or M776, when from here on nobody can say where a row begins.
+            MalformedMessage: while the parts are gone through: M772 or M776, when from here on nobody can say where a
+                row begins, and M770 of a large file whose header is not the declared one.
         """
         if not all(one_byte_codec(codec_of(source)) for source in sources):
             return None
+        size = file.seek(0, 2)
         file.seek(0)
         try:
             first = next(lines_of_file(file.read), b"")
             found = _chosen(first, sources)
-        except MalformedMessage:
-            return None
+        except MalformedMessage as error:
+            found = error
         if isinstance(found, MalformedMessage):
-            return None
+            # A small file waits for a person in the store; a large one is refused, and stays where files are refused.
+            return _refused(found) if size > _WHOLE else None
         taken, header, _, codec = found
         source = sources[taken[0]]
         start = before if before.rows else Before(0, 1, len(header.raw))
@@ -270,6 +275,12 @@ def _opened(body: bytes, source: Source) -> tuple[bytes, str, Iterator[bytes]]:
     """The first line, the codec, and the lines after it."""
     lines, codec = lines_of_body(body, codec_of(source))
     return next(lines, b""), codec, lines
+
+
+def _refused(error: MalformedMessage) -> Iterator[Part]:
+    """No part at all."""
+    raise error
+    yield
 
 
 def _parts(lines: Lines, header: Header, source: Source, start: Before) -> Iterator[Part]:
