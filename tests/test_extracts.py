@@ -147,9 +147,11 @@ async def test_a_file_that_is_another_waits_and_one_that_is_none_is_rejected(tmp
         gateway.put("changed.csv", extract(3).replace(b"Allergies,", b"Allergy,", 1))
         gateway.put("workbook.csv", b"PK\x03\x04")
         gateway.put("nothing.csv", b"")
+        gateway.put("quiet.csv", HEADER + b"\r\n")
         rejected = tmp_path / "in" / "rejected"
-        await until(lambda: gateway.archived() == 2 and len(list(rejected.glob("*.csv"))) == 1, gateway.process)
+        await until(lambda: gateway.archived() == 3 and len(list(rejected.glob("*.csv"))) == 1, gateway.process)
         found = await asyncio.to_thread(_ask, tmp_path, "parked", "--json")
-        assert sorted(one["code"] for one in found) == ["M700", "M770"]
+        assert sorted(one["code"] for one in found) == ["M700", "M770"], "a header alone says that nothing happened"
+        assert (await gateway.status())["differences"] == []
         (reason,) = rejected.glob("*.reason.json")
         assert json.loads(reason.read_bytes())["code"] == "M770"
