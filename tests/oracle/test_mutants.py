@@ -70,7 +70,8 @@ def mutant(resource: Any, chance: random.Random) -> tuple[Any, str]:
         holder[key] = chance.choice([chance.choice(TEXTS), chance.choice(near), chance.choice(elsewhere)])
     else:
         holder[key] = chance.choice(OTHERS)
-    return resource, f"{what} {key}"
+    now = holder.get(key) if isinstance(holder, dict) else holder
+    return resource, f"{what} {key}, now {str(now)[:60]!r}"
 
 
 def good(oracle: Any) -> dict[str, list[Any]]:
