@@ -158,7 +158,7 @@ def test_the_demonstration_relays_and_the_accounts_add_up(tmp_path: Path) -> Non
     }
     received, translated, filtered, delivered, acknowledged, parked, overdue = map(int, rows["all"])
     assert received == translated + filtered + parked
-    assert len({feed.partition("/")[0] for feed in rows if "/" in feed}) == 2  # suppliers
+    assert len({feed.partition("/")[0] for feed in rows if "/" in feed}) == 3  # suppliers
     assert delivered == acknowledged > translated > 0
     assert parked > 0
     assert overdue == 1

@@ -38,11 +38,13 @@ _FEEDS: Final = {
     "example-mental-health/discharge-letter": "http",
     "example-acute/adt": "mllp",
     "example-acute/discharge-letter": "mllp",
+    "example-community/discharges": "folder",
+    "example-community/referrals": "folder",
 }
 #: The discharge that is sent twice, and shown at the end.
 _SHOWN: Final = "example-mental-health/discharge-letter/plain.hl7"
 #: How long to wait for deliveries before the accounts are drawn.
-_SETTLE: Final = 12.0
+_SETTLE: Final = 15.0
 
 _CONFIGURATION: Final = """\
 # Written by `mhbridge demo`. `mhbridge serve --config` with this file runs the same gateway again.
@@ -73,7 +75,7 @@ url = "{nobody}"
 deadline = "1s"
 
 [[route]]
-documents = ["encounter-event", {letters}]
+documents = ["encounter-event", "community-referral", {letters}]
 to = ["community-team"]
 
 [[route]]
@@ -85,13 +87,18 @@ documents = ["mental-health-inpatient-discharge"]
 to = ["gp-practice"]
 when = "= attachments"
 """
-_LETTERS: Final = '"acute-inpatient-discharge", "mental-health-inpatient-discharge"'
+_LETTERS: Final = '"acute-inpatient-discharge", "community-discharge", "mental-health-inpatient-discharge"'
 _RECEIVER: Final = """\
 [[receiver]]
 supplier = "{supplier}"
 kind = "{kind}"
 """
-_LISTENING: Final = 'listen = "127.0.0.1:0"\n'
+#: What each kind of receiver says beyond that. An extract is complete when its marker lies beside it.
+_MORE: Final = {
+    "mllp": 'listen = "127.0.0.1:0"\n',
+    "http": "",
+    "folder": 'path = "extracts"\nmarker = ".done"\nevery = "100ms"\n',
+}
 
 
 @click.command()
@@ -102,7 +109,7 @@ _LISTENING: Final = 'listen = "127.0.0.1:0"\n'
 )
 @click.option("--keep-running", is_flag=True, help="Leave the gateway up until Ctrl-C.")
 def demo(out: Path | None, keep_running: bool) -> int:
-    """Relay the fixtures end to end: real MLLP and HTTP in, a FHIR endpoint and a folder out, and the accounts."""
+    """Relay the fixtures end to end: MLLP, HTTP and files in, a FHIR endpoint and a folder out, and the accounts."""
     folder = out or Path(tempfile.mkdtemp(prefix="mhbridge-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     return asyncio.run(_demo(folder.resolve(), keep_running))
@@ -118,10 +125,7 @@ class _Sent:
 
 def _configuration(fhir: str, nobody: str) -> str:
     ways = sorted({(feed.partition("/")[0], kind) for feed, kind in _FEEDS.items()})
-    receivers = [
-        _RECEIVER.format(supplier=supplier, kind=kind) + (_LISTENING if kind == "mllp" else "")
-        for supplier, kind in ways
-    ]
+    receivers = [_RECEIVER.format(supplier=supplier, kind=kind) + _MORE[kind] for supplier, kind in ways]
     return _CONFIGURATION.format(receivers="\n".join(receivers), fhir=fhir, nobody=nobody, letters=_LETTERS)
 
 
@@ -143,7 +147,7 @@ async def _demo(folder: Path, keep_running: bool) -> int:
         stack.push_async_callback(app.close)
         say(f"mhbridge: {', '.join(f'{name} on {one.address}' for name, one in sorted(app.receivers.items()))}")
         say(f"receiving FHIR endpoint: {server.url}")
-        sent = await _relay(app)
+        sent = await _relay(app, folder / "extracts")
         await _show(app, server, sent, folder)
         if keep_running:
             say("\nThe gateway stays up; Ctrl-C stops it.")
@@ -179,7 +183,7 @@ def _fixtures() -> list[Case]:
     return [case for case in cases(built_in("fixtures")) if f"{case.supplier}/{case.feed}" in _FEEDS]
 
 
-async def _relay(app: App) -> _Sent:
+async def _relay(app: App, extracts: Path) -> _Sent:
     """Send every fixture the way its feed comes in, one of them twice; wait until it is delivered."""
     import aiohttp
     from rich.console import Console
@@ -203,18 +207,22 @@ async def _relay(app: App) -> _Sent:
             body, feed = case.path.read_bytes(), f"{case.supplier}/{case.feed}"
             if _FEEDS[feed] == "mllp":
                 await peers[case.supplier].send(body)
+            elif _FEEDS[feed] == "folder":
+                file = extracts / f"{case.feed}-{case.path.name}"
+                file.write_bytes(body)
+                file.with_name(f"{file.name}.done").touch()
             else:
                 posted = await post(session, base, feed, body)
                 if case.name == _SHOWN:
                     sent.shown = posted.message
                     sent.repeats += (await post(session, base, feed, body)).status == 200
             progress.advance(sending)
-        await _settle(app, progress)
+        await _settle(app, extracts, progress)
     return sent
 
 
-async def _settle(app: App, progress: Progress) -> None:
-    """Wait until everything that can be delivered is, and what cannot is overdue."""
+async def _settle(app: App, extracts: Path, progress: Progress) -> None:
+    """Wait until every file is taken, everything that can be delivered is, and what cannot is overdue."""
     delivering = progress.add_task("delivering", total=None)
     async with asyncio.timeout(_SETTLE):
         while True:
@@ -222,9 +230,14 @@ async def _settle(app: App, progress: Progress) -> None:
             waiting = sum(status.deliveries.get(state, 0) for state in ("queued", "sending", "unknown"))
             done = status.deliveries.get("done", 0)
             progress.update(delivering, total=done + waiting, completed=done)
-            if not waiting and status.overdue:
+            if not waiting and status.overdue and not _untaken(extracts):
                 return
             await asyncio.sleep(0.1)
+
+
+def _untaken(extracts: Path) -> bool:
+    """Whether a file still lies where it was put, or where it is being read."""
+    return any(any(folder.glob("*.csv")) for folder in (extracts, extracts / ".claimed"))
 
 
 # --- showing -----------------------------------------------------------------------------------------------
