@@ -9,18 +9,19 @@ extensions, Bundles that are search results or histories): they only take longer
 
 One Python function per type is made from the tables when the type is first met, and kept. It goes through the keys
 that are there, not through those that the type has: keys of small types are told apart by a chain of comparisons,
-those of large ones by a dictionary. Measured with one core of a small server, on the Bundle of an admission (219 keys,
-structure and primitives alone; Python 3.11, July 2025 builds):
+those of large ones by a dictionary. Chosen by measurement, with CPython 3.11 on one of two busy cores, best of many
+rounds, on the Bundle of an admission (237 keys) and structure and primitives alone:
 
-    the walk                                     1,000 µs
-    per type, one function per key                  40 µs   the plainest form of what is here
-    per shape (tuple of keys), straight-line code   36 µs   needs a bounded cache of shapes, each 0.3 ms to compile
-    per shape, a list of check functions            54 µs
-    one pydantic-core schema                        35 µs   before any invariant: each is a call back into Python,
-                                                            and no place for slices or what a Bundle asks as a whole
+    the walk                                     840 µs
+    per type, one function per key                40 µs   the plainest form of what is here
+    per shape (tuple of keys), straight-line code 36 µs   needs a bounded cache of shapes, each 0.3 ms to compile
+    per shape, a list of check functions          54 µs
+    one pydantic-core schema                      35 µs   before any invariant, each of which would be a call back into
+                                                          Python; no place for slices and for a Bundle as a whole
 
-A chain in place of one function per key took the first to 30 µs, so that neither shapes nor a schema is worth its
-price. Nothing of a message is kept between calls: what is remembered is of the definitions alone.
+A chain in place of one function per key made the first 34 µs, so that neither shapes nor a schema is worth its price.
+With systems, extensions, invariants, profiles and references it is 50 to 65 µs. Nothing of a message is kept between
+calls: what is remembered is of the definitions alone.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ _WEB: Final = f"{{v}}.startswith(('https://', 'http://')) and {_WORD}"
 _QUICK: Final = {
     "string": _TEXT,
     "markdown": _TEXT,
-    "uri": f"({_WEB}) or is_urn({{v}})",
+    "uri": f"({_WORD} and {{v}}[:4] != 'urn:') or is_urn({{v}})",
     "url": _WEB,
     "canonical": _WEB,
     "code": _WORD,
@@ -183,7 +184,9 @@ class Compiled:
     def _lines(self, type_path: str, place: str, of: str, targets: tuple[str, ...]) -> Iterator[str]:
         """The function for a type: each key that is there, then what must be there, then what holds between them."""
         elements = self._elements(type_path)
-        chain = {key: e for key, e in elements.items() if key[0] != "_"}
+        # Extensions last: most elements have none.
+        chain = {key: e for key, e in elements.items() if key[0] != "_" and e.types != ("Extension",)}
+        chain |= {key: e for key, e in elements.items() if e.types == ("Extension",)}
         if len(chain) > CHAIN:
             chain = {}
         here = contexts(self._definitions, of or type_path, place)
@@ -272,6 +275,7 @@ class Compiled:
                 return _EXACT[kind].format(v=v)
             quick = _QUICK.get(kind, "False").format(v=v)
             if element.path in SYSTEMS:
+                quick = f"{v} in systems or ({_WEB.format(v=v)}) or is_urn({v})"
                 return f"type({v}) is str and ({quick} or (is_right({kind!r}, {v}) and is_absolute({v})))"
             return f"type({v}) is str and ({quick} or is_right({kind!r}, {v}))"
         if kind == "Resource":
@@ -316,7 +320,9 @@ class Compiled:
     def _reference(self, targets: frozenset[str]) -> Iterator[str]:
         allowed = self._constant(targets)
         if targets:
-            yield "if 'type' in o and o['type'].rpartition('/')[2] not in " + f"{allowed}: return False"
+            # Either the name of the type or its address.
+            yield f"if 'type' in o and o['type'] not in {allowed}:"
+            yield f" if o['type'].rpartition('/')[2] not in {allowed}: return False"
         yield f"if 'reference' in o: met.links.append((o['reference'], {allowed}, 'type' in o))"
 
 

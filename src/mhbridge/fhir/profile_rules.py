@@ -256,7 +256,10 @@ def _is_inside_clean(node: _Node, holder: Mapping[str, Any]) -> bool:
             return False
         matched = 0
         for steps, value, sliced in inner.told:
-            fitting = [item for item in items if _at(item, steps, value)]
+            if len(steps) == 1:
+                fitting = [item for item in items if item.get(steps[0]) == value]
+            else:
+                fitting = [item for item in items if _at(item, steps, value)]
             if not sliced.min <= len(fitting) <= sliced.max:
                 return False
             if fitting and sliced.each and not all(_is_one_clean(sliced, item) for item in fitting):

@@ -96,9 +96,14 @@ class CompiledValidator:
     def __init__(self, definitions: Definitions) -> None:
         self._is_clean = compiled(definitions)
         self._walked = DefinitionsValidator(definitions)
+        self._is_first = True
 
     def __call__(self, resource: Mapping[str, Any], /) -> tuple[Issue, ...]:
         """Everything that is wrong with a resource and with those that it holds."""
+        if self._is_first:
+            # One resource is walked sooner than its types are compiled: `mhbridge translate FILE` has but one.
+            self._is_first = False
+            return self._walked(resource)
         return () if self._is_clean(resource) else self._walked(resource)
 
 
