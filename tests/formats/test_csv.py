@@ -618,10 +618,49 @@ def test_a_file_in_parts_is_the_file(rows: list[str], each: int, size: int) -> N
     assert len(whole) - len(found) == bool(lost)
 
 
+WIDE_ROWS = st.lists(
+    st.sampled_from(
+        [
+            "1,b,c,d,e,f,g,h",
+            '2,"b\r\nb",c,d,e,f,g,h',
+            '3,"open,c,d,e,f,g,h',
+            '4,"b" b,c,d,e,f,g,h',
+            '5,b,c,d,e,f,g,"h""',
+            '6,",c,d,e,f,g,h',
+            "7,ragged",
+            "text",
+            "",
+            ",,,,,,,",
+            '8,"b, ""b""\r\n\r\n,",c,d,e,f,g,"h"',
+        ]
+    ),
+    max_size=14,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(WIDE_ROWS, st.integers(1, 3), st.integers(8, 60))
+def test_a_wide_file_in_parts_is_the_file_and_no_line_is_lost(rows: list[str], each: int, size: int) -> None:
+    body = (WIDE_HEADER + "".join(f"{row}\r\n" for row in rows)).encode()
+    whole = items(body, WIDE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mhbridge.formats.csv.lines._BLOCK", size)
+        patch.setattr("mhbridge.formats.csv._ROWS", each)
+        found = FORMAT.parts(io.BytesIO(body), [WIDE])
+        assert found is not None
+        taken = [item for part in found for item, _ in FORMAT.messages(part.body, [WIDE], part.before)]
+    assert [told(item) for item in taken] == [told(item) for item in whole]
+    own = b"".join(item.body[len(WIDE_HEADER) :] for item in whole if isinstance(item, (Row, BrokenMessage)))
+    blank = (b"", b",,,,,,,")
+    assert [line for line in own.split(b"\r\n") if line not in blank] == [
+        line for line in body[len(WIDE_HEADER) :].split(b"\r\n") if line not in blank
+    ]
+
+
 def test_a_file_is_gone_on_with_where_it_was_left() -> None:
     body = (HEADER + "".join(f"{n},A,x\r\n\r\n" for n in range(1000))).encode()
     whole = parts(body)
-    assert [part.after.rows for part in whole] == [*range(100, 1001, 100)]
+    assert [part.after.rows for part in whole] == [*range(25, 1001, 25)]
     for n, part in enumerate(whole):
         assert parts(body, before=part.after) == whole[n + 1 :]
     assert parts(HEADER.encode()) == []
@@ -629,21 +668,20 @@ def test_a_file_is_gone_on_with_where_it_was_left() -> None:
 
 
 def test_rows_of_a_part_have_the_places_of_the_file() -> None:
-    body = ("Discharge_Date,NHSNumber,Family Name\r\n" + "x,1,A\r\n" * 150 + "x,1\r\n").encode()
+    body = ("Discharge_Date,NHSNumber,Family Name\r\n" + "x,1,A\r\n" * 149 + "x,1\r\n").encode()
     *_, last = parts(body)
     *rows, broken = [item for item, _ in FORMAT.messages(last.body, [SOURCE], last.before)]
     assert isinstance(rows[0], Row)
-    assert (rows[0].facts.place, rows[0].line, rows[0].noted([])) == ("row 101", 102, ())
+    assert (rows[0].facts.place, rows[0].line, rows[0].noted([])) == ("row 126", 127, ())
     assert isinstance(broken, BrokenMessage)
-    assert (broken.facts.place, broken.message) == ("row 151", "line 152: the row has 2 cells, not 3")
+    assert (broken.facts.place, broken.message) == ("row 150", "line 151: the row has 2 cells, not 3")
 
 
 def test_where_rows_are_lost_what_came_before_is_given() -> None:
     body = (HEADER + "1,A,x\r\n" * 150 + '1,"A,x\r\n').encode()
     found = FORMAT.parts(io.BytesIO(body), [SOURCE])
     assert found is not None
-    assert next(found).after.rows == 100
-    assert next(found).after.rows == 150
+    assert [next(found).after.rows for _ in range(6)] == [25, 50, 75, 100, 125, 150]
     with pytest.raises(MalformedMessage) as caught:
         next(found)
     assert (caught.value.code, caught.value.path) == ("M772", "row 151")

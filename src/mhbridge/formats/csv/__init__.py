@@ -35,8 +35,9 @@ from mhbridge.model import NOTHING_BEFORE, Answer, Before, MessageFacts
 
 __all__ = ["FORMAT", "Csv", "Row"]
 
-#: Rows of one part of a large file, and bytes: so much is translated while others wait, and committed at once.
-_ROWS: Final = 100
+#: Rows of one part of a large file, and bytes: so much is translated while others wait, and committed at once. A ward
+#: that waits for an acknowledgement waits no longer than the twentieth of a second that this takes.
+_ROWS: Final = 25
 _BYTES: Final = 1_000_000
 #: Bytes of a file that is another than was declared, and is kept whole in the store all the same.
 _WHOLE: Final = 20_000_000

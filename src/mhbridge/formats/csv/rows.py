@@ -221,15 +221,22 @@ def _next_whole(taken: list[bytes], width: int, delimiter: str) -> int:
 
 
 def _is_whole(text: str, width: int, delimiter: str) -> bool:
-    return _begins_row([text], width, delimiter)
+    try:
+        return len(next(csv.reader([text], delimiter=delimiter, strict=True), [])) == width
+    except csv.Error:
+        return False
 
 
 def _begins_row(lines: Sequence[str], width: int, delimiter: str) -> bool:
     """Whether the first of some lines begins a row with every cell, which may go on over the next ones."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        return len(next(csv.reader(lines, delimiter=delimiter, strict=True), [])) == width
+        if len(next(reader, [])) != width:
+            return False
     except csv.Error:
         return False
+    # A row of which one line alone is a row has swallowed it.
+    return not any(_is_whole(line, width, delimiter) for line in lines[1 : reader.line_num])
 
 
 def _id(row: Mapping[str, str], column: str, own: bytes) -> str:
