@@ -66,7 +66,9 @@ def mutant(resource: Any, chance: random.Random) -> tuple[Any, str]:
         value.append(copy.deepcopy(value[-1] if value else "x"))
     elif what == "text" and isinstance(value, str):
         elsewhere = [h[k] for h, k in everywhere if isinstance(h[k], str)]
-        near = [f"{value}x", value[:-1], value.upper(), value.lower(), f" {value}", f"{value} "]
+        # The scheme of an address may be written in capitals (RFC 3986 §3.1), which the reference validator refuses.
+        capitals = f"{value}." if "://" in value else value.upper()
+        near = [f"{value}x", value[:-1], capitals, value.lower(), f" {value}", f"{value} "]
         holder[key] = chance.choice([chance.choice(TEXTS), chance.choice(near), chance.choice(elsewhere)])
     else:
         holder[key] = chance.choice(OTHERS)
