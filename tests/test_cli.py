@@ -48,6 +48,14 @@ def test_an_acknowledgement_is_not_a_message() -> None:
     assert "M7" in result.stderr
 
 
+def test_translate_gives_the_rows_of_an_extract_as_they_come() -> None:
+    result = run("translate", FIXTURES.parent / "example-community" / "discharges" / "one-bad-row.csv")
+    assert result.returncode == 1
+    assert [json.loads(line)["type"] for line in result.stdout.splitlines()] == ["document", "document"]
+    assert "one-bad-row.csv (row 2): unreadable: no mapping: would be parked, M771" in result.stderr
+    assert "one-bad-row.csv (row 3): unreadable: no mapping: would be parked, M772" in result.stderr
+
+
 def test_translate_writes_files_and_letters(tmp_path: Path) -> None:
     assert run("translate", LETTER, "--out", tmp_path / "fhir").returncode == 0
     assert json.loads((tmp_path / "fhir" / "plain.r4.json").read_bytes())["resourceType"] == "Bundle"

@@ -55,6 +55,7 @@ __all__ = [
     "intake",
     "needs_known",
     "outcome_now",
+    "outcomes_of_file",
     "parts",
     "step",
     "take",
@@ -131,6 +132,9 @@ class Intake:
 
 # --- intake ------------------------------------------------------------------------------------------------
 
+#: Rows of one envelope. What is made of them is held together until it is committed.
+_MOST: Final = 2000
+
 
 def intake(envelope: Envelope, feed: Feed) -> Intake:
     """
@@ -152,6 +156,8 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
         else:
             messages = cast("Divisible", format_).messages(envelope.body, sources, envelope.before)
         for message, takers in messages:
+            if len(taken) == _MOST and _is_divisible(format_):
+                raise MalformedMessage("M778", f"more than {_MOST} rows came at once")
             if isinstance(message, MessageError):
                 taken.append(_unreadable(message, format_.name))
             else:
@@ -161,7 +167,7 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
         if not error.facts.sender and not error.facts.control_id:
             raise
         taken.append(_unreadable(error, format_.name))
-    if not taken and not _may_be_empty(format_):
+    if not taken and not _is_divisible(format_):
         raise MalformedMessage("M700", "there is no message in what was sent")
     return Intake(tuple(taken))
 
@@ -182,13 +188,13 @@ def parts(file: BinaryIO, feed: Feed, before: Before = NOTHING_BEFORE) -> Iterat
         # Of which format it is, is said by its beginning, and only of a body.
         return None
     (format_,) = formats.values()
-    if not _may_be_empty(format_):
+    if not _is_divisible(format_):
         return None
     return cast("Divisible", format_).parts(file, [mapping.source for mapping in feed.mappings], before)
 
 
-def _may_be_empty(format_: Format) -> bool:
-    """A table without rows says that nothing happened. Only a format of tables takes files to pieces."""
+def _is_divisible(format_: Format) -> bool:
+    """Whether it is a format of tables, which may be larger than memory, and without rows say that nothing happened."""
     return hasattr(format_, "parts")
 
 
@@ -432,6 +438,24 @@ def dedupe_key(envelope: Envelope, taken: Intake) -> bytes:
         # An empty file is an alarm every time that it comes.
         ids.append(envelope.received_at.isoformat())
     return _digest(envelope.supplier, *ids, envelope.body)
+
+
+def outcomes_of_file(file: BinaryIO, feed: Feed, now: datetime) -> Iterator[Outcome]:
+    """
+    What becomes of a file for which nothing came before, as `outcome_now`; a large extract is not held in memory.
+
+    Raises:
+        MalformedMessage: nothing of it can be read, or nothing more.
+    """
+    taken = False
+    for part in parts(file, feed) or ():
+        envelope = Envelope(part.body, feed.supplier, feed.name, now, "file", before=part.before)
+        taken = True
+        for message in intake(envelope, feed).messages:
+            yield step(message, {}, now, feed)
+    if not taken:
+        file.seek(0)
+        yield from outcome_now(file.read(), feed, now)
 
 
 def outcome_now(body: bytes, feed: Feed, now: datetime) -> list[Outcome]:

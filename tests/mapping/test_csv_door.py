@@ -5,6 +5,7 @@ alone.
 
 from __future__ import annotations
 
+import io
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from mhbridge.errors import MalformedMessage
 from mhbridge.fhir.bundle import loads
 from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope, MessageState
-from mhbridge.pipeline import Feed, intake, outcome_now
+from mhbridge.pipeline import Feed, intake, outcome_now, outcomes_of_file
 
 NOW = datetime(2025, 3, 14, 12, tzinfo=UTC)
 MAPPING = """\
@@ -85,3 +86,16 @@ def test_what_is_no_table_is_refused(feed: Feed) -> None:
 
 def test_a_file_without_rows_says_that_nothing_happened(feed: Feed) -> None:
     assert outcome_now(HEADER.encode(), feed, NOW) == []
+
+
+def test_so_many_rows_at_once_are_refused_and_a_file_of_them_is_worked(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = (HEADER + "".join(f"S{n},14/03/2025,{n},A,2,Dr Unreal,x,\r\n" for n in range(60))).encode()
+    whole = outcome_now(body, feed, NOW)
+    monkeypatch.setattr("mhbridge.pipeline._MOST", 50)
+    with pytest.raises(MalformedMessage) as caught:
+        outcome_now(body, feed, NOW)
+    assert caught.value.code == "M778"
+    assert list(outcomes_of_file(io.BytesIO(body), feed, NOW)) == whole
+    assert list(outcomes_of_file(io.BytesIO(HEADER.encode()), feed, NOW)) == []

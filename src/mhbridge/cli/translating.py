@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,7 +14,15 @@ from mhbridge.cli.options import issue_lines, ledger_lines, mappings_option, say
 from mhbridge.errors import MalformedMessage, MessageError, MhbridgeError
 from mhbridge.model import MessageState, Severity
 
+if TYPE_CHECKING:
+    from mhbridge.model import Outcome
+
 __all__ = ["replay", "translate", "validate"]
+
+_T = TypeVar("_T")
+
+#: Bytes of a file that is looked through to recognise what is in it.
+_LARGE: Final = 50_000_000
 
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -54,21 +63,28 @@ def translate(
         raise click.UsageError(
             f"there is no mapping {name!r}. {did_you_mean(name, catalogue.names()).capitalize()}".strip()
         )
-    made: list[tuple[str, bytes]] = []
-    failed = 0
-    for path in files:
-        documents, problems = _translate(path, name, catalogue, target, report)
-        made += documents
-        failed += problems
-    many = len(made) > 1
-    for stem, body in made:
+    failed: list[str] = []
+    made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed))
+    for (stem, body), alone in _told_alone(made):
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             extension = "html" if target == "letter" else f"{target}.json"
             (out / f"{stem}.{extension}").write_bytes(body)
         else:
-            _print(body, target, pretty if pretty is not None else (sys.stdout.isatty() and not many))
+            _print(body, target, pretty if pretty is not None else (sys.stdout.isatty() and alone))
     return 1 if failed else 0
+
+
+def _told_alone(found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
+    """Each of several, and whether it is the only one; no more than two are held."""
+    held: list[_T] = []
+    number = 0
+    for number, one in enumerate(found, 1):  # noqa: B007  how many there were is asked for below
+        if held:
+            yield held.pop(), False
+        held.append(one)
+    if held:
+        yield held.pop(), number == 1
 
 
 def _print(body: bytes, target: str, pretty: bool) -> None:
@@ -81,59 +97,60 @@ def _print(body: bytes, target: str, pretty: bool) -> None:
 
 
 def _translate(
-    path: Path, name: str | None, catalogue: Any, target: str, report: bool
-) -> tuple[list[tuple[str, bytes]], int]:
-    """The documents of one file, and how many of its messages gave none."""
-    from mhbridge.pipeline import Feed, Route, outcome_now
+    path: Path, name: str | None, catalogue: Any, target: str, report: bool, failed: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """The documents of one file, as they come. `failed` gets the place of each message that gave none."""
+    from mhbridge.pipeline import Feed, Route, outcomes_of_file
 
-    body = path.read_bytes()
-    made: list[tuple[str, bytes]] = []
-    failed = 0
-    now = datetime.now(UTC)
     try:
-        names = [name] if name is not None else _recognised(body, catalogue, path)
+        names = [name] if name is not None else _recognised(path, catalogue)
     except MessageError as error:
         say(f"{path}: {error}", severity=Severity.ERROR)
-        return [], 1
+        names = []
     if not names:
-        return [], 1
+        failed.append(f"{path}")
+        return
     mappings = tuple(catalogue.mapping(one) for one in names)
     supplier = names[0].partition("/")[0]
     documents = frozenset(mapping.document.name for mapping in mappings)
     feed = Feed(supplier, f"{supplier}/file", mappings, (Route(documents, ("standard output",)),), live=False)
     try:
-        outcomes = outcome_now(body, feed, now)
+        with path.open("rb") as file:
+            outcomes = _told_alone(outcomes_of_file(file, feed, datetime.now(UTC)))
+            for number, (outcome, alone) in enumerate(outcomes, 1):
+                place = f"{path}" if alone else f"{path} ({outcome.facts.place or f'message {number}'})"
+                stem = path.stem if alone else f"{path.stem}-{number}"
+                _say(outcome, place, report)
+                if outcome.state is MessageState.PARKED:
+                    failed.append(place)
+                for index, document in enumerate(outcome.documents, 1):
+                    if target == "letter" and document.bundle != "document":
+                        text = f"{place}: a letter is made of documents, and {document.type} is none"
+                        say(text, severity=Severity.ERROR)
+                        failed.append(place)
+                        continue
+                    body = document.body if target == "r4" else _letter(document.body)
+                    yield f"{stem}-{index}" if len(outcome.documents) > 1 else stem, body
     except MessageError as error:
         say(f"{path}: {error}", severity=Severity.ERROR)
-        return [], 1
-    for number, outcome in enumerate(outcomes, 1):
-        place = f"{path}" + (f" ({outcome.facts.place or f'message {number}'})" if len(outcomes) > 1 else "")
-        if outcome.code or report:
-            used = ", ".join(reading.mapping for reading in outcome.readings) or "no mapping"
-            state = f"would be parked, {outcome.code}" if outcome.code else "translated"
-            say(
-                f"{place}: {outcome.facts.kind}: {used}: {state}, {len(outcome.issues)} issues",
-                severity=Severity.WARNING if outcome.code else None,
-            )
-        if report or outcome.state is MessageState.PARKED:
-            for severity, line in issue_lines(outcome.issues):
-                say(line, severity=severity)
-        if report:
-            for severity, line in ledger_lines(outcome.ledger):
-                say(line, severity=severity)
-        failed += outcome.state is MessageState.PARKED
-        for index, document in enumerate(outcome.documents):
-            if target == "letter" and document.bundle != "document":
-                say(f"{place}: a letter is made of documents, and {document.type} is none", severity=Severity.ERROR)
-                failed += 1
-                continue
-            stem = (
-                path.stem
-                + (f"-{number}" if len(outcomes) > 1 else "")
-                + (f"-{index + 1}" if len(outcome.documents) > 1 else "")
-            )
-            made.append((stem, document.body if target == "r4" else _letter(document.body)))
-    return made, failed
+        failed.append(f"{path}")
+
+
+def _say(outcome: Outcome, place: str, report: bool) -> None:
+    """What became of a message, where it was asked for or is not well."""
+    if outcome.code or report:
+        used = ", ".join(reading.mapping for reading in outcome.readings) or "no mapping"
+        state = f"would be parked, {outcome.code}" if outcome.code else "translated"
+        say(
+            f"{place}: {outcome.facts.kind}: {used}: {state}, {len(outcome.issues)} issues",
+            severity=Severity.WARNING if outcome.code else None,
+        )
+    if report or outcome.state is MessageState.PARKED:
+        for severity, line in issue_lines(outcome.issues):
+            say(line, severity=severity)
+    if report:
+        for severity, line in ledger_lines(outcome.ledger):
+            say(line, severity=severity)
 
 
 def _letter(body: bytes) -> bytes:
@@ -143,15 +160,17 @@ def _letter(body: bytes) -> bytes:
     return letter(loads(body)).encode()
 
 
-def _recognised(body: bytes, catalogue: Any, path: Path) -> list[str]:
+def _recognised(path: Path, catalogue: Any) -> list[str]:
     """The mappings that take the messages of a file; none, and a line that says why, when that is not clear."""
+    if path.stat().st_size > _LARGE:
+        raise click.UsageError(f"{path} is large: say with --mapping what takes it")
     found: dict[str, None] = {}
     documents: dict[str, str] = {}
     for name in catalogue.names():
         if catalogue.header(name) is None:
             say(f"{name} has errors and takes nothing: mhbridge check", severity=Severity.WARNING)
     none = True
-    for message, names in catalogue.recognise(body):
+    for message, names in catalogue.recognise(path.read_bytes()):
         none = False
         if isinstance(message, MessageError):
             say(f"{path}: {message}", severity=Severity.ERROR)
