@@ -13,6 +13,7 @@ import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -23,7 +24,7 @@ from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.mllp.framing import frame
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.app import build, run
+from mhbridge.app import build, loop_factory, run
 from mhbridge.errors import ConfigurationError, StoreError
 from mhbridge.testing.receiving import ReceivingServer
 
@@ -186,6 +187,20 @@ def test_what_the_configuration_names_is_reported_with_its_line(tmp_path):
     with pytest.raises(ConfigurationError) as raised:
         build(config.parse(text, base=tmp_path, environ={}))
     assert raised.value.problems[0][1].startswith(f"mhbridge.toml:{text.count(chr(10))}: route[0].documents: ")
+
+
+def test_the_event_loop_is_uvloop_where_that_is_installed_and_can_do_what_is_asked(tmp_path, monkeypatch):
+    (tmp_path / "x.pem").write_text("x")
+    receiver = '[[receiver]]\nsupplier = "example-mental-health"\nkind = "mllp"\nlisten = "127.0.0.1:0"\n'
+    plain = config.parse(GATEWAY + receiver, base=tmp_path, environ={})
+    tls = 'tls = {certificate = "file:x.pem", key = "file:x.pem"}\n'
+    secure = config.parse(GATEWAY + receiver + tls, base=tmp_path, environ={})
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=asyncio.new_event_loop))
+    assert loop_factory(plain) is asyncio.new_event_loop
+    assert loop_factory(secure) is None
+    # As where it is not installed.
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory(plain) is None
 
 
 def test_whose_certificate_cannot_be_used_is_said(tmp_path):

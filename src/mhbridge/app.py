@@ -129,12 +129,15 @@ def run(config: settings.Config) -> None:
     if not config.receivers and config.http is None:
         where = f"{config.file}: " if config.file else "there is no configuration: "
         raise ConfigurationError([("C823", f"{where}nothing to receive from; give --config")])
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(config)) as runner:
         runner.run(_serve(config))
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory(config: settings.Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """What makes the event loop: uvloop where it is installed (the extra `fast`), `None` for Python's own."""
+    if any(isinstance(receiver, settings.MllpReceiver) and receiver.tls for receiver in config.receivers):
+        # The listener begins TLS itself, to see who fails to; uvloop never ends a handshake on an accepted connection.
+        return None
     try:
         import uvloop
     except ImportError:

@@ -134,7 +134,9 @@ def main() -> None:
     found = options.parse_args()
     if found.validator != "default":
         _validate_with(found.validator)
-    with asyncio.Runner(loop_factory=loop_factory() if found.loop == "default" else None) as runner:
+    with asyncio.Runner(
+        loop_factory=loop_factory(load(found.config, {})) if found.loop == "default" else None
+    ) as runner:
         runner.run(serve(found))
 
 
