@@ -15,14 +15,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from workload import FIXTURES_BY_NAME, MAPPINGS, ROW, Fixture
+from workload import FIXTURES_BY_NAME, MAPPINGS, Fixture
 
 from mhbridge import pipeline
 from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.catalogue import Catalogue, load
 from mhbridge.model import Envelope
 
-BY_NAME = {**FIXTURES_BY_NAME, ROW.name: ROW}
 NOW = datetime(2025, 3, 14, 18, tzinfo=UTC)
 #: design §11, µs: a 12-segment event of about 10 resources, without and with validation.
 BARS = {"translate": 60.0, "validated": 150.0}
@@ -100,12 +99,12 @@ def show(fixture: Fixture, found: dict[str, float], resources: int) -> None:
 def main() -> None:
     """Measure what was asked for."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("names", nargs="*", default=list(BY_NAME), help="fixtures")
+    options.add_argument("names", nargs="*", default=list(FIXTURES_BY_NAME), help="fixtures")
     options.add_argument("--profile", metavar="STAGE", help="show where this stage spends its time")
     asked = options.parse_args()
     catalogue = load([str(MAPPINGS)], only=True)
     for name in asked.names:
-        fixture = BY_NAME[name]
+        fixture = FIXTURES_BY_NAME[name]
         work = stages(catalogue, fixture)
         gc.collect()
         gc.freeze()

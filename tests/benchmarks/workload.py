@@ -54,7 +54,6 @@ ROW = Fixture(
     "row", "example-community/discharges", "example-community", "discharges/plain.csv", b"9990004188", b"EC100417",
     b"CS0009017", b"DL-2025-00417",
 )  # fmt: skip
-ROW = Fixture("row", "example-community/discharges", "example-community", "discharges/plain.csv")
 FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER, ROW)}
 
 
@@ -77,6 +76,7 @@ def varied(fixture: Fixture, patients: int, run: str) -> Callable[[int], bytes]:
     numbers = nhs_numbers(1_000)
     known = [next(numbers).encode() for _ in range(patients)]
     pieces = fixture.body
+    assert all((fixture.patient, fixture.local, fixture.stay, fixture.control)), "what differs is found by what it is"
 
     def message(n: int) -> bytes:
         which = n % patients

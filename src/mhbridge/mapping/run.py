@@ -28,6 +28,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "I611": Severity.WARNING,
     "I631": Severity.WARNING,
     "I643": Severity.WARNING,
+    "I645": Severity.WARNING,
 }
 
 

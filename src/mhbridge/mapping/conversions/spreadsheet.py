@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mhbridge.mapping.conversions import Unconvertible
+from mhbridge.mapping.conversions import Context, Unconvertible
 
-__all__ = ["LOST_ZEROS", "refuse_debris", "refuse_scientific", "why_no_date"]
+__all__ = ["LOST_ZEROS", "note_lost_zero", "refuse_debris", "refuse_scientific", "why_no_date"]
 
 #: A code that would be in the table with the zeros that spreadsheets take away.
 LOST_ZEROS: Final = "I643"
@@ -25,6 +25,8 @@ _DEBRIS: Final = re.compile(
 _SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,2}", re.IGNORECASE | re.ASCII)
 #: Excel counts days from 1900, with a fraction for the time; five digits are the years 1927 to 2173.
 _SERIAL: Final = re.compile(r"\d{5}(?:\.\d+)?", re.ASCII)
+_ZERO_LOST: Final = re.compile(r"[12378]\d{8,9}", re.ASCII)
+_LAYOUT: Final = re.compile(r"[\s()./-]")
 _DAY: Final = re.compile(r"(\d\d?)([-/. ])(\d\d?)\2\d{4}(?!\d)", re.ASCII)
 _ORDER: Final = re.compile(r"(dd?|mm?)[-/. ](dd?|mm?)[-/. ]yyyy", re.IGNORECASE)
 
@@ -45,6 +47,16 @@ def refuse_scientific(text: str) -> None:
     """
     if "+" in text and _SCIENTIFIC.fullmatch(text):
         raise Unconvertible("a spreadsheet has rounded the number and written it with an exponent", code="I641")
+
+
+def note_lost_zero(text: str, context: Context) -> None:
+    """
+    Say that a telephone number has lost its zero. It is kept: whoever calls can tell, and a number is better than none.
+
+    Ofcom, National Telephone Numbering Plan: a number is dialled with 0 and nine or ten digits.
+    """
+    if _ZERO_LOST.fullmatch(_LAYOUT.sub("", text)):
+        context.note("I645", "a telephone number without its zero, which a spreadsheet takes away")
 
 
 def why_no_date(text: str, dates: str, error: Unconvertible) -> Unconvertible:

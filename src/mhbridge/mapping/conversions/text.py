@@ -14,7 +14,12 @@ from typing import Any, Final
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
 from mhbridge.mapping.conversions import times as t
 from mhbridge.mapping.conversions.primitives import CHECKED, concept, decimal, identifier
-from mhbridge.mapping.conversions.spreadsheet import refuse_debris, refuse_scientific, why_no_date
+from mhbridge.mapping.conversions.spreadsheet import (
+    note_lost_zero,
+    refuse_debris,
+    refuse_scientific,
+    why_no_date,
+)
 from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT
 
@@ -38,12 +43,13 @@ def _quantity(text: str) -> dict[str, Any]:
     return quantity
 
 
-def _contact_point(text: str) -> dict[str, Any]:
+def _contact_point(text: str, context: Context) -> dict[str, Any]:
     """FHIR R4 ContactPoint, cpt-2: a value needs a system, so only what is plainly one of the two is taken."""
     text = text.strip()
     if "@" in text:
         return {"system": "email", "value": text}
     if _NUMBER.fullmatch(text):
+        note_lost_zero(text, context)
         return {"system": "phone", "value": text}
     raise Unconvertible("neither a telephone number nor an e-mail address")
 
@@ -62,11 +68,11 @@ _PLAIN: Final[dict[str, Callable[[str], Any]]] = {
     "Quantity": _quantity,
     "HumanName": lambda text: {"text": text.strip()},
     "Address": lambda text: {"text": text.strip()},
-    "ContactPoint": _contact_point,
     "person": lambda text: {"name": [{"text": text.strip()}]},
     "organisation": lambda text: {"name": text.strip()},
     "place": lambda text: {"name": text.strip()},
 }
+_NOTING: Final[dict[str, Callable[[str, Context], Any]]] = {"ContactPoint": _contact_point}
 _TIMES: Final[dict[str, Callable[[str, Context], Any]]] = {
     "dateTime": t.text_date_time,
     "date": t.text_date,
@@ -107,5 +113,5 @@ def conversions() -> Iterator[Conversion]:
     """All conversions of text."""
     for target, plain in _PLAIN.items():
         yield _made(target, _ignoring_context(plain))
-    for target, timed in _TIMES.items():
+    for target, timed in (_NOTING | _TIMES).items():
         yield _made(target, timed)
