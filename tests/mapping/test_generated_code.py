@@ -178,3 +178,21 @@ def test_nothing_is_reached_while_a_message_is_translated(tmp_path) -> None:
     compile("1", "control", "eval")
     watching = False
     assert "compile" in seen  # the control: the hook does see
+
+
+def test_what_a_table_says_is_remembered_and_what_is_noted_is_noted_again(tmp_path) -> None:
+    """The translation of a code is worked once; an issue belongs to every message, and no two share an object."""
+    mapping = small(tmp_path, [("suppliers/acme/note.yaml", "code:     = DG1-3", "code:     = DG1-3 | code(sex)")])
+    body = MESSAGE + "\rDG1|||2|x|2024|A\rDG1|||2|x|2024|A\rDG1|||77|x|2024|A"
+
+    def read():
+        message, _ = next(iter(mapping.format.messages(body.encode(), [mapping.source])))
+        return mapping.read(message, NOW)
+
+    first, second = read(), read()
+    assert first.items == second.items
+    assert first.issues == second.issues
+    assert [issue.code for issue in first.issues].count("I602") == 2
+    one, two, *_ = (diagnosis["code"] for diagnosis in second.items["diagnoses"][1:])
+    assert one == two
+    assert one is not two

@@ -194,6 +194,9 @@ class Spot(Protocol):
     def deleted(self, cursor: Any) -> Sequence[Cell]:
         """The leaves that delete at the path, in order."""
 
+    def questioned(self, cursor: Any) -> Iterable[Cell]:
+        """The leaves that the `question` looks at."""
+
     def asked(self, cursor: Any) -> Iterable[Asked]:
         """The leaves that predicates of the path look at."""
 
@@ -212,6 +215,9 @@ class LoopSpot(Protocol):
     @property
     def question(self) -> Any:
         """See above."""
+
+    def questioned(self, cursor: Any) -> Iterable[Cell]:
+        """The leaves that the `question` looks at."""
 
     def asked(self, cursor: Any) -> Iterable[Asked]:
         """The leaves that they look at from a cursor."""

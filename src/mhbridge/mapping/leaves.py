@@ -8,7 +8,7 @@ never in what they do. A leaf must never raise for anything that a message holds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.formats import Format, Path, Scope
 from mhbridge.mapping import nodes
@@ -52,6 +52,9 @@ __all__ = [
 
 #: (cursor, run) → a value, a list of values, or a state.
 Reader = Callable[[Any, Run], Any]
+
+#: Codes of one place of a mapping whose translation is remembered; real feeds use a few dozen.
+REMEMBERED: Final = 512
 
 #: FHIR R4 §2.5.1.1: why a required element has no value.
 DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -217,10 +220,16 @@ def calling(
     """Wraps a registered function so that what it cannot do costs what the item says."""
     call, want = function.call, result.name
     assert call is not None
-    marks, unused = marks_of(args), function.unused
+    marks, unused, key_of = marks_of(args), function.unused, function.key
+    remembered: dict[tuple[str, ...], Any] = {}
 
     def apply(run: Run, *args: Any) -> Any:
+        key = key_of(*args) if key_of is not None else None
+        if key is not None and (known := remembered.get(key)) is not None:
+            # Not the same object twice: what is made for an element of a list is found by which element it is.
+            return dict(known) if isinstance(known, dict) else known
         run.item, run.rule = item, rule
+        noted = len(run.issues)
         try:
             value = call(run.context, *args, want=want)
         except Unconvertible as error:
@@ -234,6 +243,10 @@ def calling(
             run.failures += failed  # an atomic record is then kept whole
         elif unused is not None and (parts := unused(value, *args)):
             narrow(run.trace, marks, parts)
+        elif key is not None and len(run.issues) == noted:
+            if len(remembered) >= REMEMBERED:
+                remembered.clear()
+            remembered[key] = value
         return value
 
     return apply

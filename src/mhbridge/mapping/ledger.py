@@ -106,12 +106,17 @@ class FieldLedger:
 
     def cover(self, message: Message, trace: Trace, into: _Cover) -> None:
         """Add what a trace says to a cover."""
-        cursor = self.format.cursor(message)
-        seen: set[Any] = set()
-        for mark in self._asking:
-            self._asked(mark, cursor, into.selector, seen)
+        top = self.format.cursor(message)
+        asking = [(mark, top) for mark in self._asking]
+        context, bound = self.context, into.bound
         for mark, kind, raw, cursor in trace:
-            if kind in (marks.READ, marks.FAILED):
+            if kind == marks.READ and not mark.decides and mark.conversion is not None:
+                # Nearly every entry: a value that went into an item.
+                made = mark.conversion
+                used = made.reads if made.used is None else made.used(raw, context)
+                for cell, mask in mark.spot.cells(raw, used):
+                    bound[cell] = bound.get(cell, 0) | mask
+            elif kind in (marks.READ, marks.FAILED):
                 target = into.failed if kind == marks.FAILED else into.selector if mark.decides else into.bound
                 for cell, mask in self._cells(mark, raw):
                     target[cell] = target.get(cell, 0) | mask
@@ -126,7 +131,7 @@ class FieldLedger:
                 for cell, mask in mark.spot.cells(raw, _ALL):
                     into.failed[cell] = into.failed.get(cell, 0) | mask
             elif kind == marks.ASKED:
-                self._asked(mark, cursor, into.selector, seen)
+                asking.append((mark, cursor))
             elif kind == marks.DELETES:
                 target = into.selector if mark.decides else into.bound
                 for cell, mask in mark.spot.deleted(cursor)[: None if mark.many else 1]:
@@ -134,6 +139,7 @@ class FieldLedger:
             elif kind == marks.KEPT:
                 for cell, mask in mark.spot.every(cursor, _ALL):
                     into.bound[cell] = into.bound.get(cell, 0) | mask
+        self._asked(asking, into.selector)
 
     def _cells(self, mark: Mark, raw: Any) -> Iterable[tuple[int, int]]:
         """The leaves that the result of a value depends on."""
@@ -155,15 +161,23 @@ class FieldLedger:
         return cells
 
     @staticmethod
-    def _asked(mark: Mark, cursor: Any, into: dict[int, int], seen: set[Any]) -> None:
-        # Many paths ask the same leaves of the same segments (every part of a letter asks OBX-3): once is enough.
-        key = mark.spot.question
-        if key is not None:
-            if (id(cursor), key) in seen:
-                return
-            seen.add((id(cursor), key))
-        for cell, mask, _ in mark.spot.asked(cursor):
-            into[cell] = into.get(cell, 0) | mask
+    def _asked(asking: list[tuple[Mark, Any]], into: dict[int, int]) -> None:
+        # Many paths ask the same leaves of the same segments (every part of a letter asks OBX-3): once is enough, and
+        # those that look at all of them first.
+        seen: set[tuple[int, Any]] = set()
+        rest: list[tuple[Mark, Any]] = []
+        for mark, cursor in asking:
+            question = mark.spot.question
+            if question is None:
+                rest.append((mark, cursor))
+            elif (id(cursor), question) not in seen:
+                seen.add((id(cursor), question))
+                for cell, mask in mark.spot.questioned(cursor):
+                    into[cell] = into.get(cell, 0) | mask
+        for mark, cursor in rest:
+            if (id(cursor), mark.spot.subject) not in seen:
+                for cell, mask, _ in mark.spot.asked(cursor):
+                    into[cell] = into.get(cell, 0) | mask
 
     # -- what was not ---------------------------------------------------------------------------------------
 
@@ -248,8 +262,13 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
     counts = [0, 0, 0]
     lost: list[tuple[int, int]] = []
     open_: list[tuple[int, int]] = []
+    taken_whole = 0
+    bound_in = bound.get
     for cell, populated in format_.populated(message):
         mask = populated
+        if not failed and not mask & ~bound_in(cell, 0):
+            taken_whole += mask.bit_count()
+            continue
         if cell in failed and (found := mask & failed[cell]):
             lost.append((cell, found))
             mask &= ~found
@@ -261,6 +280,7 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
             mask &= ~found
         if mask:
             open_.append((cell, mask))
+    counts[0] += taken_whole
     passed: list[tuple[int, int]] = []
     unmapped: list[tuple[int, int]] = []
     if open_:

@@ -50,6 +50,10 @@ class ColumnSpot:
         """None."""
         return ()
 
+    def questioned(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
     def asked(self, cursor: Any) -> tuple[Asked, ...]:  # noqa: ARG002
         """None."""
         return ()

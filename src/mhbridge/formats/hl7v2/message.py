@@ -56,7 +56,7 @@ class Value:
         repetition: which repetition of its field it is or belongs to, from 0.
     """
 
-    __slots__ = ("_parts", "_plain", "encoded", "level", "repetition", "segment")
+    __slots__ = ("_parts", "_plain", "encoded", "level", "repetition", "segment", "used")
 
     def __init__(self, encoded: str, segment: Segment, level: int, repetition: int = 0) -> None:
         self.encoded = encoded
@@ -65,6 +65,8 @@ class Value:
         self.repetition = repetition
         self._parts: list[str] | None = None
         self._plain = False
+        #: What a conversion made use of, where finding it out is half of converting.
+        self.used: frozenset[str] | None = None
 
     @property
     def text(self) -> str:
@@ -113,6 +115,22 @@ class Value:
         elif sub > 1:
             return ""
         return "" if part == DELETE else limits.unescape(part)
+
+    @property
+    def simple(self) -> bool:
+        """There are only components in it: no subcomponents, no escapes, nothing deleted."""
+        if self._parts is None:
+            self._split()
+        return self._plain
+
+    def texts(self, first: int, last: int) -> list[str]:
+        """`component` of each from the first to the last, without the blanks around them."""
+        parts = self._parts or self._split()
+        if not self._plain:
+            return [self.component(number).strip() for number in range(first, last + 1)]
+        found = [part.strip() for part in parts[first - 1 : last]]
+        missing = last - first + 1 - len(found)
+        return found + [""] * missing if missing else found
 
     def subcomponents(self, number: int) -> list[str]:
         """The texts of all subcomponents of one component; none when it is missing."""

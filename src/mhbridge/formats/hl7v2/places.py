@@ -269,6 +269,7 @@ class Places:
     """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
 
     __slots__ = (
+        "_chosen",
         "_component",
         "_field",
         "_many",
@@ -301,6 +302,7 @@ class Places:
             self._name, self._reach = read_segment(path, scope)
             self._segment, self._which, self._field = path.steps[0].which, path.which, path.field
         self._test = repetition_test(self._which)
+        self._chosen = filtered(self._reach, self._segment)
         self.asks = _tests(self._segment) or _tests(self._which)
         self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
         self.question = self.subject if many else None
@@ -328,7 +330,22 @@ class Places:
 
     def every(self, cursor: Any, parts: frozenset[str]) -> list[Cell]:
         """The leaves named by `parts` of all values that there are at the path."""
-        return [cell for raw in self._values(cursor) for cell in self.cells(raw, parts)]
+        if self._relative:
+            return list(self.cells(cursor, parts))
+        mask, others = _mask(parts, self._component, self._subcomponent)
+        number, found = self._field, list[Cell]()
+        for segment in self._chosen(cursor):
+            head = segment.position << _FIELDS
+            cell = (head | number) << _REPETITIONS
+            if self._which is None:
+                fields = segment.fields
+                if number < len(fields) and (field := fields[number]):
+                    last = 0 if segment.level(number) else field.count(segment.delimiters.repetition)
+                    found += [(cell | place, mask) for place in range(last + 1)]
+            else:
+                found += [(cell | place, mask) for place, _ in repetitions(segment, number, self._which, self._test)]
+            found += [((head | other) << _REPETITIONS, read) for other, read in others]
+        return found
 
     def deleted(self, cursor: Any) -> list[Cell]:
         """The leaves that say `""` at the path: all of them, in order."""
@@ -355,16 +372,21 @@ class Places:
         if _tests(self._segment):
             found += _asked_of_segments(segments, self._segment, many=self._many)
         if _tests(self._which):
-            chosen = list(filtered(lambda _: segments, self._segment)(None))
+            chosen = list(self._chosen(cursor))
             for segment in chosen if self._many else chosen[:1]:
                 found += _asked_of_repetitions(segment, self._field, self._which, many=self._many)
         return found
+
+    def questioned(self, cursor: Any) -> list[Cell]:
+        """The leaves that the one test of the path looks at, whatever it finds there (`question`)."""
+        assert self.question is not None
+        return _questioned(self._reach(cursor), self.question[1])
 
     def _values(self, cursor: Any) -> Iterator[Value]:
         if self._relative:
             yield cursor
             return
-        for segment in filtered(self._reach, self._segment)(cursor):
+        for segment in self._chosen(cursor):
             for place, encoded in repetitions(segment, self._field, self._which, self._test):
                 yield Value(encoded, segment, segment.level(self._field), place)
 
@@ -380,6 +402,11 @@ class LoopPlaces:
         self.asks = _tests(self._which) or any(_tests(which) for _, which in self._steps)
         alone = len(self._steps) == 1 and not _tests(self._which)
         self.question = self.subject = _subject(path.steps[0].segment, path.steps[0].which) if alone else None
+
+    def questioned(self, cursor: Any) -> list[Cell]:
+        """The leaves that the one test of the loop looks at, whatever it finds there (`question`)."""
+        assert self.question is not None
+        return _questioned(self._steps[0][0](cursor), self.question[1])
 
     def asked(self, cursor: Any) -> list[Asked]:
         """The leaves that the predicates of the loop look at, each with whether it said yes."""
@@ -410,6 +437,12 @@ def _tests(which: Predicate | None) -> bool:
 def _subject(name: str, which: Predicate | None) -> Any:
     """What a predicate of one test looks at; such predicates look at the same leaves, whatever they want to see."""
     return (name, which.tests[0].numbers) if which is not None and len(which.tests) == 1 else None
+
+
+def _questioned(segments: Iterable[Segment], numbers: tuple[int, ...]) -> list[Cell]:
+    field, *parts = numbers
+    mask = _bit(*(parts or [1]))
+    return [((segment.position << _FIELDS | field) << _REPETITIONS, mask) for segment in segments]
 
 
 def _asked_of_segments(segments: Iterable[Segment], which: Predicate | None, *, many: bool) -> Iterator[Asked]:

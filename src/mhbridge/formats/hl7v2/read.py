@@ -13,7 +13,7 @@ from mhbridge.formats import PathError, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path
-from mhbridge.formats.hl7v2.predicate import filtered, inside, repetition_test, repetitions
+from mhbridge.formats.hl7v2.predicate import EveryNamed, filtered, inside, repetition_test, repetitions
 from mhbridge.formats.hl7v2.reach import FieldLoop, read_segment
 from mhbridge.model import ABSENT, DELETED
 
@@ -46,6 +46,25 @@ def first_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
         return chosen
 
     # What follows is the inner loop of every translation: it splits nothing that it does not need.
+    if isinstance(reach, EveryNamed) and not component:
+
+        def of_message(message: Any) -> Any:
+            found = message.named(name)
+            if not found:
+                return ABSENT
+            segment = found[0]
+            fields = segment.fields
+            if number >= len(fields) or not (encoded := fields[number]):
+                return ABSENT
+            limits = segment.delimiters
+            if limits.repetition in encoded:
+                encoded = encoded.split(limits.repetition, 1)[0]
+            if not encoded.strip(limits.blank):
+                return ABSENT
+            return DELETED if encoded == DELETE else Value(encoded, segment, 0)
+
+        return of_message
+
     def plain(cursor: Any) -> Any:
         found = reach(cursor)
         if not found:

@@ -39,7 +39,8 @@ __all__ = [
 #: Components of the codings of a CWE: code, display, system, version (HL7 v2.5.1 §2.A.13; the third came with v2.7).
 _CODINGS: Final = ((1, 2, 3, 7), (4, 5, 6, 8), (10, 11, 12, 13))
 
-_FIRST: Final = ((1, 2, 3),)
+_SHORT: Final = (1, 2, 3)
+_FIRST: Final = (_SHORT,)
 
 CODING: Final = frozenset({"1", "2", "3", "7"})
 CWE: Final = CODING | {"4", "5", "6", "8", "9", "10", "11", "12", "13"}
@@ -56,7 +57,11 @@ def system_named(said: str, context: Context) -> str:
 def coding(value: Value, context: Context, places: tuple[int, ...] = _CODINGS[0]) -> dict[str, Any]:
     """One Coding: what is there of system, version, code and display."""
     found: dict[str, Any] = {}
-    name, display, system, *version = (value.component(place).strip() for place in places)
+    if places is _SHORT and value.simple:
+        name, display, system = value.texts(1, 3)
+        version: list[str] = []
+    else:
+        name, display, system, *version = (value.component(place).strip() for place in places)
     if name or display:
         if system:
             found["system"] = system_named(system, context)

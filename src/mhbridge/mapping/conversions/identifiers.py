@@ -8,6 +8,7 @@ never make up a system.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.mapping.conversions import Context, Unconvertible
@@ -119,6 +120,8 @@ def typed(identifier: dict[str, Any], kind: str, context: Context) -> None:
 
 
 def _cx_issuer(value: Value) -> tuple[str, str, str]:
+    if value.simple:
+        return value.component(4).strip(), "", ""
     return value.component(4).strip(), value.component(4, 2).strip(), value.component(4, 3).strip()
 
 
@@ -137,9 +140,16 @@ def cx_used(value: Value, context: Context) -> frozenset[str]:
     if not value.component(1).strip():
         return frozenset()
     issuer = _cx_issuer(value)
-    if issuer[0] == _NHS:
-        return frozenset({"1", "4", "5"})
-    return frozenset({"1", "5"}) | issuer_used(issuer, ("4", "4.2", "4.3"), context)
+    return _NHS_CX if issuer[0] == _NHS else _cx_parts(issuer_used(issuer, _CX_ISSUER, context))
+
+
+_CX_ISSUER: Final = ("4", "4.2", "4.3")
+_NHS_CX: Final = frozenset({"1", "4", "5"})
+
+
+@lru_cache(maxsize=64)
+def _cx_parts(issuer: frozenset[str]) -> frozenset[str]:
+    return issuer | {"1", "5"}
 
 
 def cx_nhs_number(value: Value, context: Context) -> Any:

@@ -9,6 +9,7 @@ ledger. This module must never split, join or re-case a name, and must never mak
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.mapping.conversions import Context
@@ -73,6 +74,7 @@ _EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/humanname-"
 _FN: Final = ("", ".2", ".3", ".4", ".5")
 XPN: Final = frozenset({*(f"1{sub}" for sub in _FN), "2", "3", "4", "5", "6", "7", "14"})
 XCN: Final = frozenset({*(f"2{sub}" for sub in _FN), "3", "4", "5", "6", "7", "10"})
+_ISSUER: Final = ("9", "9.2", "9.3")
 PERSON: Final = XCN | {"1", "9", "9.2", "9.3", "13"}
 #: With the name type, and without.
 _XPN: Final = (XPN, XPN - {"7"})
@@ -88,29 +90,27 @@ def _name(value: Value, family: int, use: int, professional: int = 0) -> dict[st
         use: the number of the name type (table 0200).
         professional: the number of the professional suffix, or 0.
     """
-    part = value.component
     found: dict[str, Any] = {}
-    parts = [text.strip() for text in value.subcomponents(family)[:5]] or [""]
-    if any(parts[1:]):
-        # A surname of which only the parts are sent is those parts in their order.
-        parts[0] = parts[0] or " ".join(filter(None, parts[1:]))
-        named = zip(_FAMILY_PARTS, parts[1:], strict=False)
-        found["_family"] = {
-            "extension": [{"url": _EXTENSION + name, "valueString": text} for name, text in named if text]
-        }
-    if parts[0]:
-        found["family"] = parts[0]
-    given = [text for place in (family + 1, family + 2) if (text := part(place).strip())]
-    if given:
-        found["given"] = given
-    prefix = part(family + 4).strip()
+    surname, first, further, suffix, prefix, degree = value.texts(family, family + 5)
+    if not value.simple:
+        parts = [text.strip() for text in value.subcomponents(family)[:5]]
+        if any(parts[1:]):
+            # A surname of which only the parts are sent is those parts in their order.
+            surname = surname or " ".join(filter(None, parts[1:]))
+            named = zip(_FAMILY_PARTS, parts[1:], strict=False)
+            found["_family"] = {
+                "extension": [{"url": _EXTENSION + name, "valueString": text} for name, text in named if text]
+            }
+    if surname:
+        found["family"] = surname
+    if first or further:
+        found["given"] = [first, further] if first and further else [first or further]
     if prefix:
         found["prefix"] = [prefix]
-    after = (family + 3, family + 5, professional)
-    suffix = [text for place in after if place and (text := part(place).strip())]
-    if suffix:
-        found["suffix"] = suffix
-    if found and (kind := _NAME_USE.get(part(use).strip().upper())):
+    title = value.component(professional).strip() if professional else ""
+    if suffix or degree or title:
+        found["suffix"] = [text for text in (suffix, degree, title) if text]
+    if found and (kind := _NAME_USE.get(value.component(use).strip().upper())):
         found["use"] = kind
     return found
 
@@ -164,17 +164,19 @@ _XAD_WITHOUT: Final = XAD - {"7"}
 
 def address(value: Value, _context: Context) -> Any:
     """XAD[Address], AD: the lines in their order, town, county (`state`), postcode, country, use."""
-    part = value.component
     found: dict[str, Any] = {}
-    lines = [text for line in (part(1), part(1, 2), part(1, 3), part(2)) if (text := line.strip())]
+    street, other, *rest, kind = value.texts(1, 7)
+    if value.simple:
+        lines = [line for line in (street, other) if line]
+    else:
+        below = (value.component(1, 2).strip(), value.component(1, 3).strip())
+        lines = [line for line in (street, *below, other) if line]
     if lines:
         found["line"] = lines
-    for name, place in (("city", 3), ("state", 4), ("postalCode", 5), ("country", 6)):
-        if text := part(place).strip():
-            found[name] = text
+    found |= {name: text for name, text in zip(("city", "state", "postalCode", "country"), rest, strict=True) if text}
     if not found:
         return nothing(value)
-    kind = part(7).strip().upper()
+    kind = kind.upper()
     if kind in _ADDRESS_USE:
         found["use"] = _ADDRESS_USE[kind]
     elif kind in _POSTAL:
@@ -235,10 +237,9 @@ def _composed(value: Value) -> str:
 
 def _contact(value: Value) -> tuple[dict[str, Any], frozenset[str]]:
     """The ContactPoint, and the components that it is made of; both empty when there is none."""
-    part = value.component
-    use, kind = part(2).strip().upper(), part(3).strip().upper()
+    number, use, kind, mail = value.texts(1, 4)
+    use, kind = use.upper(), kind.upper()
     system = _CONTACT_SYSTEM.get(kind, "")
-    number, mail = part(1).strip(), part(4).strip()
     used = {"3"} if system else set()
     if not system and (use == "NET" or (mail and not number) or "@" in number):
         system = "email"
@@ -251,7 +252,7 @@ def _contact(value: Value) -> tuple[dict[str, Any], frozenset[str]]:
         text, places = composed, {str(place) for place in _NUMBER}
     else:
         # v2.7 and later: the number as one unformatted text.
-        text, places = part(12).strip(), {"12"}
+        text, places = value.component(12).strip(), {"12"}
     if not text:
         return {}, frozenset()
     found = {"system": system or "phone", "value": text}
@@ -270,19 +271,21 @@ def contact_point(value: Value, _context: Context) -> Any:
 
     Where a repetition holds both, the equipment type says which is meant; the other stays open in the ledger.
     """
-    found, _ = _contact(value)
+    found, value.used = _contact(value)
     return found or nothing(value)
 
 
 def contact_point_used(value: Value, _context: Context) -> frozenset[str]:
     """What `contact_point` takes."""
-    return _contact(value)[1]
+    return _contact(value)[1] if value.used is None else value.used
 
 
 # --- records -----------------------------------------------------------------------------------------------
 
 
 def _person_issuer(value: Value) -> tuple[str, str, str]:
+    if value.simple:
+        return value.component(9).strip(), "", ""
     return value.component(9).strip(), value.component(9, 2).strip(), value.component(9, 3).strip()
 
 
@@ -302,11 +305,15 @@ def person(value: Value, context: Context) -> Any:
 
 def person_used(value: Value, context: Context) -> frozenset[str]:
     """Issuer and type matter with a number, the name type with a name."""
-    used = {"1"}
-    if value.component(1).strip():
-        used |= {"13"} | issuer_used(_person_issuer(value), ("9", "9.2", "9.3"), context)
     names = _without_idle_use(value, _XCN, 10) if _any(value, (2, 3, 4, 5, 6, 7)) else _XCN[1]
-    return names | used
+    if not value.component(1).strip():
+        return names | {"1"}
+    return _person_parts(names, issuer_used(_person_issuer(value), _ISSUER, context))
+
+
+@lru_cache(maxsize=64)
+def _person_parts(names: frozenset[str], issuer: frozenset[str]) -> frozenset[str]:
+    return names | issuer | {"1", "13"}
 
 
 XON: Final = frozenset({"1", "3", "6", "6.2", "6.3", "7", "10"})
@@ -319,6 +326,8 @@ def _organisation_number(value: Value) -> tuple[str, str]:
 
 
 def _organisation_issuer(value: Value) -> tuple[str, str, str]:
+    if value.simple:
+        return value.component(6).strip(), "", ""
     return value.component(6).strip(), value.component(6, 2).strip(), value.component(6, 3).strip()
 
 

@@ -80,6 +80,8 @@ class Function:
         states: it takes its arguments in any state. Otherwise it is not called when a value is not present: the
             state of that value is the result.
         structural: it is part of how builds are made, which the compiler does itself; it has no `call`.
+        key: (*arguments) → what names them, where what it gives depends on that alone: it may be remembered then,
+            unless there was something to note; `None` where it may not.
         unused: (what it gave, *arguments) → the parts of its arguments that it made no use of (`Conversion.parts`).
     """
 
@@ -92,6 +94,7 @@ class Function:
     states: bool = False
     structural: bool = False
     unused: Callable[..., frozenset[str]] | None = None
+    key: Callable[..., tuple[str, ...] | None] | None = None
 
     @property
     def signature(self) -> str:
@@ -110,6 +113,7 @@ def function(
     examples: Iterable[Example] = (),
     states: bool = False,
     unused: Callable[..., frozenset[str]] | None = None,
+    key: Callable[..., tuple[str, ...] | None] | None = None,
 ) -> Callable[[Callable[..., Any]], Function]:
     """
     Decorates a Python function: `(context, *arguments, want)` becomes a `Function` of the same name, its docstring's
@@ -119,7 +123,7 @@ def function(
     def made(call: Callable[..., Any]) -> Function:
         return Function(
             call.__name__, parameters, tuple(results), _summary(call.__doc__ or ""), tuple(examples), call, states,
-            unused=unused,
+            unused=unused, key=key,
         )  # fmt: skip
 
     return made

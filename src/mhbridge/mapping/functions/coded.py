@@ -82,6 +82,21 @@ def _words_unused(result: Any, value: Any, *_: Any) -> frozenset[str]:
     return _WITHOUT_WORDS if primitive and value.get("coding") else _NOTHING
 
 
+def _key(value: Any, table: Table, *date: Any) -> tuple[str, ...] | None:
+    """A code that the table has, and what stands beside it; not where the date counts, or where there are others."""
+    if date or table.dated:
+        return None
+    if isinstance(value, str):
+        return (value,) if value in table.rows else None
+    codings: Any = value.get("coding", ()) if isinstance(value, Mapping) else ()
+    if len(codings) != 1 or len(value) > 1:
+        return None
+    only = codings[0]
+    if only.get("code") not in table.rows:
+        return None
+    return tuple(only.values()) if len(only) == 1 else (*only, *only.values())
+
+
 @function(
     Parameter("value", "value", ("CodeableConcept", "code", "string")),
     Parameter("table", "table"),
@@ -89,6 +104,7 @@ def _words_unused(result: Any, value: Any, *_: Any) -> frozenset[str]:
     results=("CodeableConcept", "code", "string", "boolean"),
     states=True,
     unused=_words_unused,
+    key=_key,
     examples=(
         Example(
             "code(PID-8, sex)",
