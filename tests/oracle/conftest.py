@@ -30,9 +30,10 @@ LONGEST: Final = 600
 
 @dataclass
 class Oracle:
-    """The process, and what it was asked."""
+    """The process, where it writes its complaints, and what it was asked."""
 
     process: subprocess.Popen[str]
+    complaints: Path
     started: float = field(default_factory=time.monotonic)
     asked: int = 0
     seconds: float = 0.0
@@ -42,7 +43,8 @@ class Oracle:
         self.process.stdin.write(json.dumps({"text": text}) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
-        assert answer, f"the Java process ended or took longer than {LONGEST} s"
+        said = self.complaints.read_text("utf-8", "replace")[-2000:]
+        assert answer, f"the Java process ended, or was ended after {LONGEST} s: {said}"
         self.asked += 1
         self.seconds = time.monotonic() - self.started
         return json.loads(answer)
@@ -80,13 +82,14 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
     ukcore = definitions()
     folder = tmp_path_factory.mktemp("oracle")
     command = ["java", "-cp", classpath(folder), JAVA / "Oracle.java", ukcore]
-    with (folder / "stderr").open("wb") as errors:
+    complaints = folder / "stderr"
+    with complaints.open("wb") as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8"
         )
     guard = threading.Timer(LONGEST, process.kill)
     guard.start()
-    STARTED.append(Oracle(process))
+    STARTED.append(Oracle(process, complaints))
     try:
         yield STARTED[-1]
     finally:
