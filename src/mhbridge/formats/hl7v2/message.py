@@ -271,6 +271,7 @@ class Message:
         "kind",
         "place",
         "sayings",
+        "told",
         "version",
     )
 
@@ -281,6 +282,8 @@ class Message:
         self._index = index
         self._named: dict[str, list[Segment]] = {}
         self._links: dict[int, Links] = {}
+        #: (position of a segment, field and parts) → every text that it says there: filled by predicates.
+        self.told: dict[tuple[int, tuple[int, ...]], tuple[str, ...]] = {}
         #: (segment name, field and parts) → what they say → the segments that say it: filled by predicates.
         self.sayings: dict[tuple[str, tuple[int, ...]], dict[str, list[Segment]]] = {}
         self._facts: MessageFacts | None = None

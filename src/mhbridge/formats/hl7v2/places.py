@@ -18,7 +18,7 @@ from mhbridge.formats import Asked, Cell, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate
-from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, filtered, inside, repetition_test, repetitions
+from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, filtered, inside, repetition_test, repetitions, told
 from mhbridge.formats.hl7v2.reach import FieldLoop, loop_steps, read_segment
 from mhbridge.formats.hl7v2.structure import structure
 
@@ -448,15 +448,10 @@ def _questioned(segments: Iterable[Segment], numbers: tuple[int, ...]) -> list[C
 def _asked_of_segments(segments: Iterable[Segment], which: Predicate | None, *, many: bool) -> Iterator[Asked]:
     assert which is not None
     for segment in segments:
-        limits = segment.delimiters
         said = False
         for test in which.tests:
             field, *parts = test.numbers
-            encoded = segment.first(field)
-            if segment.level(field):
-                said = (encoded == test.text) is test.equal
-            else:
-                said = limits.says(inside(encoded, limits, *parts), test.text) is test.equal
+            said = (test.text in told(segment, test.numbers)) is test.equal
             yield cell_of(segment, field), _bit(*(parts or [1])), said
             if not said:
                 break  # the tests behind it are not asked

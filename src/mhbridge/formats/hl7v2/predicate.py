@@ -15,7 +15,7 @@ from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
 from mhbridge.formats.hl7v2.message import Message, Segment
 from mhbridge.formats.hl7v2.path import Predicate, Test
 
-__all__ = ["EveryNamed", "Reach", "RepetitionTest", "filtered", "inside", "repetition_test", "repetitions"]
+__all__ = ["EveryNamed", "Reach", "RepetitionTest", "filtered", "inside", "repetition_test", "repetitions", "told"]
 
 #: cursor → the segments that a name means there, in order.
 Reach: TypeAlias = Callable[[Any], Sequence[Segment]]
@@ -68,26 +68,32 @@ def _looked_up(name: str, test: Test, others: list[Callable[[Segment], bool]]) -
 
 
 def _sayings(message: Message, name: str, numbers: tuple[int, ...]) -> dict[str, list[Segment]]:
-    field, *parts = numbers
     said: dict[str, list[Segment]] = {}
     for segment in message.named(name):
-        encoded = segment.first(field)
-        limits = segment.delimiters
-        texts = (encoded,) if segment.level(field) else limits.sayings(inside(encoded, limits, *parts))
-        for text in dict.fromkeys(texts):
+        for text in dict.fromkeys(told(segment, numbers)):
             said.setdefault(text, []).append(segment)
     return said
 
 
+def told(segment: Segment, numbers: tuple[int, ...]) -> tuple[str, ...]:
+    """Every text that a field, or a part of it, says in its first repetition; found once for each message."""
+    known = segment.message.told
+    key = segment.position, numbers
+    texts = known.get(key)
+    if texts is None:
+        field, *parts = numbers
+        encoded, limits = segment.first(field), segment.delimiters
+        # A field that holds the separators themselves says what stands there.
+        texts = (encoded,) if segment.level(field) else limits.sayings(inside(encoded, limits, *parts))
+        known[key] = texts
+    return texts
+
+
 def _segment_test(test: Test) -> Callable[[Segment], bool]:
-    field, *parts = test.numbers
+    numbers, text, equal = test.numbers, test.text, test.equal
 
     def passes(segment: Segment) -> bool:
-        level, encoded = segment.level(field), segment.first(field)
-        if level:
-            return (encoded == test.text) is test.equal
-        limits = segment.delimiters
-        return limits.says(inside(encoded, limits, *parts), test.text) is test.equal
+        return (text in told(segment, numbers)) is equal
 
     return passes
 
