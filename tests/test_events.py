@@ -124,3 +124,22 @@ async def test_a_location_hidden_in_an_event_is_hidden_in_the_letter_that_follow
     assert not {"address", "telecom", "generalPractitioner"} & of(later, "Patient").keys()
     # Nor does a later event that says nothing of it open the record again.
     assert (await ward.send(event("a08-update", ZU8_4="0", EVN_6="202512010900")))["code"] == "M740"
+
+
+async def test_a_leave_changes_nothing_but_what_it_hides_is_hidden(ward: Ward) -> None:
+    await ward.send(event("a01-admission"))
+    assert (await ward.send(event("a21-leave")))["state"] == "filtered"
+    assert (await ward.send(event("a02-transfer")))["state"] == "done"
+    await ward.send(event("a21-leave", ZU8_4="1", MSH_9="LEAVE-2"))
+    assert (await ward.send(event("a02-transfer", MSH_9="TRANSFER-2")))["code"] == "M740"
+
+
+async def test_what_a_parked_message_hides_is_hidden_all_the_same(ward: Ward) -> None:
+    await ward.send(event("a01-admission"))
+    unread = await ward.send(event("a08-update", PV1_16="I", MSH_9="UPDATE-1"))
+    assert unread["state"] == "parked"
+    # Nobody may guess what was meant, and so nobody is hidden by it for ever.
+    assert (await ward.send(event("a02-transfer")))["state"] == "done"
+    hidden = await ward.send(event("a31-person-update", PID_7="19511301", ZU8_4="2"))
+    assert (hidden["state"], hidden["code"]) == ("parked", "I601")
+    assert (await ward.send(event("a02-transfer", MSH_9="TRANSFER-2")))["code"] == "M740"

@@ -421,12 +421,13 @@ def test_trap_12_a_cancelled_transfer_waits_because_nobody_says_which_ward_it_na
 
 
 @pytest.mark.parametrize("event", ["A21", "A22", "A52", "A53"])
-def test_trap_13_leave_is_not_discharge_and_changes_nothing(event: str) -> None:
-    leave = swap(message(f"{ADT}/a21-leave"), "ADT^A21^ADT_A21", f"ADT^{event}^ADT_A21")
-    admission, update = message(f"{ADT}/a01-admission"), message(f"{ADT}/a08-update")
-    found = last(admission, leave)
+@pytest.mark.parametrize(("supplier", "stem"), [("example-acute", ADT), ("example-mental-health", WARD_ADT)])
+def test_trap_13_leave_is_not_discharge_and_changes_nothing(supplier: str, stem: str, event: str) -> None:
+    leave = swap(message(f"{stem}/a02-transfer"), "ADT^A02^ADT_A02", f"ADT^{event}^ADT_A21")
+    admission, update = message(f"{stem}/a01-admission"), message(f"{stem}/a08-update")
+    found = last(admission, leave, supplier=supplier)
     assert (found.state, found.code, found.documents) == (MessageState.FILTERED, "M730", ())
-    assert one(last(admission, leave, update), "Encounter")["status"] == "in-progress"
+    assert one(last(admission, leave, update, supplier=supplier), "Encounter")["status"] == "in-progress"
 
 
 # --- 14 and 15: allergies and medicines ----------------------------------------------------------------------

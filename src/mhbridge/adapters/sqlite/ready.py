@@ -17,7 +17,7 @@ from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.transitions import NEW, require
 from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.mapping import record
-from mhbridge.mapping.known import moment
+from mhbridge.mapping.known import moment, restricts
 from mhbridge.model import (
     Act,
     Answer,
@@ -156,7 +156,9 @@ def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Ma
         mapping_hash=" ".join(dict.fromkeys(reading.mapping_hash for reading in readings)),
         issues=_text_of_issues(outcome.issues),
         readings=[
-            _ready_reading(keys, reading, patient, received_at) for reading in readings if _serves(outcome, reading)
+            _ready_reading(keys, reading, items, patient, received_at)
+            for reading in readings
+            if (items := _serving(outcome, reading)) is not None
         ],
         documents=[(document, sha256(document.body).digest()) for document in outcome.documents],
         deliveries=[
@@ -169,20 +171,28 @@ def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Ma
     )
 
 
-def _serves(outcome: Outcome, reading: Reading) -> bool:
+def _serving(outcome: Outcome, reading: Reading) -> Mapping[str, Any] | None:
     """
-    Whether a reading may serve a later message of its episode.
+    What of a reading may serve a later message of its patient; `None` when nothing may.
 
-    Not that of a message which says of itself that it adds nothing (leave), nor one that a person has still to look
-    at, nor one whose patient is not known. What was parked because the patient's record is restricted does serve: the
-    next message, which need not say so again, must find that it is.
+    All of it when the message was worked, or was parked only because the patient's record is restricted: the next
+    message, which need not say so again, must find that it is. A message which says of itself that it adds nothing
+    (leave), or that a person has still to look at, serves by one thing alone: that it says in so many words that the
+    record is restricted, because the strictest sensitivity of any reading holds for all (mapping language §8).
     """
+    if (reading.patient or outcome.patient) is None:
+        return None
     restricted = outcome.state is MessageState.PARKED and reading.restricted
     worked = (outcome.state is MessageState.DONE or restricted) and not reading.parked
-    return worked and reading.act is not Act.NONE and (reading.patient or outcome.patient) is not None
+    if worked and reading.act is not Act.NONE:
+        return reading.items
+    sensitivity = reading.items.get("sensitivity")
+    return {"sensitivity": sensitivity} if isinstance(sensitivity, str) and restricts(sensitivity) else None
 
 
-def _ready_reading(keys: Keys, reading: Reading, patient: Key | None, received_at: int) -> ReadyReading:
+def _ready_reading(
+    keys: Keys, reading: Reading, items: Mapping[str, Any], patient: Key | None, received_at: int
+) -> ReadyReading:
     whose = reading.patient or patient
     assert whose is not None
     sent_at = _not_ahead(moment(reading.facts.sent_at), received_at)
@@ -192,8 +202,8 @@ def _ready_reading(keys: Keys, reading: Reading, patient: Key | None, received_a
         episode_token(keys, reading.episode),
         _not_ahead(moment(reading.effective_at), received_at),
         sent_at,
-        record.dumps(reading.items),
-        reading.items,
+        record.dumps(items),
+        items,
     )
 
 
