@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.compiled import RECURSIONS, RECURSIVE, Compiled, compiled
 from mhbridge.fhir.definitions import r4
+from mhbridge.fhir.invariants import INVARIANTS
 from mhbridge.fhir.structure import DEPTH
 from mhbridge.fhir.validate import DefinitionsValidator
 
@@ -109,6 +111,76 @@ def test_nothing_received_is_kept() -> None:
     assert len(own.scope) == size
 
 
+# --- the control: with a part of it turned off, what that part is for is called clean ---
+
+BROKEN: list[dict[str, Any]] = [json.loads(line) for line in (HERE / "broken.jsonl").read_text("utf-8").splitlines()]
+
+
+def at(node: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        node = node[step]
+    return node
+
+
+def broken(row: dict[str, Any]) -> Any:
+    """A good resource with the row's JSON Pointers set and removed."""
+    resource = copy.deepcopy(GOOD[row["of"]])
+    for pointer, value in [*row["set"].items(), *((p, ...) for p in reversed(row["remove"]))]:
+        *steps, last = (int(s) if s.isdigit() else s for s in pointer.split("/")[1:])
+        holder = at(resource, tuple(steps))
+        if value is ...:
+            holder.pop(last, None) if isinstance(holder, dict) else holder.pop(last)
+        elif isinstance(holder, list) and last == len(holder):
+            holder.append(value)
+        else:
+            holder[last] = value
+    return resource
+
+
+SPOILT = [(row, broken(row)) for row in BROKEN]
+
+
+def missed(own: Compiled) -> set[str]:
+    """The codes of what is expected of broken resources that are called clean."""
+    return {code.rpartition(":")[2] for row, resource in SPOILT if own(resource) for code, _ in row["expect"]}
+
+
+def test_nothing_broken_is_called_clean() -> None:
+    assert missed(Compiled(r4())) == set()
+
+
+@pytest.mark.parametrize(
+    ("part", "off", "codes"),
+    [
+        ("are_claims_clean", lambda *_: True, {"V127", "V160", "V161", "V162", "V163", "V164", "V165"}),
+        ("are_extensions_clean", lambda *_: True, {"V105", "V106", "V113", "V124", "V125", "V126", "V128"}),
+        ("is_clean", lambda *_: True, {"V111", "V112"}),
+        ("is_bound", lambda *_: True, {"V106"}),
+        ("is_right", lambda *_: True, {"V105", "V109", "V110"}),
+        ("is_absolute", lambda *_: True, {"V105"}),
+        ("systems", {}, {"V129"}),
+        ("forms", {}, {"V105"}),
+    ],
+)
+def test_each_part_is_needed(part: str, off: Any, codes: set[str]) -> None:
+    own = Compiled(r4())
+    own.scope[part] = off
+    assert missed(own) == codes
+
+
+def test_each_invariant_is_needed() -> None:
+    spoilt = [resource for row, resource in SPOILT if row["expect"] and {c[-4:] for c, _ in row["expect"]} == {"V127"}]
+    own = Compiled(r4())
+    needless = set()
+    for invariant in (i for found in INVARIANTS.values() for i in found):
+        name = own.constant(invariant.holds)
+        own.scope[name] = lambda _: True
+        if not any(map(own, spoilt)):
+            needless.add(invariant.key)
+        own.scope[name] = invariant.holds
+    assert needless == set()
+
+
 # --- generated faults ---
 
 WORDS: list[Any] = [
@@ -135,12 +207,6 @@ def inner(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = [inner(resource) for resource in ALL]
 KEYS = sorted({step for places in PLACES for path in places for step in path if isinstance(step, str)})
 PARTS = [(number, path) for number, places in enumerate(PLACES) for path in places]
-
-
-def at(node: Any, path: tuple[Any, ...]) -> Any:
-    for step in path:
-        node = node[step]
-    return node
 
 
 def changed(draw: Any) -> dict[str, Any]:

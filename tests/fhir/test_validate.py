@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mhbridge.errors import MalformedMessage, explanations
 from mhbridge.fhir import validate as validation
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.definitions import r4
+from mhbridge.fhir.invariants import INVARIANTS, OF_PROFILES
 from mhbridge.fhir.models import as_model, second_opinion
 from mhbridge.fhir.validate import DIAGNOSTICS, DefinitionsValidator, default_validator, operation_outcome, validate
 from mhbridge.model import Issue, Severity
@@ -76,6 +78,13 @@ def test_the_audit_judges_types_outside_the_tables() -> None:
 def test_every_code_of_the_table_is_explained() -> None:
     known = explanations()
     assert {code.rpartition(":")[2] for row in BROKEN for code, _ in row["expect"]} <= set(known)
+
+
+def test_every_invariant_is_broken_by_a_row() -> None:
+    issues = [issue for row in BROKEN for issue in validate(changed(GOOD[row["of"]], row))]
+    broken = {key for issue in issues for key in re.findall(r"\(([a-z][a-z0-9-]*-\d+)\)", issue.text)}
+    known = {i.key for table in (INVARIANTS, OF_PROFILES) for found in table.values() for i in found}
+    assert known - broken == set()
 
 
 def test_a_resource_is_not_changed() -> None:

@@ -174,7 +174,7 @@ class Compiled:
         exec(compile(source, f"<{name}>", "exec"), self.scope, made)  # noqa: S102
         return made[name]
 
-    def _constant(self, value: Any) -> str:
+    def constant(self, value: Any) -> str:
         """The name of a value that the functions share."""
         if value not in self._constants:
             name = self._constants[value] = f"k{len(self._constants)}"
@@ -247,7 +247,7 @@ class Compiled:
             yield f"if not ({self._test(element, 'v')}): return False"
         if is_extension:
             modifier = element.name == "modifierExtension"
-            yield f"if not are_extensions_clean(v, {self._constant(here)}, {modifier}): return False"
+            yield f"if not are_extensions_clean(v, {self.constant(here)}, {modifier}): return False"
         if deep:
             yield "met.depth -= 1"
 
@@ -270,7 +270,7 @@ class Compiled:
         allowed = codes(self._definitions, element.binding)
         if self._definitions.is_primitive(kind):
             if allowed is not None:
-                return f"type({v}) is str and {v} in {self._constant(allowed)}"
+                return f"type({v}) is str and {v} in {self.constant(allowed)}"
             if kind in _EXACT:
                 return _EXACT[kind].format(v=v)
             quick = _QUICK.get(kind, "False").format(v=v)
@@ -283,7 +283,7 @@ class Compiled:
         name = self._name(kind, element.path, "", element.targets if kind == "Reference" else ())
         test = f"type({v}) is dict and {name}({v}, met)"
         if allowed is not None:
-            test += f" and is_bound({self._constant(allowed)}, {kind!r}, {v})"
+            test += f" and is_bound({self.constant(allowed)}, {kind!r}, {v})"
         if element.simple and kind == "Quantity":
             test += f" and 'comparator' not in {v} and '_comparator' not in {v}"
         return test
@@ -298,7 +298,7 @@ class Compiled:
             if element.min:
                 yield f"if {' and '.join(f'{key!r} not in o' for key in keys)}: return False"
             if element.choice and type_path != "Extension":
-                yield f"if len({self._constant(frozenset(keys))}.intersection(o)) > 1: return False"
+                yield f"if len({self.constant(frozenset(keys))}.intersection(o)) > 1: return False"
         if type_path == "Extension":
             yield "if len(o) != 2: return False"  # the url, and either a value or inner extensions (ext-1)
         if type_path == "Coding":
@@ -312,13 +312,13 @@ class Compiled:
         for base in self._definitions.bases(type_path):
             for invariant in INVARIANTS.get(base, ()):
                 asked = " or ".join(f"{key!r} in o" for key in invariant.when) or "True"
-                yield f"if ({asked}) and not {self._constant(invariant.holds)}(o): return False"
+                yield f"if ({asked}) and not {self.constant(invariant.holds)}(o): return False"
         if self._definitions.is_resource(type_path):
             yield "m = o.get('meta')"
             yield f"if m is not None and 'profile' in m and not are_claims_clean(o, {type_path!r}): return False"
 
     def _reference(self, targets: frozenset[str]) -> Iterator[str]:
-        allowed = self._constant(targets)
+        allowed = self.constant(targets)
         if targets:
             # Either the name of the type or its address.
             yield f"if 'type' in o and o['type'] not in {allowed}:"
