@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mhbridge.fhir.bundle import Identities, dumps
 from mhbridge.mapping.run import Run
@@ -43,8 +43,7 @@ class Made:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(NamedTuple):
     """A resource that was built. `upsert` is the Identifier to update by, in a transaction."""
 
     name: str

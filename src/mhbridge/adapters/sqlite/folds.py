@@ -21,7 +21,7 @@ from mhbridge.model import NOTHING_KNOWN, Known
 __all__ = ["Folds", "Said"]
 
 #: Patients remembered: those with messages now. A fold takes some tens of kilobytes.
-_MOST: Final = 1_000
+_MOST: Final = 2_000
 
 _Of = tuple[str, bytes]
 """What a fold is of: document type and episode; an empty one is every one."""
