@@ -100,7 +100,7 @@ def _below(rule: str) -> str:
     The place in the mapping as those know it who did not install it, without folders of this machine:
     `suppliers/x/y.yaml:56:17`.
     """
-    if found := _MAPPINGS.search(rule):
+    if found := _MAPPINGS.match(rule):
         return found[1]
     return re.split(r"[/\\]", rule)[-1] if _FILE.search(rule) else rule
 
