@@ -24,7 +24,7 @@ LARGEST: Final = 3000
 #: The value of a `system` whose codes are HL7's or HL7 UK's to give away.
 OURS: Final = re.compile(r"https?://(hl7\.org/fhir|terminology\.hl7\.org|fhir\.hl7\.org\.uk)/")
 #: A constraint in SNOMED's expression language that is nothing but a list: codes, their terms, brackets and OR.
-LISTED: Final = re.compile(r"(?:[()\s]|OR\b|\d{6,18}(?:\s*\|[^|]*\|)?)+", re.IGNORECASE)
+LISTED: Final = re.compile(r"(?:[()\s]|OR\b|\d{6,18}(?!\d)(?:\s*\|[^|]*\|)?)+", re.IGNORECASE)
 
 
 class Terminology:

@@ -26,6 +26,8 @@ from mhbridge.model import ABSENT
 __all__ = ["conversions"]
 
 _QUANTITY: Final = re.compile(r"(<=|>=|<|>)?\s*([+-]?[\d.]+)(?:\s*([^\s\d].*))?", re.ASCII)
+#: Characters of a telephone number with its extension; a longer text would be looked through many times.
+_LONGEST: Final = 100
 #: What people write as a telephone number; anything else would have to be guessed.
 _NUMBER: Final = re.compile(r"\+?[\d\s()./-]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -48,7 +50,7 @@ def _contact_point(text: str, context: Context) -> dict[str, Any]:
     text = text.strip()
     if "@" in text:
         return {"system": "email", "value": text}
-    if _NUMBER.fullmatch(text):
+    if len(text) <= _LONGEST and _NUMBER.fullmatch(text):
         note_lost_zero(text, context)
         return {"system": "phone", "value": text}
     raise Unconvertible("neither a telephone number nor an e-mail address")
