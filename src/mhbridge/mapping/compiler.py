@@ -18,7 +18,8 @@ from typing import Any
 
 from mhbridge.errors import Span
 from mhbridge.mapping import nodes
-from mhbridge.mapping.emitting import Block, Emitter, Lines, call, is_, load, store
+from mhbridge.mapping.emitting import Block, Emitter, Lines, call, is_, load, shareable, store
+from mhbridge.mapping.ledger import always_read
 
 __all__ = ["Compiler"]
 
@@ -36,6 +37,8 @@ class Compiler:
         """`bind(cursor, run)` → items. Items that are absent have no key."""
         function = _Function(span, self._lines)
         body: Block = [function.at(ast.Assign([store("out")], ast.Dict([], [])), span)]
+        for read in _asked_often(items):
+            function.shared[read.path] = function.expression(read, body)
         for item in items:
             value = function.binding(item.body, body, "cursor")
             put = ast.Assign([ast.Subscript(load("out"), ast.Constant(item.name), ast.Store())], value)
@@ -78,6 +81,21 @@ class Compiler:
         value = function.node(node, block)
         block.append(function.at(ast.Return(value), node.span))
         return function.finish(name, ("items", "assembly", "run", "element", "place"), block)
+
+
+def _asked_often(items: tuple[nodes.BoundItem, ...]) -> list[nodes.Read]:
+    """
+    Texts that several conditions ask of every message, such as which event it is: they are read once for all of them.
+
+    What is asked only sometimes is not, because the ledger would then say that it was.
+    """
+    always = {id(read): read for read in always_read(items) if isinstance(read, nodes.Read)}
+    found: dict[str, list[nodes.Read]] = {}
+    for node in nodes.walk(tuple(item.body for item in items), closed=(nodes.BindEach,)):
+        if isinstance(node, nodes.Read) and shareable(node):
+            found.setdefault(node.path, []).append(node)
+    several = (reads for reads in found.values() if len(reads) > 1)
+    return [first for reads in several if (first := next((r for r in reads if id(r) in always), None)) is not None]
 
 
 class _Function(Emitter):

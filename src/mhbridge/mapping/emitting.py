@@ -28,7 +28,7 @@ from mhbridge.mapping.leaves import (
 from mhbridge.mapping.marks import DROPPED, Mark, flip
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
-__all__ = ["Block", "Emitter", "Lines", "call", "is_", "load", "not_", "store"]
+__all__ = ["Block", "Emitter", "Lines", "call", "is_", "load", "not_", "shareable", "store"]
 
 #: (file, line number) → the text of that line.
 Lines = Callable[[str, int], str]
@@ -55,6 +55,16 @@ def store(name: str) -> ast.Name:
 def call(function: str, *args: ast.expr) -> ast.Call:
     """A call of one of our own functions."""
     return ast.Call(load(function), list(args), [])
+
+
+_WORDS: Final = ("string", "text")
+_LEAF: Final = frozenset({"1"})
+
+
+def shareable(node: nodes.Read) -> bool:
+    """Whether a path is read as a word to decide something: the same for all who ask, never failing, never noted."""
+    made, mark = node.mark.conversion, node.mark
+    return mark.decides and made is not None and not mark.many and made.target.name in _WORDS and made.reads == _LEAF
 
 
 def is_(left: ast.expr, right: str, *, negated: bool = False) -> ast.expr:
@@ -85,6 +95,8 @@ class Emitter:
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
         self.names: dict[str, Any] = dict(_NAMES)
+        #: Path of the message → where its text is kept, for conditions.
+        self.shared: dict[str, ast.expr] = {}
 
     # -- making ---------------------------------------------------------------------------------------------
 
@@ -171,6 +183,8 @@ class Emitter:
         """Code for a value; the result is a name or a constant that may be used more than once."""
         match node:
             case nodes.Read():
+                if cursor == "cursor" and node.path in self.shared and shareable(node):
+                    return self.shared[node.path]
                 return self.keep(
                     ast.Call(self.given("read", node.read), [load(cursor), load("run")], []), block, node.span
                 )

@@ -27,7 +27,7 @@ from mhbridge.mapping.conversions import WHOLE, Context
 from mhbridge.mapping.marks import Mark, Trace
 from mhbridge.model import LeafState, Ledger
 
-__all__ = ["FieldLedger", "Leaf", "Taken", "detailed", "drawn_up"]
+__all__ = ["FieldLedger", "Leaf", "Taken", "always_read", "detailed", "drawn_up"]
 
 _ALL: Final = frozenset({WHOLE})
 #: Entries that hold a raw value.
@@ -94,8 +94,8 @@ class FieldLedger:
         self._ignored = [(format_.ignored(path), reason) for path, reason in ignored]
         self.ignoring = format_.ignoring([path for path, _ in ignored])
         self._top = _level(items)
-        for mark in _always(items):
-            mark.always = True
+        for read in always_read(items):
+            read.mark.always = True
         self.marks = tuple(_marks(self._top))
         asking = [mark for mark in self.marks if mark.always and mark.spot.asks]
         questions = {mark.spot.question for mark in asking} - {None}
@@ -413,16 +413,14 @@ def _marks(level: _Level) -> Iterator[Mark]:
         yield from _marks(below)
 
 
-def _always(items: tuple[nodes.BoundItem, ...]) -> Iterator[Mark]:
-    """The marks of paths that are read in every message, whatever it holds."""
+def always_read(items: tuple[nodes.BoundItem, ...]) -> Iterator[nodes.Read | nodes.BindEach]:
+    """The paths that are read in every message, whatever it holds."""
     waiting: list[Any] = [item.body for item in items]
     while waiting:
         node = waiting.pop()
         match node:
-            case nodes.Read():
-                yield node.mark
-            case nodes.BindEach():
-                yield node.mark
+            case nodes.Read() | nodes.BindEach():
+                yield node
             case nodes.BindValue() | nodes.Truth() | nodes.Present() | nodes.OneOf() | nodes.Coded():
                 waiting.append(node.value)
             case nodes.BindRecord():
