@@ -38,14 +38,15 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     A CodeableConcept.
 
     A coding whose system has no URI in the target is left out when another says the same (a code table's target stands
-    before what was received). When it is all there is, it is kept in words: without its system it would be somebody
-    else's code.
+    before what was received); what the sender called it stays as the text. When it is all there is, it is kept in
+    words: without its system it would be somebody else's code.
     """
     codings = value.get("coding")
     if codings is None:
         return value or ABSENT
     written: list[Any] = []
     lost: list[str] = []
+    called = ""
     for coding in codings:
         name = coding.get("system")
         uri = None if name is None else system_uri(name, run)
@@ -56,10 +57,12 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         else:
             words = " ".join(filter(None, (name, coding.get("code"))))
             lost.append(f"{coding['display']} ({words})" if "display" in coding else words)
+            called = called or coding.get("display", "")
     result: dict[str, Any] = {}
     text = value.get("text", "")
     if written:
         result["coding"] = written
+        text = text or called
     elif lost:
         text = "; ".join(filter(None, (text, *lost)))
         without_uri(run)
