@@ -43,8 +43,9 @@ class Oracle:
         self.process.stdin.write(json.dumps({"text": text}) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
-        said = self.complaints.read_text("utf-8", "replace")[-2000:]
-        assert answer, f"the Java process ended, or was ended after {LONGEST} s: {said}"
+        if not answer:
+            said = self.complaints.read_text("utf-8", "replace")[-2000:]
+            pytest.fail(f"the Java process ended, or was ended after {LONGEST} s: {said}")
         self.asked += 1
         self.seconds = time.monotonic() - self.started
         return json.loads(answer)
@@ -81,7 +82,16 @@ def classpath(folder: Path) -> str:
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
     ukcore = definitions()
     folder = tmp_path_factory.mktemp("oracle")
-    command = ["java", "-cp", classpath(folder), JAVA / "Oracle.java", ukcore]
+    # A run of half a minute ends before the second compiler has paid for itself.
+    command = [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-cp",
+        classpath(folder),
+        JAVA / "Oracle.java",
+        ukcore,
+    ]
     complaints = folder / "stderr"
     with complaints.open("wb") as errors:
         process = subprocess.Popen(
