@@ -178,6 +178,10 @@ PROBLEMS = {
     "a number for text": ("[gateway]\nname = 7\n", [("C806", "2:gateway.name")]),
     "a length of time without a unit": (FHIR + 'deadline = "24"\n', [("C806", "5:destination[0].deadline")]),
     "a length of time as a number": (FHIR + "deadline = 24\n", [("C806", "5:destination[0].deadline")]),
+    "a marker that is no ending": (
+        '[[receiver]]\nsupplier = "s"\nkind = "folder"\npath = "in"\nmarker = "done"\n',
+        [("C806", "5:receiver[0].marker")],
+    ),
     "a size that is none": (RECEIVER + 'listen = "[::1]:1"\nlimit = "big"\n', [("C806", "5:receiver[0].limit")]),
     "no size": (RECEIVER + 'listen = "[::1]:1"\nlimit = 0\n', [("C806", "5:receiver[0].limit")]),
     "a size that is a yes": (RECEIVER + 'listen = "[::1]:1"\nlimit = true\n', [("C806", "5:receiver[0].limit")]),

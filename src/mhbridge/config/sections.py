@@ -7,6 +7,7 @@ configuration file itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
@@ -183,9 +184,16 @@ class FolderReceiver(_Receiver):
     path: Folder
     pattern: Text = "*"
     settle: Pause = 5.0
-    marker: Annotated[str, Field(pattern=r"^\.[A-Za-z0-9_-]{1,20}$")] | None = None
+    marker: str | None = None
     every: Duration = 2.0
     limit: Size = 200_000_000
+
+    @field_validator("marker")
+    @classmethod
+    def _ending(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\.[A-Za-z0-9_-]{1,20}", value):
+            raise PydanticCustomError("C806", "write an ending of names that begins with a dot, for example .done")
+        return value
 
 
 class BearerAuth(Section):
