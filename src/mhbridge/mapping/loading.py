@@ -26,6 +26,7 @@ from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.interpreter import Interpreter
 from mhbridge.mapping.ledger import FieldLedger
 from mhbridge.mapping.library import Library
+from mhbridge.mapping.lineage import paths_by_rule
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
@@ -157,6 +158,7 @@ class Loader:
             systems=codes.systems,
             bind=self._compiler.bind(bound.items, span),
             ledger=FieldLedger(format_, source, bound.items, bound.ignored, silent),
+            paths=paths_by_rule(item.body for item in bound.items),
             derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
             builds=builds,
         )

@@ -8,7 +8,7 @@ what a message holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
@@ -58,6 +58,7 @@ class SupplierMapping:
 
     Args:
         hash: content hash of every file that it consists of.
+        paths: place of a function in the mapping → the paths that it is given.
         builds: target → the build of its document type.
     """
 
@@ -71,6 +72,7 @@ class SupplierMapping:
     systems: CodeSystems
     bind: Callable[[Any, Run], dict[str, Any]]
     ledger: FieldLedger
+    paths: Mapping[str, str]
     derive: Callable[[dict[str, Any], Run], None]
     builds: Mapping[str, ReadyBuild]
 
@@ -147,7 +149,7 @@ class SupplierMapping:
             mapping_hash=self.hash,
             document=self.document.name,
             items=items,
-            issues=tuple(run.issues),
+            issues=tuple([self._placed(issue) for issue in run.issues]),
             parked=parked,
             act=act,
             patient=patient,
@@ -159,6 +161,11 @@ class SupplierMapping:
             ledger=drawn_up(message, (taken,)),
         )
         return reading, taken
+
+    def _placed(self, issue: Issue) -> Issue:
+        """An issue of a function, which does not know what it was given, with the paths of that."""
+        path = "" if issue.path else self.paths.get(issue.rule, "")
+        return replace(issue, path=path) if path else issue
 
     def _act(self, items: Mapping[str, Any], run: Run) -> Act:
         """What the message does. A word that is no act is never taken for one: a person must look."""

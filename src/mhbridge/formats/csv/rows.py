@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -27,6 +28,7 @@ __all__ = ["LostRows", "Row", "cut", "read_rows"]
 _CELL: Final = 4_000_000
 #: What says nothing. Python's own blanks have control characters among them (U+001C to U+001F), which are refused.
 _BLANKS: Final = " \t\r\n\u00a0"
+_COLUMN: Final = re.compile(r"\[([^\]]*)\]")
 #: A line of text has this many delimiters, in just this number, only if it is a row.
 _WIDE: Final = 8
 #: So many bytes belong to one broken row at most; then nobody can say any more where the next one begins.
@@ -85,14 +87,11 @@ class Row:
         return (Issue("M777", Severity.INFORMATION, text, "line 1"), *placed)
 
     def _placed(self, issue: Issue) -> Issue:
-        if not issue.path:
-            # Of a function the mapping's own place is known, and not which of its columns was wrong.
-            return replace(issue, path=f"line {self.line}")
-        name = issue.path.removeprefix("[").removesuffix("]")
-        return replace(issue, path=self._place(name)) if name in self.cells and issue.path != name else issue
-
-    def _place(self, name: str) -> str:
-        return f"line {self.line}, column {self.header.places[name]} [{name}]"
+        names = [name for name in _COLUMN.findall(issue.path) if name in self.cells]
+        if names:
+            where = ", ".join(f"column {self.header.places[name]} [{name}]" for name in dict.fromkeys(names))
+            return replace(issue, path=f"line {self.line}, {where}")
+        return issue if issue.path else replace(issue, path=f"line {self.line}")
 
 
 def _blank(cell: str) -> bool:
