@@ -143,3 +143,12 @@ async def test_what_a_parked_message_hides_is_hidden_all_the_same(ward: Ward) ->
     hidden = await ward.send(event("a31-person-update", PID_7="19511301", ZU8_4="2"))
     assert (hidden["state"], hidden["code"]) == ("parked", "I601")
     assert (await ward.send(event("a02-transfer", MSH_9="TRANSFER-2")))["code"] == "M740"
+
+
+async def test_a_merge_brings_along_that_the_retired_record_was_hidden(ward: Ward) -> None:
+    retired = event("a31-location-hidden", PID_3="A-299901^^^EXAC")
+    assert (await ward.send(retired))["code"] == "M740"
+    assert (await ward.send(event("a01-admission")))["state"] == "done"
+    merged = await ward.send(event("a40-merge"))
+    assert merged["code"] == "M740"
+    assert (await ward.send(event("a08-update", EVN_6="202506221200")))["code"] == "M740"

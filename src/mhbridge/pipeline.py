@@ -19,7 +19,7 @@ from mhbridge.errors import MalformedMessage, MessageError, UnsupportedMessage
 from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.formats import BrokenMessage, Message, sniff
 from mhbridge.mapping.catalogue import SupplierMapping
-from mhbridge.mapping.known import fold
+from mhbridge.mapping.known import fold, restricts
 from mhbridge.mapping.ledger import drawn_up
 from mhbridge.model import (
     NO_LEDGER,
@@ -57,6 +57,7 @@ __all__ = [
     "outcome_now",
     "outcomes_of_file",
     "parts",
+    "serving",
     "step",
     "take",
 ]
@@ -272,6 +273,25 @@ def needs_known(reading: Reading) -> bool:
     §5.3). An authored document says what its author says and nothing else.
     """
     return not reading.authors and reading.patient is not None
+
+
+def serving(outcome: Outcome, reading: Reading) -> Mapping[str, Any] | None:
+    """
+    What of a reading may serve a later message of its patient; `None` when nothing may.
+
+    All of it when the message was worked, or was parked only because the patient's record is restricted: the next
+    message, which need not say so again, must find that it is. A message which says of itself that it adds nothing
+    (leave), or that a person has still to look at, serves by one thing alone: that it says in so many words that the
+    record is restricted, because the strictest sensitivity of any reading holds for all (mapping language §8).
+    """
+    if (reading.patient or outcome.patient) is None:
+        return None
+    restricted = outcome.state is MessageState.PARKED and reading.restricted
+    worked = (outcome.state is MessageState.DONE or restricted) and not reading.parked
+    if worked and reading.act is not Act.NONE:
+        return reading.items
+    sensitivity = reading.items.get("sensitivity")
+    return {"sensitivity": sensitivity} if isinstance(sensitivity, str) and restricts(sensitivity) else None
 
 
 def step(

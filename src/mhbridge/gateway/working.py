@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mhbridge import pipeline
-from mhbridge.mapping.known import fold
-from mhbridge.model import Act, Key, Known, MessageState, Outcome
+from mhbridge.mapping.known import fold, restricts
+from mhbridge.model import Act, Key, Known, Outcome
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed, Intake, Taken
@@ -54,6 +54,9 @@ def asked(key: bytes, intake: Intake) -> Asked:
                 known[reading.patient, reading.episode, reading.document] = None
                 known[reading.patient, "", reading.document] = None
             known[reading.patient, "", ""] = None
+            if reading.act is Act.MERGE and reading.merged_from is not None:
+                patients[reading.merged_from] = None
+                known[reading.merged_from, "", ""] = None
     # In one order, so that two envelopes never wait for each other.
     return Asked(key, tuple(sorted(patients, key=lambda one: (one.system, one.value))), tuple(known))
 
@@ -62,18 +65,33 @@ def work(intake: Intake, stored: Mapping[Whose, Known], now: datetime, feed: Fee
     """Step every message, each knowing what those before it in the same envelope said."""
     said: dict[Whose, list[Mapping[str, Any]]] = {}
     alone = len(intake.messages) == 1
-    for taken in intake.messages:
+    for one in intake.messages:
+        taken = _merged(one, stored, said)
         outcome = pipeline.step(taken, _known(taken, stored, said), now, feed)
         yield outcome
         if alone:
             return
         for reading in outcome.readings:
-            if reading.patient is None or reading.act is Act.NONE:
-                continue
-            if outcome.state is not MessageState.DONE and not reading.restricted:
+            items = pipeline.serving(outcome, reading)
+            if reading.patient is None or items is None:
                 continue
             for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
-                said.setdefault((reading.patient, episode, document), []).append(reading.items)
+                said.setdefault((reading.patient, episode, document), []).append(items)
+
+
+def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Mapping[str, Any]]]) -> Taken:
+    """A merge says of the record that stays what was known of the one it retires: that it is restricted."""
+    if all(reading.act is not Act.MERGE for _, reading in taken.readings):
+        return taken
+    readings = list(taken.readings)
+    for at, (mapping, reading) in enumerate(readings):
+        if reading.act is not Act.MERGE or reading.merged_from is None or reading.patient is None:
+            continue
+        sensitivity = _folded((reading.merged_from, "", ""), stored, said).items.get("sensitivity")
+        if isinstance(sensitivity, str) and restricts(sensitivity):
+            items = mapping.withheld({**reading.items, "sensitivity": sensitivity})
+            readings[at] = mapping, replace(reading, items=items, restricted=True)
+    return replace(taken, readings=tuple(readings))
 
 
 def _known(

@@ -17,9 +17,8 @@ from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.transitions import NEW, require
 from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.mapping import record
-from mhbridge.mapping.known import moment, restricts
+from mhbridge.mapping.known import moment
 from mhbridge.model import (
-    Act,
     Answer,
     Document,
     Envelope,
@@ -31,6 +30,7 @@ from mhbridge.model import (
     Severity,
     Verdict,
 )
+from mhbridge.pipeline import serving
 
 __all__ = ["SEARCHED", "Ready", "ReadyDelivery", "ReadyMessage", "answer_of", "episode_token", "patient_token", "ready"]
 
@@ -158,7 +158,7 @@ def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Ma
         readings=[
             _ready_reading(keys, reading, items, patient, received_at)
             for reading in readings
-            if (items := _serving(outcome, reading)) is not None
+            if (items := serving(outcome, reading)) is not None
         ],
         documents=[(document, sha256(document.body).digest()) for document in outcome.documents],
         deliveries=[
@@ -169,25 +169,6 @@ def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Ma
         ],
         properties=sorted((keys.search_token(kind, value), SEARCHED[kind]) for kind, value in searched if value),
     )
-
-
-def _serving(outcome: Outcome, reading: Reading) -> Mapping[str, Any] | None:
-    """
-    What of a reading may serve a later message of its patient; `None` when nothing may.
-
-    All of it when the message was worked, or was parked only because the patient's record is restricted: the next
-    message, which need not say so again, must find that it is. A message which says of itself that it adds nothing
-    (leave), or that a person has still to look at, serves by one thing alone: that it says in so many words that the
-    record is restricted, because the strictest sensitivity of any reading holds for all (mapping language §8).
-    """
-    if (reading.patient or outcome.patient) is None:
-        return None
-    restricted = outcome.state is MessageState.PARKED and reading.restricted
-    worked = (outcome.state is MessageState.DONE or restricted) and not reading.parked
-    if worked and reading.act is not Act.NONE:
-        return reading.items
-    sensitivity = reading.items.get("sensitivity")
-    return {"sensitivity": sensitivity} if isinstance(sensitivity, str) and restricts(sensitivity) else None
 
 
 def _ready_reading(
