@@ -266,6 +266,7 @@ class Message:
         "_lines",
         "_links",
         "_named",
+        "_places",
         "body",
         "delimiters",
         "kind",
@@ -281,6 +282,7 @@ class Message:
         self._lines = lines
         self._index = index
         self._named: dict[str, list[Segment]] = {}
+        self._places: dict[str, dict[int, int]] = {}
         self._links: dict[int, Links] = {}
         #: (position of a segment, field and parts) → every text that it says there: filled by predicates.
         self.told: dict[tuple[int, tuple[int, ...]], tuple[str, ...]] = {}
@@ -329,7 +331,12 @@ class Message:
         """Of the segment at a position: its name, its place among those of the name, whether it is the only one."""
         name = self._lines[position][:3]
         positions = self._index[name]
-        return name, positions.index(position), len(positions) == 1
+        if len(positions) == 1:
+            return name, 0, True
+        places = self._places.get(name)
+        if places is None:
+            places = self._places[name] = {one: place for place, one in enumerate(positions)}
+        return name, places[position], False
 
     def lacks(self, names: frozenset[str]) -> bool:
         """Whether it has no segment of these names."""
