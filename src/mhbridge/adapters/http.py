@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from mhbridge.adapters.tls import peer_name
 from mhbridge.errors import MessageError, MhbridgeError, StoreError, UnsupportedMessage
@@ -194,9 +194,13 @@ class HttpServer:
         # The parameter's name `handler` is aiohttp's, which passes it by name.
         cast("_Connection", request.protocol).asked = True
         try:
-            if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            if request.version < HttpVersion10:
+                # A first line without a version is HTTP 0.9, which has no body and nobody speaks.
+                response: web.StreamResponse = _refused(HTTPStatus.BAD_REQUEST)
+                response.force_close()
+            elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
                 # A page of somebody else's, in a browser on this machine, may not speak to a loopback listener.
-                response: web.StreamResponse = _refused(HTTPStatus.FORBIDDEN, "Requests from other sites are refused.")
+                response = _refused(HTTPStatus.FORBIDDEN, "Requests from other sites are refused.")
             else:
                 response = await handler(request)
         except web.HTTPException as refusal:
