@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
-from aiohttp import HttpVersion10, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from mhbridge.adapters.tls import peer_name
 from mhbridge.errors import MessageError, MhbridgeError, StoreError, UnsupportedMessage
@@ -194,8 +194,8 @@ class HttpServer:
         # The parameter's name `handler` is aiohttp's, which passes it by name.
         cast("_Connection", request.protocol).asked = True
         try:
-            if request.version < HttpVersion10:
-                # A first line without a version is HTTP 0.9, which has no body and nobody speaks.
+            if request.version not in (HttpVersion10, HttpVersion11):
+                # A first line without a version is HTTP 0.9, which has no body and nobody speaks; others are none.
                 response: web.StreamResponse = _refused(HTTPStatus.BAD_REQUEST)
                 response.force_close()
             elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
