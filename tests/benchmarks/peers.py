@@ -267,7 +267,7 @@ def serve(name: str) -> None:
             else:
                 answer = {"made": work(asked["text"])}
         except Exception as error:  # noqa: BLE001  (whatever a peer raises is an answer)
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:100]}
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0].partition(" (")[0]}
         say(json.dumps(answer))
 
 
