@@ -152,3 +152,14 @@ async def test_a_merge_brings_along_that_the_retired_record_was_hidden(ward: War
     merged = await ward.send(event("a40-merge"))
     assert merged["code"] == "M740"
     assert (await ward.send(event("a08-update", EVN_6="202506221200")))["code"] == "M740"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "states"), [("1", ["done", "filtered", "parked"]), ("0", ["done", "filtered", "done"])]
+)
+async def test_what_a_leave_hides_is_hidden_in_the_same_envelope(ward: Ward, hidden: str, states: list[str]) -> None:
+    """Nothing of it is in the store yet when what comes behind it is worked."""
+    body = b"\r".join([event("a01-admission"), event("a21-leave", ZU8_4=hidden), event("a02-transfer")])
+    committed = await ward.gateway.take(Envelope(body, SUPPLIER, f"{SUPPLIER}/mllp", NOW, "mllp"))
+    traces = [await ward.store.trace(number) for number in committed.messages]
+    assert [trace.message.state for trace in traces if trace is not None] == states

@@ -20,6 +20,7 @@ from mhbridge import log as logs
 from mhbridge.app import _without_secrets, build, feeds_of
 from mhbridge.errors import MhbridgeError
 from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
+from mhbridge.mapping import record
 from mhbridge.model import ABSENT, DELETED, NOTHING_KNOWN, Envelope, MessageState, Verdict
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +113,8 @@ async def test_what_workers_give_is_what_this_process_gives(make):
         found = await asyncio.gather(*[outcomes(workers, an_envelope(body)) for body in bodies])
     for body, (asked, there) in zip(bodies, found, strict=True):
         assert (asked, there) == await outcomes(here, an_envelope(body))
+        for reading in (reading for outcome in there for reading in outcome.readings):
+            assert record.loads(reading.written) == reading.items
 
 
 async def test_what_is_no_message_is_refused_as_here(make):

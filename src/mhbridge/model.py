@@ -279,6 +279,7 @@ class Reading:
         authors: an authored message; only such a message makes a document.
         restricted: sensitivity forbids automatic routing.
         ledger: what became of every leaf of the message under this mapping alone.
+        written: the items as `mapping.record` writes them, where that was done already.
     """
 
     facts: MessageFacts
@@ -297,6 +298,7 @@ class Reading:
     authors: bool = False
     restricted: bool = False
     ledger: Ledger = NO_LEDGER
+    written: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ from mhbridge.errors import MessageError
 from mhbridge.fhir.validate import default_validator
 from mhbridge.gateway.working import Asked, asked, work
 from mhbridge.log import where
+from mhbridge.mapping import record
 from mhbridge.model import Envelope, Known, Outcome
 
 if TYPE_CHECKING:
@@ -68,6 +70,12 @@ def frames(buffer: bytearray) -> Iterator[Any]:
         yield pickle.loads(body)  # noqa: S301
 
 
+def _written(outcome: Outcome) -> Outcome:
+    """With its readings in the form in which they are stored, so that the gateway need not write them."""
+    readings = tuple([replace(reading, written=record.dumps(reading.items)) for reading in outcome.readings])
+    return replace(outcome, readings=readings)
+
+
 class _Bench:
     """What a worker has in hand: envelopes that were read and not yet stepped."""
 
@@ -94,7 +102,7 @@ class _Bench:
 
     def _do_step(self, ticket: int, known: Mapping[Whose, Known]) -> list[Outcome]:
         intake, now, feed = self._read.pop(ticket)
-        return list(work(intake, known, now, feed))
+        return [_written(outcome) for outcome in work(intake, known, now, feed)]
 
 
 def _serve(gateway: socket.socket) -> None:

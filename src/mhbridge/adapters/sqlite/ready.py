@@ -183,7 +183,7 @@ def _ready_reading(
         episode_token(keys, reading.episode),
         _not_ahead(moment(reading.effective_at), received_at),
         sent_at,
-        record.dumps(items),
+        reading.written if reading.written and items is reading.items else record.dumps(items),
         items,
     )
 
