@@ -131,6 +131,7 @@ HL7V2: dict[str, tuple[bytes, str]] = {
     "a batch that is not closed": (BATCH + GOOD, "AA B7 done M762"),
     "a batch that was never opened": (GOOD + b"BTS|1\r", "AA K1 done M762"),
     "something before the first message": (b"HELLO\r" + GOOD, "AA K1 done M762"),
+    "60,000 messages": (b"MSH|^~\\&|A\r" * 60_000, "AR - M707"),
     # an answer is never answered
     "an acknowledgement": (msh(kind=b"ACK^A03") + b"MSA|AA|1\r", "none M760"),
     "an acknowledgement in other words": (msh(kind=b"ADT^A03") + b"MSA|AA|1\r", "none M760"),

@@ -123,6 +123,12 @@ def test_without_limits_too_much_is_let_through(monkeypatch):
             message.split(cases.HL7V2[name][0].decode(), limits)
 
 
+def test_without_a_limit_of_messages_each_of_them_is_taken(monkeypatch):
+    assert take(b"MSH|^~\\&|A\r" * 30).codes == " ".join(["M708"] * 30)
+    monkeypatch.setattr(envelope, "MAX_MESSAGES", 29)
+    assert take(b"MSH|^~\\&|A\r" * 30).codes == "M707"
+
+
 def test_without_the_check_of_controls_nul_is_let_through(monkeypatch):
     monkeypatch.setattr(envelope, "refuse_controls", lambda *_, **__: None)
     assert take(cases.HL7V2["NUL"][0]).codes == "done"

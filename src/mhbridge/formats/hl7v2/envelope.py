@@ -28,6 +28,9 @@ Found: TypeAlias = tuple[Message | MessageError, tuple[int, ...]]
 #: Larger bodies are looked through for several messages before anything is parsed.
 _USUAL: Final = 1_000_000
 
+#: Of one envelope. A batch of real ones within the limits of the transports has fewer; of empty ones, millions.
+MAX_MESSAGES: Final = 50_000
+
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 
@@ -92,6 +95,8 @@ def read_messages(body: bytes, sources: Sequence[Source]) -> Iterator[Found]:
     marks = _marks(text)
     if not any(name in (b"MSH", b"FHS", b"BHS") for _, name in marks):
         raise MalformedMessage("M701", "no line begins with MSH, so this is not HL7 v2", offset=0)
+    if len(marks) > MAX_MESSAGES:
+        raise MalformedMessage("M707", f"more than {MAX_MESSAGES} messages")
     yield from _Batch(text, marks, wide, body, sources).read()
 
 

@@ -65,7 +65,7 @@ def _whole(convert: Callable[[str], Any]) -> _Convert:
 
     def run(value: Value, context: Context) -> Any:
         text = value.text
-        if value.strange:
+        if value.segment.delimiters.escape_character in value.encoded and value.strange:
             context.note("I631", "an escape in the text is none that is known; it stands there as it came")
         return convert(text) if text.strip() else nothing(value)
 
