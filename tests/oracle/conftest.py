@@ -69,9 +69,11 @@ def classpath(folder: Path) -> str:
             pytest.skip(f"no {program} on PATH")
     written = folder / "classpath"
     goal = ["dependency:build-classpath", f"-Dmdep.outputFile={written}"]
-    ran = subprocess.run(
-        ["mvn", "-B", "-q", "-f", JAVA / "pom.xml", *goal], capture_output=True, text=True, timeout=LONGEST, check=False
-    )
+    command = ["mvn", "-B", "-q", "-f", JAVA / "pom.xml", *goal]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"Maven does not get HAPI FHIR within {LONGEST} s")
     if ran.returncode:
         said = re.search(r"\[ERROR\] (.*)", ran.stdout)
         pytest.skip(f"Maven does not get HAPI FHIR: {said[1] if said else ran.returncode}")
