@@ -8,9 +8,10 @@ never make up a system.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from mhbridge.fhir.definitions import r4
 from mhbridge.mapping.conversions import Context, Unconvertible
 from mhbridge.mapping.conversions.primitives import nhs
 from mhbridge.model import ABSENT, DELETED, State
@@ -111,9 +112,20 @@ def issuer_used(issuer: tuple[str, str, str], places: tuple[str, str, str], cont
 
 
 def typed(identifier: dict[str, Any], kind: str, context: Context) -> None:
-    """Add the type of an identifier (table 0203)."""
-    if kind:
+    """
+    Add the type of an identifier (table 0203).
+
+    A code of the sender's own, which HL7 v2 lets a site add to the table, is none of HL7's: it stays as text.
+    """
+    if kind in _types():
         identifier["type"] = {"coding": [{"system": context.systems.of_uri(TYPE_SYSTEM), "code": kind}]}
+    elif kind:
+        identifier["type"] = {"text": kind}
+
+
+@cache
+def _types() -> frozenset[str]:
+    return frozenset(r4().codesystem(TYPE_SYSTEM) or ())
 
 
 # --- data types --------------------------------------------------------------------------------------------
