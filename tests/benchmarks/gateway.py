@@ -93,7 +93,7 @@ class Sender(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if self._buffer.endswith(_END):
-            self._load.answered(self._buffer, time.perf_counter() - self._begun)
+            self._load.answered(self._buffer, self._begun)
             self._buffer = b""
             self._next()
 
@@ -111,9 +111,10 @@ class Sender(asyncio.Protocol):
 
 @dataclass
 class Load:
-    """What is sent, by all connections together, until the time is over."""
+    """What is sent, by all connections together, until the time is over; counted once all have been warmed up."""
 
     message: Callable[[int], bytes]
+    counts: float = 0.0
     until: float = 0.0
     sent: int = 0
     open: int = 0
@@ -128,8 +129,9 @@ class Load:
         self.sent += 1
         return self.message(self.sent)
 
-    def answered(self, answer: bytes, seconds: float) -> None:
-        self.times.append(seconds)
+    def answered(self, answer: bytes, begun: float) -> None:
+        if begun >= self.counts:
+            self.times.append(time.perf_counter() - begun)
         if answer.partition(b"\rMSA|")[2][:2] not in (b"AA", b"CA"):
             self.refused.append(answer)
 
@@ -138,15 +140,19 @@ class Load:
         if not self.open:
             self.ended.set()
 
-    async def run(self, host: str, port: int, connections: int, seconds: float) -> float:
-        """Send; how many seconds it took."""
+    async def begin(self, host: str, port: int, connections: int, seconds: float) -> None:
+        """Connect, and send for a while without counting."""
         loop, self.open, self.ended = asyncio.get_running_loop(), connections, asyncio.Event()
-        begun = time.perf_counter()
-        self.until = begun + seconds
+        self.counts = time.perf_counter() + min(2.0, seconds / 2)
+        self.until = self.counts + seconds
         for _ in range(connections):
             await loop.create_connection(lambda: Sender(self), host, port)
+        await asyncio.sleep(self.counts - time.perf_counter())
+
+    async def end(self) -> float:
+        """Go on until the time is over; how many seconds counted."""
         await self.ended.wait()
-        return time.perf_counter() - begun
+        return time.perf_counter() - self.counts
 
 
 async def windows(pid: int, load: Load) -> None:
@@ -202,7 +208,7 @@ class Gateway:
 
 
 async def measure(fixture: Fixture, connections: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One run: a short one first, that is not counted, then the one that is."""
+    """One run, of which the beginning is not counted."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Endpoint, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" if options.deliver else "http://127.0.0.1:9"
@@ -210,12 +216,11 @@ async def measure(fixture: Fixture, connections: int, options: argparse.Namespac
         host, _, port = serving.address.rpartition(":")
         run = f"{os.getpid() % 10_000}"
         load = Load(varied(fixture, options.patients, run))
-        await load.run(host, int(port), connections, min(1.0, options.seconds / 4))
-        load.times.clear()
+        await load.begin(host, int(port), connections, options.seconds)
         delivered = Endpoint.received
         await serving.ask("begin")
         watching = asyncio.create_task(windows(serving.process.pid, load))
-        seconds = await load.run(host, int(port), connections, options.seconds)
+        seconds = await load.end()
         watching.cancel()
         await serving.ask("end")
         found = await serving.line()
