@@ -167,3 +167,19 @@ def test_a_trial_message_is_not_delivered_by_a_live_gateway() -> None:
     live = replace(feed(), live=True)
     assert (one(raw, live).code, one(raw, live).deliveries) == ("M742", ())
     assert one(raw.replace(b"|T|2.4|", b"|P|2.4|"), live).state is MessageState.DONE
+
+
+def test_a_letter_without_a_number_of_its_own_waits_and_makes_no_document() -> None:
+    """Its versions could not be told apart; an event, which updates what is there, goes on."""
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.library import Library, built_in
+    from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
+
+    feed = feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+    folder = built_in("fixtures") / "example-mental-health"
+    letter = (folder / "discharge-letter" / "plain.hl7").read_bytes().replace(b"|EXMH-W-000101|", b"||", 1)
+    ((outcome,), answered) = outcomes_of(letter, feed, RECEIVED_AT)
+    assert (outcome.code, outcome.documents, answered.code) == ("M743", (), "M743")
+    event = (folder / "adt" / "a01-admission.hl7").read_bytes().replace(b"|EXMH-P-000201|", b"||", 1)
+    ((outcome,), _) = outcomes_of(event, feed, RECEIVED_AT)
+    assert outcome.code == ""

@@ -246,6 +246,10 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"
         issues = (*issues, Issue("M721", Severity.ERROR, "the message names two patients"))
+    if not message.facts.control_id and any(reading.authors for _, reading in readings):
+        # Versions of a letter are told apart by the number of the message: without it no letter has a name.
+        parked = parked or "M743"
+        issues = (*issues, Issue("M743", Severity.ERROR, "the message has no number of its own"))
     if live and message.facts.trial:
         # A ward's training system pointed at production is an ordinary accident (HL7 v2.5.1 §2.15.9.11, table 0103).
         parked = parked or "M742"
@@ -428,6 +432,7 @@ _WHY: Final[Mapping[str, str]] = {
     "M721": "The message names two patients",
     "M740": "The record is restricted and is not routed automatically",
     "M741": "No destination takes it",
+    "M743": "The message has no number of its own",
     "M742": "It says that it is a trial and this gateway is live",
     "M750": "What it was translated to is not valid",
 }
