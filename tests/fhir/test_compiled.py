@@ -156,7 +156,7 @@ def test_nothing_broken_is_called_clean() -> None:
         ("are_extensions_clean", lambda *_: True, {"V105", "V106", "V113", "V124", "V125", "V126", "V128"}),
         ("is_clean", lambda *_: True, {"V111", "V112"}),
         ("is_bound", lambda *_: True, {"V106"}),
-        ("is_right", lambda *_: True, {"V105", "V109", "V110"}),
+        ("is_right", lambda *_: True, {"V105", "V108", "V109", "V110", "V119"}),
         ("is_absolute", lambda *_: True, {"V105"}),
         ("systems", {}, {"V129"}),
         ("forms", {}, {"V105"}),
