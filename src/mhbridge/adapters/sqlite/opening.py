@@ -53,7 +53,8 @@ WRITER: Final[tuple[Pragma, ...]] = (
     # The writer checkpoints itself, between batches.
     Pragma("wal_autocheckpoint", 0, 0),
     Pragma("journal_size_limit", 1 << 26, 1 << 26),
-    Pragma("cache_size", -65_536, -65_536),
+    # 24 MB: an extract of a million rows must not cost more than 200 MB in all; what does not fit, the system caches.
+    Pragma("cache_size", -24_576, -24_576),
     # No temporary file ever holds what patients are about.
     Pragma("temp_store", "memory", 2),
     Pragma("secure_delete", "fast", 2),
