@@ -163,3 +163,15 @@ async def test_what_a_leave_hides_is_hidden_in_the_same_envelope(ward: Ward, hid
     committed = await ward.gateway.take(Envelope(body, SUPPLIER, f"{SUPPLIER}/mllp", NOW, "mllp"))
     traces = [await ward.store.trace(number) for number in committed.messages]
     assert [trace.message.state for trace in traces if trace is not None] == states
+
+
+async def test_what_is_said_of_a_hidden_patient_counts_in_what_follows(ward: Ward) -> None:
+    """It waits for a person, who must not be shown where the patient was before."""
+    await ward.send(event("a01-admission"))
+    await ward.send(event("a31-person-update", ZU8_4="1"))
+    moved = await ward.send(event("a02-transfer"))
+    assert moved["code"] == "M740"
+    later = await ward.send(event("a08-update", PV1_3="", EVN_6="202512010900"))
+    assert later["code"] == "M740"
+    assert of(later, "Encounter")["location"] == of(moved, "Encounter")["location"]
+    assert not {"address", "telecom", "generalPractitioner"} & of(later, "Patient").keys()

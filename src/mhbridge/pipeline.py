@@ -337,7 +337,7 @@ def step(
     issues: list[Issue] = []
     unwritten: list[str] = []
     code = ""
-    for mapping, reading in taken.readings:
+    for at, (mapping, reading) in enumerate(taken.readings):
         if reading.act is Act.NONE:
             continue
         before = known.get(reading.document, NOTHING_KNOWN)
@@ -347,6 +347,9 @@ def step(
         restricted = reading.restricted or any(mapping.restricts(earlier.items) for earlier in known.values())
         if restricted:
             items = mapping.withheld(items)
+            # It serves later messages as one does that says so itself.
+            hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
+            readings = (*readings[:at], hidden, *readings[at + 1 :])
         destinations = _destinations(mapping, reading, items, feed, now)
         if restricted:
             destinations, code = (), code or "M740"
@@ -364,6 +367,7 @@ def step(
             deliveries += [
                 Planned(len(documents) - 1, name) for name in destinations if feed.targets.get(name, "r4") == target
             ]
+    base = replace(base, readings=readings)
     issues = list(dict.fromkeys([*base.issues, *issues]))
     if unwritten:
         base = replace(base, ledger=replace(base.ledger, not_written=tuple(dict.fromkeys(unwritten))))
