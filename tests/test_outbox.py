@@ -384,6 +384,9 @@ async def test_deliveries_to_a_destination_that_is_no_longer_configured_wait_and
         await world.until(message, "done")
         assert await world.states(gone[0]) == [("queued", "", 0)]
         assert {line["code"] for line in world.lines("destination_held")} == {"D957"}
+        # Nor does it keep anybody asleep: another try is made without being asked for.
+        world.destinations[0].deliver_plan = [UNAVAILABLE]
+        await world.until(await world.add("b", patient="y"), "done")
 
 
 # --- the store fails, the gateway stops --------------------------------------------------------------------

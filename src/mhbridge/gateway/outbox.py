@@ -227,7 +227,7 @@ class Outbox:
         shut = (outlet.shut_until for outlet in self._outlets.values())
         times = [until for until in shut if until is not None and until > now]
         without = self._without(now)
-        if len(without) < len(self._outlets):
+        if any(outlet.room(now) > 0 for outlet in self._outlets.values()):
             due = await self._store.next_due(without=without)
             if due is not None:
                 times.append(due)
