@@ -385,6 +385,18 @@ async def test_a_link_that_takes_the_place_of_a_claimed_file_is_not_followed(tmp
         assert door.bodies == []
 
 
+async def test_what_an_earlier_process_had_claimed_is_taken_in_the_order_of_its_files(tmp_path):
+    claimed = tmp_path / ".claimed"
+    claimed.mkdir()
+    for n in range(20):
+        for name in (f"{19 - n}.csv.done", f"{19 - n}.csv"):
+            (claimed / name).write_bytes(b"%d" % n)
+            os.utime(claimed / name, (n, n))
+    async with watching(tmp_path, marker=".done") as (door, _):
+        await until(lambda: len(door.bodies) == 20)
+    assert door.bodies == [b"%d" % n for n in range(20)]
+
+
 async def test_a_file_is_waited_for_until_its_marker_is_there(tmp_path):
     async with watching(tmp_path, marker=".done", settle=0.0, pattern="*.csv") as (door, _):
         (tmp_path / "x.csv").write_bytes(b"half")

@@ -180,20 +180,20 @@ class FolderReceiver:
                 await self._take(name)
 
     def _left(self) -> list[str]:
-        """What an earlier round, or an earlier process, has claimed and not put away."""
+        """What an earlier round, or an earlier process, has claimed and not put away; the oldest first."""
         names = [name for name in regular_files(self._claimed) if not is_set_aside(name)]
         if not self._marker:
             return names
         # A marker is claimed before its file and put away before it, so one without a file was the last thing done.
-        there = set(names)
+        files = {name: None for name in names if not name.endswith(self._marker)}
         for marker in (name for name in names if name.endswith(self._marker)):
             name = marker.removesuffix(self._marker)
-            if name and name not in there:
+            if name and name not in files:
                 if self._claim_file(name):
-                    there.add(name)
+                    files[name] = None
                 else:
                     self._put_marker_away(name)
-        return [name for name in there if not name.endswith(self._marker)]
+        return list(files)
 
     # --- claim ---
 
