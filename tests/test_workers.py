@@ -19,7 +19,8 @@ from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import _without_secrets, build, feeds_of
 from mhbridge.errors import MhbridgeError
-from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
+from mhbridge.gateway.worker import DROP
+from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers, _Worker
 from mhbridge.mapping import record
 from mhbridge.model import ABSENT, DELETED, NOTHING_KNOWN, Envelope, MessageState, Verdict
 
@@ -228,6 +229,41 @@ async def test_the_gateway_parks_what_its_workers_die_of_and_answers(tmp_path):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert SECRET not in stream.getvalue().decode()
+
+
+async def test_nothing_is_kept_of_what_nobody_waits_for_any_more(make, monkeypatch):
+    """Its sender has gone before it was read: a worker that is not told keeps it until it ends."""
+    told = []
+    tell = _Worker.tell
+    monkeypatch.setattr(_Worker, "tell", lambda self, *what: (told.append(what), tell(self, *what)))
+    async with working(make) as (workers, _):
+        for cancelled in (True, False):
+            waiting = asyncio.ensure_future(workers.read(EVENT))
+            await asyncio.sleep(0)
+            if cancelled:
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            else:
+                (await waiting).drop()
+        assert told == [(DROP, 1), (DROP, 2)]
+
+
+async def test_a_large_envelope_lets_others_have_their_turn(make):
+    here = Here(make())
+    read = await here.read(an_envelope(b"\r".join([EVENT.body] * 201)))
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    found = await read.step(dict.fromkeys(read.asked.known, NOTHING_KNOWN))
+    task.cancel()
+    assert (len(found), turns) == (201, 4)
 
 
 async def test_a_worker_that_cannot_start_stops_the_start(tmp_path):

@@ -37,8 +37,6 @@ Make = Callable[[], Mapping[str, "Feed"]]
 
 #: In a large envelope, others have their turn after so many messages.
 _BREATH: Final = 50
-#: So many messages are read or stepped in one turn of the event loop.
-_AT_A_TURN: Final = 8
 #: So often a worker may die with a message in hand: once may be chance.
 _TRIES: Final = 2
 #: One request may take so many seconds, and one more for each so many bytes.
@@ -88,36 +86,33 @@ class Read(Protocol):
 
 class Here:
     """
-    Reads and steps in this process, a few messages in each turn of the event loop: what is to be committed and
-    delivered of the others goes on in between, and what is committed is still committed together.
+    Reads and steps in this process. Of a large envelope a few messages in each turn of the event loop: what is to be
+    answered, committed and delivered of the others goes on in between.
     """
 
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
-        # Whoever waits for it goes on in the next turn of the loop.
-        self._turn = asyncio.Semaphore(_AT_A_TURN)
 
     async def read(self, envelope: Envelope) -> Read:
         """Take an envelope apart. Raises what `pipeline.intake` does."""
         feed = self._feeds[envelope.feed]
-        async with self._turn:
-            return _ReadHere(envelope, feed, pipeline.intake(envelope, feed), self._turn)
+        return _ReadHere(envelope, feed, pipeline.intake(envelope, feed))
 
 
 class _ReadHere:
-    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake, turn: asyncio.Semaphore) -> None:
+    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake) -> None:
         self.asked = asked(pipeline.dedupe_key(envelope, intake), intake)
-        self._envelope, self._feed, self._intake, self._turn = envelope, feed, intake, turn
+        self._envelope, self._feed, self._intake = envelope, feed, intake
 
     async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         working = work(self._intake, known, self._envelope.received_at, self._feed)
         while True:
-            async with self._turn:
-                some = list(itertools.islice(working, _BREATH))
+            some = list(itertools.islice(working, _BREATH))
             outcomes += some
             if len(some) < _BREATH:
                 return outcomes
+            await asyncio.sleep(0)
 
     def drop(self) -> None:
         pass
@@ -266,6 +261,10 @@ class _ReadThere:
                 self.asked = await self._ask(READ, self._envelope)
             except WorkerDied as died:
                 self._count(died)
+            except asyncio.CancelledError:
+                # Nobody will step it, and a worker keeps what it has read until it is told.
+                self._worker.tell(DROP, self._ticket)
+                raise
             else:
                 self._kept = True
                 return
