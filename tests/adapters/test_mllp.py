@@ -517,7 +517,8 @@ async def test_a_connection_is_used_again_until_something_is_odd_on_it():
 async def test_a_connection_that_the_destination_has_closed_is_not_used():
     async with answering(lambda _, number: [ack("AA", 1)] + [None] * (number == 0)) as (sender, connections):
         await sender.deliver(due(message(1)))
-        await asyncio.sleep(0.05)
+        (line,) = sender._idle
+        assert await asyncio.wait_for(line.reader.read(), 10) == b""
         await sender.deliver(due(message(1)))
         assert len(connections) == 2
 

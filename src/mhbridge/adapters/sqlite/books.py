@@ -37,7 +37,7 @@ _VALUES: Final = re.compile(r"\((?:\?, )*\?\)")
 _T = TypeVar("_T")
 
 # So that the names remembered stay small beside a million patients.
-_REMEMBERED: Final = 50_000
+_REMEMBERED: Final = 20_000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
