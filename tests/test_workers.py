@@ -19,8 +19,9 @@ from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import _without_secrets, build, feeds_of
 from mhbridge.errors import MhbridgeError
-from mhbridge.gateway.worker import DROP
-from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers, _Worker
+from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
+from mhbridge.gateway.workers.pool import _Worker
+from mhbridge.gateway.workers.process import DROP
 from mhbridge.mapping import record
 from mhbridge.model import ABSENT, DELETED, NOTHING_KNOWN, Envelope, MessageState, Verdict
 

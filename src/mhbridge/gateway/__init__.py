@@ -2,8 +2,7 @@
 The gateway: takes envelopes, makes what becomes of them durable, answers, and then delivers. Read it from here.
 
     taking    an envelope from a transport → intake → step → commit → the answer      (`taking.Gateway`)
-    working   the pure part of that: read, then step with what is known                (`working.work`)
-    workers   the same in processes of their own                                       (`workers.Workers`)
+    workers   the pure part of that, here or in processes of its own                   (`workers.Workers`)
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
 

@@ -1,5 +1,5 @@
 """
-A worker: a process that reads envelopes and steps messages, and does nothing else. Started by `workers`.
+A worker: a process that reads envelopes and steps messages, and does nothing else. Started by `pool`.
 
 It has no store, no keys, no network and no log: it is given bytes over a socket and gives back what became of them. So
 what a message does to it happens to it alone. It ends when the socket does. This module must never let the text of an
@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mhbridge import pipeline
 from mhbridge.errors import MessageError
 from mhbridge.fhir.validate import default_validator
-from mhbridge.gateway.working import Asked, asked, work
+from mhbridge.gateway.workers.work import Asked, asked, work
 from mhbridge.log import where
 from mhbridge.mapping import record
 from mhbridge.model import Envelope, Known, Outcome
 
 if TYPE_CHECKING:
-    from mhbridge.gateway.working import Whose
+    from mhbridge.gateway.workers.work import Whose
     from mhbridge.pipeline import Feed, Intake
 
 __all__ = ["DROP", "READ", "STEP", "Failed", "Refused", "framed", "frames", "main"]

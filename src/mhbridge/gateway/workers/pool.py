@@ -1,10 +1,9 @@
 """
-Processes that read envelopes and step messages, so that every core is used and a message can harm none but its own.
+The gateway's side of its workers: starts them, asks the one that has the least to do, replaces those that end.
 
-`Here` does the same in this process. With either, what becomes of a message is the same: both calls are pure. A message
-in whose hands a worker dies twice, or does not come back twice, is given up as one that our own code failed on; those
-that waited behind it are worked by another. This module must never hold the only copy of anything: the sender of what
-was not committed sends it again.
+A message in whose hands a worker dies twice, or does not come back twice, is given up as one that our own code failed
+on; those that waited behind it are worked by another. This module must never hold the only copy of anything: the sender
+of what was not committed sends it again.
 """
 
 from __future__ import annotations
@@ -17,26 +16,23 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from mhbridge import pipeline
 from mhbridge.errors import MalformedMessage, MhbridgeError
-from mhbridge.gateway.worker import DROP, READ, STEP, Failed, Refused, framed, frames
-from mhbridge.gateway.working import Asked, asked, work
+from mhbridge.gateway.workers.process import DROP, READ, STEP, Failed, Refused, framed, frames
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
-    from mhbridge.gateway.working import Whose
+    from mhbridge.gateway.workers.here import Read
+    from mhbridge.gateway.workers.work import Asked, Whose
     from mhbridge.model import Envelope, Known, Outcome
-    from mhbridge.pipeline import Feed, Intake
+    from mhbridge.pipeline import Feed
 
-__all__ = ["FailedThere", "Here", "Read", "WorkerDied", "Workers"]
+__all__ = ["FailedThere", "WorkerDied", "Workers"]
 
 Make = Callable[[], Mapping[str, "Feed"]]
 """Makes the feeds, in the worker. Found by its name there, with its arguments: it must be of a module."""
 
-#: In a large envelope, others have their turn after so many messages.
-_BREATH: Final = 50
 #: So often a worker may die with a message in hand: once may be chance.
 _TRIES: Final = 2
 #: One request may take so many seconds, and one more for each so many bytes.
@@ -48,7 +44,7 @@ _PAUSE: Final = 1.0
 #: An ended gateway waits so long for a worker to end.
 _END: Final = 5.0
 #: Not with -m: its classes would then be of `__main__`, and not the ones that are known here.
-_RUN: Final = "from mhbridge.gateway.worker import main; main()"
+_RUN: Final = "from mhbridge.gateway.workers.process import main; main()"
 #: What a worker needs of the environment; secrets may stand there as well.
 _ENVIRONMENT: Final = ("PATH", "PYTHON", "LANG", "LC_", "TZ", "VIRTUAL_ENV", "TMPDIR", "COVERAGE")
 
@@ -67,58 +63,6 @@ class FailedThere(Exception):
     def __init__(self, said: Mapping[str, Any]) -> None:
         super().__init__()
         self.said = said
-
-
-class Read(Protocol):
-    """An envelope that was read and is to be stepped, or dropped."""
-
-    asked: Asked
-
-    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
-        """What became of its messages."""
-
-    def drop(self) -> None:
-        """It is done with, stepped or not."""
-
-
-# --- in this process ---------------------------------------------------------------------------------------
-
-
-class Here:
-    """
-    Reads and steps in this process. Of a large envelope a few messages in each turn of the event loop: what is to be
-    answered, committed and delivered of the others goes on in between.
-    """
-
-    def __init__(self, feeds: Mapping[str, Feed]) -> None:
-        self._feeds = feeds
-
-    async def read(self, envelope: Envelope) -> Read:
-        """Take an envelope apart. Raises what `pipeline.intake` does."""
-        feed = self._feeds[envelope.feed]
-        return _ReadHere(envelope, feed, pipeline.intake(envelope, feed))
-
-
-class _ReadHere:
-    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake) -> None:
-        self.asked = asked(pipeline.dedupe_key(envelope, intake), intake)
-        self._envelope, self._feed, self._intake = envelope, feed, intake
-
-    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        working = work(self._intake, known, self._envelope.received_at, self._feed)
-        while True:
-            some = list(itertools.islice(working, _BREATH))
-            outcomes += some
-            if len(some) < _BREATH:
-                return outcomes
-            await asyncio.sleep(0)
-
-    def drop(self) -> None:
-        pass
-
-
-# --- in others ---------------------------------------------------------------------------------------------
 
 
 class Workers:

@@ -1,8 +1,8 @@
 """
 What becomes of an envelope, in two calls: read it, then step its messages with what is known of their patients.
 
-In between stands whoever asks the store. Both calls are pure, so they give the same in this process as in a worker of
-its own (`workers`). This module must never wait for anything, and must never know of a store.
+In between stands whoever asks the store. Both calls are pure, so they give the same in this process (`here`) as in one
+of their own (`process`). This module must never wait for anything, and must never know of a store.
 """
 
 from __future__ import annotations

@@ -1,0 +1,16 @@
+"""
+Reading envelopes and stepping their messages: in this process, or in others, so that every core is used and a message
+can harm none but its own.
+
+    work       the two calls themselves, pure
+    here       in this process                                           (`Here`)
+    pool       in others, as the gateway sees them                       (`Workers`)
+    process    what runs in one of those
+
+With either, what becomes of a message is the same. This package must never know of a store.
+"""
+
+from mhbridge.gateway.workers.here import Here, Read
+from mhbridge.gateway.workers.pool import FailedThere, WorkerDied, Workers
+
+__all__ = ["FailedThere", "Here", "Read", "WorkerDied", "Workers"]

@@ -1,0 +1,71 @@
+"""
+The same work as that of the workers, in this process: what a gateway does that has none.
+
+This module must never keep others waiting: after some messages of a large envelope, they have their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mhbridge import pipeline
+from mhbridge.gateway.workers.work import Asked, asked, work
+
+if TYPE_CHECKING:
+    from mhbridge.gateway.workers.work import Whose
+    from mhbridge.model import Envelope, Known, Outcome
+    from mhbridge.pipeline import Feed, Intake
+
+__all__ = ["Here", "Read"]
+
+#: In a large envelope, others have their turn after so many messages.
+_BREATH: Final = 50
+
+
+class Read(Protocol):
+    """An envelope that was read and is to be stepped, or dropped."""
+
+    asked: Asked
+
+    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
+        """What became of its messages."""
+
+    def drop(self) -> None:
+        """It is done with, stepped or not."""
+
+
+class Here:
+    """
+    Reads and steps in this process. Of a large envelope a few messages in each turn of the event loop: what is to be
+    answered, committed and delivered of the others goes on in between.
+    """
+
+    def __init__(self, feeds: Mapping[str, Feed]) -> None:
+        self._feeds = feeds
+
+    async def read(self, envelope: Envelope) -> Read:
+        """Take an envelope apart. Raises what `pipeline.intake` does."""
+        feed = self._feeds[envelope.feed]
+        return _ReadHere(envelope, feed, pipeline.intake(envelope, feed))
+
+
+class _ReadHere:
+    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake) -> None:
+        self.asked = asked(pipeline.dedupe_key(envelope, intake), intake)
+        self._envelope, self._feed, self._intake = envelope, feed, intake
+
+    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        working = work(self._intake, known, self._envelope.received_at, self._feed)
+        while True:
+            some = list(itertools.islice(working, _BREATH))
+            outcomes += some
+            if len(some) < _BREATH:
+                return outcomes
+            await asyncio.sleep(0)
+
+    def drop(self) -> None:
+        pass
