@@ -46,6 +46,32 @@ def test_what_is_read(body: str, expected: str) -> None:
     assert text_of(HEAD + body + "}") == expected
 
 
+FONTS = (
+    r"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\froman\fcharset0 Arial;}{\f1\ftech\fcharset2{\*\panose 05}Symbol;}"
+    r"{\f2\fnil\fcharset2 Wingdings;}{\f3\fswiss\fcharset238{\*\falt Arial}Arial CE;}{\f4\fcharset2 Nobody knows;}}\f0 "
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        # In the document's own character set these would be a pound sign, a superior three and a superior one.
+        (r"BP {\f1\'a3} 90, SpO2 \f1 \'b3\f0  94", "BP ≤ 90, SpO2 ≥ 94"),
+        (r"5 {\f1 m}g, {\f1\u-3917?} 2", "5 μg, ≥ 2"),
+        (r"{\f2\'fc} told {\f2 \'fb} written {\f2\'41}", "✓ told ✗ written [symbol]"),
+        (r"{\f4\'a3}", "[symbol]"),
+        (r"{\f1\'b7\tab}Rest", "•\tRest"),
+        (r"{\f3 \'b3\'f3d\'9f}", "łódź"),
+        (r"{\f1\plain\'a3}5", "£5"),
+        (r'SpO2 {\field{\*\fldinst {SYMBOL 179 \\f "Symbol" \\s 12}}{\fldrslt {\f1\fs24}}} 94', "SpO2 ≥ 94"),
+        (r'SpO2 {\field{\*\fldinst SYMBOL 179 \\f "Symbol"}{\fldrslt {\f1\'b3}}} 94', "SpO2 ≥ 94"),
+        (r"{\field{\*\fldinst PAGE}{\fldrslt }}x", "x"),
+    ],
+)
+def test_a_sign_is_that_of_its_font(body: str, expected: str) -> None:
+    assert text_of(FONTS + body + "}") == expected
+
+
 def test_the_character_set_is_that_of_the_document() -> None:
     assert text_of(r"{\rtf1\ansi\ansicpg1250 \'9e}") == "ž"
     assert text_of(r"{\rtf1\mac \'8e}") == "é"

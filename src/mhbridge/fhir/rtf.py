@@ -3,7 +3,7 @@ The text of RTF, as word processors of clinical systems keep letters, without it
 
 Line breaks and tabs stay, text that is struck out says so, a picture leaves a word in its place. After Rich Text Format
 Specification 1.9.1. This module must never lose a word that a reader would have seen, and never guess a character: what
-its character set does not allow is an error.
+its character set does not allow is an error, and a sign of a font of signs that is not known says that one was there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ _TOKEN: Final = re.compile(
 #: Groups of which nothing is text. What begins with `\*` is one too, unless it is known.
 _SKIPPED: Final = frozenset(
     (
-        "fonttbl",
         "colortbl",
         "stylesheet",
         "info",
@@ -37,7 +36,6 @@ _SKIPPED: Final = frozenset(
         "datastore",
         "latentstyles",
         "xmlnstbl",
-        "fldinst",
         "nonshppict",
         "template",
     )
@@ -61,6 +59,32 @@ _SYMBOLS: Final = {"\\": "\\", "{": "{", "}": "}", "~": "\u00a0", "_": "\u2011",
 #: A document that is nested deeper was made to harm.
 _DEPTH: Final = 500
 
+#: Character sets of fonts, beside those of the document (0 and 1) and that of fonts of signs.
+_CHARSETS: Final = {
+    77: "mac-roman", 128: "cp932", 129: "cp949", 134: "cp936", 136: "cp950", 161: "cp1253", 162: "cp1254",
+    163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
+}  # fmt: skip
+_SIGNS: Final = 2
+#: What stands for a sign that is not known.
+_SIGN: Final = "[symbol]"
+#: Adobe's Symbol encoding from U+0020 to U+007E, where most signs are not their ASCII; a blank: not known.
+_SYMBOL_LOW: Final = " !∀#∃%&∋()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_ αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼"
+#: The rest of it, as far as letters of clinics have it.
+_SYMBOL_HIGH: Final = {
+    0xA2: "′", 0xA3: "≤", 0xA5: "∞", 0xAB: "↔", 0xAC: "←", 0xAD: "↑", 0xAE: "→", 0xAF: "↓", 0xB0: "°", 0xB1: "±",
+    0xB2: "″", 0xB3: "≥", 0xB4: "×", 0xB5: "∝", 0xB7: "•", 0xB8: "÷", 0xB9: "≠", 0xBA: "≡", 0xBB: "≈", 0xBC: "…",
+}  # fmt: skip
+#: Font → byte → sign. Of Wingdings, ticks and crosses matter; bullets are what lists begin with.
+_OF_FONT: Final[dict[str, dict[int, str]]] = {
+    "symbol": {0x20 + n: c for n, c in enumerate(_SYMBOL_LOW) if c != " " or not n} | _SYMBOL_HIGH,
+    "wingdings": {
+        0x20: " ", 0x6C: "•", 0x6E: "•", 0x6F: "☐", 0x71: "☐", 0x76: "•", 0x9F: "•", 0xA7: "•", 0xA8: "☐", 0xD8: "•",
+        0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑",
+    },
+}  # fmt: skip
+#: The instruction of a field that shows one sign: what a word processor writes where one was put in by hand.
+_SYMBOL_FIELD: Final = re.compile(r"\s*SYMBOL\s+(\d{1,5})\s.*?\\f\s*\"?([A-Za-z]+)", re.IGNORECASE | re.DOTALL)
+
 
 class BadRtf(ValueError):
     """It cannot be read; the text says why, and nothing of what it holds."""
@@ -74,6 +98,24 @@ class _State:
     struck: bool = False
     raised: bool = False
     fallback: int = 1
+    font: int | None = None
+    fonts: bool = False
+    instruction: bool = False
+    field: int = -1
+
+
+@dataclass(slots=True)
+class _Font:
+    """A font of the document."""
+
+    charset: int = 0
+    name: str = ""
+
+    def sign(self, unit: int) -> str:
+        """What a character of it shows, if it is a font of signs."""
+        # Such fonts are also addressed in the private area, at U+F000 and what the byte is.
+        byte = unit - 0xF000 if 0xF000 <= unit <= 0xF0FF else unit
+        return _OF_FONT.get(self.name.strip(" ;").casefold(), {}).get(byte, _SIGN)
 
 
 def is_rtf(text: str) -> bool:
@@ -101,6 +143,10 @@ class _Reader:
         self._outer: list[_State] = []
         self._drop = 0
         self._starred = False
+        self._fonts: dict[int, _Font] = {}
+        self._instruction: list[str] = []
+        #: The sign that a field shows, where its result does not show it.
+        self._shown = ""
 
     def read(self, rtf: str) -> str:
         at, end = 0, len(rtf)
@@ -145,8 +191,14 @@ class _Reader:
             raise BadRtf("the RTF closes a group that is not open")
         if self._state.struck and not self._outer[-1].struck:
             self._write("]")
-        self._state = self._outer.pop()
+        ended, self._state = self._state, self._outer.pop()
         self._starred = False
+        if ended.instruction and not self._state.instruction:
+            self._instructed()
+        if ended.field != self._state.field:
+            if self._shown and len(self._out) == ended.field:
+                self._write(self._shown)
+            self._shown = ""
 
     # --- words and characters ---
 
@@ -159,8 +211,19 @@ class _Reader:
             return
         self._flush()
         starred, self._starred = self._starred, False
-        if word in _SKIPPED or (starred and word != "shppict"):
-            self._state = replace(self._state, skipped=True)
+        if word == "fldinst":
+            self._instruction.clear()
+            self._state = replace(self._state, skipped=True, instruction=True)
+        elif word == "fonttbl":
+            self._state = replace(self._state, skipped=True, fonts=True)
+        elif word == "field":
+            self._state = replace(self._state, field=len(self._out))
+        elif word == "f":
+            self._state = replace(self._state, font=int(number or 0))
+        elif word == "fcharset" and self._state.fonts:
+            self._font.charset = int(number or 0)
+        elif word in _SKIPPED or (starred and word != "shppict"):
+            self._state = replace(self._state, skipped=True, fonts=False)
         elif word in _PICTURES:
             self._write("[picture not included]")
             self._state = replace(self._state, skipped=True)
@@ -170,7 +233,7 @@ class _Reader:
             self._strike(number != "0")
         elif word == "plain":
             self._strike(False)
-            self._state = replace(self._state, raised=False)
+            self._state = replace(self._state, raised=False, font=None)
         elif word == "super" and not self._state.raised:
             # "10" with a raised "9" must not be read as "109".
             self._write("^")
@@ -196,6 +259,8 @@ class _Reader:
         if self._dropped(1):
             return
         self._flush()
+        if self._state.instruction:
+            self._instruction.append(symbol)
         self._write(_SYMBOLS.get(symbol, ""))
 
     def _byte(self, byte: int) -> None:
@@ -207,9 +272,28 @@ class _Reader:
 
     def _plain(self, text: str) -> None:
         dropped = self._dropped(len(text))
-        if text[dropped:]:
-            self._flush()
+        if not text[dropped:]:
+            return
+        self._flush()
+        if self._state.fonts:
+            self._font.name += text[dropped:]
+        elif self._state.instruction:
+            self._instruction.append(text[dropped:])
+        elif self._font.charset == _SIGNS:
+            self._write("".join([self._font.sign(ord(character)) for character in text[dropped:]]))
+        else:
             self._write(text[dropped:])
+
+    @property
+    def _font(self) -> _Font:
+        """The font in use: in the table of fonts, the one that is being described."""
+        font = self._state.font
+        return self._fonts.setdefault(font, _Font()) if font is not None else _Font()
+
+    def _instructed(self) -> None:
+        """The instruction of a field is whole."""
+        found = _SYMBOL_FIELD.match("".join(self._instruction))
+        self._shown = _Font(_SIGNS, found[2]).sign(int(found[1])) if found else ""
 
     def _dropped(self, most: int) -> int:
         """How many characters only stand in for a Unicode character before them."""
@@ -230,14 +314,23 @@ class _Reader:
 
     def _flush_bytes(self) -> None:
         if self._bytes:
+            charset = self._font.charset
+            if charset == _SIGNS:
+                self._out.append("".join(map(self._font.sign, self._bytes)))
+                self._bytes.clear()
+                return
             try:
-                self._out.append(self._bytes.decode(self._codec))
+                self._out.append(self._bytes.decode(_CHARSETS.get(charset, self._codec)))
             except UnicodeDecodeError:
                 raise BadRtf("the RTF has a character that its character set does not allow") from None
             self._bytes.clear()
 
     def _flush_units(self) -> None:
         if self._units:
+            if self._font.charset == _SIGNS and all(0xF000 <= unit <= 0xF0FF for unit in self._units):
+                self._out.append("".join(map(self._font.sign, self._units)))
+                self._units.clear()
+                return
             raw = b"".join(unit.to_bytes(2, "little") for unit in self._units)
             try:
                 self._out.append(raw.decode("utf-16-le"))
