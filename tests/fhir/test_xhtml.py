@@ -130,6 +130,9 @@ KEPT = [
     ("temp <b and more", "temp &lt;b and more"),
     ("<!-- never ended", "&lt;!-- never ended"),
     ("<![CDATA[never ended", "&lt;![CDATA[never ended"),
+    ("<script>10 mg daily", "10 mg daily"),
+    # small letters of some letters are two, and places move
+    ("İİİİİİİİİİ</script><script>10 mg daily", "İİİİİİİİİİ 10 mg daily"),
     ("a\x00b\x96c", "a\\x00b\\x96c"),
     # what would mean something else without its looks
     ("<del>Clozapine</del> stopped", "<span>[crossed out: Clozapine]</span> stopped"),

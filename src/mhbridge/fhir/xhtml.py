@@ -125,6 +125,8 @@ _UNSEEN: Final = _names(
 _LISTS: Final = _names("dir menu")
 _READ: Final = ELEMENTS | _BLOCKS | _LISTS | _STRUCK | _TICKED
 _DROPPED: Final = _names("script style")
+#: ASCII: another letter that is an `s` in small letters ends nothing.
+_ENDS: Final = {name: re.compile(f"</{name}", re.IGNORECASE | re.ASCII) for name in _DROPPED}
 _VOID: Final = _names("br col hr img")
 
 # HTML closes these by itself, so that a missing end tag does not nest what follows.
@@ -205,9 +207,8 @@ def _tidied(html: str) -> str:
     "5 mg" before it and "10 mg" after it must stay two doses.
     """
     last_comment = html.rfind("-->")
-    lower = html.lower()
     # Of a script or a style that is never closed only the tag goes: a reader would swallow all that follows it.
-    closed = {name: lower.rfind(f"</{name}") for name in _DROPPED}
+    closed = {name: max((end.start() for end in _ENDS[name].finditer(html)), default=-1) for name in _DROPPED}
     nested = formatted = 0
 
     def tag(match: re.Match[str]) -> str:
