@@ -160,11 +160,6 @@ def qty_3(node: Node) -> bool:
     return not has(node, "code") or has(node, "system")
 
 
-def sqty_1(node: Node) -> bool:
-    """The comparator is not used on a SimpleQuantity."""
-    return not has(node, "comparator")
-
-
 def _ucum(node: Node) -> bool:
     return (has(node, "code") or not has(node, "value")) and (not has(node, "system") or node.get("system") == UCUM)
 

@@ -87,7 +87,7 @@ class Worker:
     Works one message of a feed again and again, with nothing known before.
 
     Args:
-        control: the facts of the message as it was, where its control id is made of its own bytes.
+        format_: of the message; the feed's mappings of other formats are left out.
     """
 
     def __init__(self, feed: Feed, format_: Format) -> None:
