@@ -123,6 +123,26 @@ def test_check_reports_all_problems_with_places(tmp_path: Path) -> None:
     assert all(d["file"].startswith("mappings/suppliers/newcomer") for d in found)
 
 
+@pytest.mark.parametrize("path", ["", "suppliers", "suppliers/newcomer", "suppliers/newcomer/letter.yaml"])
+def test_check_finds_the_root_that_a_path_stands_in(tmp_path: Path, path: str) -> None:
+    folder = tmp_path / "ours" / "mappings" / "suppliers" / "newcomer"
+    folder.mkdir(parents=True)
+    (folder / "supplier.yaml").write_text("supplier: newcomer\ntitle: A newcomer\n")
+    (folder / "letter.yaml").write_text("mapping: newcomer/letter\n")
+    result = run("check", f"ours/mappings/{path}", folder=tmp_path)
+    assert result.returncode == 1
+    assert "ours/mappings/suppliers/newcomer/letter.yaml:1:1: E" in result.stderr
+
+
+@pytest.mark.parametrize(("path", "hint"), [("ours", "did you mean ours/mappings?"), ("elsewhere", "suppliers/")])
+def test_check_of_what_holds_no_mappings_is_a_mistake_of_usage(tmp_path: Path, path: str, hint: str) -> None:
+    (tmp_path / "ours" / "mappings" / "suppliers").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    result = run("check", path, folder=tmp_path)
+    assert result.returncode == 2
+    assert hint in result.stderr
+
+
 def test_replay_is_green() -> None:
     result = run("replay")
     assert result.returncode == 0

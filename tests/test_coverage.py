@@ -114,6 +114,21 @@ def test_messages_of_another_feed_do_not_count() -> None:
     assert (found["messages"], found["other_messages"]) == (1, 1)
 
 
+def test_the_path_of_a_loop_is_not_said_to_find_nothing() -> None:
+    found = json.loads(run("example-community/discharges", "--json").stdout)["unused"]
+    assert {"[Service 1 Tel]", "[Service 2 Reason]"} <= {one["path"] for one in found}
+    assert not {"[Allergies]", "[Copies To]"} & {one["path"] for one in found}
+
+
+def test_fixtures_stand_beside_the_mappings_that_are_named(tmp_path, monkeypatch) -> None:
+    root = without(tmp_path, "  referrer: = PV1-8\n")
+    folder = tmp_path / "fixtures" / FEED
+    folder.mkdir(parents=True)
+    shutil.copy(ADMISSION, folder)
+    monkeypatch.chdir(ROOT)
+    assert json.loads(run(FEED, "--json", "--mappings", root).stdout)["messages"] == 1
+
+
 @pytest.mark.parametrize("arguments", [["example-mental-health/adtt"], ["nobody/nothing"]])
 def test_a_feed_that_there_is_not_is_a_mistake_of_usage(arguments) -> None:
     made = CliRunner().invoke(commands, ["coverage", *arguments])

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.cli.looking import parked, status, trace
+from mhbridge.cli.looking import messages, parked, status, trace
 from mhbridge.model import (
     Answer,
     DeliveryState,
@@ -86,3 +86,9 @@ def test_a_trace_says_what_a_delivery_waits_behind_and_is_no_python(filled):
         assert "datetime" not in text
         assert "{" not in text
     assert "D901" in look(trace, config, first)
+
+
+def test_a_state_that_there_is_not_is_a_mistake_of_usage_and_no_empty_list():
+    made = CliRunner().invoke(messages, ["--state", "prked"])
+    assert made.exit_code == 2
+    assert "parked" in made.stderr

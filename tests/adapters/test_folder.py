@@ -21,6 +21,7 @@ from mhbridge.errors import (
     DestinationUnavailable,
     MalformedMessage,
     StoreError,
+    explanations,
 )
 from mhbridge.formats import Part
 from mhbridge.model import Answer, Before, DeliveryState, Document, Verdict
@@ -504,7 +505,7 @@ async def test_where_a_file_cannot_be_read_on_it_is_rejected_and_what_came_befor
         await until(lambda: names(tmp_path / "rejected") == ["x.csv", "x.csv.reason.json"])
         (reason,) = (tmp_path / "rejected").glob("*.reason.json")
         assert json.loads(reason.read_bytes()) == {
-            "code": "M772", "text": "line 3: the quotes go wrong.", "reference": ""
+            "code": "M772", "text": "line 3: the quotes go wrong.", "reference": "", "mend": explanations()["M772"].mend
         }  # fmt: skip
         assert door.bodies == [b"1\n", b"2\n"]
         assert door.refused == [("s/folder", "M772")]

@@ -22,16 +22,15 @@ def check(paths: tuple[Path, ...], as_json: bool, roots: tuple[Path, ...]) -> in
     """
     Check all mapping files, or only say what concerns PATHS: every problem at once, with its place and how to mend it.
 
-    A PATH that is a folder with `suppliers/` or `documents/` in it is a root of mapping files.
+    A PATH that is a folder with `suppliers/` or `documents/` in it is a root of mapping files; one below such a folder
+    belongs to it.
     """
     from mhbridge.mapping.catalogue import load
 
-    own = [
-        path for path in paths if path.is_dir() and any((path / part).is_dir() for part in ("suppliers", "documents"))
-    ]
-    catalogue = load([*own, *roots])
+    own = {path: _root_of(path) for path in paths}
+    catalogue = load([*own.values(), *roots])
     found = catalogue.check()
-    others = [path for path in paths if path not in own]
+    others = [path for path in paths if path != own[path]]
     if others:
         found = [d for d in found if any(_below(Path(d.span.file), path) for path in others)]
     if as_json:
@@ -43,6 +42,25 @@ def check(paths: tuple[Path, ...], as_json: bool, roots: tuple[Path, ...]) -> in
         names = catalogue.names()
         say(f"{len(names)} mappings, {errors} errors, {len(found) - errors} warnings.")
     return 1 if any(d.severity is Severity.ERROR for d in found) else 0
+
+
+def _root_of(path: Path) -> Path:
+    """
+    The root of mapping files that a path is, or stands in.
+
+    Raises:
+        click.BadParameter: there is none: nothing of it would be checked, which is not the same as no errors.
+    """
+    for folder in (path, *path.parents, *path.resolve().parents):
+        if _is_root(folder):
+            return folder
+    inner = sorted(filter(_is_root, path.iterdir())) if path.is_dir() else []
+    hint = f"did you mean {inner[0]}?" if inner else "name the folder that holds suppliers/, or a path below it"
+    raise click.BadParameter(f"there are no mapping files in {path}: {hint}", param_hint="'[PATHS]...'")
+
+
+def _is_root(path: Path) -> bool:
+    return any((path / part).is_dir() for part in ("suppliers", "documents"))
 
 
 def _below(file: Path, path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +71,9 @@ def coverage(
     supplier = name.partition("/")[0]
     mapping = catalogue.mapping(name)
     found = Coverage(mapping, (catalogue.mapping(one) for one in catalogue.feeds(supplier)))
-    chosen = list(files) or _fixtures(name)
+    chosen = list(files) or _fixtures(name, roots)
     if not chosen:
-        raise click.UsageError(f"there are no fixtures of {name}: name files")
+        raise click.UsageError(f"there are no fixtures of {name} (fixtures/{name}/): name files")
     for path in chosen:
         try:
             found.add(path.read_bytes())
@@ -98,13 +98,16 @@ def coverage(
     return 1 if failed else 0
 
 
-def _fixtures(name: str) -> list[Path]:
-    """The fixtures of a feed: `./fixtures`, or the built-in ones."""
+def _fixtures(name: str, roots: Iterable[Path]) -> list[Path]:
+    """The fixtures of a feed: those beside its own folder of mappings, in `./fixtures`, or the built-in ones."""
     from mhbridge.mapping.library import built_in
     from mhbridge.testing.replaying import cases
 
-    root = Path("fixtures") if Path("fixtures").is_dir() else built_in("fixtures")
-    return [case.path for case in cases(root) if f"{case.supplier}/{case.feed}" == name]
+    for folder in (*(root.resolve().parent / "fixtures" for root in roots), Path("fixtures"), built_in("fixtures")):
+        found = [case.path for case in cases(folder) if f"{case.supplier}/{case.feed}" == name]
+        if found:
+            return found
+    return []
 
 
 def _show(found: Coverage, *, everything: bool) -> None:

@@ -12,7 +12,7 @@ import click
 
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.errors import StoreError
-from mhbridge.model import Severity
+from mhbridge.model import MessageState, Severity
 from mhbridge.ports import MessageRow, Store
 
 __all__ = ["messages", "parked", "show_trace", "status", "trace"]
@@ -106,7 +106,7 @@ def _show(rows: list[MessageRow], title: str) -> None:
 
 
 @click.command()
-@click.option("--state", default="", help="Only messages in this state.")
+@click.option("--state", type=click.Choice(list(MessageState)), default="", help="Only messages in this state.")
 @click.option("--feed", default="", help="Only messages of this feed.")
 @click.option("--search", default="", metavar="ID", help="An exact control id, patient or visit identifier.")
 @click.option("--most", default=50, show_default=True, help="How many at most, the newest first.")

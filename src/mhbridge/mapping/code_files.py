@@ -162,7 +162,13 @@ def _known(rows: Rows, row: Line, column: str, systems: CodeSystems) -> bool:
     if systems.known(name):
         return True
     what = f"unknown code system {name!r}" if name else f"{column} is empty"
-    rows.report("E401", what, row.cells[column].span, "code systems are named in codes/systems.csv")
+    near = get_close_matches(name, list(systems.names()), 1)
+    hint = (
+        f"did you mean {near[0]!r}?"
+        if near
+        else "code systems are named in codes/systems.csv, or in the supplier's own"
+    )
+    rows.report("E401", what, row.cells[column].span, hint)
     return False
 
 

@@ -130,7 +130,7 @@ class Loader:
         def table(file: YamlFile, table_name: str, node: Node) -> Table | None:
             return self._table(supplier_name, file, table_name, node, codes)
 
-        bound = read_mapping(self.library, tree, name, document, format_, source, codes, table)
+        bound = read_mapping(self.library, tree, name, document, format_, source, codes, table, supplier.identifiers)
         own = name if bound.adds is not None or bound.document is not document else ""
         adds = (tree, bound.adds) if bound.adds is not None else None
         found = {target: self.build(bound.document, target, own, supplier_name, adds) for target in TARGETS}

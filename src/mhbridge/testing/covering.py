@@ -157,9 +157,14 @@ class Coverage:
         return 100.0 * (1 - self.counts[LeafState.UNMAPPED] / self.leaves) if self.leaves else 100.0
 
     def unused(self) -> Iterator[tuple[str, str, str]]:
-        """(place, item, path) of each path of the mapping that found nothing in any of the messages."""
+        """
+        (place, item, path) of each path of the mapping that found nothing in any of the messages.
+
+        The path of a loop is not read itself: what is read inside it is listed instead.
+        """
         for mark in self.mapping.ledger.marks:
-            if mark.touches and id(mark) not in self._used:
+            loop = mark.conversion is None and not mark.decides
+            if mark.touches and not loop and id(mark) not in self._used:
                 yield mark.rule, mark.item, mark.path
 
     def plain(self) -> dict[str, Any]:

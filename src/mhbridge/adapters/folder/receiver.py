@@ -26,7 +26,7 @@ import orjson
 
 from mhbridge.adapters.folder.disk import make_folders
 from mhbridge.adapters.folder.watching import Settling, is_set_aside, regular_files
-from mhbridge.errors import MalformedMessage, StoreError
+from mhbridge.errors import MalformedMessage, StoreError, explanations
 from mhbridge.log import Event, Log, where
 from mhbridge.model import NOTHING_BEFORE, Answer, Before, Envelope, Verdict
 from mhbridge.ports import Clock, Files, Receive
@@ -322,7 +322,11 @@ class FolderReceiver:
         # The same bytes under the same name may come again; other bytes never push them out.
         end = self._path / (_ARCHIVE if kept else _REJECTED) / _put_away_as(name, digest)
         if answer.verdict is not Verdict.ACCEPTED:
+            known = explanations().get(answer.code)
             reason = {"code": answer.code, "text": answer.text, "reference": answer.reference}
+            if known is not None:
+                # Who finds the file seldom has the command that explains codes.
+                reason["mend"] = known.mend
             self._files.write(end.with_name(f"{end.name}.reason.json"), orjson.dumps(reason))
         if self._marker:
             self._put_marker_away(name)

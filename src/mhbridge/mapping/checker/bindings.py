@@ -29,6 +29,14 @@ from mhbridge.model import Act
 
 __all__ = ["Binder"]
 
+#: How the types that are no literals are written, where people try one.
+_LITERALS: Final = {
+    "CodeableConcept": "a concept in words is written {text: …}",
+    "organisation": "an organisation is a map: {name: …}",
+    "person": "a person is a map: {name: [{text: …}]}",
+    "place": "a place is a map: {name: …}",
+}
+
 
 class Binder:
     """Turns the nodes of one mapping file into bindings."""
@@ -71,9 +79,9 @@ class Binder:
         if literal is None:
             self.file.report(
                 "E204",
-                f"a literal cannot be a {item.type}",
+                f"a literal cannot be {'an' if str(item.type)[0] in 'aeioAI' else 'a'} {item.type}",
                 node.span,
-                "an expression begins with =" if "-" in node.value else "",
+                _LITERALS.get(item.type.name, "an expression begins with =" if "-" in node.value else ""),
             )
             return None
         if isinstance(literal, str):
@@ -133,7 +141,12 @@ class Binder:
         assert env.format is not None
         assert env.scope is not None
         if not isinstance(text, Text):
-            self.file.report("E042", f"$each takes one path of {env.format.name}", text.span)
+            self.file.report(
+                "E042",
+                f"$each takes one path of {env.format.name}",
+                text.span,
+                "a path that begins with [ stands in single quotes: $each: '[…]'",
+            )
             return None
         loop = parse_loop(self.file, text, env.format)
         if loop is None:

@@ -15,6 +15,7 @@ from mhbridge.mapping.checker.environment import ANY, TEXT, assignable
 from mhbridge.mapping.codes import Table
 from mhbridge.mapping.conversions import conversion
 from mhbridge.mapping.functions import Function, Parameter, functions
+from mhbridge.mapping.functions.values import REASONS
 from mhbridge.mapping.types import Type
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
         passing.append(parameter.kind in ("value", "all") and not function.states)
     result = _result(function, want, args)
     _check_table(resolver, tree, args, result)
+    _check_literal(resolver, tree, args)
     env = resolver.env
     call = leaves.calling(function, result, args, item=env.item, rule=str(tree.span), on_bad=env.on_bad)
     return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing))
@@ -99,6 +101,8 @@ def _argument(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want:
             if name in env.tables:
                 env.used_tables.add(name)
                 return nodes.Literal(tree.span, ANY, env.tables[name])
+            if name in env.lost_tables:
+                return None
             if name:
                 hint = did_you_mean(name, env.tables, "declare it under `tables:`")
                 return resolver.wrong("E205", f"no table {name!r} is declared here", tree.span, hint)
@@ -159,6 +163,22 @@ def _check_table(resolver: Resolver, tree: syntax.CallNode, args: list[nodes.Exp
         if not resolver.deciding and (row := _forbidden(resolver, table)):
             what = f"the table {table.name!r} gives {row}, which {resolver.env.item!r} cannot be"
             resolver.wrong("E402", what, written.span, _allowed(resolver))
+
+
+def _check_literal(resolver: Resolver, tree: syntax.CallNode, args: list[nodes.Expression]) -> None:
+    """That a word which is the same for every message is one that the function knows: else it fails for each."""
+    last = args[-1] if args else None
+    if not isinstance(last, nodes.Literal) or not isinstance(last.value, str):
+        return
+    word, span, env = last.value, tree.args[-1].span, resolver.env
+    if tree.name == "unknown" and word not in REASONS:
+        hint = did_you_mean(word, REASONS, f"one of {', '.join(sorted(REASONS))}")
+        resolver.wrong("E108", f"{word!r} is no code of FHIR's data-absent-reason", span, hint)
+    elif tree.name == "identifier" and env.issuers is not None:
+        known = {*env.issuers, *env.systems.names()}
+        if word.strip() not in known and ":" not in word:
+            hint = did_you_mean(word, known, "a name of systems.csv, a URI, or an issuer of supplier.yaml")
+            resolver.wrong("E401", f"nobody declares the issuer {word!r}", span, hint)
 
 
 def _forbidden(resolver: Resolver, table: Table) -> str:

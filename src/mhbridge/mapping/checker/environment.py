@@ -4,7 +4,7 @@ Where an expression stands, and which types may stand for which: what resolving 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -124,6 +124,8 @@ class Environment:
         on_bad: what a value that will not convert costs.
         allowed: names of the code systems that the item may have; empty: any.
         binding: value set that the item's codes come from.
+        issuers: what the supplier calls issuers of identifiers; `None` where no supplier is known.
+        lost_tables: names of tables that are declared and could not be read, which is said where they are declared.
         used_tables: names of the tables that were used, filled while expressions are resolved.
     """
 
@@ -142,6 +144,8 @@ class Environment:
     on_bad: str = "omit"
     allowed: tuple[str, ...] = ()
     binding: str = ""
+    issuers: Collection[str] | None = None
+    lost_tables: Collection[str] = ()
     used_tables: set[str] = field(default_factory=set)
 
     def with_alias(self, alias: str, type_: Type) -> Environment:

@@ -5,7 +5,7 @@ is ignored, and its own tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -129,6 +129,7 @@ def read_mapping(
     source: Source,
     codes: Codes,
     load_table: TableLoader,
+    issuers: Collection[str] = (),
 ) -> MappingFile:
     """All of a mapping file. What cannot be read is left out, with a diagnostic."""
     top = Declaration(file, file.root, "a mapping", _KEYS)
@@ -146,6 +147,7 @@ def read_mapping(
     env = Environment(
         file, codes.systems, format=format_, scope=Scope(source), tables=tables,
         lists={**document.lists, **lists.members}, code_lists={**document.code_lists, **lists.files},
+        issuers=issuers, lost_tables=declared.entries.keys() - tables.keys() if declared else (),
     )  # fmt: skip
     bound = _bound(Binder(env, document), top)
     authors, partial = top.flag("authors"), top.flag("partial")
@@ -190,7 +192,7 @@ def _check_mandatory(file: YamlFile, top: Declaration, document: DocumentType, *
         if item.need == "mandatory" and not item.derived and item.name not in given:
             hint = item.help or item.label or "bind it"
             if not authors:
-                hint += "; or `partial: true` if this mapping only adds to what is known"
+                hint = hint.rstrip(".") + "; or `partial: true` if this mapping only adds to what is known"
             what = f"the mandatory item {item.name!r} is not bound"
             file.report("E203", what, top.keys.get("items", top.span), hint)
 
