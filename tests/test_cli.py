@@ -7,6 +7,7 @@ Commands run in a process of their own, as a user runs them.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,36 @@ def test_replay_is_green() -> None:
     result = run("replay")
     assert result.returncode == 0
     assert "0 differ" in result.stderr
+
+
+def test_what_cannot_be_written_or_reached_is_a_line_and_exit_code_3(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    written = run("translate", LETTER, "--out", tmp_path / "file" / "below")
+    assert (written.returncode, written.stdout) == (3, "")
+    assert str(tmp_path / "file") in written.stderr
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        for to in (address, f"http://{address}"):
+            sent = run("replay", "--to", to)
+            assert sent.returncode == 3, to
+            assert "nobody answers" in sent.stderr
+
+
+def test_files_of_one_name_are_never_written_over_each_other(tmp_path: Path) -> None:
+    other = FIXTURES.parent / "example-community" / "discharges" / "plain.csv"
+    result = run("translate", LETTER, other, "--out", tmp_path / "fhir")
+    assert result.returncode == 2
+    assert not (tmp_path / "fhir").exists()
+
+
+def test_validate_says_the_line_of_each_of_several(tmp_path: Path) -> None:
+    lines = tmp_path / "several.ndjson"
+    lines.write_text('{"resourceType":"Patient"}\n{"resourceType":"Patient","gender":"x"}\n')
+    result = run("validate", lines)
+    assert result.returncode == 1
+    assert [json.loads(line)["issue"][0]["severity"] for line in result.stdout.splitlines()] == ["information", "error"]
+    assert f"{lines}:2: not valid" in result.stderr
 
 
 def test_validate_gives_an_operation_outcome(tmp_path: Path) -> None:

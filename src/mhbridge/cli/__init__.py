@@ -95,3 +95,8 @@ def main(arguments: list[str] | None = None) -> Any:
         # The reader of our output went away (`mhbridge messages | head`).
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        # A file that cannot be written, a peer that is not there: what the system says of it, and of what.
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{where}{error.strerror or type(error).__name__}", err=True)
+        sys.exit(3)

@@ -106,7 +106,9 @@ def _show(rows: list[MessageRow], title: str) -> None:
 
 
 @click.command()
-@click.option("--state", type=click.Choice(list(MessageState)), default="", help="Only messages in this state.")
+@click.option(
+    "--state", type=click.Choice([s.value for s in MessageState]), default="", help="Only messages in this state."
+)
 @click.option("--feed", default="", help="Only messages of this feed.")
 @click.option("--search", default="", metavar="ID", help="An exact control id, patient or visit identifier.")
 @click.option("--most", default=50, show_default=True, help="How many at most, the newest first.")

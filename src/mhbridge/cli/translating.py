@@ -63,6 +63,8 @@ def translate(
         raise click.UsageError(
             f"there is no mapping {name!r}. {did_you_mean(name, catalogue.names()).capitalize()}".strip()
         )
+    if out is not None:
+        _told_apart(files)
     failed: list[str] = []
     made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed))
     for (stem, body), alone in _told_alone(made):
@@ -85,6 +87,20 @@ def _told_alone(found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
         held.append(one)
     if held:
         yield held.pop(), number == 1
+
+
+def _told_apart(files: Iterable[Path]) -> None:
+    """
+    That each file has a name of its own: what is written is named after it.
+
+    Raises:
+        click.UsageError: one would be written over another.
+    """
+    seen: dict[str, Path] = {}
+    for path in files:
+        if seen.setdefault(path.stem, path) != path:
+            what = f"{seen[path.stem]} and {path} would be written to the same file"
+            raise click.UsageError(f"{what}: translate them one after the other, each with an --out of its own")
 
 
 def _print(body: bytes, target: str, pretty: bool) -> None:
@@ -216,9 +232,18 @@ def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[
 
     root = folder or (Path("fixtures") if Path("fixtures").is_dir() else built_in("fixtures"))
     if address is not None:
+        from aiohttp import ClientError
+
         from mhbridge.testing.sending import send_cases
 
-        return send_cases(list(cases(root)), address)
+        try:
+            return send_cases(list(cases(root)), address)
+        except (OSError, EOFError, ClientError) as error:
+            text = (
+                f"nobody answers at {address} as a gateway does ({type(error).__name__}): is it running, and listening?"
+            )
+            say(text, severity=Severity.ERROR)
+            return 3
     catalogue = load(roots)
     feeds: dict[str, Any] = {}
     differing = count = lost = 0
@@ -255,13 +280,17 @@ def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[
 @click.argument("files", nargs=-1, required=True, type=_FILES)
 @click.option("--quiet", is_flag=True, help="Nothing on standard output; the exit code tells.")
 def validate(files: tuple[Path, ...], quiet: bool) -> int:
-    """Validate FHIR resources in JSON, one a file or a line: an OperationOutcome each, exit code 1 for an error."""
+    """
+    Validate FHIR resources in JSON, one a file or a line: an OperationOutcome each, of several one a line; exit code 1
+    for an error.
+    """
     from mhbridge.fhir.bundle import dumps, loads
     from mhbridge.fhir.validate import default_validator, operation_outcome
     from mhbridge.model import Issue
 
     failed = False
-    for path, body in [(file, body) for file in files for body in _resources(file.read_bytes())]:
+    found = [(place, body) for file in files for place, body in _resources(file)]
+    for place, body in found:
         try:
             issues: tuple[Issue, ...] = default_validator()(loads(body))
         except MhbridgeError as error:
@@ -269,12 +298,14 @@ def validate(files: tuple[Path, ...], quiet: bool) -> int:
         bad = any(issue.severity is Severity.ERROR for issue in issues)
         failed = failed or bad
         if not quiet:
-            click.echo(dumps(operation_outcome(issues), pretty=True).decode())
-        say(f"{path}: {'not valid' if bad else 'valid'}", severity=Severity.ERROR if bad else None)
+            click.echo(dumps(operation_outcome(issues), pretty=len(found) == 1).decode())
+        say(f"{place}: {'not valid' if bad else 'valid'}", severity=Severity.ERROR if bad else None)
     return 1 if failed else 0
 
 
-def _resources(body: bytes) -> list[bytes]:
-    """The resources of a file: one, or one a line as `translate` prints several."""
-    lines = [line for line in body.splitlines() if line.strip()]
-    return lines if len(lines) > 1 and all(line.startswith(b"{") and line.endswith(b"}") for line in lines) else [body]
+def _resources(path: Path) -> list[tuple[str, bytes]]:
+    """The resources of a file with their places: one, or one a line as `translate` prints several."""
+    body = path.read_bytes()
+    lines = [(f"{path}:{number}", line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
+    several = len(lines) > 1 and all(line.startswith(b"{") and line.endswith(b"}") for _, line in lines)
+    return lines if several else [(f"{path}", body)]
