@@ -10,7 +10,7 @@ HL7 v2: messages as wards send them, paths into them, and their acknowledgements
     path, outline     what a path says; which segments belong to which
     reach, predicate  which segments and repetitions are meant
     read              path + scope → functions
-    places            where things are, for the field ledger
+    cells, places     for the field ledger: what is there; what a path reads of it
     structure         data types by version (`structure.json`, written by `generate`)
     acknowledgement   the answer
 
@@ -27,7 +27,7 @@ from typing import Any, Final
 from mhbridge.errors import MessageError
 from mhbridge.formats import Cell, DeclarationError, Loop, LoopSpot, Path, PathError, Scope, Source, Spot
 from mhbridge.formats.encoding import check_zone
-from mhbridge.formats.hl7v2 import places
+from mhbridge.formats.hl7v2 import cells, places
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
 from mhbridge.formats.hl7v2.charset import charset_codec
 from mhbridge.formats.hl7v2.envelope import begins, read_messages
@@ -131,11 +131,11 @@ class Hl7v2:
 
     def populated(self, message: Any) -> Iterable[Cell]:
         """Every repetition of a field in which something is."""
-        return places.populated(message)
+        return cells.populated(message)
 
     def structural(self, message: Any, source: Source) -> Iterable[Cell]:  # noqa: ARG002  # the protocol's
-        """What of the header is acted upon; see `places.structural`."""
-        return places.structural(message)
+        """What of the header is acted upon; see `cells.structural`."""
+        return cells.structural(message)
 
     def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
         """What a path reads."""
@@ -158,19 +158,19 @@ class Hl7v2:
 
     def touched(self, message: Any, cell: int) -> Any:
         """The segment's name and the number of the field."""
-        return places.touched(message, cell)
+        return cells.touched(message, cell)
 
     def path(self, message: Any, cell: int, bit: int, source: Source, *, exact: bool) -> str:
         """`PID-3[2].4`, or `PID-3.4`; segments that come several times are counted in brackets."""
-        return places.path_of(message, cell, bit, source.options.get("version", ""), exact=exact)
+        return cells.path_of(message, cell, bit, source.options.get("version", ""), exact=exact)
 
     def leaf(self, message: Any, cell: int, bit: int) -> str:
         """What one leaf says, encoded."""
-        return places.leaf_text(message, cell, bit)
+        return cells.leaf_text(message, cell, bit)
 
     def altered(self, message: Any, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
         """The message with one leaf replaced."""
-        return places.altered(message, cell, bit, encoded)
+        return cells.altered(message, cell, bit, encoded)
 
     def cursor(self, message: Any) -> Any:
         """A message is its own outermost cursor."""

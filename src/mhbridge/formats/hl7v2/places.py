@@ -1,10 +1,7 @@
 """
-Where things are in a message, for the field ledger: every populated leaf, and which of them a path reads.
+Which leaves of a message a path of a mapping reads, asks or ignores, for the field ledger. What a leaf is, say `cells`.
 
-A *cell* is one repetition of one field, as a number: position of the segment, field, repetition. The leaves inside it
-are the bits of a mask: sixteen subcomponents for each component. A leaf is populated when it holds more than blanks;
-`""` does. This module must never look at what a leaf says, but for the tests of a predicate and for the header fields
-that decide how the message itself is read and answered.
+This module must never look at what a leaf says, but for the tests of a predicate.
 """
 
 from __future__ import annotations
@@ -15,222 +12,16 @@ from functools import lru_cache
 from typing import Any, Final
 
 from mhbridge.formats import Asked, Cell, Scope
-from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
+from mhbridge.formats.hl7v2.cells import FIELDS, REPETITIONS, WHOLE, WIDTH, bit_of, cell_of, leaves_in, touched
+from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate
 from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, filtered, inside, repetition_test, repetitions, told
 from mhbridge.formats.hl7v2.reach import FieldLoop, loop_steps, read_segment
-from mhbridge.formats.hl7v2.structure import structure
 
-__all__ = [
-    "LoopPlaces",
-    "Places",
-    "altered",
-    "ignored",
-    "ignoring",
-    "leaf_text",
-    "path_of",
-    "populated",
-    "structural",
-    "touched",
-]
+__all__ = ["LoopPlaces", "Places", "ignored", "ignoring"]
 
-#: Bits of a mask for one component.
-_WIDTH: Final = 16
-_WHOLE: Final = -1
-_PART: Final = (1 << _WIDTH) - 1
-_REPETITIONS: Final = 10
-_FIELDS: Final = 10
-
-
-def cell_of(segment: Segment, field: int, repetition: int = 0) -> int:
-    """The number of a cell. A message has at most a thousand repetitions of a field and a thousand fields."""
-    return (segment.position << _FIELDS | field) << _REPETITIONS | repetition
-
-
-def _bit(component: int, subcomponent: int = 1) -> int:
-    # Beyond the sixteenth subcomponent they share a bit: no data type has as many, a text may.
-    return 1 << ((component - 1) * _WIDTH + min(subcomponent, _WIDTH) - 1)
-
-
-# --- all that is there -------------------------------------------------------------------------------------
-
-
-def populated(message: Message) -> list[Cell]:
-    """Every cell in which something is, with the mask of its populated leaves, segment by segment."""
-    limits = message.delimiters
-    repetition = limits.repetition
-    component, subcomponent = limits.component, limits.subcomponent
-    found: list[Cell] = []
-    for segment in message.segments():
-        head = segment.position << _FIELDS
-        header = segment.name == "MSH"
-        for number, field in enumerate(segment.fields):
-            if not field or not number:
-                continue
-            cell = (head | number) << _REPETITIONS
-            if component not in field and repetition not in field and subcomponent not in field:
-                if not field.isspace():
-                    found.append((cell, 1))
-            elif header and number < 3:
-                found.append((cell, 1))
-            elif repetition not in field:
-                if mask := leaves_in(field, limits):
-                    found.append((cell, mask))
-            else:
-                for place, encoded in enumerate(field.split(repetition)):
-                    if mask := leaves_in(encoded, limits):
-                        found.append((cell | place, mask))
-    return found
-
-
-def leaves_in(encoded: str, limits: Delimiters) -> int:
-    """The mask of what is populated in one repetition."""
-    if limits.component not in encoded and limits.subcomponent not in encoded:
-        return 1 if encoded and not encoded.isspace() else 0
-    mask, shift, subcomponent = 0, 0, limits.subcomponent
-    for part in encoded.split(limits.component):
-        if part and not part.isspace():
-            if subcomponent in part:
-                for number, sub in enumerate(part.split(subcomponent)):
-                    if sub and not sub.isspace():
-                        mask |= 1 << shift + min(number, _WIDTH - 1)
-            else:
-                mask |= 1 << shift
-        shift += _WIDTH
-    return mask
-
-
-def path_of(message: Message, cell: int, bit: int, version: str, *, exact: bool) -> str:
-    """
-    The path of one leaf: `PID-3[2].4`, or with `exact=False` the path of all leaves like it: `PID-3.4`.
-
-    Args:
-        bit: the number of its bit in the mask.
-    """
-    repetition = cell & (1 << _REPETITIONS) - 1
-    number = cell >> _REPETITIONS & (1 << _FIELDS) - 1
-    position = cell >> _REPETITIONS + _FIELDS
-    name, place, alone = message.place_of(position)
-    segment = message.named(name)[place]
-    subs = _has_subs(segment, number, repetition, bit // _WIDTH + 1) if exact else bit % _WIDTH > 0
-    return _said(
-        name, 0 if alone or not exact else place + 1, number,
-        repetition + 1 if exact and len(segment.repetitions(number)) > 1 else 0,
-        bit, version, bool(segment.level(number)), _has_parts(segment, number), subs,
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1 << 14)
-def _said(
-    name: str, place: int, number: int, repetition: int, bit: int, version: str, literal: bool, parts: bool, subs: bool
-) -> str:
-    said = f"{name}[{place}]-{number}" if place else f"{name}-{number}"
-    if repetition:
-        said += f"[{repetition}]"
-    if literal:
-        return said
-    component, subcomponent = bit // _WIDTH + 1, bit % _WIDTH + 1
-    table = structure(version)
-    if component > 1 or subcomponent > 1 or parts or table.type_of(name, number) in table.types:
-        said += f".{component}"
-        if subcomponent > 1 or subs:
-            said += f".{subcomponent}"
-    return said
-
-
-def touched(message: Message, cell: int) -> tuple[str, int]:
-    """The segment's name and the number of the field: what all cells have in common that a path may read."""
-    return message.name_at(cell >> _REPETITIONS + _FIELDS), cell >> _REPETITIONS & (1 << _FIELDS) - 1
-
-
-def leaf_text(message: Message, cell: int, bit: int) -> str:
-    """What one leaf says, encoded."""
-    name, place, _ = message.place_of(cell >> _REPETITIONS + _FIELDS)
-    segment, number = message.named(name)[place], cell >> _REPETITIONS & (1 << _FIELDS) - 1
-    encoded = segment.repetitions(number)[cell & (1 << _REPETITIONS) - 1]
-    if segment.level(number):
-        return encoded
-    limits = message.delimiters
-    return encoded.split(limits.component)[bit // _WIDTH].split(limits.subcomponent)[bit % _WIDTH]
-
-
-def altered(message: Message, cell: int, bit: int, encoded: str) -> bytes:
-    """The bytes of a message with one leaf replaced by other encoded text."""
-    repetition = cell & (1 << _REPETITIONS) - 1
-    number = cell >> _REPETITIONS & (1 << _FIELDS) - 1
-    position = cell >> _REPETITIONS + _FIELDS
-    limits = message.delimiters
-    lines = message.lines()
-    name, place, _ = message.place_of(position)
-    segment = message.named(name)[place]
-    fields = list(segment.fields)
-    if segment.level(number):
-        fields[number] = encoded
-    else:
-        values = fields[number].split(limits.repetition)
-        parts = values[repetition].split(limits.component)
-        subs = parts[bit // _WIDTH].split(limits.subcomponent)
-        subs[bit % _WIDTH] = encoded
-        parts[bit // _WIDTH] = limits.subcomponent.join(subs)
-        values[repetition] = limits.component.join(parts)
-        fields[number] = limits.repetition.join(values)
-    if name == "MSH":
-        lines[position] = "MSH" + fields[1] + limits.field.join(fields[2:])
-    else:
-        lines[position] = limits.field.join(fields)
-    codec = limits.codec
-    mark = "\ufeff" if codec.startswith(("utf-16", "utf-32")) else ""
-    return (mark + "\r".join(lines) + "\r").encode(codec, "replace")
-
-
-def _has_parts(segment: Segment, number: int) -> bool:
-    return segment.delimiters.component in segment.fields[number]
-
-
-def _has_subs(segment: Segment, number: int, repetition: int, component: int) -> bool:
-    encoded = segment.repetitions(number)[repetition]
-    return segment.delimiters.subcomponent in inside(encoded, segment.delimiters, component)
-
-
-#: MSH-3 to MSH-6 and MSH-10 go back in the answer, and MSH-15 decides about it, as they stand.
-_AS_IT_STANDS: Final = (3, 4, 5, 6, 10, 15)
-#: What is acted upon of every header, which is the first segment. MSH-7 puts the messages of a patient in order.
-_HEADER: Final = tuple(
-    (number << _REPETITIONS, mask)
-    for number, mask in (
-        *((number, _WHOLE) for number in (1, 2, *_AS_IT_STANDS)),
-        (7, 1), (9, _bit(1) | _bit(2)), (11, 1), (12, 1), (18, 1),
-    )
-)  # fmt: skip
-
-
-def structural(message: Message) -> Iterator[Cell]:
-    """
-    What the format itself reads: separators, type, version, character set, names and numbers of sender and message,
-    what answer is wanted, and where there are several patients whose they are.
-
-    A change of any of them changes how the message is read, filed or answered.
-    """
-    header = message.named("MSH")[0]
-    yield from _HEADER
-    if message.delimiters.repetition in "".join(header.fields[3:]):
-        for number in _AS_IT_STANDS:
-            yield from _all_of(header, number)
-    if header.first(15).strip(' "') in ("", "NE"):
-        yield from _all_of(header, 16)  # it decides only where MSH-15 wants no answer (v2.5.1 §2.9.2)
-    if len(header.first(9).split(message.delimiters.component)) < 2:
-        for event in message.named("EVN")[:1]:
-            yield cell_of(event, 1), 1
-    patients = message.named("PID")
-    if len(patients) > 1:
-        for patient in patients:
-            yield from _all_of(patient, 3)
-
-
-def _all_of(segment: Segment, number: int) -> Iterator[Cell]:
-    for repetition in range(len(segment.repetitions(number))):
-        yield cell_of(segment, number, repetition), _WHOLE
+_PART: Final = (1 << WIDTH) - 1
 
 
 # --- what a path reads -------------------------------------------------------------------------------------
@@ -248,21 +39,21 @@ def _mask(parts: frozenset[str], component: int, subcomponent: int) -> tuple[int
         numbers = [int(number) for number in (rest if field or "-" in part else part).split(".")]
         if field:
             number, *inner = numbers
-            others[number] = others.get(number, 0) | _bit(*(inner or [1]))
+            others[number] = others.get(number, 0) | bit_of(*(inner or [1]))
         elif not component:
-            own |= _bit(*numbers)
+            own |= bit_of(*numbers)
         elif not subcomponent:
-            own |= _bit(component, numbers[0])
+            own |= bit_of(component, numbers[0])
         else:
-            own |= _bit(component, subcomponent)
+            own |= bit_of(component, subcomponent)
     return own, tuple(others.items())
 
 
 def _below(component: int, subcomponent: int) -> int:
     """The mask of all that is at a path."""
     if not component:
-        return _WHOLE
-    return _bit(component, subcomponent) if subcomponent else _PART << (component - 1) * _WIDTH
+        return WHOLE
+    return bit_of(component, subcomponent) if subcomponent else _PART << (component - 1) * WIDTH
 
 
 class Places:
@@ -319,7 +110,7 @@ class Places:
             found = self._masks[parts] = _mask(parts, self._component, self._subcomponent)
         mask, others = found
         segment = raw.segment
-        own = ((segment.position << _FIELDS | self._field) << _REPETITIONS | raw.repetition, mask)
+        own = ((segment.position << FIELDS | self._field) << REPETITIONS | raw.repetition, mask)
         return (own, *((cell_of(segment, number), other) for number, other in others)) if others else (own,)
 
     def present(self, raw: Value) -> tuple[Cell, ...]:
@@ -335,8 +126,8 @@ class Places:
         mask, others = _mask(parts, self._component, self._subcomponent)
         number, found = self._field, list[Cell]()
         for segment in self._chosen(cursor):
-            head = segment.position << _FIELDS
-            cell = (head | number) << _REPETITIONS
+            head = segment.position << FIELDS
+            cell = (head | number) << REPETITIONS
             if self._which is None:
                 fields = segment.fields
                 if number < len(fields) and (field := fields[number]):
@@ -344,7 +135,7 @@ class Places:
                     found += [(cell | place, mask) for place in range(last + 1)]
             else:
                 found += [(cell | place, mask) for place, _ in repetitions(segment, number, self._which, self._test)]
-            found += [((head | other) << _REPETITIONS, read) for other, read in others]
+            found += [((head | other) << REPETITIONS, read) for other, read in others]
         return found
 
     def deleted(self, cursor: Any) -> list[Cell]:
@@ -353,16 +144,16 @@ class Places:
         for raw in self._values(cursor):
             encoded, cell = raw.encoded, cell_of(raw.segment, self._field, raw.repetition)
             if encoded == DELETE:
-                found.append((cell, _bit(1)))
+                found.append((cell, bit_of(1)))
             elif self._component:
                 part = inside(encoded, raw.segment.delimiters, self._component)
                 if part == DELETE:
-                    found.append((cell, _bit(self._component)))
+                    found.append((cell, bit_of(self._component)))
                 elif (
                     self._subcomponent
                     and inside(encoded, raw.segment.delimiters, self._component, self._subcomponent) == DELETE
                 ):
-                    found.append((cell, _bit(self._component, self._subcomponent)))
+                    found.append((cell, bit_of(self._component, self._subcomponent)))
         return found
 
     def asked(self, cursor: Any) -> list[Asked]:
@@ -441,8 +232,8 @@ def _subject(name: str, which: Predicate | None) -> Any:
 
 def _questioned(segments: Iterable[Segment], numbers: tuple[int, ...]) -> list[Cell]:
     field, *parts = numbers
-    mask = _bit(*(parts or [1]))
-    return [((segment.position << _FIELDS | field) << _REPETITIONS, mask) for segment in segments]
+    mask = bit_of(*(parts or [1]))
+    return [((segment.position << FIELDS | field) << REPETITIONS, mask) for segment in segments]
 
 
 def _asked_of_segments(segments: Iterable[Segment], which: Predicate | None, *, many: bool) -> Iterator[Asked]:
@@ -452,7 +243,7 @@ def _asked_of_segments(segments: Iterable[Segment], which: Predicate | None, *, 
         for test in which.tests:
             field, *parts = test.numbers
             said = (test.text in told(segment, test.numbers)) is test.equal
-            yield cell_of(segment, field), _bit(*(parts or [1])), said
+            yield cell_of(segment, field), bit_of(*(parts or [1])), said
             if not said:
                 break  # the tests behind it are not asked
         if said and not many:
@@ -466,7 +257,7 @@ def _asked_of_repetitions(segment: Segment, field: int, which: Predicate | None,
         said = False
         for test in which.tests:
             said = limits.says(inside(encoded, limits, *test.numbers), test.text) is test.equal
-            yield cell_of(segment, field, place), _bit(*test.numbers), said
+            yield cell_of(segment, field, place), bit_of(*test.numbers), said
             if not said:
                 break
         if said and not many:
@@ -517,7 +308,7 @@ def ignoring(paths: Sequence[Hl7Path]) -> Callable[[Message, Iterable[Cell]], di
         found: dict[int, int] = {}
         for cell, _ in cells:
             name, number = touched(message, cell)
-            if mask := _WHOLE if name in whole else fields.get((name, number), 0):
+            if mask := WHOLE if name in whole else fields.get((name, number), 0):
                 found[cell] = mask
         for other in others:
             for cell, mask in other(message):

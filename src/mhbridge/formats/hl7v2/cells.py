@@ -1,0 +1,232 @@
+"""
+What is there in a message, for the field ledger: every populated leaf, as a cell and a bit.
+
+A *cell* is one repetition of one field, as a number: position of the segment, field, repetition. The leaves inside it
+are the bits of a mask: sixteen subcomponents for each component. A leaf is populated when it holds more than blanks;
+`""` does. This module must never look at what a leaf says, but for the header fields that decide how the message itself
+is read and answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from mhbridge.formats import Cell
+from mhbridge.formats.hl7v2.delimiters import Delimiters
+from mhbridge.formats.hl7v2.message import Message, Segment
+from mhbridge.formats.hl7v2.predicate import inside
+from mhbridge.formats.hl7v2.structure import structure
+
+__all__ = [
+    "FIELDS",
+    "REPETITIONS",
+    "WHOLE",
+    "WIDTH",
+    "altered",
+    "bit_of",
+    "cell_of",
+    "leaf_text",
+    "leaves_in",
+    "path_of",
+    "populated",
+    "structural",
+    "touched",
+]
+
+#: Bits of a mask for one component.
+WIDTH: Final = 16
+#: The mask of all leaves of a cell.
+WHOLE: Final = -1
+#: Bits of a cell for the repetition, and for the number of the field.
+REPETITIONS: Final = 10
+FIELDS: Final = 10
+
+
+def cell_of(segment: Segment, field: int, repetition: int = 0) -> int:
+    """The number of a cell. A message has at most a thousand repetitions of a field and a thousand fields."""
+    return (segment.position << FIELDS | field) << REPETITIONS | repetition
+
+
+def bit_of(component: int, subcomponent: int = 1) -> int:
+    """The mask of one leaf."""
+    # Beyond the sixteenth subcomponent they share a bit: no data type has as many, a text may.
+    return 1 << ((component - 1) * WIDTH + min(subcomponent, WIDTH) - 1)
+
+
+def populated(message: Message) -> list[Cell]:
+    """Every cell in which something is, with the mask of its populated leaves, segment by segment."""
+    limits = message.delimiters
+    repetition = limits.repetition
+    component, subcomponent = limits.component, limits.subcomponent
+    found: list[Cell] = []
+    for segment in message.segments():
+        head = segment.position << FIELDS
+        header = segment.name == "MSH"
+        for number, field in enumerate(segment.fields):
+            if not field or not number:
+                continue
+            cell = (head | number) << REPETITIONS
+            if component not in field and repetition not in field and subcomponent not in field:
+                if not field.isspace():
+                    found.append((cell, 1))
+            elif header and number < 3:
+                found.append((cell, 1))
+            elif repetition not in field:
+                if mask := leaves_in(field, limits):
+                    found.append((cell, mask))
+            else:
+                for place, encoded in enumerate(field.split(repetition)):
+                    if mask := leaves_in(encoded, limits):
+                        found.append((cell | place, mask))
+    return found
+
+
+def leaves_in(encoded: str, limits: Delimiters) -> int:
+    """The mask of what is populated in one repetition."""
+    if limits.component not in encoded and limits.subcomponent not in encoded:
+        return 1 if encoded and not encoded.isspace() else 0
+    mask, shift, subcomponent = 0, 0, limits.subcomponent
+    for part in encoded.split(limits.component):
+        if part and not part.isspace():
+            if subcomponent in part:
+                for number, sub in enumerate(part.split(subcomponent)):
+                    if sub and not sub.isspace():
+                        mask |= 1 << shift + min(number, WIDTH - 1)
+            else:
+                mask |= 1 << shift
+        shift += WIDTH
+    return mask
+
+
+def path_of(message: Message, cell: int, bit: int, version: str, *, exact: bool) -> str:
+    """
+    The path of one leaf: `PID-3[2].4`, or with `exact=False` the path of all leaves like it: `PID-3.4`.
+
+    Args:
+        bit: the number of its bit in the mask.
+    """
+    repetition = cell & (1 << REPETITIONS) - 1
+    number = cell >> REPETITIONS & (1 << FIELDS) - 1
+    position = cell >> REPETITIONS + FIELDS
+    name, place, alone = message.place_of(position)
+    segment = message.named(name)[place]
+    subs = _has_subs(segment, number, repetition, bit // WIDTH + 1) if exact else bit % WIDTH > 0
+    return _said(
+        name, 0 if alone or not exact else place + 1, number,
+        repetition + 1 if exact and len(segment.repetitions(number)) > 1 else 0,
+        bit, version, bool(segment.level(number)), _has_parts(segment, number), subs,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 14)
+def _said(
+    name: str, place: int, number: int, repetition: int, bit: int, version: str, literal: bool, parts: bool, subs: bool
+) -> str:
+    said = f"{name}[{place}]-{number}" if place else f"{name}-{number}"
+    if repetition:
+        said += f"[{repetition}]"
+    if literal:
+        return said
+    component, subcomponent = bit // WIDTH + 1, bit % WIDTH + 1
+    table = structure(version)
+    if component > 1 or subcomponent > 1 or parts or table.type_of(name, number) in table.types:
+        said += f".{component}"
+        if subcomponent > 1 or subs:
+            said += f".{subcomponent}"
+    return said
+
+
+def touched(message: Message, cell: int) -> tuple[str, int]:
+    """The segment's name and the number of the field: what all cells have in common that a path may read."""
+    return message.name_at(cell >> REPETITIONS + FIELDS), cell >> REPETITIONS & (1 << FIELDS) - 1
+
+
+def leaf_text(message: Message, cell: int, bit: int) -> str:
+    """What one leaf says, encoded."""
+    name, place, _ = message.place_of(cell >> REPETITIONS + FIELDS)
+    segment, number = message.named(name)[place], cell >> REPETITIONS & (1 << FIELDS) - 1
+    encoded = segment.repetitions(number)[cell & (1 << REPETITIONS) - 1]
+    if segment.level(number):
+        return encoded
+    limits = message.delimiters
+    return encoded.split(limits.component)[bit // WIDTH].split(limits.subcomponent)[bit % WIDTH]
+
+
+def altered(message: Message, cell: int, bit: int, encoded: str) -> bytes:
+    """The bytes of a message with one leaf replaced by other encoded text."""
+    repetition = cell & (1 << REPETITIONS) - 1
+    number = cell >> REPETITIONS & (1 << FIELDS) - 1
+    position = cell >> REPETITIONS + FIELDS
+    limits = message.delimiters
+    lines = message.lines()
+    name, place, _ = message.place_of(position)
+    segment = message.named(name)[place]
+    fields = list(segment.fields)
+    if segment.level(number):
+        fields[number] = encoded
+    else:
+        values = fields[number].split(limits.repetition)
+        parts = values[repetition].split(limits.component)
+        subs = parts[bit // WIDTH].split(limits.subcomponent)
+        subs[bit % WIDTH] = encoded
+        parts[bit // WIDTH] = limits.subcomponent.join(subs)
+        values[repetition] = limits.component.join(parts)
+        fields[number] = limits.repetition.join(values)
+    if name == "MSH":
+        lines[position] = "MSH" + fields[1] + limits.field.join(fields[2:])
+    else:
+        lines[position] = limits.field.join(fields)
+    codec = limits.codec
+    mark = "\ufeff" if codec.startswith(("utf-16", "utf-32")) else ""
+    return (mark + "\r".join(lines) + "\r").encode(codec, "replace")
+
+
+def _has_parts(segment: Segment, number: int) -> bool:
+    return segment.delimiters.component in segment.fields[number]
+
+
+def _has_subs(segment: Segment, number: int, repetition: int, component: int) -> bool:
+    encoded = segment.repetitions(number)[repetition]
+    return segment.delimiters.subcomponent in inside(encoded, segment.delimiters, component)
+
+
+#: MSH-3 to MSH-6 and MSH-10 go back in the answer, and MSH-15 decides about it, as they stand.
+_AS_IT_STANDS: Final = (3, 4, 5, 6, 10, 15)
+#: What is acted upon of every header, which is the first segment. MSH-7 puts the messages of a patient in order.
+_HEADER: Final = tuple(
+    (number << REPETITIONS, mask)
+    for number, mask in (
+        *((number, WHOLE) for number in (1, 2, *_AS_IT_STANDS)),
+        (7, 1), (9, bit_of(1) | bit_of(2)), (11, 1), (12, 1), (18, 1),
+    )
+)  # fmt: skip
+
+
+def structural(message: Message) -> Iterator[Cell]:
+    """
+    What the format itself reads: separators, type, version, character set, names and numbers of sender and message,
+    what answer is wanted, and where there are several patients whose they are.
+
+    A change of any of them changes how the message is read, filed or answered.
+    """
+    header = message.named("MSH")[0]
+    yield from _HEADER
+    if message.delimiters.repetition in "".join(header.fields[3:]):
+        for number in _AS_IT_STANDS:
+            yield from _all_of(header, number)
+    if header.first(15).strip(' "') in ("", "NE"):
+        yield from _all_of(header, 16)  # it decides only where MSH-15 wants no answer (v2.5.1 §2.9.2)
+    if len(header.first(9).split(message.delimiters.component)) < 2:
+        for event in message.named("EVN")[:1]:
+            yield cell_of(event, 1), 1
+    patients = message.named("PID")
+    if len(patients) > 1:
+        for patient in patients:
+            yield from _all_of(patient, 3)
+
+
+def _all_of(segment: Segment, number: int) -> Iterator[Cell]:
+    for repetition in range(len(segment.repetitions(number))):
+        yield cell_of(segment, number, repetition), WHOLE
