@@ -175,3 +175,16 @@ async def test_what_is_said_of_a_hidden_patient_counts_in_what_follows(ward: War
     assert later["code"] == "M740"
     assert of(later, "Encounter")["location"] == of(moved, "Encounter")["location"]
     assert not {"address", "telecom", "generalPractitioner"} & of(later, "Patient").keys()
+
+
+async def test_nothing_of_a_message_about_two_patients_counts_but_what_it_hides(ward: Ward) -> None:
+    admitted = await ward.send(event("a01-admission"))
+    lines = event("a31-person-update", ZU8_4="1", PID_5="STRANGER^NOBODY", EVN_6="202512010900").split(b"\r")
+    at = next(i for i, line in enumerate(lines) if line.startswith(b"PID"))
+    other = lines[at].split(b"|")
+    other[3] = b"A-299977^^^EXAC"
+    both = await ward.send(b"\r".join([*lines[: at + 1], b"|".join(other), *lines[at + 1 :]]))
+    assert (both["state"], both["code"]) == ("parked", "M721")
+    later = await ward.send(event("a02-transfer", PID_5="", EVN_6="202512020900"))
+    assert later["code"] == "M740"
+    assert of(later, "Patient")["name"] == of(admitted, "Patient")["name"]

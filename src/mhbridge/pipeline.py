@@ -290,9 +290,9 @@ def serving(outcome: Outcome, reading: Reading) -> Mapping[str, Any] | None:
     """
     if (reading.patient or outcome.patient) is None:
         return None
-    restricted = outcome.state is MessageState.PARKED and reading.restricted
-    worked = (outcome.state is MessageState.DONE or restricted) and not reading.parked
-    if worked and reading.act is not Act.NONE:
+    # A restricted record may have been parked for more than that: as a trial, or because it names two patients.
+    worked = outcome.state is MessageState.DONE or outcome.code == "M740"
+    if worked and not reading.parked and reading.act is not Act.NONE:
         return reading.items
     sensitivity = reading.items.get("sensitivity")
     return {"sensitivity": sensitivity} if isinstance(sensitivity, str) and restricts(sensitivity) else None
