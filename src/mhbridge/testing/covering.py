@@ -160,11 +160,15 @@ class Coverage:
         """
         (place, item, path) of each path of the mapping that found nothing in any of the messages.
 
-        The path of a loop is not read itself: what is read inside it is listed instead.
+        The path of a loop is not read itself: what is read inside it is listed instead. What several conditions ask is
+        read once for all of them.
         """
-        for mark in self.mapping.ledger.marks:
+        known = self.mapping.ledger.marks
+        asked = {(mark.path, mark.touches) for mark in known if id(mark) in self._used}
+        for mark in known:
             loop = mark.conversion is None and not mark.decides
-            if mark.touches and not loop and id(mark) not in self._used:
+            shared = mark.decides and (mark.path, mark.touches) in asked
+            if mark.touches and not (loop or shared) and id(mark) not in self._used:
                 yield mark.rule, mark.item, mark.path
 
     def plain(self) -> dict[str, Any]:

@@ -114,7 +114,9 @@ def difference(line: bytes, sources: Sequence[Source]) -> str:
         ((source.options["columns"], _cells(line, codec_of(source), source)) for source in sources),
         key=lambda pair: len(set(pair[0]) & set(pair[1])),
     )
-    said = _other_text(line, found, best) or _other_columns(found, best)
+    if text := _other_text(line, found, best):
+        return text
+    said = _other_columns(found, best)
     return said if len(sources) == 1 else f"{said} (the nearest of {len(sources)} declared)"
 
 

@@ -70,7 +70,8 @@ class Binder:
                 self.file.report("E214", f"{item.name!r} is one {item.type}, and this is a list", node.span)
                 return None
             if not all(any(assignable(have, want) for want in item.type.names) for have in value.type.names):
-                self.file.report("E204", f"this gives a {value.type}, but {item.name!r} is a {item.type}", node.span)
+                gives = f"{value.type}" if value.type.options else f"a {value.type}"
+                self.file.report("E204", f"this gives {gives}, but {item.name!r} is a {item.type}", node.span)
                 return None
             for stated in _stated(value):
                 self._possible(str(stated.value), item, stated.span)
