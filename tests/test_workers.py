@@ -283,6 +283,23 @@ def _with(settings, gateway):
     return config.Config(gateway=gateway, receivers=tuple(receivers), destinations=settings.destinations)
 
 
+async def test_a_worker_that_ends_just_as_it_is_ready_is_not_taken_for_one(make, monkeypatch):
+    """Whoever asked it would ask again and again: nobody would ever say that it is gone."""
+    start = _Worker.start
+
+    async def started(self, make):
+        await start(self, make)
+        os.kill(self.pid, signal.SIGKILL)
+        await until(self._transport.is_closing)
+
+    monkeypatch.setattr(_Worker, "start", started)
+    workers = Workers(make, 1, logs.make(io.BytesIO()))
+    with pytest.raises(MhbridgeError) as raised:
+        await workers.open()
+    await workers.close()
+    assert raised.value.code == "D905"
+
+
 def test_no_secret_goes_to_a_worker(configuration):
     assert SECRET.encode() not in pickle.dumps(_without_secrets(configuration))
 

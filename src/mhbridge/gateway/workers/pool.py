@@ -151,6 +151,10 @@ class Workers:
         except BaseException:
             await worker.end()
             raise
+        if worker.ended:
+            # It was not known yet, so that nobody was told of its end.
+            await worker.end()
+            raise MhbridgeError("D905", "a worker process does not start")
         self._workers.add(worker)
         self._some.set()
 
@@ -298,7 +302,7 @@ class _Worker(asyncio.Protocol):
 
     async def ask(self, verb: str, ticket: int, what: Any, size: int) -> Any:
         """Have something done. Raises `WorkerDied`."""
-        if self._transport is None or self._transport.is_closing():
+        if self.ended:
             # Whoever asks again must not do so before it is known to have gone.
             await asyncio.sleep(0)
             raise WorkerDied(in_hand=False)
@@ -307,8 +311,13 @@ class _Worker(asyncio.Protocol):
 
     def tell(self, verb: str, ticket: int) -> None:
         """The same, without an answer."""
-        if self._transport is not None and not self._transport.is_closing():
+        if not self.ended:
             self._send((verb, ticket, None))
+
+    @property
+    def ended(self) -> bool:
+        """It cannot be asked any more."""
+        return self._transport is None or self._transport.is_closing()
 
     @property
     def takes(self) -> float:
@@ -342,7 +351,7 @@ class _Worker(asyncio.Protocol):
 
     def _flush(self) -> None:
         sending, self._sending = self._sending, []
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self.ended:
             self._transport.write(b"".join(sending))
 
     def _answer(self, size: int) -> asyncio.Future[Any]:
