@@ -12,7 +12,7 @@ a *raw* value is what a path finds there, before the mapping language converts i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.model import Answer, Before, Issue, MessageFacts
+from mhbridge.model import ABSENT, Answer, Before, Issue, MessageFacts
 
 __all__ = [
     "BUILT_IN",
@@ -36,6 +36,8 @@ __all__ = [
     "Part",
     "Path",
     "PathError",
+    "Plan",
+    "Planned",
     "Scope",
     "Source",
     "Spot",
@@ -350,6 +352,39 @@ class Format(Protocol):
             body: the envelope's bytes; may be malformed.
             name: this gateway's own name, where the answer names its sender.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    How the first value of a path is found, in steps of which paths share the first.
+
+    A *row* is what several paths look into: a segment, a line of a file. Generated code asks for a row once for all of
+    them, looks at a place in it without calling anything, and calls `value` only where something stands there.
+
+    Args:
+        key: plans with equal keys find the same row from the same cursor.
+        row: cursor → the row and what stands at its places; no places where there is no row.
+        place: the index of the place.
+        value: (what stands at the place, the row) → the raw value, `ABSENT`, or `DELETED`.
+    """
+
+    key: Hashable
+    row: Callable[[Any], tuple[Any, Sequence[Any]]]
+    place: int
+    value: Callable[[Any, Any], Any]
+
+    def find(self, cursor: Any) -> Any:
+        """What `Format.first` finds; what generated code does instead is exactly this."""
+        row, places = self.row(cursor)
+        return self.value(places[self.place], row) if len(places) > self.place and places[self.place] else ABSENT
+
+
+class Planned(Format, Protocol):
+    """A format whose paths look into rows. It need not be one: paths of other formats are read by `first`."""
+
+    def plan(self, path: Path, scope: Scope) -> Plan | None:
+        """How `first` finds its value, or `None` where no row is looked into."""
 
 
 class Divisible(Format, Protocol):

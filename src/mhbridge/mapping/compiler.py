@@ -37,6 +37,7 @@ class Compiler:
         """`bind(cursor, run)` → items. Items that are absent have no key."""
         function = _Function(span, self._lines)
         body: Block = [function.at(ast.Assign([store("out")], ast.Dict([], [])), span)]
+        function.hoist(tuple(item.body for item in items), body, "cursor")
         for read in _asked_often(items):
             function.shared[read.path] = function.expression(read, body)
         for item in items:
@@ -114,6 +115,7 @@ class _Function(Emitter):
                 self.set(result, ast.List([], ast.Load()), block, node.span)
                 self.set(state, load("ABSENT"), block, node.span)
                 body: Block = []
+                self.hoist(node.body, body, inner)
                 self._splice(result, state, self.binding(node.body, body, inner), body, node.body.span)
                 if node.mark.spot.asks:
                     noted = call("asked", self.given("m", node.mark), load(cursor), load("run"))

@@ -9,10 +9,12 @@ adds what bindings and builds need.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from mhbridge.errors import Span
+from mhbridge.formats import Plan
 from mhbridge.mapping import nodes
 from mhbridge.mapping.leaves import (
     as_list,
@@ -37,7 +39,7 @@ Block = list[ast.stmt]
 #: All that generated code can name, beside what is handed in. There are no builtins.
 _NAMES: Final[Mapping[str, Any]] = {
     "ABSENT": ABSENT, "DELETED": DELETED, "State": State, "Unknown": Unknown, "isinstance": isinstance,
-    "enumerate": enumerate, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
+    "enumerate": enumerate, "len": len, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
     "whole_as_text": whole_as_text, "has_code": has_code, "position": position, "asked": asked, "flip": flip,
 }  # fmt: skip
 
@@ -95,6 +97,8 @@ class Emitter:
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
         self.names: dict[str, Any] = dict(_NAMES)
+        #: (Cursor, key of a plan) → the names of its row, of what stands at its places, and of their number.
+        self.rows: dict[tuple[str, Hashable], tuple[str, str, str]] = {}
         #: Path of the message → where its text is kept, for conditions.
         self.shared: dict[str, ast.expr] = {}
 
@@ -185,9 +189,7 @@ class Emitter:
             case nodes.Read():
                 if cursor == "cursor" and node.path in self.shared and shareable(node):
                     return self.shared[node.path]
-                return self.keep(
-                    ast.Call(self.given("read", node.read), [load(cursor), load("run")], []), block, node.span
-                )
+                return self._read(node, block, cursor)
             case nodes.Literal():
                 return self.constant(node.value)
             case nodes.ItemOf():
@@ -217,6 +219,49 @@ class Emitter:
                 return self.condition(node.condition, block, cursor)
             case nodes.Reference():
                 return self._reference(node, block, cursor)
+
+    def _read(self, node: nodes.Read, block: Block, cursor: str) -> ast.Name:
+        """
+        A value of the message. Where nothing stands at its place in a row nothing is called, unless the ledger is to
+        be told that its predicate was asked.
+        """
+        take, plan = self.given("take", node.take), node.plan
+        if plan is None:
+            found: ast.expr = ast.Call(self.given("find", node.find), [load(cursor)], [])
+            return self.keep(ast.Call(take, [found, load(cursor), load("run")], []), block, node.span)
+        row, places, count = self.row(plan, block, cursor, node.span)
+        value = self.local()
+        at = ast.Constant(plan.place)
+        there = ast.NamedExpr(store(value), ast.Subscript(load(places), at, ast.Load()))
+        there_is = ast.BoolOp(ast.And(), [ast.Compare(load(count), [ast.Gt()], [at]), there])
+        found = ast.Call(self.given("value", plan.value), [load(value), load(row)], [])
+        if node.mark.spot.asks:
+            found = ast.IfExp(there_is, found, load("ABSENT"))
+            self.set(value, ast.Call(take, [found, load(cursor), load("run")], []), block, node.span)
+        else:
+            taken = ast.Call(take, [found, load(cursor), load("run")], [])
+            self.set(value, ast.IfExp(there_is, taken, load("ABSENT")), block, node.span)
+        return load(value)
+
+    def row(self, plan: Plan, block: Block, cursor: str, span: Span) -> tuple[str, str, str]:
+        """The names of a row: as it was hoisted, or else found here."""
+        names = self.rows.get((cursor, plan.key))
+        if names is None:
+            names = row, places, count = self.local(), self.local(), self.local()
+            both = ast.Tuple([store(row), store(places)], ast.Store())
+            found = ast.Call(self.given("row", plan.row), [load(cursor)], [])
+            block.append(self.at(ast.Assign([both], found), span))
+            self.set(count, call("len", load(places)), block, span)
+        return names
+
+    def hoist(self, tree: Any, block: Block, cursor: str) -> None:
+        """Find the rows that several paths look into once for all of them, before anything is read at this cursor."""
+        reads = [node for node in nodes.walk(tree, closed=(nodes.BindEach,)) if isinstance(node, nodes.Read)]
+        plans = [(read.plan, read.span) for read in reads if read.plan is not None]
+        often = Counter(plan.key for plan, _ in plans)
+        for plan, span in plans:
+            if often[plan.key] > 1:
+                self.rows[cursor, plan.key] = self.row(plan, block, cursor, span)
 
     @staticmethod
     def _get(value: ast.expr, key: str) -> ast.Call:

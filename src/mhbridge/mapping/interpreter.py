@@ -101,7 +101,7 @@ def _fields(value: Any, fields: tuple[str, ...]) -> Any:
 def _value(node: nodes.Expression, at: _Frame) -> Any:
     match node:
         case nodes.Read():
-            return node.read(at.cursor, at.run)
+            return node.take(node.find(at.cursor), at.cursor, at.run)
         case nodes.Literal():
             return node.value
         case nodes.ItemOf():

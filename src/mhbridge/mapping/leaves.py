@@ -33,7 +33,7 @@ from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT, DELETED, UNKNOWN_ERROR, State, Unknown
 
 __all__ = [
-    "Reader",
+    "Taker",
     "as_list",
     "asked",
     "calling",
@@ -43,6 +43,7 @@ __all__ = [
     "first",
     "has_code",
     "marks_of",
+    "one_number",
     "position",
     "presence",
     "splice",
@@ -50,8 +51,8 @@ __all__ = [
     "whole_as_text",
 ]
 
-#: (cursor, run) → a value, a list of values, or a state.
-Reader = Callable[[Any, Run], Any]
+#: (what was found, cursor, run) → a value, a list of values, or a state.
+Taker = Callable[[Any, Any, Run], Any]
 
 #: Codes of one place of a mapping whose translation is remembered; real feeds use a few dozen.
 REMEMBERED: Final = 512
@@ -63,34 +64,28 @@ DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def presence(format_: Format, path: Path, scope: Scope, mark: Mark) -> Reader:
-    """Reads whether anything is there; the value itself is not converted."""
-    find, asks = format_.first(path, scope), mark.spot.asks
+def presence(mark: Mark) -> Taker:
+    """Takes whether anything is there; the value itself is not converted."""
+    asks = mark.spot.asks
 
-    def read(cursor: Any, run: Run) -> Any:
+    def take(raw: Any, cursor: Any, run: Run) -> Any:
         if asks and not mark.always:
             run.trace.append((mark, ASKED, None, cursor))
-        raw = find(cursor)
         if raw is not ABSENT:
             run.trace.append((mark, DELETES if raw is DELETED else READ, raw, cursor))
         return raw
 
-    return read
+    return take
 
 
-def first(
-    format_: Format, path: Path, scope: Scope, found: Conversion, want: Type, mark: Mark, *, on_bad: str
-) -> Reader:
-    """Reads the first value of a path and converts it; a value that will not convert costs what its item says."""
-    find, convert, text = format_.first(path, scope), found.convert, format_.text
-    if found.target.name == "nhs_number":
-        return _one_number(find, format_.every(path, scope), found, mark, on_bad=on_bad)
-    asks, item, rule = mark.spot.asks, mark.item, mark.rule
+def first(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad: str) -> Taker:
+    """Takes the first value of a path and converts it; a value that will not convert costs what its item says."""
+    convert, text = found.convert, format_.text
+    asks, item, rule, path = mark.spot.asks, mark.item, mark.rule, mark.path
 
-    def read(cursor: Any, run: Run) -> Any:
+    def take(raw: Any, cursor: Any, run: Run) -> Any:
         if asks and not mark.always:
             run.trace.append((mark, ASKED, None, cursor))
-        raw = find(cursor)
         if raw is ABSENT:
             return raw
         if raw is DELETED:
@@ -100,26 +95,19 @@ def first(
         try:
             value = convert(raw, run.context)
         except Unconvertible as error:
-            bad = run.failed(code=error.code, reason=str(error), path=path.text, item=item, rule=rule, on_bad=on_bad)
+            bad = run.failed(code=error.code, reason=str(error), path=path, item=item, rule=rule, on_bad=on_bad)
             kept = kept_as_text(text(raw), want) if on_bad == "text" else None
             run.trace.append((mark, FAILED_WHOLE if kept else FAILED, raw, cursor))
             return kept or bad
         run.trace.append((mark, READ, raw, cursor))
         return value
 
-    return read
+    return take
 
 
-def _one_number(
-    find: Callable[[Any], Any],
-    find_all: Callable[[Any], list[Any]],
-    found: Conversion,
-    mark: Mark,
-    *,
-    on_bad: str,
-) -> Reader:
+def one_number(find_all: Callable[[Any], list[Any]], found: Conversion, mark: Mark, *, on_bad: str) -> Taker:
     """
-    Reads an NHS number where others may stand beside it.
+    Takes an NHS number where others may stand beside it.
 
     Nobody has two, so two that differ are two people, and nobody can say which of them the rest is about.
     """
@@ -131,11 +119,10 @@ def _one_number(
         except Unconvertible:
             return False
 
-    def read(cursor: Any, run: Run) -> Any:
+    def take(raw: Any, cursor: Any, run: Run) -> Any:
         trace = run.trace
         if asks and not mark.always:
             trace.append((mark, ASKED, None, cursor))
-        raw = find(cursor)
         if isinstance(raw, State):
             if raw is DELETED:
                 trace.append((mark, DELETES, None, cursor))
@@ -155,25 +142,25 @@ def _one_number(
         trace.append((mark, READ, raw, cursor))
         return value
 
-    return read
+    return take
 
 
-def every(
-    format_: Format, path: Path, scope: Scope, found: Conversion, want: Type, mark: Mark, *, on_bad: str
-) -> Reader:
-    """Reads all values of a path. One that will not convert costs itself, not the others."""
-    find, convert, text = format_.every(path, scope), found.convert, format_.text
-    asks, item, rule = mark.spot.asks, mark.item, mark.rule
+def every(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad: str) -> Taker:
+    """Takes all values of a path. One that will not convert costs itself, not the others."""
+    convert, text = found.convert, format_.text
+    asks, item, rule, path = mark.spot.asks, mark.item, mark.rule, mark.path
 
-    def read(cursor: Any, run: Run) -> Any:
-        values: list[Any] = []
-        state: State = ABSENT
-        run.item, run.rule = item, rule
+    def take(raws: Any, cursor: Any, run: Run) -> Any:
         trace = run.trace
         if asks and not mark.always:
             trace.append((mark, ASKED, None, cursor))
+        if not raws:
+            return ABSENT
+        values: list[Any] = []
+        state: State = ABSENT
+        run.item, run.rule = item, rule
         deletes = False
-        for raw in find(cursor):
+        for raw in raws:
             value = raw
             if isinstance(raw, State):
                 deletes = True
@@ -183,7 +170,7 @@ def every(
                     trace.append((mark, READ, raw, cursor))
                 except Unconvertible as error:
                     value = run.failed(
-                        code=error.code, reason=str(error), path=path.text, item=item, rule=rule, on_bad=on_bad
+                        code=error.code, reason=str(error), path=path, item=item, rule=rule, on_bad=on_bad
                     )
                     kept = kept_as_text(text(raw), want) if on_bad == "text" else None
                     trace.append((mark, FAILED_WHOLE if kept else FAILED, raw, cursor))
@@ -193,7 +180,7 @@ def every(
             trace.append((mark, DELETES, None, cursor))
         return values or state
 
-    return read
+    return take
 
 
 def asked(mark: Mark, cursor: Any, run: Run) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from mhbridge.errors import Span
 from mhbridge.formats import Loop as SourceLoop
+from mhbridge.formats import Plan
 from mhbridge.mapping.marks import Mark
 from mhbridge.mapping.types import Type
 
@@ -26,9 +27,12 @@ from mhbridge.mapping.types import Type
 @dataclass(frozen=True, slots=True)
 class Read:
     """
-    Values of a source path, converted to the type wanted here. `read(cursor, run)` gives a value, or a list of them.
+    Values of a source path, converted to the type wanted here.
 
     Args:
+        find: cursor → what stands at the path; a list where all values are wanted.
+        take: (what was found, cursor, run) → the value, or a list of them.
+        plan: how `find` finds it, where that can be done in steps.
         texts: cursor → all that stands at the path, as received; for records that are kept whole.
         mark: stands for it in the field ledger.
     """
@@ -36,7 +40,9 @@ class Read:
     span: Span
     type: Type
     path: str
-    read: Callable[[Any, Any], Any]
+    find: Callable[[Any], Any]
+    take: Callable[[Any, Any, Any], Any]
+    plan: Plan | None
     texts: Callable[[Any], list[str]]
     mark: Mark
 

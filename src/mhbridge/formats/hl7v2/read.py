@@ -6,18 +6,20 @@ What a reader finds is `ABSENT`, `DELETED` or a `Value`. It never raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from mhbridge.formats import PathError, Scope
+from mhbridge.formats import PathError, Plan, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path
-from mhbridge.formats.hl7v2.predicate import EveryNamed, filtered, inside, repetition_test, repetitions
+from mhbridge.formats.hl7v2.predicate import filtered, inside, repetition_test, repetitions
 from mhbridge.formats.hl7v2.reach import FieldLoop, read_segment
 from mhbridge.model import ABSENT, DELETED
 
-__all__ = ["every_reader", "first_reader"]
+__all__ = ["every_reader", "first_reader", "plan"]
+
+_NO_SEGMENT: Final[tuple[None, Sequence[str]]] = (None, ())
 
 
 def first_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
@@ -25,89 +27,66 @@ def first_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
     Cursor → the first value of a path: in the first segment that its predicate takes, the first repetition that the
     field's predicate takes, even when nothing is in it.
     """
-    component, subcomponent = path.component, path.subcomponent
+    planned = plan(path, scope)
+    return _relative(path, scope) if planned is None else planned.find
+
+
+def plan(path: Hl7Path, scope: Scope) -> Plan | None:
+    """How the first value of a path is found, by way of its segment; `None` for a path that begins at a repetition."""
     if path.relative:
-        return _relative(path, scope)
+        return None
     name, reach = read_segment(path, scope)
     reach = filtered(reach, path.steps[0].which)
-    number, which = path.field, path.which
+
+    def row(cursor: Any) -> tuple[Segment | None, Sequence[str]]:
+        found = reach(cursor)
+        return (found[0], found[0].fields) if found else _NO_SEGMENT
+
+    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name))
+
+
+# What follows is the inner loop of every translation: it splits nothing that it does not need.
+
+
+def _finder(path: Hl7Path, name: str) -> Callable[[str, Segment], Any]:
+    """(A field that is not empty, its segment) → what the path finds in it."""
+    number, component, subcomponent, which = path.field, path.component, path.subcomponent, path.which
     if which is not None or (name == "MSH" and number < 3):
         test = repetition_test(which)
 
-        def chosen(cursor: Any) -> Any:
-            found = reach(cursor)
-            if not found:
-                return ABSENT
-            segment = found[0]
+        def chosen(_field: str, segment: Segment) -> Any:
             for place, encoded in repetitions(segment, number, which, test):
                 return _value(encoded, segment, component, subcomponent, segment.level(number), place)
             return ABSENT
 
         return chosen
+    if not component:
+        return _whole
 
-    # What follows is the inner loop of every translation: it splits nothing that it does not need.
-    if isinstance(reach, EveryNamed) and not component:
-
-        def of_message(message: Any) -> Any:
-            found = message.named(name)
-            if not found:
-                return ABSENT
-            segment = found[0]
-            fields = segment.fields
-            if number >= len(fields) or not (encoded := fields[number]):
-                return ABSENT
-            limits = segment.delimiters
-            if limits.repetition in encoded:
-                encoded = encoded.split(limits.repetition, 1)[0]
-            if not encoded.strip(limits.blank):
-                return ABSENT
-            return DELETED if encoded == DELETE else Value(encoded, segment, 0)
-
-        return of_message
-
-    def plain(cursor: Any) -> Any:
-        found = reach(cursor)
-        if not found:
-            return ABSENT
-        segment = found[0]
-        fields = segment.fields
-        if number >= len(fields) or not (encoded := fields[number]):
-            return ABSENT
-        limits = segment.delimiters
-        if limits.repetition in encoded:
-            encoded = encoded.split(limits.repetition, 1)[0]
-        if not encoded.strip(limits.blank):
-            return ABSENT
-        return DELETED if encoded == DELETE else Value(encoded, segment, 0)
-
-    def part(cursor: Any) -> Any:
-        found = reach(cursor)
-        if not found:
-            return ABSENT
-        segment = found[0]
-        fields = segment.fields
-        if number >= len(fields) or not (encoded := fields[number]):
-            return ABSENT
+    def part(encoded: str, segment: Segment) -> Any:
         limits = segment.delimiters
         if limits.repetition in encoded:
             encoded = encoded.split(limits.repetition, 1)[0]
         if encoded == DELETE:
             return DELETED
-        parts = encoded.split(limits.component)
+        parts = encoded.split(limits.component, component)
         if component > len(parts) or not (encoded := parts[component - 1]).strip(limits.blank):
             return ABSENT
         return DELETED if encoded == DELETE else Value(encoded, segment, 1)
 
-    if not component:
-        return plain
-    if not subcomponent:
-        return part
+    def deep(encoded: str, segment: Segment) -> Any:
+        return _value(encoded.split(segment.delimiters.repetition, 1)[0], segment, component, subcomponent)
 
-    def deep(cursor: Any) -> Any:
-        found = reach(cursor)
-        return _value(found[0].first(number), found[0], component, subcomponent) if found else ABSENT
+    return deep if subcomponent else part
 
-    return deep
+
+def _whole(encoded: str, segment: Segment) -> Any:
+    limits = segment.delimiters
+    if limits.repetition in encoded:
+        encoded = encoded.split(limits.repetition, 1)[0]
+    if not encoded.strip(limits.blank):
+        return ABSENT
+    return DELETED if encoded == DELETE else Value(encoded, segment, 0)
 
 
 def every_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], list[Any]]:
@@ -121,14 +100,22 @@ def every_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], list[Any]]:
             return [] if value is ABSENT else [value]
 
         return single
-    _, reach = read_segment(path, scope)
+    name, reach = read_segment(path, scope)
     reach = filtered(reach, path.steps[0].which)
     number, which = path.field, path.which
     test = repetition_test(which)
+    find = _finder(path, name)
 
     def every(cursor: Any) -> list[Any]:
-        found = []
+        found: list[Any] = []
         for segment in reach(cursor):
+            fields = segment.fields
+            if number >= len(fields) or not (field := fields[number]):
+                continue
+            if which is None and segment.delimiters.repetition not in field:
+                if (value := find(field, segment)) is not ABSENT:
+                    found.append(value)
+                continue
             for place, encoded in repetitions(segment, number, which, test):
                 value = _value(encoded, segment, component, subcomponent, segment.level(number), place)
                 if value is not ABSENT:

@@ -6,10 +6,10 @@ The same resolver serves bindings (paths of a format, no items) and builds (item
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mhbridge.errors import Span
 from mhbridge.fhir.definitions import r4
@@ -141,16 +141,31 @@ class Resolver:
         texts = leaves.texts(env.format, tree.path, env.scope)
         if want.name == "any" and not want.options:
             mark = self._mark(tree, None, many=False)
-            read = leaves.presence(env.format, tree.path, env.scope, mark)
-            return nodes.Read(tree.span, ANY, tree.path.text, read, texts, mark)
+            return self._read(tree, ANY, leaves.presence(mark), texts, mark)
         found = conversion(source_type, want.single())
         if found is None:
             hint = "bind one of its components, or use a function that says how"
             return self.wrong("E204", f"{source_type} cannot become {want.single()}", tree.span, hint)
-        reader = leaves.every if want.many else leaves.first
         mark = self._mark(tree, found, many=want.many)
-        read = reader(env.format, tree.path, env.scope, found, want, mark, on_bad=env.on_bad)
-        return nodes.Read(tree.span, want, tree.path.text, read, texts, mark)
+        if want.many:
+            take = leaves.every(env.format, found, want, mark, on_bad=env.on_bad)
+        elif found.target.name == "nhs_number":
+            take = leaves.one_number(env.format.every(tree.path, env.scope), found, mark, on_bad=env.on_bad)
+        else:
+            take = leaves.first(env.format, found, want, mark, on_bad=env.on_bad)
+        return self._read(tree, want, take, texts, mark)
+
+    def _read(
+        self, tree: syntax.PathNode, want: Type, take: leaves.Taker, texts: Callable[[Any], list[str]], mark: Mark
+    ) -> nodes.Read:
+        format_, scope, path = self.env.format, self.env.scope, tree.path
+        assert format_ is not None
+        assert scope is not None
+        if want.many:
+            return nodes.Read(tree.span, want, path.text, format_.every(path, scope), take, None, texts, mark)
+        planned = getattr(format_, "plan", None)  # `formats.Planned`
+        plan = planned(path, scope) if planned is not None else None
+        return nodes.Read(tree.span, want, path.text, format_.first(path, scope), take, plan, texts, mark)
 
     def _mark(self, tree: syntax.PathNode, found: Conversion | None, *, many: bool) -> Mark:
         """What stands for a path in the field ledger. One that only its presence matters of decides, wherever it is."""
