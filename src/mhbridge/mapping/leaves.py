@@ -255,7 +255,7 @@ def _words(args: tuple[Any, ...]) -> str:
 
 def has_code(value: Any, members: frozenset[tuple[str, str]]) -> bool:
     """Whether any coding of a concept is one of (system name, code). The text of a concept never decides."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any((c.get("system", ""), c.get("code", "")) in members for c in (value.get("coding") or (value,)))
     return False
 

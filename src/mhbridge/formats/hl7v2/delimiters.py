@@ -164,6 +164,8 @@ class Delimiters:
 
     def sayings(self, encoded: str) -> tuple[str, ...]:
         """Every text that `says` is true of: the value as a whole, and its first part where that differs."""
+        if encoded.isalnum():
+            return (encoded,)  # no separator and no escape is a letter or a digit
         whole = encoded.rstrip(self.separators)
         if not whole or whole == DELETE:
             return ()

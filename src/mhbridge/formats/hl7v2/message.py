@@ -103,6 +103,9 @@ class Value:
         A component of a single part is its own first subcomponent. Of a value that is itself a component, the
         components are its subcomponents.
         """
+        if number == 1 and self.encoded.isalnum():
+            # Nothing separates and nothing is escaped: no delimiter is a letter or a digit.
+            return self.encoded if sub == 1 else ""
         parts = self._parts or self._split()
         if number > len(parts):
             return ""

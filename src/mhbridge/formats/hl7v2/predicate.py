@@ -43,10 +43,12 @@ def filtered(reach: Reach, which: Predicate | None) -> Reach:
     first, *others = which.tests
     if isinstance(reach, EveryNamed) and first.equal:
         return _looked_up(reach.name, first, [_segment_test(test) for test in others])
-    tests = [_segment_test(test) for test in which.tests]
+    tests = [_segment_test(test) for test in others]
+    numbers, text, equal = first.numbers, first.text, first.equal
 
     def chosen(cursor: Any) -> list[Segment]:
-        return [segment for segment in reach(cursor) if all(test(segment) for test in tests)]
+        found = [segment for segment in reach(cursor) if (text in told(segment, numbers)) is equal]
+        return [segment for segment in found if all(test(segment) for test in tests)] if tests else found
 
     return chosen
 
@@ -111,6 +113,9 @@ def _part_test(test: Test) -> RepetitionTest:
     component, subcomponent = (*test.numbers, 0)[:2]
 
     def passes(encoded: str, limits: Delimiters) -> bool:
+        # Most do not hold the text at all, and only an escape can stand for it.
+        if text not in encoded and limits.escape_character not in encoded:
+            return not equal
         return limits.says(inside(encoded, limits, component, subcomponent), text) is equal
 
     return passes

@@ -51,8 +51,18 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
 def _finder(path: Hl7Path, name: str) -> Callable[[str, Segment], Any]:
     """(A field that is not empty, its segment) → what the path finds in it."""
     number, component, subcomponent, which = path.field, path.component, path.subcomponent, path.which
+    test = repetition_test(which)
+    if test is not None and not (name == "MSH" and number < 3):
+
+        def passing(field: str, segment: Segment) -> Any:
+            limits = segment.delimiters
+            for place, encoded in enumerate(field.split(limits.repetition)):
+                if test(encoded, limits):
+                    return _value(encoded, segment, component, subcomponent, 0, place)
+            return ABSENT
+
+        return passing
     if which is not None or (name == "MSH" and number < 3):
-        test = repetition_test(which)
 
         def chosen(_field: str, segment: Segment) -> Any:
             for place, encoded in repetitions(segment, number, which, test):

@@ -48,7 +48,7 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
         if resolved is None:
             return None
         args.append(resolved)
-        passing.append(parameter.kind in ("value", "all") and not function.states)
+        passing.append(parameter.kind in ("value", "all") and (parameter.needed or not function.states))
     result = _result(function, want, args)
     _check_table(resolver, tree, args, result)
     _check_literal(resolver, tree, args)

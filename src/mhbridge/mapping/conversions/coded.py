@@ -150,7 +150,7 @@ def bare(value: Value, _context: Context) -> Any:
     bare_code = name.strip()
     if not bare_code:
         return nothing(value)
-    return concept(name) if any(character.isspace() for character in bare_code) else {"coding": [{"code": bare_code}]}
+    return concept(name) if len(bare_code.split()) > 1 else {"coding": [{"code": bare_code}]}
 
 
 #: (code, display, name of the system) of a unit.

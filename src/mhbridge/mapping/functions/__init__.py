@@ -42,6 +42,7 @@ class Parameter:
         optional: it may be left out; only further optional ones follow it.
         repeats: the last parameter, which may be given several times.
         presence: only whether it is there matters, so that a path is not converted at all.
+        needed: its state is the result, whatever states the function takes its other arguments in.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Parameter:
     optional: bool = False
     repeats: bool = False
     presence: bool = False
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Function:
     Args:
         results: item types that it can give, the most natural first; `want` is whatever is wanted.
         call: (context, *arguments, want=item type) → a value or a state. Raises `Unconvertible` and nothing else.
-        states: it takes its arguments in any state. Otherwise it is not called when a value is not present: the
-            state of that value is the result.
+        states: it takes its arguments in any state, except those that are `needed`. Otherwise it is not called when a
+            value is not present: the state of that value is the result.
         structural: it is part of how builds are made, which the compiler does itself; it has no `call`.
         key: (*arguments) → what names them, where what it gives depends on that alone: it may be remembered then,
             unless there was something to note; `None` where it may not.

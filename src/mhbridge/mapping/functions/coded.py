@@ -51,7 +51,7 @@ def _received(value: Any, table: Table) -> tuple[list[dict[str, str]], str]:
         return [{"code": value}], ""
     codings, text = value.get("coding", []), value.get("text", "")
     word = text.strip()
-    bare = not codings and word and not any(character.isspace() for character in word)
+    bare = not codings and word and len(word.split()) == 1
     if bare and (table.source_system or word in table.rows):
         return [{"code": word}], ""
     return codings, text
@@ -78,7 +78,7 @@ _NOTHING: Final = frozenset[str]()
 
 def _words_unused(result: Any, value: Any, *_: Any) -> frozenset[str]:
     """Where a primitive is wanted, of a concept with codings only these are used."""
-    primitive = not isinstance(result, Mapping) and isinstance(value, Mapping)
+    primitive = not isinstance(result, dict) and isinstance(value, dict)
     return _WITHOUT_WORDS if primitive and value.get("coding") else _NOTHING
 
 
@@ -88,7 +88,7 @@ def _key(value: Any, table: Table, *date: Any) -> tuple[str, ...] | None:
         return None
     if isinstance(value, str):
         return (value,) if value in table.rows else None
-    codings: Any = value.get("coding", ()) if isinstance(value, Mapping) else ()
+    codings: Any = value.get("coding", ()) if isinstance(value, dict) else ()
     if len(codings) != 1 or len(value) > 1:
         return None
     only = codings[0]
@@ -98,7 +98,7 @@ def _key(value: Any, table: Table, *date: Any) -> tuple[str, ...] | None:
 
 
 @function(
-    Parameter("value", "value", ("CodeableConcept", "code", "string")),
+    Parameter("value", "value", ("CodeableConcept", "code", "string"), needed=True),
     Parameter("table", "table"),
     Parameter("date", "value", ("dateTime", "date"), optional=True),
     results=("CodeableConcept", "code", "string", "boolean"),
@@ -133,8 +133,6 @@ def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want
     A code that the table does not have: `unmapped: keep` keeps it as received with its text, `omit` gives
     unknown("error"), `refuse` parks the message; each time an issue I602 says so.
     """
-    if isinstance(value, State):
-        return value
     codings, text = _received(value, table)
     row = _find(codings, text, table, "" if isinstance(date, State) else date, context)
     if row is None or not row.target_code:
@@ -241,7 +239,7 @@ def as_concept(context: Context, value: str, system: str, *, want: str) -> Any: 
 
 
 @function(
-    Parameter("value", "value", ("CodeableConcept",)),
+    Parameter("value", "value", ("CodeableConcept",), needed=True),
     Parameter("list", "list"),
     Parameter("date", "value", ("dateTime", "date"), optional=True),
     results=("boolean",),
@@ -265,8 +263,6 @@ def member(context: Context, value: Any, codes: CodeList, date: Any = ABSENT, *,
 
     A coding without a system is in no list.
     """
-    if isinstance(value, State):
-        return value
     day = "" if isinstance(date, State) else date
     found = [codes.holds(c.get("system", ""), c.get("code", ""), day) for c in value.get("coding", [])]
     if True in found:
