@@ -172,7 +172,7 @@ def _path_loop(source: Source, start: int, format: Format) -> LoopNode:  # noqa:
     path, end = found
     rest = source.blank(end)
     if rest < len(text):
-        word = text[rest:].split(" ", 1)[0]
+        word = (text[rest:].split(None, 1) or [text[rest:]])[0]
         hint = "a loop in a binding has no alias" if word == "as" else ""
         what = f"expected the end of the path; got {shortened(word)}"
         raise Broken("E102", what, rest, rest + len(word), hint)
