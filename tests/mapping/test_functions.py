@@ -208,10 +208,17 @@ def test_a_table_of_truths() -> None:
 
 
 @pytest.mark.parametrize("state", [ABSENT, DELETED, MASKED, Unknown("not-asked")])
-@pytest.mark.parametrize("name", ["code", "coded", "member", "timestamp", "quantity"])
+@pytest.mark.parametrize("name", ["coded", "timestamp", "quantity"])
 def test_functions_that_take_states_hand_on_that_of_their_value(name, state) -> None:
-    others = {"code": (table(*PLAIN),), "coded": ("snomed",), "member": (beds(),), "timestamp": ("09:00:00",)}
+    others = {"coded": ("snomed",), "timestamp": ("09:00:00",)}
     assert call(name, state, *others.get(name, ())) is state
+
+
+@pytest.mark.parametrize("name", ["code", "member"])
+def test_what_is_asked_of_a_table_or_list_is_needed_and_the_date_is_not(name) -> None:
+    value, _, date = functions()[name].parameters
+    assert value.needed
+    assert not date.needed
 
 
 def test_coded_needs_a_system_that_is_known() -> None:
