@@ -144,6 +144,15 @@ def test_check_of_what_holds_no_mappings_is_a_mistake_of_usage(tmp_path: Path, p
     assert hint in result.stderr
 
 
+@pytest.mark.parametrize(("folder", "hint"), [("ours", "did you mean ours/mappings?"), ("elsewhere", "suppliers/")])
+def test_a_folder_of_mappings_that_holds_none_is_a_mistake_of_usage(tmp_path: Path, folder: str, hint: str) -> None:
+    (tmp_path / "ours" / "mappings" / "suppliers").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    result = run("check", "--mappings", folder, folder=tmp_path)
+    assert result.returncode == 2
+    assert hint in result.stderr
+
+
 def test_replay_is_green() -> None:
     result = run("replay")
     assert result.returncode == 0

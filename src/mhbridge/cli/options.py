@@ -14,12 +14,20 @@ __all__ = ["as_json", "issue_lines", "ledger_lines", "mappings_option", "say", "
 
 
 def _is_a_root(_context: click.Context, _parameter: click.Parameter, folders: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The likeliest mistake is to name a folder too deep: then nothing that the mappings need is found."""
+    """The likeliest mistake is to name a folder too deep, or not deep enough: then nothing in it is found, unsaid."""
     for folder in folders:
         if (folder / "supplier.yaml").is_file() or folder.name == "suppliers":
             above = folder.parent if folder.name == "suppliers" else folder.parent.parent
             raise click.BadParameter(f"{folder} is a supplier's folder; name the folder above suppliers/: {above}")
+        if not _holds_mappings(folder):
+            inner = next(filter(_holds_mappings, sorted(folder.iterdir())), None)
+            hint = f"did you mean {inner}?" if inner else "name the folder that holds suppliers/"
+            raise click.BadParameter(f"there are no mapping files in {folder}: {hint}")
     return folders
+
+
+def _holds_mappings(folder: Path) -> bool:
+    return any((folder / part).is_dir() for part in ("suppliers", "documents", "parts", "codes"))
 
 
 mappings_option = click.option(
