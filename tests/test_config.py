@@ -76,7 +76,7 @@ ENVIRON = {"KEY": "k", "TOKEN": "t"}
 @pytest.fixture
 def base(tmp_path):
     (tmp_path / "tls").mkdir()
-    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings" / "suppliers").mkdir(parents=True)
     for name in ("gw.pem", "gw.key", "ca.pem"):
         (tmp_path / "tls" / name).write_text("x")
     return tmp_path
@@ -147,6 +147,7 @@ PROBLEMS = {
         '[gateway]\nmappings = ["./mappings", "./nomaps"]\n',
         [("C808", "2:gateway.mappings[1]")],
     ),
+    "a folder of mappings that holds none": ('[gateway]\nmappings = ["."]\n', [("C808", "2:gateway.mappings[0]")]),
     "a deadline of nothing": (FHIR + 'deadline = "0s"\n', [("C806", "5:destination[0].deadline")]),
     "a timeout of nothing": (FHIR + 'timeout = "0.0ms"\n', [("C806", "5:destination[0].timeout")]),
     "a blank in an address": (NAMED + 'kind = "fhir"\nurl = "https://x/a b"\n', [("C810", "4:destination[0].url")]),
@@ -389,7 +390,7 @@ def test_a_misspelling_gets_a_hint(text, base):
 
 def test_the_environment_overrides_the_file(base):
     for name in ("a", "b"):
-        (base / name).mkdir()
+        (base / name / "suppliers").mkdir(parents=True)
     environ = {
         "MHBRIDGE_GATEWAY__NAME": "other",
         "MHBRIDGE_GATEWAY__MAPPINGS": '["a", "b"]',

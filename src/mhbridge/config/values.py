@@ -107,6 +107,10 @@ def _mappings(value: Any, info: ValidationInfo) -> Path:
     path = _folder(value, info)
     if not path.is_dir():
         raise PydanticCustomError("C808", "there is no folder of this name")
+    if not any((path / part).is_dir() for part in ("suppliers", "documents", "parts", "codes")):
+        raise PydanticCustomError(
+            "C808", "there are no mapping files in this folder: name the one that holds suppliers/"
+        )
     return path
 
 
