@@ -17,13 +17,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
+from typing import Any, BinaryIO, Final, Protocol, TypeAlias, runtime_checkable
 
 from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.model import ABSENT, Answer, Before, Issue, MessageFacts
 
 __all__ = [
     "BUILT_IN",
+    "PLACE",
+    "PLACE_BITS",
+    "STATE_BITS",
     "Asked",
     "BrokenMessage",
     "Cell",
@@ -154,6 +157,11 @@ class Path:
 
 #: A place of a message that holds something, as a number that the format makes, and the leaves in it as a bit mask.
 Cell: TypeAlias = tuple[int, int]
+#: The low bits of a cell's number say where it is in its *group* (a segment, a row), the others which group that is.
+PLACE_BITS: Final = 20
+PLACE: Final = (1 << PLACE_BITS) - 1
+#: Where the ledger puts cells together as one number, the lowest bits are its own.
+STATE_BITS: Final = 2
 #: A cell whose leaves a predicate looked at, and whether it said yes.
 Asked: TypeAlias = tuple[int, int, bool]
 
@@ -167,6 +175,8 @@ class Spot(Protocol):
         asks: the path has predicates that look at leaves.
         subject: what its predicate looks at, where that is the same leaves whatever it wants to see there; else `None`.
         question: the same, where it looks at all of them; paths with the same question need to be asked only once.
+        everywhere: (kind of group, `Format.like` of a cell, mask) of what the question looks at, where that is in every
+            group of the kind if it is asked from the outermost cursor; else `None`.
     """
 
     @property
@@ -181,11 +191,20 @@ class Spot(Protocol):
     def question(self) -> Any:
         """See above."""
 
+    @property
+    def everywhere(self) -> tuple[str, int, int] | None:
+        """See above."""
+
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
         """What `Format.touched` gives for the cells that the path may read."""
 
     def cells(self, raw: Any, parts: frozenset[str]) -> Iterable[Cell]:
         """The leaves of a raw value, and of its companion fields, that `parts` names."""
+
+    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]]) -> None:
+        """
+        The same cells, each as `(mask << PLACE_BITS | place) << STATE_BITS`, added to what is taken of their group.
+        """
 
     def present(self, raw: Any) -> Iterable[Cell]:
         """The leaf without which the raw value would not be there; none when there are several."""
@@ -216,6 +235,10 @@ class LoopSpot(Protocol):
 
     @property
     def question(self) -> Any:
+        """See above."""
+
+    @property
+    def everywhere(self) -> tuple[str, int, int] | None:
         """See above."""
 
     def questioned(self, cursor: Any) -> Iterable[Cell]:
@@ -305,6 +328,20 @@ class Format(Protocol):
     def populated(self, message: Message) -> Iterable[Cell]:
         """Every cell in which something is, in the order of the message, with the mask of its populated leaves."""
 
+    def shapes(self, message: Message) -> tuple[Sequence[str], Sequence[Hashable]]:
+        """
+        The groups of a message: what kind each is, and its shape.
+
+        A shape tells where in a group something is, and nothing of what: groups of one kind and shape are populated
+        alike. The ledger remembers what it found for shapes, so they must hold no content.
+        """
+
+    def layout(self, kind: str, shape: Any) -> Sequence[Cell]:
+        """What is populated in a group of a shape: places in the group, in order, each with the mask of its leaves."""
+
+    def like(self, place: int) -> int:
+        """What places in a group have in common that one question looks at."""
+
     def structural(self, message: Message, source: Source) -> Iterable[Cell]:
         """
         What the format itself reads and mhbridge acts upon: how the message is to be read, whose it is, its number.
@@ -320,8 +357,13 @@ class Format(Protocol):
     def ignored(self, path: Path) -> Callable[[Any], Iterable[Cell]]:
         """Message → the cells that an entry of `ignore:` names."""
 
-    def ignoring(self, paths: Sequence[Path]) -> Callable[[Any, Iterable[Cell]], Mapping[int, int]]:
-        """(message, cells) → cell → mask of what all entries of `ignore:` together name in these cells."""
+    def ignoring(
+        self, paths: Sequence[Path]
+    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
+        """
+        What all entries of `ignore:` together name: (kind of group, place) → mask of what is ignored there in every
+        message; and (message, cells) → at least those of the cells that the other entries name in this message.
+        """
 
     def touched(self, message: Message, cell: int) -> Any:
         """What cells of the same kind have in common: those that a path may read (`Spot.touches`)."""

@@ -17,11 +17,11 @@ into a ledger, and never contents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from mhbridge.formats import Format, Loop, Message, Path, Source
+from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Path, Source
 from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.conversions import WHOLE, Context
 from mhbridge.mapping.marks import Mark, Trace
@@ -32,6 +32,18 @@ __all__ = ["FieldLedger", "Leaf", "Taken", "always_read", "detailed", "drawn_up"
 _ALL: Final = frozenset({WHOLE})
 #: Entries that hold a raw value.
 _VALUES: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE})
+_FAILURES: Final = frozenset({marks.FAILED, marks.FAILED_WHOLE})
+
+#: What became of a leaf that was read, in the lowest bits of what is taken of a group.
+_BOUND: Final = 0
+_SELECTOR: Final = 1
+_FAILED: Final = 2
+#: Bits of each of the three counts that are added up as one number.
+_WIDTH: Final = 32
+#: What is remembered of groups, and how long a group may be for that.
+_MOST: Final = 2048
+_LONGEST: Final = 512
+_NOTHING: Final[Mapping[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +74,20 @@ class _Level:
     touches: frozenset[Any]
 
 
-@dataclass(slots=True)
-class _Cover:
-    """Cell → mask of the leaves that were found to be in a state."""
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """
+    What became of the leaves of one group.
 
-    failed: dict[int, int] = field(default_factory=dict)
-    bound: dict[int, int] = field(default_factory=dict)
-    selector: dict[int, int] = field(default_factory=dict)
+    Args:
+        counts: bound, selectors and ignored, put together as one number (`_WIDTH` bits each).
+        failed: the places that failed.
+        open: the places that are none of these.
+    """
+
+    counts: int
+    failed: tuple[Cell, ...]
+    open: tuple[Cell, ...]
 
 
 class FieldLedger:
@@ -92,7 +111,8 @@ class FieldLedger:
         self.source = source
         self.context = context
         self._ignored = [(format_.ignored(path), reason) for path, reason in ignored]
-        self.ignoring = format_.ignoring([path for path, _ in ignored])
+        #: (kind, place) → mask of what is ignored in every message; and what else is in one message.
+        self.ignoring, self.ignoring_here = format_.ignoring([path for path, _ in ignored])
         self._top = _level(items)
         for read in always_read(items):
             read.mark.always = True
@@ -101,83 +121,96 @@ class FieldLedger:
         questions = {mark.spot.question for mark in asking} - {None}
         #: Paths whose predicates are asked in every message; those that ask what another does are left out.
         self._asking = [mark for mark in asking if mark.spot.question is not None or mark.spot.subject not in questions]
+        everywhere = {mark.spot.question: mark.spot.everywhere for mark in asking if mark.spot.everywhere is not None}
+        #: Of these, the questions that look at every group of a kind: kind → what is alike → mask.
+        self._selecting: dict[str, dict[int, int]] = {}
+        for kind, like, mask in everywhere.values():
+            here = self._selecting.setdefault(kind, {})
+            here[like] = here.get(like, 0) | mask
+        self._settled = frozenset(everywhere)
+        self._waiting = [mark for mark in self._asking if mark.spot.question not in self._settled]
+        #: Kind and shape of a group, and what was taken of it → what became of its leaves.
+        self.known: dict[Any, _Outcome] = {}
 
     # -- what was read --------------------------------------------------------------------------------------
 
-    def cover(self, message: Message, trace: Trace, into: _Cover) -> None:
-        """Add what a trace says to a cover."""
+    def take(self, message: Message, trace: Trace, into: Sequence[list[int]]) -> None:
+        """Add what a trace says to what was taken of each group, but for what is selected everywhere."""
         top = self.format.cursor(message)
-        asking = [(mark, top) for mark in self._asking]
-        context, bound = self.context, into.bound
+        asking = [(mark, top) for mark in self._waiting]
+        context = self.context
         for mark, kind, raw, cursor in trace:
-            if kind == marks.READ and not mark.decides and mark.conversion is not None:
+            if kind == marks.READ and mark.binds:
                 # Nearly every entry: a value that went into an item.
-                made = mark.conversion
-                used = made.reads if made.used is None else made.used(raw, context)
-                for cell, mask in mark.spot.cells(raw, used):
-                    bound[cell] = bound.get(cell, 0) | mask
-            elif kind in (marks.READ, marks.FAILED):
-                target = into.failed if kind == marks.FAILED else into.selector if mark.decides else into.bound
-                for cell, mask in self._cells(mark, raw):
-                    target[cell] = target.get(cell, 0) | mask
-            elif kind == marks.READ_IN_PART:
-                target = into.selector if mark.decides else into.bound
-                for cell, mask in self._cells_in_part(mark, *raw):
-                    target[cell] = target.get(cell, 0) | mask
-            elif kind == marks.COMPARED:
-                for cell, mask in self._cells(mark, raw):
-                    into.selector[cell] = into.selector.get(cell, 0) | mask
-            elif kind == marks.FAILED_WHOLE:
-                for cell, mask in mark.spot.cells(raw, _ALL):
-                    into.failed[cell] = into.failed.get(cell, 0) | mask
+                used = mark.used
+                mark.spot.take(raw, mark.reads if used is None else used(raw, context), into)
             elif kind == marks.ASKED:
                 asking.append((mark, cursor))
-            elif kind == marks.DELETES:
-                target = into.selector if mark.decides else into.bound
-                for cell, mask in mark.spot.deleted(cursor)[: None if mark.many else 1]:
-                    target[cell] = target.get(cell, 0) | mask
-            elif kind == marks.KEPT:
-                for cell, mask in mark.spot.every(cursor, _ALL):
-                    into.bound[cell] = into.bound.get(cell, 0) | mask
-        self._asked(asking, into.selector)
+            else:
+                if kind in _FAILURES:
+                    state = _FAILED
+                elif kind == marks.COMPARED or (mark.decides and kind != marks.KEPT):
+                    state = _SELECTOR
+                else:
+                    state = _BOUND
+                _add(self._others(mark, kind, raw, cursor), state, into)
+        if asking:
+            self._asked(asking, top, into)
 
-    def _cells(self, mark: Mark, raw: Any) -> Iterable[tuple[int, int]]:
+    def _others(self, mark: Mark, kind: int, raw: Any, cursor: Any) -> Iterable[Cell]:
+        """The leaves of an entry of any kind but a question."""
+        spot = mark.spot
+        found: Iterable[Cell] = ()
+        if kind in (marks.READ, marks.FAILED, marks.COMPARED):
+            found = self._cells(mark, raw)
+        elif kind == marks.READ_IN_PART:
+            found = self._cells_in_part(mark, *raw)
+        elif kind == marks.FAILED_WHOLE:
+            found = spot.cells(raw, _ALL)
+        elif kind == marks.DELETES:
+            found = spot.deleted(cursor)[: None if mark.many else 1]
+        elif kind == marks.KEPT:
+            found = spot.every(cursor, _ALL)
+        return found
+
+    def _cells(self, mark: Mark, raw: Any) -> Iterable[Cell]:
         """The leaves that the result of a value depends on."""
         made = mark.conversion
         if made is None:
-            found: Iterable[tuple[int, int]] = mark.spot.present(raw)
+            found: Iterable[Cell] = mark.spot.present(raw)
             return found
         used = made.reads if made.used is None else made.used(raw, self.context)
-        cells: Iterable[tuple[int, int]] = mark.spot.cells(raw, used)
+        cells: Iterable[Cell] = mark.spot.cells(raw, used)
         return cells
 
-    def _cells_in_part(self, mark: Mark, raw: Any, unused: frozenset[str]) -> Iterable[tuple[int, int]]:
+    def _cells_in_part(self, mark: Mark, raw: Any, unused: frozenset[str]) -> Iterable[Cell]:
         """The same, without what a function left out."""
         made = mark.conversion
         assert made is not None
         used = made.reads if made.used is None else made.used(raw, self.context)
         left = used.difference(*(made.parts.get(part, ()) for part in unused))
-        cells: Iterable[tuple[int, int]] = mark.spot.cells(raw, left)
+        cells: Iterable[Cell] = mark.spot.cells(raw, left)
         return cells
 
-    @staticmethod
-    def _asked(asking: list[tuple[Mark, Any]], into: dict[int, int]) -> None:
+    def _asked(self, asking: list[tuple[Mark, Any]], top: Any, into: Sequence[list[int]]) -> None:
         # Many paths ask the same leaves of the same segments (every part of a letter asks OBX-3): once is enough, and
         # those that look at all of them first.
-        seen: set[tuple[int, Any]] = set()
+        seen: set[tuple[int, Any]] = {(id(top), question) for question in self._settled}
         rest: list[tuple[Mark, Any]] = []
         for mark, cursor in asking:
             question = mark.spot.question
             if question is None:
                 rest.append((mark, cursor))
-            elif (id(cursor), question) not in seen:
-                seen.add((id(cursor), question))
-                for cell, mask in mark.spot.questioned(cursor):
-                    into[cell] = into.get(cell, 0) | mask
+            elif (key := (id(cursor), question)) not in seen:
+                seen.add(key)
+                _add(mark.spot.questioned(cursor), _SELECTOR, into)
         for mark, cursor in rest:
             if (id(cursor), mark.spot.subject) not in seen:
-                for cell, mask, _ in mark.spot.asked(cursor):
-                    into[cell] = into.get(cell, 0) | mask
+                _add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)
+
+    def selecting(self, kind: str) -> Mapping[int, int]:
+        """What questions look at in every group of a kind: what is alike (`Format.like`) → mask."""
+        return self._selecting.get(kind, _NOTHING)
 
     # -- what was not ---------------------------------------------------------------------------------------
 
@@ -251,66 +284,114 @@ Taken = tuple[FieldLedger, Trace]
 
 def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
     """The ledger of one message under all mappings that took it: a leaf is open only if it is open in all of them."""
-    cover = _Cover()
-    for ledger, trace in taken:
-        ledger.cover(message, trace, cover)
-    format_ = taken[0][0].format
-    structural: dict[int, int] = {}
-    for cell, mask in format_.structural(message, taken[0][0].source):
-        structural[cell] = structural.get(cell, 0) | mask
-    failed, bound, selector = cover.failed, cover.bound, cover.selector
-    counts = [0, 0, 0]
-    lost: list[tuple[int, int]] = []
-    open_: list[tuple[int, int]] = []
-    taken_whole = 0
-    bound_in = bound.get
-    for cell, populated in format_.populated(message):
-        mask = populated
-        if not failed and not mask & ~bound_in(cell, 0):
-            taken_whole += mask.bit_count()
-            continue
-        if cell in failed and (found := mask & failed[cell]):
-            lost.append((cell, found))
-            mask &= ~found
-        if found := mask & bound.get(cell, 0):
-            counts[0] += found.bit_count()
-            mask &= ~found
-        if mask and (found := mask & (selector.get(cell, 0) | structural.get(cell, 0))):
-            counts[1] += found.bit_count()
-            mask &= ~found
-        if mask:
-            open_.append((cell, mask))
-    counts[0] += taken_whole
-    passed: list[tuple[int, int]] = []
-    unmapped: list[tuple[int, int]] = []
+    ledgers = [ledger for ledger, _ in taken]
+    first = ledgers[0]
+    format_, source = first.format, first.source
+    kinds, shapes = format_.shapes(message)
+    into = _taken(message, taken, len(shapes))
+    known = first.known if len(ledgers) == 1 else {}
+    counts = 0
+    lost: list[Cell] = []
+    open_: list[Cell] = []
+    for group, key in enumerate(zip(kinds, shapes, map(tuple, into), strict=True)):
+        outcome = known.get(key)
+        if outcome is None:
+            outcome = _outcome(ledgers, *key)
+            _remember(known, key, outcome)
+        counts += outcome.counts
+        if outcome.failed:
+            lost += [(group << PLACE_BITS | place, mask) for place, mask in outcome.failed]
+        if outcome.open:
+            open_ += [(group << PLACE_BITS | place, mask) for place, mask in outcome.open]
+    passed: list[Cell] = []
+    unmapped: list[Cell] = []
     if open_:
-        counts[2] = _sort_out(message, taken, open_, passed, unmapped)
-    source = taken[0][0].source
+        counts += _sort_out(message, taken, open_, passed, unmapped) << 2 * _WIDTH
 
-    def paths(cells: list[tuple[int, int]]) -> tuple[str, ...]:
+    def paths(cells: list[Cell]) -> tuple[str, ...]:
         return tuple(
             format_.path(message, cell, bit, source, exact=True) for cell, mask in cells for bit in _bits(mask)
         )
 
-    return Ledger(counts[0], counts[1], counts[2], paths(passed), paths(lost), paths(unmapped))
+    bound, selectors, ignored = (counts >> part * _WIDTH & (1 << _WIDTH) - 1 for part in range(3))
+    return Ledger(bound, selectors, ignored, paths(passed), paths(lost), paths(unmapped))
+
+
+def _taken(message: Message, taken: Sequence[Taken], groups: int) -> list[list[int]]:
+    """What was taken of each group, each cell and its state as one number."""
+    into: list[list[int]] = [[] for _ in range(groups)]
+    for ledger, trace in taken:
+        ledger.take(message, trace, into)
+    first = taken[0][0]
+    _add(first.format.structural(message, first.source), _SELECTOR, into)
+    return into
+
+
+def _add(cells: Iterable[Cell], state: int, into: Sequence[list[int]]) -> None:
+    for cell, mask in cells:
+        into[cell >> PLACE_BITS].append((mask << PLACE_BITS | cell & PLACE) << STATE_BITS | state)
+
+
+def _states(codes: Iterable[int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+    """Place → mask of what is bound, of selectors, and of what failed."""
+    found: tuple[dict[int, int], dict[int, int], dict[int, int]] = ({}, {}, {})
+    for code in codes:
+        held, cell = found[code & (1 << STATE_BITS) - 1], code >> STATE_BITS
+        place = cell & PLACE
+        held[place] = held.get(place, 0) | cell >> PLACE_BITS
+    return found
+
+
+def _selected(ledgers: Sequence[FieldLedger], kind: str, place: int) -> int:
+    """The leaves at a place that questions about all groups of a kind look at."""
+    mask, like = 0, ledgers[0].format.like(place)
+    for ledger in ledgers:
+        mask |= ledger.selecting(kind).get(like, 0)
+    return mask
+
+
+def _outcome(ledgers: Sequence[FieldLedger], kind: str, shape: Any, codes: tuple[int, ...]) -> _Outcome:
+    """What became of the leaves of a group of which this was taken."""
+    bound, selector, failed = _states(codes)
+    counts = [0, 0, 0]
+    lost: list[Cell] = []
+    open_: list[Cell] = []
+    for place, populated in ledgers[0].format.layout(kind, shape):
+        mask = populated
+        if found := mask & failed.get(place, 0):
+            lost.append((place, found))
+            mask &= ~found
+        ignored = 0
+        for ledger in ledgers:
+            ignored |= ledger.ignoring(kind, place)
+        said = (bound.get(place, 0), selector.get(place, 0) | _selected(ledgers, kind, place), ignored)
+        for state, claimed in enumerate(said):
+            counts[state] += (mask & claimed).bit_count()
+            mask &= ~claimed
+        if mask:
+            open_.append((place, mask))
+    together = sum(count << state * _WIDTH for state, count in enumerate(counts))
+    return _Outcome(together, tuple(lost), tuple(open_))
+
+
+def _remember(known: dict[Any, _Outcome], key: tuple[str, Any, tuple[int, ...]], outcome: _Outcome) -> None:
+    _, shape, codes = key
+    if len(shape) <= _LONGEST and len(codes) <= _LONGEST:
+        if len(known) >= _MOST:
+            known.clear()
+        known[key] = outcome
 
 
 def _sort_out(
-    message: Message,
-    taken: Sequence[Taken],
-    open_: list[tuple[int, int]],
-    passed: list[tuple[int, int]],
-    unmapped: list[tuple[int, int]],
+    message: Message, taken: Sequence[Taken], open_: list[Cell], passed: list[Cell], unmapped: list[Cell]
 ) -> int:
-    """What was not taken: ignored (how many), passed over, or unmapped."""
-    ignored = taken[0][0].ignoring(message, open_)
-    if len(taken) > 1:
-        ignored = dict(ignored)
-        for ledger, _ in taken[1:]:
-            for cell, mask in ledger.ignoring(message, open_).items():
-                ignored[cell] = ignored.get(cell, 0) | mask
+    """What was not taken: ignored in this message alone (how many), passed over, or unmapped."""
+    ignored: dict[int, int] = {}
+    for ledger, _ in taken:
+        for cell, mask in ledger.ignoring_here(message, open_):
+            ignored[cell] = ignored.get(cell, 0) | mask
     count = 0
-    left: list[tuple[int, int]] = []
+    left: list[Cell] = []
     for cell, remaining in open_:
         mask = remaining
         if found := mask & ignored.get(cell, 0):
@@ -337,12 +418,10 @@ def _sort_out(
 
 def detailed(message: Message, taken: Sequence[Taken]) -> list[Leaf]:
     """Every populated leaf by itself, in the order of the message; slow, for people."""
-    format_, source = taken[0][0].format, taken[0][0].source
-    cover = _Cover()
-    for ledger, trace in taken:
-        ledger.cover(message, trace, cover)
-    for cell, mask in format_.structural(message, source):
-        cover.selector[cell] = cover.selector.get(cell, 0) | mask
+    ledgers = [ledger for ledger, _ in taken]
+    format_, source = ledgers[0].format, ledgers[0].source
+    kinds, shapes = format_.shapes(message)
+    states = [_states(codes) for codes in _taken(message, taken, len(shapes))]
     by: dict[tuple[int, int], dict[str, None]] = {}
     reasons: dict[tuple[int, int], str] = {}
     populated = list(format_.populated(message))
@@ -360,17 +439,19 @@ def detailed(message: Message, taken: Sequence[Taken]) -> list[Leaf]:
                 reasons.setdefault((cell, bit), reason)
         for cell, mask in ledger.passed_over(message, trace, touched).items():
             over[cell] = over.get(cell, 0) | mask
-    states = (
-        (LeafState.FAILED, cover.failed),
-        (LeafState.BOUND, cover.bound),
-        (LeafState.SELECTOR, cover.selector),
-        (LeafState.IGNORED, ignored),
-        (LeafState.PASSED_OVER, over),
-    )
     found: list[Leaf] = []
     for cell, mask in populated:
+        group, place = cell >> PLACE_BITS, cell & PLACE
+        bound, selector, failed = (held.get(place, 0) for held in states[group])
+        claims = (
+            (LeafState.FAILED, failed),
+            (LeafState.BOUND, bound),
+            (LeafState.SELECTOR, selector | _selected(ledgers, kinds[group], place)),
+            (LeafState.IGNORED, ignored.get(cell, 0)),
+            (LeafState.PASSED_OVER, over.get(cell, 0)),
+        )
         for bit in _bits(mask):
-            state = next((s for s, cells in states if cells.get(cell, 0) >> bit & 1), LeafState.UNMAPPED)
+            state = next((state for state, claimed in claims if claimed >> bit & 1), LeafState.UNMAPPED)
             exact, like = (format_.path(message, cell, bit, source, exact=exact) for exact in (True, False))
             reason = reasons.get((cell, bit), "") if state is LeafState.IGNORED else ""
             found.append(Leaf(exact, like, state, tuple(by.get((cell, bit), ())), reason))

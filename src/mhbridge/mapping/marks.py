@@ -66,7 +66,20 @@ class Mark:
         rule: place in the mapping file.
     """
 
-    __slots__ = ("always", "conversion", "decides", "item", "many", "path", "reads", "rule", "spot", "touches")
+    __slots__ = (
+        "always",
+        "binds",
+        "conversion",
+        "decides",
+        "item",
+        "many",
+        "path",
+        "reads",
+        "rule",
+        "spot",
+        "touches",
+        "used",
+    )
 
     def __init__(
         self,
@@ -87,6 +100,9 @@ class Mark:
         self.item = item
         self.rule = rule
         self.reads = conversion.reads if conversion is not None else _ALL
+        #: What is read goes into an item, as far as its conversion says; and what says so, where that is not all.
+        self.binds = conversion is not None and not decides
+        self.used = conversion.used if conversion is not None else None
         #: The kinds of cell that it may read values of; a loop reads none.
         self.touches: frozenset[Any] = spot.touches(self.reads) if isinstance(spot, Spot) else frozenset()
         #: Read in every message: at the top, before anything that decides. Set once the whole mapping is known.

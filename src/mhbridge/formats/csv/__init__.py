@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
@@ -174,6 +174,18 @@ class Csv:
         """Every column in which something is."""
         return places.populated(message)
 
+    def shapes(self, message: Row) -> tuple[Sequence[str], Sequence[Hashable]]:
+        """A row is one group, and its shape is which of its cells are populated."""
+        return ("",), (tuple(cell for cell, _ in places.populated(message)),)
+
+    def layout(self, kind: str, shape: Any) -> Sequence[Cell]:  # noqa: ARG002  # the protocol's
+        """Every column in which something is."""
+        return [(cell, 1) for cell in shape]
+
+    def like(self, place: int) -> int:
+        """The column; nothing asks about several."""
+        return place
+
     def structural(self, message: Row, source: Source) -> Iterable[Cell]:
         """The column that identifies the row, where one is declared."""
         return places.structural(message, source)
@@ -190,10 +202,12 @@ class Csv:
         """The column."""
         return places.ignored(path)
 
-    def ignoring(self, paths: Sequence[Path]) -> Callable[[Row, Iterable[Cell]], Mapping[int, int]]:
-        """The same for all of them at once."""
+    def ignoring(
+        self, paths: Sequence[Path]
+    ) -> tuple[Callable[[str, int], int], Callable[[Row, Sequence[Cell]], Iterable[Cell]]]:
+        """The same for all of them at once. The number of a column that nobody declared depends on the header."""
         found = [places.ignored(path) for path in paths]
-        return lambda row, _cells: dict(cell for one in found for cell in one(row))
+        return lambda _kind, _place: 0, lambda row, _cells: [cell for one in found for cell in one(row)]
 
     def touched(self, message: Row, cell: int) -> Any:  # noqa: ARG002  # the protocol's
         """The column."""

@@ -54,6 +54,11 @@ class Header:
         return {name: place for place, name in enumerate(self.names, 1)}
 
     @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Name → number of the column in the field ledger: declared ones by their names, then the others."""
+        return {name: place for place, name in enumerate((*sorted(self.columns), *self.extra))}
+
+    @cached_property
     def extra(self) -> tuple[str, ...]:
         """Columns that nobody declared."""
         declared = frozenset(self.columns)

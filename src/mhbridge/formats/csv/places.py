@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mhbridge.formats import Asked, Cell, Path, Scope, Source
+from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path, Scope, Source
 from mhbridge.formats.csv.lines import codec_of
 from mhbridge.formats.csv.paths import ColumnPath, Pieces, check
 from mhbridge.formats.csv.rows import Row
@@ -29,6 +29,7 @@ class ColumnSpot:
     asks: bool = False
     subject: None = None
     question: None = None
+    everywhere: None = None
 
     def touches(self, parts: frozenset[str]) -> frozenset[int]:  # noqa: ARG002  # the protocol's
         """The column."""
@@ -37,6 +38,11 @@ class ColumnSpot:
     def cells(self, raw: Any, parts: frozenset[str]) -> tuple[Cell, ...]:  # noqa: ARG002
         """The cell."""
         return ((self.place, 1),) if parts else ()
+
+    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]]) -> None:  # noqa: ARG002
+        """The cell; a row is one group."""
+        if parts:
+            into[0].append((1 << PLACE_BITS | self.place) << STATE_BITS)
 
     def present(self, raw: Any) -> tuple[Cell, ...]:  # noqa: ARG002
         """The cell."""
@@ -71,29 +77,29 @@ def spot(path: Path, scope: Scope) -> ColumnSpot:
 
 def populated(row: Row) -> Iterator[Cell]:
     """The cells that hold more than blanks, in the order of the file."""
-    places = _places(row)
+    numbers = row.header.numbers
     for name, cell in row.cells.items():
         if cell and not cell.isspace():
-            yield places[name], 1
+            yield numbers[name], 1
 
 
 def structural(row: Row, source: Source) -> Iterator[Cell]:
     """The column that identifies the row, where one is declared."""
     column = source.options.get("control_id", "")
     if column:
-        yield _places(row)[column], 1
+        yield row.header.numbers[column], 1
 
 
 def ignored(path: Path) -> Callable[[Row], Iterable[Cell]]:
     """The column that an entry of `ignore:` names."""
     assert isinstance(path, ColumnPath)
     column = path.column
-    return lambda row: [(_places(row)[column], 1)] if column in row.cells else []
+    return lambda row: [(row.header.numbers[column], 1)] if column in row.cells else []
 
 
 def name_of(row: Row, cell: int) -> str:
     """The name of a column."""
-    return next(name for name, place in _places(row).items() if place == cell)
+    return next(name for name, place in row.header.numbers.items() if place == cell)
 
 
 def altered(row: Row, cell: int, text: str, source: Source) -> bytes:
@@ -104,8 +110,3 @@ def altered(row: Row, cell: int, text: str, source: Source) -> bytes:
     writer = csv.writer(written, delimiter=source.options["delimiter"], lineterminator=end)
     writer.writerow([text if name == changed else value for name, value in row.cells.items()])
     return row.header.line + written.getvalue().encode(codec_of(source), "replace")
-
-
-def _places(row: Row) -> dict[str, int]:
-    """Column → its number."""
-    return {name: place for place, name in enumerate((*sorted(row.header.columns), *row.header.extra))}

@@ -20,14 +20,14 @@ Nothing in here knows what a field is for: that is said by mappings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
 from mhbridge.formats import Cell, DeclarationError, Loop, LoopSpot, Path, PathError, Plan, Scope, Source, Spot
 from mhbridge.formats.encoding import check_zone
-from mhbridge.formats.hl7v2 import cells, places
+from mhbridge.formats.hl7v2 import cells, places, shapes
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
 from mhbridge.formats.hl7v2.charset import charset_codec
 from mhbridge.formats.hl7v2.envelope import begins, read_messages
@@ -138,6 +138,18 @@ class Hl7v2:
         """Every repetition of a field in which something is."""
         return cells.populated(message)
 
+    def shapes(self, message: Any) -> tuple[Sequence[str], Sequence[Hashable]]:
+        """The names of the segments, and where separators stand in them."""
+        return shapes.shapes(message)
+
+    def layout(self, kind: str, shape: Any) -> Sequence[Cell]:
+        """Every repetition of a field in which something is."""
+        return shapes.layout(kind, shape)
+
+    def like(self, place: int) -> int:
+        """The field."""
+        return cells.field_of(place)
+
     def structural(self, message: Any, source: Source) -> Iterable[Cell]:  # noqa: ARG002  # the protocol's
         """What of the header is acted upon; see `cells.structural`."""
         return cells.structural(message)
@@ -157,7 +169,9 @@ class Hl7v2:
         assert isinstance(path, Hl7Path)
         return places.ignored(path)
 
-    def ignoring(self, paths: Sequence[Path]) -> Callable[[Any, Iterable[Cell]], Mapping[int, int]]:
+    def ignoring(
+        self, paths: Sequence[Path]
+    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once."""
         return places.ignoring([path for path in paths if isinstance(path, Hl7Path)])
 

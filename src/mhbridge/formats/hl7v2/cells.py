@@ -13,40 +13,33 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from mhbridge.formats import Cell
-from mhbridge.formats.hl7v2.delimiters import Delimiters
+from mhbridge.formats import PLACE_BITS, Cell
 from mhbridge.formats.hl7v2.message import Message, Segment
 from mhbridge.formats.hl7v2.predicate import inside
+from mhbridge.formats.hl7v2.shapes import REPETITIONS, WIDTH, layout, shapes
 from mhbridge.formats.hl7v2.structure import structure
 
 __all__ = [
-    "FIELDS",
-    "REPETITIONS",
     "WHOLE",
-    "WIDTH",
     "altered",
     "bit_of",
     "cell_of",
+    "field_of",
     "leaf_text",
-    "leaves_in",
     "path_of",
     "populated",
     "structural",
     "touched",
 ]
 
-#: Bits of a mask for one component.
-WIDTH: Final = 16
 #: The mask of all leaves of a cell.
 WHOLE: Final = -1
-#: Bits of a cell for the repetition, and for the number of the field.
-REPETITIONS: Final = 10
-FIELDS: Final = 10
+_FIELDS: Final = PLACE_BITS - REPETITIONS
 
 
 def cell_of(segment: Segment, field: int, repetition: int = 0) -> int:
     """The number of a cell. A message has at most a thousand repetitions of a field and a thousand fields."""
-    return (segment.position << FIELDS | field) << REPETITIONS | repetition
+    return segment.position << PLACE_BITS | field << REPETITIONS | repetition
 
 
 def bit_of(component: int, subcomponent: int = 1) -> int:
@@ -55,49 +48,17 @@ def bit_of(component: int, subcomponent: int = 1) -> int:
     return 1 << ((component - 1) * WIDTH + min(subcomponent, WIDTH) - 1)
 
 
-def populated(message: Message) -> list[Cell]:
+def field_of(place: int) -> int:
+    """The field that a place in a segment is in."""
+    return place >> REPETITIONS
+
+
+def populated(message: Message) -> Iterator[Cell]:
     """Every cell in which something is, with the mask of its populated leaves, segment by segment."""
-    limits = message.delimiters
-    repetition = limits.repetition
-    component, subcomponent = limits.component, limits.subcomponent
-    found: list[Cell] = []
-    for segment in message.segments():
-        head = segment.position << FIELDS
-        header = segment.name == "MSH"
-        for number, field in enumerate(segment.fields):
-            if not field or not number:
-                continue
-            cell = (head | number) << REPETITIONS
-            if component not in field and repetition not in field and subcomponent not in field:
-                if not field.isspace():
-                    found.append((cell, 1))
-            elif header and number < 3:
-                found.append((cell, 1))
-            elif repetition not in field:
-                if mask := leaves_in(field, limits):
-                    found.append((cell, mask))
-            else:
-                for place, encoded in enumerate(field.split(repetition)):
-                    if mask := leaves_in(encoded, limits):
-                        found.append((cell | place, mask))
-    return found
-
-
-def leaves_in(encoded: str, limits: Delimiters) -> int:
-    """The mask of what is populated in one repetition."""
-    if limits.component not in encoded and limits.subcomponent not in encoded:
-        return 1 if encoded and not encoded.isspace() else 0
-    mask, shift, subcomponent = 0, 0, limits.subcomponent
-    for part in encoded.split(limits.component):
-        if part and not part.isspace():
-            if subcomponent in part:
-                for number, sub in enumerate(part.split(subcomponent)):
-                    if sub and not sub.isspace():
-                        mask |= 1 << shift + min(number, WIDTH - 1)
-            else:
-                mask |= 1 << shift
-        shift += WIDTH
-    return mask
+    for position, (name, shape) in enumerate(zip(*shapes(message), strict=True)):
+        head = position << PLACE_BITS
+        for place, mask in layout(name, shape):
+            yield head | place, mask
 
 
 def path_of(message: Message, cell: int, bit: int, version: str, *, exact: bool) -> str:
@@ -108,8 +69,8 @@ def path_of(message: Message, cell: int, bit: int, version: str, *, exact: bool)
         bit: the number of its bit in the mask.
     """
     repetition = cell & (1 << REPETITIONS) - 1
-    number = cell >> REPETITIONS & (1 << FIELDS) - 1
-    position = cell >> REPETITIONS + FIELDS
+    number = cell >> REPETITIONS & (1 << _FIELDS) - 1
+    position = cell >> PLACE_BITS
     name, place, alone = message.place_of(position)
     segment = message.named(name)[place]
     subs = _has_subs(segment, number, repetition, bit // WIDTH + 1) if exact else bit % WIDTH > 0
@@ -140,13 +101,13 @@ def _said(
 
 def touched(message: Message, cell: int) -> tuple[str, int]:
     """The segment's name and the number of the field: what all cells have in common that a path may read."""
-    return message.name_at(cell >> REPETITIONS + FIELDS), cell >> REPETITIONS & (1 << FIELDS) - 1
+    return message.name_at(cell >> PLACE_BITS), cell >> REPETITIONS & (1 << _FIELDS) - 1
 
 
 def leaf_text(message: Message, cell: int, bit: int) -> str:
     """What one leaf says, encoded."""
-    name, place, _ = message.place_of(cell >> REPETITIONS + FIELDS)
-    segment, number = message.named(name)[place], cell >> REPETITIONS & (1 << FIELDS) - 1
+    name, place, _ = message.place_of(cell >> PLACE_BITS)
+    segment, number = message.named(name)[place], cell >> REPETITIONS & (1 << _FIELDS) - 1
     encoded = segment.repetitions(number)[cell & (1 << REPETITIONS) - 1]
     if segment.level(number):
         return encoded
@@ -157,8 +118,8 @@ def leaf_text(message: Message, cell: int, bit: int) -> str:
 def altered(message: Message, cell: int, bit: int, encoded: str) -> bytes:
     """The bytes of a message with one leaf replaced by other encoded text."""
     repetition = cell & (1 << REPETITIONS) - 1
-    number = cell >> REPETITIONS & (1 << FIELDS) - 1
-    position = cell >> REPETITIONS + FIELDS
+    number = cell >> REPETITIONS & (1 << _FIELDS) - 1
+    position = cell >> PLACE_BITS
     limits = message.delimiters
     lines = message.lines()
     name, place, _ = message.place_of(position)

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from mhbridge.formats import Asked, Cell, Scope
-from mhbridge.formats.hl7v2.cells import FIELDS, REPETITIONS, WHOLE, WIDTH, bit_of, cell_of, leaves_in, touched
+from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Asked, Cell, Scope
+from mhbridge.formats.hl7v2.cells import WHOLE, bit_of, cell_of, field_of
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate
 from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, filtered, inside, repetition_test, repetitions, told
 from mhbridge.formats.hl7v2.reach import FieldLoop, loop_steps, read_segment
+from mhbridge.formats.hl7v2.shapes import REPETITIONS, WIDTH, leaves_in
 
 __all__ = ["LoopPlaces", "Places", "ignored", "ignoring"]
 
 _PART: Final = (1 << WIDTH) - 1
+#: Of one path: which parts of its values gave which masks.
+_MOST_PARTS: Final = 256
 
 
 # --- what a path reads -------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ class Places:
 
     __slots__ = (
         "_chosen",
+        "_codes",
         "_component",
         "_field",
         "_many",
@@ -73,6 +77,7 @@ class Places:
         "_test",
         "_which",
         "asks",
+        "everywhere",
         "question",
         "subject",
     )
@@ -80,6 +85,7 @@ class Places:
     def __init__(self, path: Hl7Path, scope: Scope, *, many: bool) -> None:
         self._many = many
         self._masks: dict[frozenset[str], tuple[int, tuple[tuple[int, int], ...]]] = {}
+        self._codes: dict[frozenset[str], tuple[int, tuple[int, ...]]] = {}
         self._component, self._subcomponent = path.component, path.subcomponent
         self._relative = path.relative
         self._segment: Predicate | None = None
@@ -95,8 +101,12 @@ class Places:
         self._test = repetition_test(self._which)
         self._chosen = filtered(self._reach, self._segment)
         self.asks = _tests(self._segment) or _tests(self._which)
-        self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
+        if self._segment is None and not path.relative and _tests(self._which):
+            self.subject = _subject(self._name, self._which, self._field)
+        else:
+            self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
         self.question = self.subject if many else None
+        self.everywhere = _everywhere(self._reach, self.question)
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
         """Segment and number of each field that is read."""
@@ -107,16 +117,41 @@ class Places:
         """The leaves of a value, and of its companions, that `parts` names."""
         found = self._masks.get(parts)
         if found is None:
+            if len(self._masks) >= _MOST_PARTS:
+                self._masks.clear()
             found = self._masks[parts] = _mask(parts, self._component, self._subcomponent)
         mask, others = found
         segment = raw.segment
-        own = ((segment.position << FIELDS | self._field) << REPETITIONS | raw.repetition, mask)
+        own = (segment.position << PLACE_BITS | self._field << REPETITIONS | raw.repetition, mask)
         return (own, *((cell_of(segment, number), other) for number, other in others)) if others else (own,)
+
+    def take(self, raw: Value, parts: frozenset[str], into: Sequence[list[int]]) -> None:
+        """The same, put together as numbers and added to what is taken of the segment."""
+        found = self._codes.get(parts)
+        if found is None:
+            found = self._coded(parts)
+        own, others = found
+        taken = into[raw.segment.position]
+        taken.append(own | raw.repetition << STATE_BITS)
+        if others:
+            taken += others
+
+    def _coded(self, parts: frozenset[str]) -> tuple[int, tuple[int, ...]]:
+        mask, others = _mask(parts, self._component, self._subcomponent)
+        if len(self._codes) >= _MOST_PARTS:
+            self._codes.clear()
+        found = self._codes[parts] = (
+            (mask << PLACE_BITS | self._field << REPETITIONS) << STATE_BITS,
+            tuple((other << PLACE_BITS | number << REPETITIONS) << STATE_BITS for number, other in others),
+        )
+        return found
 
     def present(self, raw: Value) -> tuple[Cell, ...]:
         """The one leaf that makes a value be there; none where there are several, of which none decides alone."""
         ((cell, reads),) = self.cells(raw, frozenset("*"))
-        found = leaves_in(raw.segment.repetitions(self._field)[raw.repetition], raw.segment.delimiters) & reads
+        limits = raw.segment.delimiters
+        encoded = raw.segment.repetitions(self._field)[raw.repetition]
+        found = leaves_in(encoded, limits.component, limits.subcomponent) & reads
         return ((cell, found),) if found.bit_count() == 1 else ()
 
     def every(self, cursor: Any, parts: frozenset[str]) -> list[Cell]:
@@ -126,8 +161,8 @@ class Places:
         mask, others = _mask(parts, self._component, self._subcomponent)
         number, found = self._field, list[Cell]()
         for segment in self._chosen(cursor):
-            head = segment.position << FIELDS
-            cell = (head | number) << REPETITIONS
+            head = segment.position << PLACE_BITS
+            cell = head | number << REPETITIONS
             if self._which is None:
                 fields = segment.fields
                 if number < len(fields) and (field := fields[number]):
@@ -135,7 +170,7 @@ class Places:
                     found += [(cell | place, mask) for place in range(last + 1)]
             else:
                 found += [(cell | place, mask) for place, _ in repetitions(segment, number, self._which, self._test)]
-            found += [((head | other) << REPETITIONS, read) for other, read in others]
+            found += [(head | other << REPETITIONS, read) for other, read in others]
         return found
 
     def deleted(self, cursor: Any) -> list[Cell]:
@@ -171,7 +206,8 @@ class Places:
     def questioned(self, cursor: Any) -> list[Cell]:
         """The leaves that the one test of the path looks at, whatever it finds there (`question`)."""
         assert self.question is not None
-        return _questioned(self._reach(cursor), self.question[1])
+        _, field, mask, inside = self.question
+        return _questioned(self._reach(cursor), field, mask, inside=inside)
 
     def _values(self, cursor: Any) -> Iterator[Value]:
         if self._relative:
@@ -185,7 +221,7 @@ class Places:
 class LoopPlaces:
     """What the predicates of a `$each` look at."""
 
-    __slots__ = ("_field", "_steps", "_which", "asks", "question", "subject")
+    __slots__ = ("_field", "_steps", "_which", "asks", "everywhere", "question", "subject")
 
     def __init__(self, path: Hl7Path, scope: Scope) -> None:
         self._steps = loop_steps(path, scope)
@@ -193,11 +229,13 @@ class LoopPlaces:
         self.asks = _tests(self._which) or any(_tests(which) for _, which in self._steps)
         alone = len(self._steps) == 1 and not _tests(self._which)
         self.question = self.subject = _subject(path.steps[0].segment, path.steps[0].which) if alone else None
+        self.everywhere = _everywhere(self._steps[0][0], self.question)
 
     def questioned(self, cursor: Any) -> list[Cell]:
         """The leaves that the one test of the loop looks at, whatever it finds there (`question`)."""
         assert self.question is not None
-        return _questioned(self._steps[0][0](cursor), self.question[1])
+        _, field, mask, inside = self.question
+        return _questioned(self._steps[0][0](cursor), field, mask, inside=inside)
 
     def asked(self, cursor: Any) -> list[Asked]:
         """The leaves that the predicates of the loop look at, each with whether it said yes."""
@@ -225,15 +263,37 @@ def _tests(which: Predicate | None) -> bool:
     return which is not None and bool(which.tests)
 
 
-def _subject(name: str, which: Predicate | None) -> Any:
-    """What a predicate of one test looks at; such predicates look at the same leaves, whatever they want to see."""
-    return (name, which.tests[0].numbers) if which is not None and len(which.tests) == 1 else None
+def _subject(name: str, which: Predicate | None, field: int = 0) -> Any:
+    """
+    What a predicate that tests one place looks at: name, field, mask, and whether in every repetition. Such predicates
+    look at the same leaves, whatever they want to see there.
+
+    Args:
+        field: whose repetitions it is about; 0: it is about segments.
+    """
+    if which is None or len({test.numbers for test in which.tests}) != 1:
+        return None
+    numbers = which.tests[0].numbers
+    if field:
+        return name, field, bit_of(*numbers), True
+    number, *parts = numbers
+    return name, number, bit_of(*(parts or [1])), False
 
 
-def _questioned(segments: Iterable[Segment], numbers: tuple[int, ...]) -> list[Cell]:
-    field, *parts = numbers
-    mask = bit_of(*(parts or [1]))
-    return [((segment.position << FIELDS | field) << REPETITIONS, mask) for segment in segments]
+def _everywhere(reach: Reach, question: Any) -> tuple[str, int, int] | None:
+    """What a question about all segments of a name, or of the repetitions in them, looks at."""
+    if question is None or not isinstance(reach, EveryNamed):
+        return None
+    name, field, mask, _ = question
+    return name, field, mask
+
+
+def _questioned(segments: Iterable[Segment], field: int, mask: int, *, inside: bool) -> list[Cell]:
+    return [
+        (cell_of(segment, field, place), mask)
+        for segment in segments
+        for place in range(len(segment.repetitions(field)) if inside else 1)
+    ]
 
 
 def _asked_of_segments(segments: Iterable[Segment], which: Predicate | None, *, many: bool) -> Iterator[Asked]:
@@ -284,12 +344,27 @@ class _Ignored:
                 for place, _ in repetitions(segment, number, path.which, test):
                     yield cell_of(segment, number, place), _below(path.component, path.subcomponent)
 
+    def among(self, message: Message, cells: Iterable[Cell]) -> Iterator[Cell]:
+        """The same, as far as it is in these cells; quicker where segments are told apart, not repetitions."""
+        path = self.path
+        if path.which is not None:
+            yield from self(message)
+            return
+        step, field, mask = path.steps[-1], path.field, _below(path.component, path.subcomponent)
+        chosen = {segment.position for segment in filtered(EveryNamed(step.segment), step.which)(message)}
+        for cell, _ in cells:
+            if cell >> PLACE_BITS in chosen and (not field or field_of(cell & PLACE) == field):
+                yield cell, mask
 
-def ignoring(paths: Sequence[Hl7Path]) -> Callable[[Message, Iterable[Cell]], dict[int, int]]:
+
+def ignoring(
+    paths: Sequence[Hl7Path],
+) -> tuple[Callable[[str, int], int], Callable[[Message, Sequence[Cell]], Iterable[Cell]]]:
     """
-    What all entries of `ignore:` name: (message, cells) → the mask of what is ignored in each of them.
+    What all entries of `ignore:` name: (segment's name, place in it) → mask; and (message, cells) → those cells that
+    the others name.
 
-    Nearly all entries name a segment, a field or a component, and are looked up.
+    Nearly all entries name a segment, a field or a component, and are looked up; the others have predicates.
     """
     whole: set[str] = set()
     fields: dict[tuple[str, int], int] = {}
@@ -304,18 +379,14 @@ def ignoring(paths: Sequence[Hl7Path]) -> Callable[[Message, Iterable[Cell]], di
             key = (step.segment, path.field)
             fields[key] = fields.get(key, 0) | _below(path.component, path.subcomponent)
 
-    def find(message: Message, cells: Iterable[Cell]) -> dict[int, int]:
-        found: dict[int, int] = {}
-        for cell, _ in cells:
-            name, number = touched(message, cell)
-            if mask := WHOLE if name in whole else fields.get((name, number), 0):
-                found[cell] = mask
-        for other in others:
-            for cell, mask in other(message):
-                found[cell] = found.get(cell, 0) | mask
-        return found
+    def everywhere(name: str, place: int) -> int:
+        return WHOLE if name in whole else fields.get((name, place >> REPETITIONS), 0)
 
-    return find
+    def here(message: Message, cells: Sequence[Cell]) -> Iterator[Cell]:
+        for other in others:
+            yield from other.among(message, cells)
+
+    return everywhere, here
 
 
 def ignored(path: Hl7Path) -> _Ignored:
