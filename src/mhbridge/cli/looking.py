@@ -106,17 +106,15 @@ def _show(rows: list[MessageRow], title: str) -> None:
 
 
 @click.command()
-@click.option(
-    "--state", type=click.Choice([s.value for s in MessageState]), default="", help="Only messages in this state."
-)
+@click.option("--state", type=click.Choice([s.value for s in MessageState]), help="Only messages in this state.")
 @click.option("--feed", default="", help="Only messages of this feed.")
 @click.option("--search", default="", metavar="ID", help="An exact control id, patient or visit identifier.")
 @click.option("--most", default=50, show_default=True, help="How many at most, the newest first.")
 @config_option
 @as_json
-def messages(state: str, feed: str, search: str, most: int, config: Path | None, as_json: bool) -> int:
+def messages(state: str | None, feed: str, search: str, most: int, config: Path | None, as_json: bool) -> int:
     """List messages, the newest first."""
-    rows = list(_asking(config, lambda store: store.messages(state=state, feed=feed, search=search, most=most)))
+    rows = list(_asking(config, lambda store: store.messages(state=state or "", feed=feed, search=search, most=most)))
     if as_json:
         show_json([_plain(row) for row in rows])
     else:
