@@ -106,6 +106,17 @@ class DocumentType:
     code_lists: Mapping[str, CodeList] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
     lasting: frozenset[str] = frozenset()
+    #: Name of an item that is a record → the mandatory fields of it; of records that have some.
+    demanding: Mapping[str, tuple[Item, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        records = ((name, self.records.get(item.type.name)) for name, item in self.items.items())
+        found = {
+            name: tuple(one for one in record.fields.values() if one.need == "mandatory")
+            for name, record in records
+            if record is not None
+        }
+        object.__setattr__(self, "demanding", {name: fields for name, fields in found.items() if fields})
 
     def fields_of(self, type_name: str) -> Mapping[str, Type] | None:
         """The fields of a declared record, or `None`."""

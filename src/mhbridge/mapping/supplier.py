@@ -185,11 +185,8 @@ class SupplierMapping:
         """Note what is mandatory and did not come; the code when some of it parks the message."""
         parked = ""
         gone = [self.document.items[name] for name in self.file.mandatory if _is_missing(items.get(name, ABSENT))]
-        inside = (
-            (name, one)
-            for name, value in items.items()
-            for one in self._missing_fields(self.document.items[name].type.name, value)
-        )
+        demanding = self.document.demanding
+        inside = [(name, one) for name in items if name in demanding for one in _lacking(items[name], demanding[name])]
         for name, item in dict.fromkeys([*((item.name, item) for item in gone), *inside]):
             whole = name if item in gone else f"{name}.{item.name}"
             run.item, run.rule = whole, str(item.span)
@@ -197,15 +194,6 @@ class SupplierMapping:
             run.note("I611", f"the sender did not give {what} {whole}")
             parked = "I611" if item.on_bad == "park" else parked
         return parked
-
-    def _missing_fields(self, record_name: str, value: Any) -> Iterable[Item]:
-        """The mandatory fields that a record, or one of a list of them, lacks."""
-        record = self.document.records.get(record_name)
-        for one in () if record is None else value if isinstance(value, list) else (value,):
-            if isinstance(one, Mapping) and record is not None:
-                for name, item in record.fields.items():
-                    if item.need == "mandatory" and _is_missing(one.get(name, ABSENT)):
-                        yield item
 
     # -- what may leave -------------------------------------------------------------------------------------
 
@@ -250,6 +238,13 @@ class SupplierMapping:
 
 def _is_missing(value: Any) -> bool:
     return value is ABSENT or value is DELETED
+
+
+def _lacking(value: Any, fields: tuple[Item, ...]) -> Iterable[Item]:
+    """Those of the mandatory fields that a record, or one of a list of them, lacks."""
+    for one in value if isinstance(value, list) else (value,):
+        if isinstance(one, Mapping):
+            yield from (item for item in fields if _is_missing(one.get(item.name, ABSENT)))
 
 
 def _key(value: Any) -> Key | None:

@@ -294,8 +294,9 @@ def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion
     """
 
     def chosen(value: Value) -> Conversion:
-        field = value.field(2)
-        found = choices.get(field.component(1).strip()) if field is not None else None
+        found = choices.get(value.segment.first(2))  # as it nearly always stands there
+        if found is None and (field := value.field(2)) is not None:
+            found = choices.get(field.component(1).strip())
         if found is None:
             raise Unconvertible(f"a result of the data type named in OBX-2 does not become: {target}")
         return found
