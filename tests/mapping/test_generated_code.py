@@ -7,11 +7,13 @@ from __future__ import annotations
 import shutil
 import sys
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mhbridge.formats import hl7v2
 from mhbridge.mapping import leaves
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
 from mhbridge.mapping.conversions import Conversion
@@ -39,6 +41,11 @@ def translated(mapping: SupplierMapping):
     message, _ = next(iter(mapping.format.messages(MESSAGE.encode(), [mapping.source])))
     reading = mapping.read(message, NOW)
     return mapping.build(reading, reading.items, NOW)
+
+
+def bind(mapping: SupplierMapping):
+    message, _ = next(iter(mapping.format.messages(MESSAGE.encode(), [mapping.source])))
+    return mapping.bind(mapping.format.cursor(message), mapping.run(message.facts, NOW))
 
 
 class Broken(Exception):
@@ -150,6 +157,34 @@ def test_a_resource_may_have_any_name(tmp_path, name) -> None:
     kinds = [entry["resource"]["resourceType"] for entry in translated(mapping).resource["entry"]]
     assert "Composition" in kinds
     assert mapping.builds["r4"].made[name].body.__code__.co_name == name
+
+
+def test_a_segment_is_asked_for_once_in_a_message(tmp_path, monkeypatch) -> None:
+    """Two paths into one segment share its row; what a segment is not there for is not looked into."""
+    asked: list[str] = []
+    real = hl7v2.plan
+
+    def counting(path, scope):
+        plan = real(path, scope)
+
+        def row(cursor):
+            asked.append(plan.key[0])
+            return plan.row(cursor)
+
+        return replace(plan, row=row)
+
+    monkeypatch.setattr(hl7v2, "plan", counting)
+    mapping = small(tmp_path, [])
+    first, second = (bind(mapping) for _ in range(2))
+    assert first == second
+    assert {"EVN", "PID", "PV1"} <= set(asked)
+    assert [asked.count(name) for name in ("EVN", "PID", "PV1")] == [2, 2, 2]
+
+
+def test_a_format_without_rows_is_read_all_the_same(tmp_path, monkeypatch) -> None:
+    by_rows = bind(small(tmp_path / "rows", []))
+    monkeypatch.setattr(hl7v2, "plan", lambda _path, _scope: None)
+    assert bind(small(tmp_path / "plain", [])) == by_rows
 
 
 def test_nothing_is_reached_while_a_message_is_translated(tmp_path) -> None:

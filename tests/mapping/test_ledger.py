@@ -219,3 +219,14 @@ def test_a_ledger_holds_paths_and_no_contents(tmp_path) -> None:
     reading, taken = found.read_traced(message, NOW)
     assert canary not in repr(reading.ledger)
     assert canary not in repr(detailed(message, [taken]))
+
+
+def test_an_entry_of_which_nothing_is_there_leaves_the_entry_before_it_alone(tmp_path) -> None:
+    mapping(tmp_path)
+    path = tmp_path / "small" / "suppliers" / "acme" / "note.yaml"
+    text = path.read_text("utf-8")
+    whole = text[text.index("    code:     = DG1-3") : text.index("ignore:")]
+    path.write_text(text.replace(whole, "    code: = DG1-3 | code(sex)\n"), "utf-8")
+    made = Catalogue(Library([tmp_path / "small"])).mapping("acme/note")
+    found = leaves(made, "DG1|||2|||A", "DG1||||||A")
+    assert found["DG1[1]-3.1"] is BOUND

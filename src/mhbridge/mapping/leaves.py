@@ -208,7 +208,7 @@ def calling(
     call, want = function.call, result.name
     assert call is not None
     marks, unused, key_of = marks_of(args), function.unused, function.key
-    remembered: dict[tuple[str, ...], Any] = {}
+    remembered: dict[tuple[Any, ...], Any] = {}
 
     def apply(run: Run, *args: Any) -> Any:
         key = key_of(*args) if key_of is not None else None

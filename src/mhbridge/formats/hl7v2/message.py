@@ -131,7 +131,7 @@ class Value:
         parts = self._parts or self._split()
         if not self._plain:
             return [self.component(number).strip() for number in range(first, last + 1)]
-        found = [part.strip() for part in parts[first - 1 : last]]
+        found = list(map(str.strip, parts[first - 1 : last]))
         missing = last - first + 1 - len(found)
         return found + [""] * missing if missing else found
 

@@ -96,7 +96,7 @@ class Function:
     states: bool = False
     structural: bool = False
     unused: Callable[..., frozenset[str]] | None = None
-    key: Callable[..., tuple[str, ...] | None] | None = None
+    key: Callable[..., tuple[Any, ...] | None] | None = None
 
     @property
     def signature(self) -> str:
@@ -115,7 +115,7 @@ def function(
     examples: Iterable[Example] = (),
     states: bool = False,
     unused: Callable[..., frozenset[str]] | None = None,
-    key: Callable[..., tuple[str, ...] | None] | None = None,
+    key: Callable[..., tuple[Any, ...] | None] | None = None,
 ) -> Callable[[Callable[..., Any]], Function]:
     """
     Decorates a Python function: `(context, *arguments, want)` becomes a `Function` of the same name, its docstring's

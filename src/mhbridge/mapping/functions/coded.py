@@ -82,7 +82,7 @@ def _words_unused(result: Any, value: Any, *_: Any) -> frozenset[str]:
     return _WITHOUT_WORDS if primitive and value.get("coding") else _NOTHING
 
 
-def _key(value: Any, table: Table, *date: Any) -> tuple[str, ...] | None:
+def _key(value: Any, table: Table, *date: Any) -> tuple[Any, ...] | None:
     """A code that the table has, and what stands beside it; not where the date counts, or where there are others."""
     if date or table.dated:
         return None
@@ -94,7 +94,7 @@ def _key(value: Any, table: Table, *date: Any) -> tuple[str, ...] | None:
     only = codings[0]
     if only.get("code") not in table.rows:
         return None
-    return tuple(only.values()) if len(only) == 1 else (*only, *only.values())
+    return tuple(only.items())
 
 
 @function(
