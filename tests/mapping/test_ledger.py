@@ -230,3 +230,10 @@ def test_an_entry_of_which_nothing_is_there_leaves_the_entry_before_it_alone(tmp
     made = Catalogue(Library([tmp_path / "small"])).mapping("acme/note")
     found = leaves(made, "DG1|||2|||A", "DG1||||||A")
     assert found["DG1[1]-3.1"] is BOUND
+
+
+def test_what_is_remembered_of_a_code_is_what_was_used_of_it_too(tmp_path) -> None:
+    made = mapping(tmp_path, "gender: = DG1-3 | code(sex)")
+    first, second = (leaves(made, "DG1|||2^Female^L") for _ in range(2))
+    assert first == second
+    assert (first["DG1-3.1"], first["DG1-3.2"]) == (BOUND, OPEN)

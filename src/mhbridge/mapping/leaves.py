@@ -208,11 +208,14 @@ def calling(
     call, want = function.call, result.name
     assert call is not None
     marks, unused, key_of = marks_of(args), function.unused, function.key
-    remembered: dict[tuple[Any, ...], Any] = {}
+    remembered: dict[tuple[Any, ...], tuple[Any, frozenset[str]]] = {}
 
     def apply(run: Run, *args: Any) -> Any:
         key = key_of(*args) if key_of is not None else None
-        if key is not None and (known := remembered.get(key)) is not None:
+        if key is not None and (pair := remembered.get(key)) is not None:
+            known, parts = pair
+            if parts:
+                narrow(run.trace, marks, parts)
             # Not the same object twice: what is made for an element of a list is found by which element it is.
             return dict(known) if isinstance(known, dict) else known
         run.item, run.rule = item, rule
@@ -228,12 +231,14 @@ def calling(
             failed = value == UNKNOWN_ERROR
             flip(run.trace, marks, FAILED if failed else DROPPED)
             run.failures += failed  # an atomic record is then kept whole
-        elif unused is not None and (parts := unused(value, *args)):
+            return value
+        parts = unused(value, *args) if unused is not None else frozenset()
+        if parts:
             narrow(run.trace, marks, parts)
-        elif key is not None and len(run.issues) == noted:
+        if key is not None and len(run.issues) == noted:
             if len(remembered) >= REMEMBERED:
                 remembered.clear()
-            remembered[key] = value
+            remembered[key] = value, parts
         return value
 
     return apply

@@ -86,15 +86,13 @@ def _key(value: Any, table: Table, *date: Any) -> tuple[Any, ...] | None:
     """A code that the table has, and what stands beside it; not where the date counts, or where there are others."""
     if date or table.dated:
         return None
-    if isinstance(value, str):
-        return (value,) if value in table.rows else None
-    codings: Any = value.get("coding", ()) if isinstance(value, dict) else ()
-    if len(codings) != 1 or len(value) > 1:
+    codings, text = (value.get("coding"), value.get("text")) if isinstance(value, dict) else (None, value)
+    if not codings:
+        return (text,) if text in table.rows else None
+    if text or len(codings) != 1:
         return None
     only = codings[0]
-    if only.get("code") not in table.rows:
-        return None
-    return tuple(only.items())
+    return tuple(only.items()) if only.get("code") in table.rows else None
 
 
 @function(
