@@ -201,9 +201,10 @@ class Spot(Protocol):
     def cells(self, raw: Any, parts: frozenset[str]) -> Iterable[Cell]:
         """The leaves of a raw value, and of its companion fields, that `parts` names."""
 
-    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]]) -> None:
+    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
         """
-        The same cells, each as `(mask << PLACE_BITS | place) << STATE_BITS`, added to what is taken of their group.
+        The same cells, each as `(mask << PLACE_BITS | place) << STATE_BITS | state`, added to what is taken of their
+        group.
         """
 
     def present(self, raw: Any) -> Iterable[Cell]:

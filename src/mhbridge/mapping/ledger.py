@@ -43,6 +43,7 @@ _WIDTH: Final = 32
 #: What is remembered of groups, and how long a group may be for that.
 _MOST: Final = 2048
 _LONGEST: Final = 512
+_MOST_REACHED: Final = 256
 _NOTHING: Final[Mapping[int, int]] = {}
 
 
@@ -131,6 +132,7 @@ class FieldLedger:
         self._waiting = [mark for mark in self._asking if mark.spot.question not in self._settled]
         #: Kind and shape of a group, and what was taken of it → what became of its leaves.
         self.known: dict[Any, _Outcome] = {}
+        self._reached: dict[frozenset[Any], tuple[_Level, frozenset[Mark]]] = {}
 
     # -- what was read --------------------------------------------------------------------------------------
 
@@ -140,10 +142,11 @@ class FieldLedger:
         asking = [(mark, top) for mark in self._waiting]
         context = self.context
         for mark, kind, raw, cursor in trace:
-            if kind == marks.READ and mark.binds:
+            if kind == marks.READ and mark.converts:
                 # Nearly every entry: a value that went into an item.
                 used = mark.used
-                mark.spot.take(raw, mark.reads if used is None else used(raw, context), into)
+                state = _SELECTOR if mark.decides else _BOUND
+                mark.spot.take(raw, mark.reads if used is None else used(raw, context), into, state)
             elif kind == marks.ASKED:
                 asking.append((mark, cursor))
             else:
@@ -227,32 +230,39 @@ class FieldLedger:
         Args:
             touched: what is asked about (`Format.touched`); the rest is left out.
         """
-        taken = {
-            (id(mark), cell)
-            for mark, kind, raw, _ in trace
-            if kind in _VALUES and not touched.isdisjoint(mark.touches)
-            for cell, _ in mark.spot.cells(raw[0] if kind == marks.READ_IN_PART else raw, mark.reads)
-        }
         found: dict[int, int] = {}
-        self._reach(self._top, self.format.cursor(message), touched, taken, found)
+        level, reaching = self._reaching(touched)
+        if reaching:
+            taken = {
+                (mark, cell)
+                for mark, kind, raw, _ in trace
+                if mark in reaching and kind in _VALUES
+                for cell, _ in mark.spot.cells(raw[0] if kind == marks.READ_IN_PART else raw, mark.reads)
+            }
+            self._reach(level, self.format.cursor(message), taken, found)
         return found
 
-    def _reach(
-        self, level: _Level, cursor: Any, touched: frozenset[Any], taken: set[tuple[int, int]], found: dict[int, int]
-    ) -> None:
-        if touched.isdisjoint(level.touches):
-            return
+    def _reaching(self, touched: frozenset[Any]) -> tuple[_Level, frozenset[Mark]]:
+        """The paths that may read what is touched. Messages of a sender leave much the same open, so it is kept."""
+        found = self._reached.get(touched)
+        if found is None:
+            level = _narrowed(self._top, touched)
+            found = level, frozenset(_marks(level))
+            if len(touched) <= _LONGEST:
+                if len(self._reached) >= _MOST_REACHED:
+                    self._reached.clear()
+                self._reached[touched] = found
+        return found
+
+    def _reach(self, level: _Level, cursor: Any, taken: set[tuple[Mark, int]], found: dict[int, int]) -> None:
         for mark in level.marks:
-            if not touched.isdisjoint(mark.touches):
-                for cell, mask in mark.spot.every(cursor, mark.reads):
-                    # What was read and not used stays open: the value did not depend on it.
-                    if (id(mark), cell) not in taken:
-                        found[cell] = found.get(cell, 0) | mask
+            for cell, mask in mark.spot.every(cursor, mark.reads):
+                # What was read and not used stays open: the value did not depend on it.
+                if (mark, cell) not in taken:
+                    found[cell] = found.get(cell, 0) | mask
         for loop, below in level.loops:
-            if touched.isdisjoint(below.touches):
-                continue
             for inner in loop.cursors(cursor):
-                self._reach(below, inner, touched, taken, found)
+                self._reach(below, inner, taken, found)
 
     # -- who took it ----------------------------------------------------------------------------------------
 
@@ -482,6 +492,17 @@ def _level(tree: Any) -> _Level:
             loops.append((node.loop, _level((node.body,))))
     touches = frozenset[Any]().union(*(mark.touches for mark in here), *(below.touches for _, below in loops))
     return _Level(tuple(here), tuple(loops), touches)
+
+
+def _narrowed(level: _Level, touched: frozenset[Any]) -> _Level:
+    """A level without the paths, and the loops, that read nothing of what is touched."""
+    return _Level(
+        tuple(mark for mark in level.marks if not touched.isdisjoint(mark.touches)),
+        tuple(
+            (loop, _narrowed(below, touched)) for loop, below in level.loops if not touched.isdisjoint(below.touches)
+        ),
+        level.touches & touched,
+    )
 
 
 def _bodies(tree: Any) -> Any:

@@ -68,8 +68,8 @@ class Mark:
 
     __slots__ = (
         "always",
-        "binds",
         "conversion",
+        "converts",
         "decides",
         "item",
         "many",
@@ -100,8 +100,8 @@ class Mark:
         self.item = item
         self.rule = rule
         self.reads = conversion.reads if conversion is not None else _ALL
-        #: What is read goes into an item, as far as its conversion says; and what says so, where that is not all.
-        self.binds = conversion is not None and not decides
+        #: A value counts as far as its conversion says; and what says how far, where that is not all that it reads.
+        self.converts = conversion is not None
         self.used = conversion.used if conversion is not None else None
         #: The kinds of cell that it may read values of; a loop reads none.
         self.touches: frozenset[Any] = spot.touches(self.reads) if isinstance(spot, Spot) else frozenset()

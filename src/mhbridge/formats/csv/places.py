@@ -39,10 +39,10 @@ class ColumnSpot:
         """The cell."""
         return ((self.place, 1),) if parts else ()
 
-    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]]) -> None:  # noqa: ARG002
+    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:  # noqa: ARG002
         """The cell; a row is one group."""
         if parts:
-            into[0].append((1 << PLACE_BITS | self.place) << STATE_BITS)
+            into[0].append((1 << PLACE_BITS | self.place) << STATE_BITS | state)
 
     def present(self, raw: Any) -> tuple[Cell, ...]:  # noqa: ARG002
         """The cell."""

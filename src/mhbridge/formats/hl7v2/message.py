@@ -287,8 +287,8 @@ class Message:
         self._named: dict[str, list[Segment]] = {}
         self._places: dict[str, dict[int, int]] = {}
         self._links: dict[int, Links] = {}
-        #: (position of a segment, field and parts) → every text that it says there: filled by predicates.
-        self.told: dict[tuple[int, tuple[int, ...]], tuple[str, ...]] = {}
+        #: Field and parts → position of a segment → every text that it says there: filled by predicates.
+        self.told: dict[tuple[int, ...], dict[int, tuple[str, ...]]] = {}
         #: (segment name, field and parts) → what they say → the segments that say it: filled by predicates.
         self.sayings: dict[tuple[str, tuple[int, ...]], dict[str, list[Segment]]] = {}
         self._facts: MessageFacts | None = None

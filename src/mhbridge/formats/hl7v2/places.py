@@ -7,7 +7,6 @@ This module must never look at what a leaf says, but for the tests of a predicat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -125,16 +124,16 @@ class Places:
         own = (segment.position << PLACE_BITS | self._field << REPETITIONS | raw.repetition, mask)
         return (own, *((cell_of(segment, number), other) for number, other in others)) if others else (own,)
 
-    def take(self, raw: Value, parts: frozenset[str], into: Sequence[list[int]]) -> None:
+    def take(self, raw: Value, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
         """The same, put together as numbers and added to what is taken of the segment."""
         found = self._codes.get(parts)
         if found is None:
             found = self._coded(parts)
         own, others = found
         taken = into[raw.segment.position]
-        taken.append(own | raw.repetition << STATE_BITS)
+        taken.append(own | raw.repetition << STATE_BITS | state)
         if others:
-            taken += others
+            taken += [other | state for other in others]
 
     def _coded(self, parts: frozenset[str]) -> tuple[int, tuple[int, ...]]:
         mask, others = _mask(parts, self._component, self._subcomponent)
@@ -327,19 +326,21 @@ def _asked_of_repetitions(segment: Segment, field: int, which: Predicate | None,
 # --- what is ignored ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class _Ignored:
     """The leaves that one entry of `ignore:` names: of a segment, a field, a component, wherever it stands."""
 
-    path: Hl7Path
+    __slots__ = ("_chosen", "path")
+
+    def __init__(self, path: Hl7Path) -> None:
+        self.path = path
+        step = path.steps[-1]
+        self._chosen = filtered(EveryNamed(step.segment), step.which)
 
     def __call__(self, message: Message) -> Iterator[Cell]:
         """Its leaves in a message."""
         path = self.path
-        step = path.steps[-1]
-        segments: Sequence[Segment] = filtered(EveryNamed(step.segment), step.which)(message)
         test = repetition_test(path.which)
-        for segment in segments:
+        for segment in self._chosen(message):
             for number in (path.field,) if path.field else range(1, len(segment.fields)):
                 for place, _ in repetitions(segment, number, path.which, test):
                     yield cell_of(segment, number, place), _below(path.component, path.subcomponent)
@@ -350,8 +351,8 @@ class _Ignored:
         if path.which is not None:
             yield from self(message)
             return
-        step, field, mask = path.steps[-1], path.field, _below(path.component, path.subcomponent)
-        chosen = {segment.position for segment in filtered(EveryNamed(step.segment), step.which)(message)}
+        field, mask = path.field, _below(path.component, path.subcomponent)
+        chosen = {segment.position for segment in self._chosen(message)}
         for cell, _ in cells:
             if cell >> PLACE_BITS in chosen and (not field or field_of(cell & PLACE) == field):
                 yield cell, mask

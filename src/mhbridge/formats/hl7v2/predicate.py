@@ -41,7 +41,7 @@ def filtered(reach: Reach, which: Predicate | None) -> Reach:
         begin, end = which.position - 1, which.position
         return lambda cursor: reach(cursor)[begin:end]
     first, *others = which.tests
-    if isinstance(reach, EveryNamed) and first.equal:
+    if isinstance(reach, EveryNamed):
         return _looked_up(reach.name, first, [_segment_test(test) for test in others])
     tests = [_segment_test(test) for test in others]
     numbers, text, equal = first.numbers, first.text, first.equal
@@ -57,13 +57,17 @@ def _looked_up(name: str, test: Test, others: list[Callable[[Segment], bool]]) -
     """
     The same by an index of the message. A letter asks its observations by OBX-3 some eighty times; it is made once.
     """
-    key, text = (name, test.numbers), test.text
+    key, text, equal = (name, test.numbers), test.text, test.equal
 
     def chosen(message: Message) -> Sequence[Segment]:
         said = message.sayings.get(key)
         if said is None:
             said = message.sayings[key] = _sayings(message, name, test.numbers)
-        found = said.get(text, ())
+        found: Sequence[Segment] = said.get(text, ())
+        if not equal:
+            every = message.named(name)
+            positions = {segment.position for segment in found}
+            found = [segment for segment in every if segment.position not in positions] if positions else every
         return [segment for segment in found if all(other(segment) for other in others)] if others else found
 
     return chosen
@@ -79,15 +83,16 @@ def _sayings(message: Message, name: str, numbers: tuple[int, ...]) -> dict[str,
 
 def told(segment: Segment, numbers: tuple[int, ...]) -> tuple[str, ...]:
     """Every text that a field, or a part of it, says in its first repetition; found once for each message."""
-    known = segment.message.told
-    key = segment.position, numbers
-    texts = known.get(key)
+    known = segment.message.told.get(numbers)
+    if known is None:
+        known = segment.message.told[numbers] = {}
+    texts = known.get(segment.position)
     if texts is None:
         field, *parts = numbers
         encoded, limits = segment.first(field), segment.delimiters
         # A field that holds the separators themselves says what stands there.
         texts = (encoded,) if segment.level(field) else limits.sayings(inside(encoded, limits, *parts))
-        known[key] = texts
+        known[segment.position] = texts
     return texts
 
 

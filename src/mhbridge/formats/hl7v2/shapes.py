@@ -34,23 +34,21 @@ _FAR_BLANKS: Final = (
 def shapes(message: Message) -> tuple[list[str], list[bytes]]:
     """The names of all segments and their shapes, in the order of the message."""
     lines = message.lines()
-    text = "\r".join(lines)
+    # Ends before the first and after the last, so that no text stands at an end of the whole.
+    text = "\r".join(("", *lines, ""))
     if not text.isascii():
         for blank in _FAR_BLANKS:
             if blank in text:
                 text = text.replace(blank, " ")
-    # All bytes of a character beyond ASCII become `x`, so which they are does not matter.
-    said = text.encode("utf-8", "surrogatepass").translate(_table(message.delimiters), _BLANKS)
-    said = said.replace(b"x" * 24, b"x").replace(b"x" * 6, b"x").replace(b"xxx", b"x")
-    while b"xx" in said:
-        said = said.replace(b"xx", b"x")
-    return [line[:3] for line in lines], said.split(b"\r")
+    # All bytes of a text become blanks, those of a character beyond ASCII too, and a run of blanks one `x`.
+    blanked = text.encode("utf-8", "surrogatepass").translate(_table(message.delimiters), _BLANKS)
+    return [line[:3] for line in lines], b"x".join(blanked.split()).split(b"!")[1:-1]
 
 
 @lru_cache(maxsize=256)
 def _table(limits: Delimiters) -> bytes:
-    table = bytearray(b"x" * 256)
-    table[ord("\r")] = ord("\r")
+    table = bytearray(b" " * 256)
+    table[ord("\r")] = ord("!")
     declared = (limits.field, limits.component, limits.repetition, limits.subcomponent)
     for character, stands_for in zip(declared, b"|^~&", strict=True):
         table[ord(character)] = stands_for
