@@ -13,7 +13,7 @@ from mhbridge.formats.hl7v2 import FORMAT
 SOURCE = FORMAT.declare("Europe/London", "", {"messages": ["ADT^A08"], "version": "2.4"})
 HEADER = "MSH|^~\\&|A|B|C|D|20250314||ADT^A08|1|P|2.4"
 
-leaf = st.sampled_from(["", "a", '""', " ", "Zoë", "\\T\\", "1.10"])
+leaf = st.sampled_from(["", "a", '""', " ", "Zoë", "\\T\\", "1.10", "\u2003", "\u00a0 \u00a0", "x x", "! #", "日本"])
 component = st.lists(leaf, min_size=1, max_size=3).map("&".join)
 repetition = st.lists(component, min_size=1, max_size=4).map("^".join)
 field = st.lists(repetition, min_size=1, max_size=3).map("~".join)
@@ -86,3 +86,23 @@ def test_a_segment_that_comes_often_costs_no_more_for_each() -> None:
     """Thousands of segments of a name: the place of each is looked up, not searched for."""
     parsed = message(*["ZZZ|a"] * 9_000)
     assert len(leaves(parsed)) == 9_000 + len(leaves(message("ZZZ|a"))) - 1
+
+
+@given(st.lists(segment, min_size=1, max_size=4))
+def test_shapes_are_the_same_whatever_the_encoding_characters(segments) -> None:
+    """They are made of separators as the standard recommends them, and of where something stands between."""
+    names, found = FORMAT.shapes(message(*segments))
+    swapped = "\r".join([HEADER, *segments]).translate(str.maketrans("|^~&!#", "!$%*|^"))
+    ((other, _),) = FORMAT.messages(swapped.encode(), [SOURCE])
+    others, same = FORMAT.shapes(other)
+    assert (names[1:], found[1:]) == (others[1:], same[1:])
+    assert set(b"".join(found)) <= set(b"|^~&x")
+
+
+def test_a_shape_holds_no_content() -> None:
+    one = message("PID|||999 000 0018^^^NHS~7||ASH^ROWAN&\\T\\| |Zoë", "PID|\u00a0|ELM")
+    other = message("PID|||1^^^A~2||B^C&D||E", "PID||F")
+    assert FORMAT.shapes(one) == FORMAT.shapes(other) == (
+        ["MSH", "PID", "PID"],
+        [b"x|^~x&|x|x|x|x|x||x^x|x|x|x", b"x|||x^^^x~x||x^x&x||x", b"x||x"],
+    )  # fmt: skip

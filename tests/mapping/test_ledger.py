@@ -87,6 +87,13 @@ CASES = {
         "DG1|||I10^^I10|||A",
         {"DG1-3.1": BOUND, "DG1-3.3": BOUND, "DG1-6": SELECTOR},
     ),
+    "a predicate looks at the first repetition": (
+        "DG1|||I10^^I10|||A~B\rDG1|||I11^^I10|||~A",
+        {
+            "DG1[1]-3.1": BOUND, "DG1[1]-3.3": BOUND, "DG1[1]-6[1]": SELECTOR, "DG1[1]-6[2]": OPEN,
+            "DG1[2]-3.1": OPEN, "DG1[2]-3.3": OPEN, "DG1[2]-6[2]": OPEN,
+        },
+    ),
     "an explicit delete": ('PID|||||""', {"PID-5.1": BOUND}),
     "several lines": (
         "NTE|1||one\rNTE|2||two",

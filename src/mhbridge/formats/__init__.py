@@ -175,8 +175,8 @@ class Spot(Protocol):
         asks: the path has predicates that look at leaves.
         subject: what its predicate looks at, where that is the same leaves whatever it wants to see there; else `None`.
         question: the same, where it looks at all of them; paths with the same question need to be asked only once.
-        everywhere: (kind of group, `Format.like` of a cell, mask) of what the question looks at, where that is in every
-            group of the kind if it is asked from the outermost cursor; else `None`.
+        everywhere: (kind of group, a place or `Format.like` of places, mask) of what the question looks at, where that
+            is in every group of the kind if it is asked from the outermost cursor; else `None`.
     """
 
     @property
@@ -341,7 +341,7 @@ class Format(Protocol):
         """What is populated in a group of a shape: places in the group, in order, each with the mask of its leaves."""
 
     def like(self, place: int) -> int:
-        """What places in a group have in common that one question looks at."""
+        """What places in a group have in common that one question looks at: a number that is no place, or the only."""
 
     def structural(self, message: Message, source: Source) -> Iterable[Cell]:
         """

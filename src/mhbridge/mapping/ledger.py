@@ -17,7 +17,7 @@ into a ledger, and never contents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,7 +44,6 @@ _WIDTH: Final = 32
 _MOST: Final = 2048
 _LONGEST: Final = 512
 _MOST_REACHED: Final = 256
-_NOTHING: Final[Mapping[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +122,11 @@ class FieldLedger:
         #: Paths whose predicates are asked in every message; those that ask what another does are left out.
         self._asking = [mark for mark in asking if mark.spot.question is not None or mark.spot.subject not in questions]
         everywhere = {mark.spot.question: mark.spot.everywhere for mark in asking if mark.spot.everywhere is not None}
-        #: Of these, the questions that look at every group of a kind: kind → what is alike → mask.
+        #: Of these, the questions that look at every group of a kind: kind → a place, or what is alike → mask.
         self._selecting: dict[str, dict[int, int]] = {}
-        for kind, like, mask in everywhere.values():
+        for kind, place, mask in everywhere.values():
             here = self._selecting.setdefault(kind, {})
-            here[like] = here.get(like, 0) | mask
+            here[place] = here.get(place, 0) | mask
         self._settled = frozenset(everywhere)
         self._waiting = [mark for mark in self._asking if mark.spot.question not in self._settled]
         #: Kind and shape of a group, and what was taken of it → what became of its leaves.
@@ -211,9 +210,10 @@ class FieldLedger:
             if (id(cursor), mark.spot.subject) not in seen:
                 _add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)
 
-    def selecting(self, kind: str) -> Mapping[int, int]:
-        """What questions look at in every group of a kind: what is alike (`Format.like`) → mask."""
-        return self._selecting.get(kind, _NOTHING)
+    def selecting(self, kind: str, place: int) -> int:
+        """The leaves at a place that questions look at in every group of a kind."""
+        here = self._selecting.get(kind)
+        return 0 if here is None else here.get(place, 0) | here.get(self.format.like(place), 0)
 
     # -- what was not ---------------------------------------------------------------------------------------
 
@@ -354,9 +354,9 @@ def _states(codes: Iterable[int]) -> tuple[dict[int, int], dict[int, int], dict[
 
 def _selected(ledgers: Sequence[FieldLedger], kind: str, place: int) -> int:
     """The leaves at a place that questions about all groups of a kind look at."""
-    mask, like = 0, ledgers[0].format.like(place)
+    mask = 0
     for ledger in ledgers:
-        mask |= ledger.selecting(kind).get(like, 0)
+        mask |= ledger.selecting(kind, place)
     return mask
 
 

@@ -147,8 +147,8 @@ class Hl7v2:
         return shapes.layout(kind, shape)
 
     def like(self, place: int) -> int:
-        """The field."""
-        return cells.field_of(place)
+        """All repetitions of the field."""
+        return cells.all_of(place)
 
     def structural(self, message: Any, source: Source) -> Iterable[Cell]:  # noqa: ARG002  # the protocol's
         """What of the header is acted upon; see `cells.structural`."""

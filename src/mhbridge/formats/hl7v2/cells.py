@@ -21,6 +21,7 @@ from mhbridge.formats.hl7v2.structure import structure
 
 __all__ = [
     "WHOLE",
+    "all_of",
     "altered",
     "bit_of",
     "cell_of",
@@ -51,6 +52,11 @@ def bit_of(component: int, subcomponent: int = 1) -> int:
 def field_of(place: int) -> int:
     """The field that a place in a segment is in."""
     return place >> REPETITIONS
+
+
+def all_of(place: int) -> int:
+    """A number for all repetitions of the field that a place is in; none has as many as would make it a place."""
+    return place | (1 << REPETITIONS) - 1
 
 
 def populated(message: Message) -> Iterator[Cell]:

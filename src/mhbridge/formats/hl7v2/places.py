@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Asked, Cell, Scope
-from mhbridge.formats.hl7v2.cells import WHOLE, bit_of, cell_of, field_of
+from mhbridge.formats.hl7v2.cells import WHOLE, all_of, bit_of, cell_of, field_of
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate
@@ -100,11 +100,10 @@ class Places:
         self._test = repetition_test(self._which)
         self._chosen = filtered(self._reach, self._segment)
         self.asks = _tests(self._segment) or _tests(self._which)
-        if self._segment is None and not path.relative and _tests(self._which):
-            self.subject = _subject(self._name, self._which, self._field)
-        else:
-            self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
+        self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
         self.question = self.subject if many else None
+        if many and self._segment is None and not path.relative and _tests(self._which):
+            self.question = _subject(self._name, self._which, self._field)
         self.everywhere = _everywhere(self._reach, self.question)
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
@@ -270,7 +269,7 @@ def _subject(name: str, which: Predicate | None, field: int = 0) -> Any:
     Args:
         field: whose repetitions it is about; 0: it is about segments.
     """
-    if which is None or len({test.numbers for test in which.tests}) != 1:
+    if which is None or len(which.tests) != 1:
         return None
     numbers = which.tests[0].numbers
     if field:
@@ -283,8 +282,9 @@ def _everywhere(reach: Reach, question: Any) -> tuple[str, int, int] | None:
     """What a question about all segments of a name, or of the repetitions in them, looks at."""
     if question is None or not isinstance(reach, EveryNamed):
         return None
-    name, field, mask, _ = question
-    return name, field, mask
+    name, field, mask, inside = question
+    place = field << REPETITIONS
+    return name, all_of(place) if inside else place, mask
 
 
 def _questioned(segments: Iterable[Segment], field: int, mask: int, *, inside: bool) -> list[Cell]:
