@@ -76,7 +76,8 @@ def _looked_up(name: str, test: Test, others: list[Callable[[Segment], bool]]) -
 def _sayings(message: Message, name: str, numbers: tuple[int, ...]) -> dict[str, list[Segment]]:
     said: dict[str, list[Segment]] = {}
     for segment in message.named(name):
-        for text in dict.fromkeys(told(segment, numbers)):
+        texts = told(segment, numbers)
+        for text in texts if len(texts) < 2 else dict.fromkeys(texts):
             said.setdefault(text, []).append(segment)
     return said
 
@@ -88,10 +89,14 @@ def told(segment: Segment, numbers: tuple[int, ...]) -> tuple[str, ...]:
         known = segment.message.told[numbers] = {}
     texts = known.get(segment.position)
     if texts is None:
-        field, *parts = numbers
+        field = numbers[0]
         encoded, limits = segment.first(field), segment.delimiters
-        # A field that holds the separators themselves says what stands there.
-        texts = (encoded,) if segment.level(field) else limits.sayings(inside(encoded, limits, *parts))
+        if segment.level(field):
+            texts = (encoded,)  # a field that holds the separators themselves says what stands there
+        elif encoded:
+            texts = limits.sayings(inside(encoded, limits, *numbers[1:]))
+        else:
+            texts = ()
         known[segment.position] = texts
     return texts
 
