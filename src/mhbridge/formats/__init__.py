@@ -175,6 +175,7 @@ class Spot(Protocol):
         asks: the path has predicates that look at leaves.
         subject: what its predicate looks at, where that is the same leaves whatever it wants to see there; else `None`.
         question: the same, where it looks at all of them; paths with the same question need to be asked only once.
+        within: a question of others that looks at all that its predicate looks at; else `None`.
         everywhere: (kind of group, a place or `Format.like` of places, mask) of what the question looks at, where that
             is in every group of the kind if it is asked from the outermost cursor; else `None`.
     """
@@ -189,6 +190,10 @@ class Spot(Protocol):
 
     @property
     def question(self) -> Any:
+        """See above."""
+
+    @property
+    def within(self) -> Any:
         """See above."""
 
     @property
@@ -236,6 +241,10 @@ class LoopSpot(Protocol):
 
     @property
     def question(self) -> Any:
+        """See above."""
+
+    @property
+    def within(self) -> Any:
         """See above."""
 
     @property

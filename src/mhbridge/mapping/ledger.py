@@ -128,7 +128,9 @@ class FieldLedger:
             here = self._selecting.setdefault(kind, {})
             here[place] = here.get(place, 0) | mask
         self._settled = frozenset(everywhere)
-        self._waiting = [mark for mark in self._asking if mark.spot.question not in self._settled]
+        self._waiting = [
+            mark for mark in self._asking if self._settled.isdisjoint((mark.spot.question, mark.spot.within))
+        ]
         #: Kind and shape of a group, and what was taken of it → what became of its leaves.
         self.known: dict[Any, _Outcome] = {}
         self._reached: dict[frozenset[Any], tuple[_Level, frozenset[Mark]]] = {}
@@ -207,7 +209,7 @@ class FieldLedger:
                 seen.add(key)
                 _add(mark.spot.questioned(cursor), _SELECTOR, into)
         for mark, cursor in rest:
-            if (id(cursor), mark.spot.subject) not in seen:
+            if seen.isdisjoint(((id(cursor), mark.spot.subject), (id(cursor), mark.spot.within))):
                 _add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)
 
     def selecting(self, kind: str, place: int) -> int:

@@ -29,6 +29,7 @@ class ColumnSpot:
     asks: bool = False
     subject: None = None
     question: None = None
+    within: None = None
     everywhere: None = None
 
     def touches(self, parts: frozenset[str]) -> frozenset[int]:  # noqa: ARG002  # the protocol's

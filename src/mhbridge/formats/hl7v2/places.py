@@ -79,6 +79,7 @@ class Places:
         "everywhere",
         "question",
         "subject",
+        "within",
     )
 
     def __init__(self, path: Hl7Path, scope: Scope, *, many: bool) -> None:
@@ -102,8 +103,11 @@ class Places:
         self.asks = _tests(self._segment) or _tests(self._which)
         self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
         self.question = self.subject if many else None
-        if many and self._segment is None and not path.relative and _tests(self._which):
-            self.question = _subject(self._name, self._which, self._field)
+        #: Of repetitions, whichever of them it stops at, the question that looks at them all.
+        self.within = None
+        if self._segment is None and not path.relative and _tests(self._which):
+            self.within = _subject(self._name, self._which, self._field)
+            self.question = self.within if many else None
         self.everywhere = _everywhere(self._reach, self.question)
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
@@ -219,7 +223,7 @@ class Places:
 class LoopPlaces:
     """What the predicates of a `$each` look at."""
 
-    __slots__ = ("_field", "_steps", "_which", "asks", "everywhere", "question", "subject")
+    __slots__ = ("_field", "_steps", "_which", "asks", "everywhere", "question", "subject", "within")
 
     def __init__(self, path: Hl7Path, scope: Scope) -> None:
         self._steps = loop_steps(path, scope)
@@ -227,6 +231,7 @@ class LoopPlaces:
         self.asks = _tests(self._which) or any(_tests(which) for _, which in self._steps)
         alone = len(self._steps) == 1 and not _tests(self._which)
         self.question = self.subject = _subject(path.steps[0].segment, path.steps[0].which) if alone else None
+        self.within = None
         self.everywhere = _everywhere(self._steps[0][0], self.question)
 
     def questioned(self, cursor: Any) -> list[Cell]:
