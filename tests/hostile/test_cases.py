@@ -140,7 +140,7 @@ def test_of_a_trial_gateway_a_trial_is_done():
 
 def test_without_the_comparison_a_second_nhs_number_is_passed_over(monkeypatch):
     monkeypatch.setattr(
-        leaves, "_one_number", lambda find, _every, found, *_, **__: lambda c, r: found.convert(find(c), r.context)
+        leaves, "one_number", lambda _all, found, *_, **__: lambda raw, _, run: found.convert(raw, run.context)
     )
     catalogue.cache_clear()
     feed.cache_clear()
