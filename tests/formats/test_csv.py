@@ -10,7 +10,7 @@ from collections import deque
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mhbridge.errors import MalformedMessage, MessageError, explanations
@@ -596,9 +596,18 @@ def told(item: Row | MessageError) -> tuple[str, object]:
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(alphabet='ab,, "\r\n', max_size=12), max_size=12), st.integers(1, 3), st.integers(8, 60))
-def test_a_file_in_parts_is_the_file(rows: list[str], each: int, size: int) -> None:
-    body = (HEADER + "\r\n".join(rows)).encode()
+@given(
+    st.lists(st.text(alphabet='ab,, "\r\n', max_size=12), max_size=12),
+    st.integers(1, 3),
+    st.integers(8, 60),
+    st.sampled_from(["\r\n", "\r", "\n"]),
+)
+# Behind a header that ends in a carriage return, a blank line of a line feed alone would be the end of the header.
+@example(["1,A,x\r2,B,x\r\n\n3,C,x\r"], 2, 60, "\r")
+def test_a_file_in_parts_is_the_file(rows: list[str], each: int, size: int, end: str) -> None:
+    header, rest = (HEADER.rstrip() + end).encode(), "\r\n".join(rows)
+    assume(end != "\r" or not rest.startswith("\n"))
+    body = header + rest.encode()
     whole = [told(item) for item in items(body)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mhbridge.formats.csv.lines._BLOCK", size)
@@ -607,7 +616,7 @@ def test_a_file_in_parts_is_the_file(rows: list[str], each: int, size: int) -> N
         lost = ""
         try:
             for part in FORMAT.parts(io.BytesIO(body), [SOURCE]) or ():
-                assert part.body == HEADER.encode() + body[part.before.offset : part.after.offset]
+                assert part.body == header + body[part.before.offset : part.after.offset]
                 found += [told(item) for item, _ in FORMAT.messages(part.body, [SOURCE], part.before)]
                 assert found[-1][0] == f"row {part.after.rows}"
         except MalformedMessage as error:

@@ -149,8 +149,6 @@ def csv(data: bytes) -> None:
                 known(item)
         if rows:
             _in_order(data, found, rows[0].body[: -len(rows[0]._own)])
-        if rows and len(rows) == len(found):
-            # After a wrong quote the next row is looked for among the lines at hand, and a part has fewer of them.
             _in_parts(data, source, rows)
 
 

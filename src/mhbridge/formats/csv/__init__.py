@@ -304,12 +304,14 @@ def _parts(lines: Lines, header: Header, source: Source, start: Before) -> Itera
     lost: MalformedMessage | None = None
     try:
         for own, says in cut(lines, header, source):
-            # Blank rows go along, so that lines are counted and no byte is left out; they alone are nothing to take.
-            rows.append(own)
-            after = Before(after.rows + says, lines.number, lines.end)
-            if says and (after.rows - before.rows >= _ROWS or after.offset - before.offset >= _BYTES):
+            full = after.rows - before.rows >= _ROWS or after.offset - before.offset >= _BYTES
+            if says and full and after.rows > before.rows:
                 yield Part(header.line + b"".join(rows), before, after)
                 before, rows = after, []
+            # Blank rows go along, so that lines are counted and no byte is left out. They end a part and never begin
+            # one: behind the header, a lone line feed would make one line end with its carriage return.
+            rows.append(own)
+            after = Before(after.rows + says, lines.number, lines.end)
     except MalformedMessage as error:
         line, place = after.lines + 1, f"row {after.rows + 1}"
         text = f"{error.message} in the row that begins in line {line}; nothing after it was read"
