@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,9 +19,8 @@ from mhbridge.fhir.invariants import INVARIANTS
 from mhbridge.fhir.structure import DEPTH
 from mhbridge.fhir.validate import DefinitionsValidator
 
-HERE = Path(__file__).parent
-GOOD: dict[str, Any] = loads((HERE / "good.json").read_bytes())
-FIXTURES = HERE.parents[1] / "fixtures"
+GOOD: dict[str, Any] = loads(table.GOOD.read_bytes())
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
 def goldens() -> dict[str, dict[str, Any]]:
@@ -113,8 +112,6 @@ def test_nothing_received_is_kept() -> None:
 
 # --- the control: with a part of it turned off, what that part is for is called clean ---
 
-BROKEN: list[dict[str, Any]] = [json.loads(line) for line in (HERE / "broken.jsonl").read_text("utf-8").splitlines()]
-
 
 def at(node: Any, path: tuple[Any, ...]) -> Any:
     for step in path:
@@ -122,22 +119,7 @@ def at(node: Any, path: tuple[Any, ...]) -> Any:
     return node
 
 
-def broken(row: dict[str, Any]) -> Any:
-    """A good resource with the row's JSON Pointers set and removed."""
-    resource = copy.deepcopy(GOOD[row["of"]])
-    for pointer, value in [*row["set"].items(), *((p, ...) for p in reversed(row["remove"]))]:
-        *steps, last = (int(s) if s.isdigit() else s for s in pointer.split("/")[1:])
-        holder = at(resource, tuple(steps))
-        if value is ...:
-            holder.pop(last, None) if isinstance(holder, dict) else holder.pop(last)
-        elif isinstance(holder, list) and last == len(holder):
-            holder.append(value)
-        else:
-            holder[last] = value
-    return resource
-
-
-SPOILT = [(row, broken(row)) for row in BROKEN]
+SPOILT = [(row, table.changed(GOOD[row["of"]], row)) for row in table.BROKEN]
 
 
 def missed(own: Compiled) -> set[str]:

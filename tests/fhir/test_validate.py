@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+import table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from table import BROKEN, changed
 
 from mhbridge.errors import MalformedMessage, explanations
 from mhbridge.fhir import validate as validation
@@ -21,27 +22,7 @@ from mhbridge.fhir.models import as_model, second_opinion
 from mhbridge.fhir.validate import DIAGNOSTICS, DefinitionsValidator, default_validator, operation_outcome, validate
 from mhbridge.model import Issue, Severity
 
-HERE = Path(__file__).parent
-GOOD: dict[str, Any] = loads((HERE / "good.json").read_bytes())
-BROKEN: list[dict[str, Any]] = [json.loads(line) for line in (HERE / "broken.jsonl").read_text("utf-8").splitlines()]
-
-
-def changed(resource: Any, row: dict[str, Any]) -> Any:
-    """A good resource with the row's JSON Pointers set and removed."""
-    resource = copy.deepcopy(resource)
-    # From the back, so that removing an entry does not move the next.
-    for pointer, value in [*row["set"].items(), *((p, ...) for p in reversed(row["remove"]))]:
-        *steps, last = (int(s) if s.isdigit() else s for s in pointer.split("/")[1:])
-        holder = resource
-        for step in steps:
-            holder = holder[step]
-        if value is ...:
-            holder.pop(last, None) if isinstance(holder, dict) else holder.pop(last)
-        elif isinstance(holder, list) and last == len(holder):
-            holder.append(value)
-        else:
-            holder[last] = value
-    return resource
+GOOD: dict[str, Any] = loads(table.GOOD.read_bytes())
 
 
 def verdicts(issues: tuple[Issue, ...]) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ so does what is listed and no longer differs. A verdict is "accept" when there i
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import tomllib
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import table
+from table import BROKEN, changed
 
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import validate
@@ -24,9 +25,7 @@ from mhbridge.model import Severity
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 GOLDENS = sorted((ROOT / "fixtures").rglob("*.r4.json"))
-TABLE = ROOT / "tests" / "fhir"
-GOOD: dict[str, Any] = json.loads((TABLE / "good.json").read_text("utf-8"))
-BROKEN: list[dict[str, Any]] = [json.loads(line) for line in (TABLE / "broken.jsonl").read_text("utf-8").splitlines()]
+GOOD: dict[str, Any] = json.loads(table.GOOD.read_text("utf-8"))
 
 
 def errors(answer: dict[str, Any]) -> list[dict[str, str]]:
@@ -47,23 +46,6 @@ def listed(table: str) -> dict[str, tuple[list[str], list[str]]]:
     rows = tomllib.loads((HERE / "differences.toml").read_text("utf-8"))[table]
     assert all(row["reason"].strip() for row in rows)
     return {name: (row.get("java", []), row.get("ours", [])) for row in rows for name in row["of"]}
-
-
-def changed(resource: Any, row: dict[str, Any]) -> Any:
-    """A good resource with the row's JSON Pointers set and removed, as in `tests/fhir/test_validate.py`."""
-    resource = copy.deepcopy(resource)
-    for pointer, value in [*row["set"].items(), *((p, ...) for p in reversed(row["remove"]))]:
-        *steps, last = (int(s) if s.isdigit() else s for s in pointer.split("/")[1:])
-        holder = resource
-        for step in steps:
-            holder = holder[step]
-        if value is ...:
-            holder.pop(last, None) if isinstance(holder, dict) else holder.pop(last)
-        elif isinstance(holder, list) and last == len(holder):
-            holder.append(value)
-        else:
-            holder[last] = value
-    return resource
 
 
 # --- the golden files ---

@@ -166,10 +166,9 @@ STATE_BITS: Final = 2
 Asked: TypeAlias = tuple[int, int, bool]
 
 
-@runtime_checkable
-class Spot(Protocol):
+class LoopSpot(Protocol):
     """
-    What one path of a mapping reads, told to the field ledger. `parts` are those of `Conversion.reads`.
+    What the predicates of a path look at, told to the field ledger: of a `$each`, they are all that it reads.
 
     Args:
         asks: the path has predicates that look at leaves.
@@ -200,6 +199,17 @@ class Spot(Protocol):
     def everywhere(self) -> tuple[str, int, int] | None:
         """See above."""
 
+    def questioned(self, cursor: Any) -> Iterable[Cell]:
+        """The leaves that the `question` looks at."""
+
+    def asked(self, cursor: Any) -> Iterable[Asked]:
+        """The leaves that predicates of the path look at."""
+
+
+@runtime_checkable
+class Spot(LoopSpot, Protocol):
+    """What one path of a mapping reads, and its predicates. `parts` are those of `Conversion.reads`."""
+
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
         """What `Format.touched` gives for the cells that the path may read."""
 
@@ -220,42 +230,6 @@ class Spot(Protocol):
 
     def deleted(self, cursor: Any) -> Sequence[Cell]:
         """The leaves that delete at the path, in order."""
-
-    def questioned(self, cursor: Any) -> Iterable[Cell]:
-        """The leaves that the `question` looks at."""
-
-    def asked(self, cursor: Any) -> Iterable[Asked]:
-        """The leaves that predicates of the path look at."""
-
-
-class LoopSpot(Protocol):
-    """What the predicates of a `$each` look at; the attributes are those of `Spot`."""
-
-    @property
-    def asks(self) -> bool:
-        """See above."""
-
-    @property
-    def subject(self) -> Any:
-        """See above."""
-
-    @property
-    def question(self) -> Any:
-        """See above."""
-
-    @property
-    def within(self) -> Any:
-        """See above."""
-
-    @property
-    def everywhere(self) -> tuple[str, int, int] | None:
-        """See above."""
-
-    def questioned(self, cursor: Any) -> Iterable[Cell]:
-        """The leaves that the `question` looks at."""
-
-    def asked(self, cursor: Any) -> Iterable[Asked]:
-        """The leaves that they look at from a cursor."""
 
 
 class Loop(Protocol):

@@ -53,14 +53,9 @@ def _at_once(items: Mapping[str, Any]) -> bytes | None:
     def coded(value: Any) -> Any:
         nonlocal marked
         marked += 1
-        kind = type(value)
-        if kind is Decimal:
-            return {"$decimal": str(value)}
-        if kind is Deleted:
-            return {"$deleted": True}
-        if kind is Unknown:
-            return {"$unknown": value.reason}
-        raise TypeError
+        if (mark := _marked(value)) is None:
+            raise TypeError
+        return mark
 
     try:
         body = orjson.dumps(items, coded, _STRICT)
@@ -101,6 +96,18 @@ def loads(body: bytes) -> dict[str, Any]:
     return {name: _decode(value) for name, value in orjson.loads(body).items()}
 
 
+def _marked(value: Any) -> dict[str, Any] | None:
+    """What JSON has no form for, under a mark; `None` when it is nothing that an item may hold."""
+    kind = type(value)
+    if kind is Decimal:
+        return {"$decimal": str(value)}
+    if kind is Deleted:
+        return {"$deleted": True}
+    if kind is Unknown:
+        return {"$unknown": value.reason}
+    return None
+
+
 def _code(value: Any) -> Any:
     kind = type(value)
     if kind is str or kind is bool or value is None:
@@ -118,12 +125,8 @@ def _code(value: Any) -> Any:
         return [_code(part) for part in value]
     if kind is int:
         return value if _SMALLEST <= value <= _LARGEST else {"$integer": str(value)}
-    if kind is Decimal:
-        return {"$decimal": str(value)}
-    if kind is Deleted:
-        return {"$deleted": True}
-    if kind is Unknown:
-        return {"$unknown": value.reason}
+    if (mark := _marked(value)) is not None:
+        return mark
     raise TypeError(f"a value of type {kind.__name__} is not one that an item may hold")
 
 

@@ -1,0 +1,37 @@
+"""
+The table of hand-broken resources: rows of `broken.jsonl`, each a good resource of `good.json` with something changed.
+
+Our own validator is tested with it, and HL7's reference validator judges it beside ours.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BROKEN", "GOOD", "changed"]
+
+GOOD = Path(__file__).with_name("good.json")
+BROKEN: list[dict[str, Any]] = [
+    json.loads(line) for line in Path(__file__).with_name("broken.jsonl").read_text("utf-8").splitlines()
+]
+
+
+def changed(resource: Any, row: dict[str, Any]) -> Any:
+    """A good resource with the row's JSON Pointers set and removed."""
+    resource = copy.deepcopy(resource)
+    # From the back, so that removing an entry does not move the next.
+    for pointer, value in [*row["set"].items(), *((p, ...) for p in reversed(row["remove"]))]:
+        *steps, last = (int(s) if s.isdigit() else s for s in pointer.split("/")[1:])
+        holder = resource
+        for step in steps:
+            holder = holder[step]
+        if value is ...:
+            holder.pop(last, None) if isinstance(holder, dict) else holder.pop(last)
+        elif isinstance(holder, list) and last == len(holder):
+            holder.append(value)
+        else:
+            holder[last] = value
+    return resource
