@@ -22,6 +22,7 @@ create table envelope (
 create table body (id integer primary key, key_id integer not null, data blob not null) strict;
 
 -- `issues` is a list in JSON, read only when somebody asks about this message; most messages have few or none.
+-- `starts` counts how often work on it was begun and did not come to an end. `event_at` is null when it says none.
 create table message (
   id           integer primary key,
   envelope     integer not null,
@@ -30,9 +31,11 @@ create table message (
   place        text    not null,
   received_at  integer not null,
   patient      integer not null,
+  event_at     integer,
   state        text    not null,
   code         text    not null,
   due_at       integer,
+  starts       integer not null default 0,
   mapping      text    not null,
   mapping_hash text    not null,
   fanout       integer not null,
@@ -70,11 +73,22 @@ create table document (
   sha256     blob    not null,
   status     text    not null,
   replaces   integer,
+  mapping    text    not null default '',
+  known      blob    not null default x'',
   unique (series, version)
 ) strict;
 create index document_of on document (message);
 
-create table patient (id integer primary key, token blob not null unique) strict;
+-- `merged_into` alone says where the readings and lanes of a retired identifier fold: they keep the patient that they
+-- were sent under, so that a merge can be undone. `person` is a token of a verified number and birth date.
+create table patient (
+  id          integer primary key,
+  token       blob    not null unique,
+  merged_into integer,
+  person      blob
+) strict;
+create index patient_person on patient (person) where person is not null;
+create index patient_merged on patient (merged_into) where merged_into is not null;
 
 -- Names of destinations, so that lanes and deliveries, the most numerous rows, hold a number.
 create table destination (id integer primary key, name text not null unique) strict;
@@ -102,6 +116,7 @@ create table delivery (
   state       text    not null,
   code        text    not null default '',
   level       integer not null default 0,
+  needs       integer not null default 2,
   attempts    integer not null default 0,
   due_at      integer,
   deadline    integer,
@@ -149,4 +164,53 @@ create table tally (
   state  text    not null,
   n      integer not null,
   primary key (writer, feed, what, state)
+) strict, without rowid;
+
+-- A deadline with a ladder of steps, computed from what is known and made so: `subject` is what it runs for.
+create table clock (
+  id         integer primary key,
+  name       text    not null,
+  subject    blob    not null,
+  patient    integer not null,
+  started_at integer not null,
+  due_at     integer not null,
+  next_at    integer,
+  step       integer not null default 0,
+  state      text    not null,
+  unique (name, subject)
+) strict;
+create index clock_next on clock (next_at) where next_at is not null;
+
+-- Something that a person must do. `about` is the id of a row, or 0 with the name of a feed or destination in `name`.
+create table task (
+  id        integer primary key,
+  what      text    not null,
+  about     integer not null,
+  name      text    not null default '',
+  cause     text    not null,
+  queue     text    not null,
+  severity  text    not null,
+  opened_at integer not null,
+  deadline  integer,
+  next_at   integer,
+  holder    text    not null default '',
+  closed_at integer,
+  closed_as text    not null default ''
+) strict;
+create unique index task_open  on task (what, about, name) where closed_at is null;
+create index task_queue on task (queue, severity, deadline) where closed_at is null;
+create index task_next  on task (next_at) where next_at is not null;
+
+-- What a feed usually sends in each hour of the week, learned.
+create table profile (feed text not null, hour integer not null, rate real not null, primary key (feed, hour))
+  strict, without rowid;
+
+-- Numbers of a feed's messages that have not come.
+create table gap (
+  feed    text    not null,
+  series  text    not null,
+  first   integer not null,
+  last    integer not null,
+  seen_at integer not null,
+  primary key (feed, series, first)
 ) strict, without rowid;

@@ -26,7 +26,7 @@ __all__ += ["refuse_build"]
 Connect = Callable[..., apsw.Connection]
 
 #: Version of `schema.sql`, kept in `meta`.
-SCHEMA: Final = "1"
+SCHEMA: Final = "2"
 
 # Every build before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at the same instant
 # (sqlite.org, "WAL-reset bug"); 3.52.0 was withdrawn.
