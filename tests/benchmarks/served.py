@@ -141,12 +141,12 @@ def main() -> None:
 
 
 def _validate_with(which: str) -> None:
-    from mhbridge import pipeline
     from mhbridge.fhir.definitions import r4
     from mhbridge.fhir.validate import DefinitionsValidator
+    from mhbridge.pipeline import stepping
 
     chosen: Any = DefinitionsValidator(r4(), ask_models=False) if which == "tables" else lambda _: ()
-    pipeline.default_validator = lambda: chosen  # type: ignore[assignment]
+    stepping.default_validator = lambda: chosen  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def test_so_many_rows_at_once_are_refused_and_a_file_of_them_is_worked(
 ) -> None:
     body = (HEADER + "".join(f"S{n},14/03/2025,{n},A,2,Dr Unreal,x,\r\n" for n in range(60))).encode()
     whole = outcome_now(body, feed, NOW)
-    monkeypatch.setattr("mhbridge.pipeline._MOST", 50)
+    monkeypatch.setattr("mhbridge.pipeline.arriving._MOST", 50)
     with pytest.raises(MalformedMessage) as caught:
         outcome_now(body, feed, NOW)
     assert caught.value.code == "M778"

@@ -1,0 +1,34 @@
+"""
+The pure flow: bytes → messages → readings (`intake`), then reading + known → documents and deliveries (`step`).
+
+Two functions, because order matters only for the second: intake depends on nothing but the message, the step on what
+came before for the same patient. Both are pure: no I/O, no clock, no logging, everything they need is an argument and
+everything they find is returned. Neither raises for a bad message, except that `intake` raises `MalformedMessage` when
+nothing of an envelope can be read: then there is nothing to keep, and the sender is told so.
+"""
+
+from __future__ import annotations
+
+from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
+from mhbridge.pipeline.answering import answer
+from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take
+from mhbridge.pipeline.naming import dedupe_key
+from mhbridge.pipeline.routing import Feed, Route
+from mhbridge.pipeline.stepping import needs_known, serving, step
+
+__all__ = [
+    "Feed",
+    "Intake",
+    "Route",
+    "Taken",
+    "answer",
+    "dedupe_key",
+    "intake",
+    "needs_known",
+    "outcome_now",
+    "outcomes_of_file",
+    "parts",
+    "serving",
+    "step",
+    "take",
+]

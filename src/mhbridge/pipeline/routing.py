@@ -1,0 +1,72 @@
+"""
+Feeds and routes: where the messages of a supplier go to be read, and where what is made of them goes.
+
+This module must never look at a message, only at its items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mhbridge.mapping.catalogue import SupplierMapping
+from mhbridge.model import Reading
+
+__all__ = ["Feed", "Route", "destinations"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    Which documents go to which destinations.
+
+    Args:
+        documents: document types.
+        to: names of destinations.
+        when: a condition over the items (derived ones included); `None` is always.
+    """
+
+    documents: frozenset[str]
+    to: tuple[str, ...]
+    when: Callable[[str, Mapping[str, Any]], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """
+    One supplier's stream: the mappings its messages are dispatched to, and where the documents go.
+
+    Args:
+        supplier: the supplier's name.
+        name: by which receipts are counted: `supplier/receiver`, or `supplier/feed` where the sender names it.
+        parked: what the sender of a message that must wait for a person is told: `accept` or `refuse`.
+        live: real patients: a message that says it is a trial waits for a person.
+        targets: destination → target shape.
+    """
+
+    supplier: str
+    name: str
+    mappings: tuple[SupplierMapping, ...]
+    routes: tuple[Route, ...] = ()
+    parked: str = "accept"
+    live: bool = True
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+
+def destinations(
+    mapping: SupplierMapping, reading: Reading, items: Mapping[str, Any], feed: Feed, now: datetime
+) -> tuple[str, ...]:
+    """The destinations of every route that fits, each once, in the order of the routes."""
+    found: dict[str, None] = {}
+    complete: Mapping[str, Any] | None = None
+    for route in feed.routes:
+        if reading.document not in route.documents:
+            continue
+        if route.when is not None:
+            complete = complete if complete is not None else mapping.derived(reading, items, now)
+            if not route.when(reading.document, complete):
+                continue
+        found.update(dict.fromkeys(route.to))
+    return tuple(found)
