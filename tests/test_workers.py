@@ -17,7 +17,7 @@ import pytest
 
 from mhbridge import config
 from mhbridge import log as logs
-from mhbridge.app import _without_secrets, build, feeds_of
+from mhbridge.app import build, feeds_of, without_secrets
 from mhbridge.errors import MhbridgeError
 from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
 from mhbridge.gateway.workers.pool import _Worker
@@ -72,7 +72,7 @@ def configuration(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make(configuration):
-    return partial(feeds_of, _without_secrets(configuration))
+    return partial(feeds_of, without_secrets(configuration))
 
 
 def an_envelope(body):
@@ -270,7 +270,7 @@ async def test_a_large_envelope_lets_others_have_their_turn(make):
 async def test_a_worker_that_cannot_start_stops_the_start(tmp_path):
     settings = config.parse(CONFIGURATION, base=tmp_path, environ={"SENDER": SECRET})
     broken = settings.gateway.model_copy(update={"mappings": (tmp_path,)})
-    settings = _without_secrets(_with(settings, broken))
+    settings = without_secrets(_with(settings, broken))
     workers = Workers(partial(feeds_of, settings), 1, logs.make(io.BytesIO()))
     with pytest.raises(MhbridgeError) as raised:
         await workers.open()
@@ -301,7 +301,7 @@ async def test_a_worker_that_ends_just_as_it_is_ready_is_not_taken_for_one(make,
 
 
 def test_no_secret_goes_to_a_worker(configuration):
-    assert SECRET.encode() not in pickle.dumps(_without_secrets(configuration))
+    assert SECRET.encode() not in pickle.dumps(without_secrets(configuration))
 
 
 def test_there_is_one_absent_and_one_deleted():

@@ -1,0 +1,19 @@
+"""
+The composition root: from a configuration to a running gateway. The one package that knows every other.
+
+    building       everything that a configuration asks for, made and not started     (`build`)
+    feeds          mappings and routes → the feeds that envelopes name                (`feeds_of`)
+    destinations   senders and their outlets
+    listening      receivers, the API and its pages
+    running        what was built, opened and closed in order                         (`App`)
+    serving        one gateway in one process, until it is told to stop               (`run`)
+
+This package must never decide anything about a message.
+"""
+
+from mhbridge.app.building import build
+from mhbridge.app.feeds import feeds_of, without_secrets
+from mhbridge.app.running import App
+from mhbridge.app.serving import loop_factory, run, steady
+
+__all__ = ["App", "build", "feeds_of", "loop_factory", "run", "steady", "without_secrets"]

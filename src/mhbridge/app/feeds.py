@@ -1,0 +1,124 @@
+"""
+The feeds that an envelope may name, from the mappings and routes of a configuration: what a worker needs of it.
+
+All problems are found at once. This module must never need a secret: it runs in workers, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mhbridge import config as settings
+from mhbridge import pipeline
+from mhbridge.errors import ConfigurationError, Diagnostic, MappingError
+
+if TYPE_CHECKING:
+    from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
+
+__all__ = ["feeds_from", "feeds_of", "without_secrets"]
+
+
+def feeds_of(config: settings.Config) -> dict[str, pipeline.Feed]:
+    """The feeds of a configuration, from its mappings: what a worker needs of it."""
+    from mhbridge.mapping.catalogue import load
+
+    return feeds_from(config, load(config.gateway.mappings))
+
+
+def without_secrets(config: settings.Config) -> settings.Config:
+    """Without what opens doors, which a worker does not do."""
+    nothing = dict.fromkeys(("auth", "tls", "token"))
+    receivers = [one.model_copy(update={k: None for k in nothing if hasattr(one, k)}) for one in config.receivers]
+    destinations = [one.model_copy(update={k: None for k in nothing if hasattr(one, k)}) for one in config.destinations]
+    return replace(config, http=None, access=(), receivers=tuple(receivers), destinations=tuple(destinations))
+
+
+def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipeline.Feed]:
+    """Every feed that an envelope may name: each receiver's, and over HTTP each mapping of its supplier alone."""
+    problems: list[tuple[str, str]] = []
+    routes = _routes(config, catalogue, problems)
+    mappings = _mappings(config, catalogue, problems)
+    if problems:
+        raise ConfigurationError(problems)
+    targets = {destination.name: destination.target for destination in config.destinations}
+    # A relay takes the original along with whatever the documents say; it has no shape of its own.
+    targets = {name: "r4" if target == "original" else target for name, target in targets.items()}
+    feeds: dict[str, pipeline.Feed] = {}
+    for receiver in config.receivers:
+        own = mappings[receiver.supplier]
+        make = partial(
+            pipeline.Feed,
+            receiver.supplier,
+            routes=routes,
+            parked=receiver.parked,
+            live=config.gateway.mode == "live",
+            targets=targets,
+        )
+        feeds[receiver.feed] = make(receiver.feed, own)
+        if isinstance(receiver, settings.HttpReceiver):
+            for mapping in own:
+                feeds.setdefault(mapping.name, make(mapping.name, (mapping,)))
+    return feeds
+
+
+def _mappings(
+    config: settings.Config, catalogue: Catalogue, problems: list[tuple[str, str]]
+) -> dict[str, tuple[SupplierMapping, ...]]:
+    found: dict[str, tuple[SupplierMapping, ...]] = {}
+    diagnostics: list[Diagnostic] = []
+    for number, receiver in enumerate(config.receivers):
+        if receiver.supplier in found:
+            continue
+        names = catalogue.feeds(receiver.supplier)
+        if not names:
+            key, meant = config.where("receiver", number, "supplier"), _meant(receiver.supplier, catalogue.suppliers())
+            problems.append(("C818", f"{key}: there is no mapping of this supplier{meant}"))
+        ready: list[SupplierMapping] = []
+        for name in names:
+            try:
+                ready.append(catalogue.mapping(name))
+            except MappingError as error:
+                diagnostics += error.diagnostics
+        found[receiver.supplier] = tuple(ready)
+    if diagnostics:
+        raise MappingError(dict.fromkeys(diagnostics))
+    return found
+
+
+def _routes(
+    config: settings.Config, catalogue: Catalogue, problems: list[tuple[str, str]]
+) -> tuple[pipeline.Route, ...]:
+    routes = []
+    known = catalogue.library.folders("documents")
+    for number, route in enumerate(config.routes):
+        key, where = config.where("route", number, "documents"), config.where("route", number, "when")
+        conditions: dict[str, Any] = {}
+        faults: dict[tuple[str, int], Diagnostic] = {}
+        for document in route.documents:
+            if document not in known:
+                problems.append(("C819", f"{key}: there is no such document type{_meant(document, known)}"))
+            elif route.when:
+                try:
+                    conditions[document] = catalogue.condition(route.when, document, where=where)
+                except MappingError as error:
+                    # One fault is found again for each document type.
+                    faults = {(d.code, d.span.column): d for d in error.diagnostics} | faults
+        for (code, _), fault in faults.items():
+            hint = f"; {fault.hint}" if fault.hint else ""
+            problems.append(("C817", f"{where}: {code}: {fault.message}{hint}"))
+        when = partial(_holds, conditions) if route.when else None
+        routes.append(pipeline.Route(frozenset(route.documents), route.to, when))
+    return tuple(routes)
+
+
+def _holds(conditions: Mapping[str, Any], document: str, items: Mapping[str, Any]) -> bool:
+    return bool(conditions[document](items))
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,151 @@
+"""
+What listens: receivers, and the API with its pages.
+
+This module must never open a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mhbridge import config as settings
+from mhbridge import pipeline
+from mhbridge.app.making import made_for
+from mhbridge.gateway import Gateway, Outbox
+from mhbridge.log import Log
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.ports import Clock, Receiver, Store
+
+__all__ = ["Listening"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What receivers are made of."""
+
+    config: settings.Config
+    catalogue: Catalogue
+    feeds: Mapping[str, pipeline.Feed]
+    gateway: Gateway
+    outbox: Outbox
+    store: Store
+    clock: Clock
+    log: Log
+
+    def receivers(self) -> dict[str, Receiver]:
+        """All that listens. The API's own listener is the first, so that health can be asked at once."""
+        made: dict[str, Receiver] = {}
+        shared = [r for r in self.config.receivers if isinstance(r, settings.HttpReceiver) and r.listen is None]
+        if self.config.http is not None:
+            routes = (*self._console(), *self._messages(shared))
+            made["http"] = made_for("[http]", self._http, self.config.http.listen, self.config.http.tls, routes, "")
+        for receiver in self.config.receivers:
+            whose = f"receiver {receiver.feed}"
+            if isinstance(receiver, settings.MllpReceiver):
+                made[receiver.feed] = made_for(whose, self._mllp, receiver)
+            elif isinstance(receiver, settings.FolderReceiver):
+                made[receiver.feed] = self._folder(receiver)
+            elif receiver.listen is not None:
+                routes = self._messages([receiver])
+                made[receiver.feed] = made_for(whose, self._http, receiver.listen, receiver.tls, routes, receiver.feed)
+        return made
+
+    def _mllp(self, receiver: settings.MllpReceiver) -> Receiver:
+        from mhbridge.adapters.mllp import MllpReceiver
+        from mhbridge.adapters.tls import server_context
+        from mhbridge.formats import format_named
+
+        format_ = format_named("hl7v2")
+        assert format_ is not None
+        return MllpReceiver(
+            supplier=receiver.supplier,
+            feed=receiver.feed,
+            listen=receiver.listen,
+            receive=self.gateway.receive,
+            refuse=self.gateway.refuse,
+            acknowledge=partial(format_.acknowledge, name=self.config.gateway.name),
+            clock=self.clock,
+            log=self.log,
+            context=None if receiver.tls is None else server_context(receiver.tls),
+            limit=receiver.limit,
+            frame_time=receiver.frame_time,
+            connections=receiver.connections,
+        )
+
+    def _folder(self, receiver: settings.FolderReceiver) -> Receiver:
+        from mhbridge.adapters.folder import DiskFiles, FolderReceiver
+
+        feed = self.feeds[receiver.feed]
+        return FolderReceiver(
+            supplier=receiver.supplier,
+            feed=receiver.feed,
+            path=receiver.path,
+            receive=self.gateway.receive,
+            refuse=self.gateway.refuse,
+            files=DiskFiles(),
+            clock=self.clock,
+            log=self.log,
+            parts=lambda file, before: pipeline.parts(file, feed, before),
+            pattern=receiver.pattern,
+            settle=receiver.settle,
+            marker=receiver.marker or "",
+            every=receiver.every,
+            limit=receiver.limit,
+        )
+
+    def _http(
+        self, listen: settings.Listen, tls: settings.Tls | None, routes: Sequence[web.RouteDef], feed: str
+    ) -> Receiver:
+        from mhbridge.adapters.http import HttpServer
+        from mhbridge.adapters.tls import server_context
+
+        context = None if tls is None else server_context(tls)
+        return HttpServer(listen=listen, routes=routes, log=self.log, context=context, feed=feed)
+
+    def _messages(self, receivers: Sequence[settings.HttpReceiver]) -> tuple[web.RouteDef, ...]:
+        from mhbridge.adapters.http import Entrance, MessageDoor
+
+        entrances: dict[str, Entrance] = {}
+        for receiver in receivers:
+            for name in (receiver.feed, *(mapping.name for mapping in self.feeds[receiver.feed].mappings)):
+                entrances.setdefault(name, Entrance(receiver.supplier, name, receiver.limit, receiver.token))
+        if not entrances:
+            return ()
+        return MessageDoor(
+            entrances=entrances, take=self.gateway.take, refuse=self.gateway.refuse, clock=self.clock
+        ).routes
+
+    def _console(self) -> tuple[web.RouteDef, ...]:
+        from mhbridge.adapters.http_translate import TranslateDoor
+        from mhbridge.console import Access, HealthPages, MessagePages, routes
+
+        access = Access(self.config.access, self.log)
+        messages = MessagePages(store=self.store, access=access, wake=self.outbox.wake, clock=self.clock, log=self.log)
+        health = HealthPages(
+            store=self.store,
+            access=access,
+            ready=lambda: self.gateway.ready,
+            shut=lambda: self.outbox.shut,
+            mappings=self._shown_mappings(),
+            leaves=self.gateway.leaves,
+            mode=self.config.gateway.mode,
+            clock=self.clock,
+        )
+        translate = TranslateDoor(
+            mapping=self.catalogue.mapping, allow=partial(access.require, role="viewer"), clock=self.clock
+        )
+        return (*health.routes, *messages.routes, *translate.routes, *routes(self.config.gateway.name))
+
+    def _shown_mappings(self) -> list[dict[str, str]]:
+        mappings = {mapping.name: mapping for feed in self.feeds.values() for mapping in feed.mappings}
+        return [
+            {"mapping": m.name, "document": m.document.name, "format": m.format.name, "hash": m.hash}
+            for _, m in sorted(mappings.items())
+        ]
