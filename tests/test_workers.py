@@ -20,8 +20,8 @@ from mhbridge import log as logs
 from mhbridge.app import build, feeds_of, without_secrets
 from mhbridge.errors import MhbridgeError
 from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
-from mhbridge.gateway.workers.pool import _Worker
 from mhbridge.gateway.workers.process import DROP
+from mhbridge.gateway.workers.worker import Worker
 from mhbridge.mapping import record
 from mhbridge.model import ABSENT, DELETED, NOTHING_KNOWN, Envelope, MessageState, Verdict
 
@@ -181,7 +181,7 @@ async def test_a_message_in_whose_hands_workers_die_is_given_up_and_those_behind
         replaced = asyncio.create_task(_stop_next(workers, pid))
         os.kill(pid, signal.SIGKILL)
         second = await replaced
-        await until(lambda: any(worker.waiting for worker in workers._workers))
+        await until(lambda: any(worker.waiting for worker in workers._asked))
         os.kill(second, signal.SIGKILL)
         with pytest.raises(WorkerDied):
             await first
@@ -235,8 +235,8 @@ async def test_the_gateway_parks_what_its_workers_die_of_and_answers(tmp_path):
 async def test_nothing_is_kept_of_what_nobody_waits_for_any_more(make, monkeypatch):
     """Its sender has gone before it was read: a worker that is not told keeps it until it ends."""
     told = []
-    tell = _Worker.tell
-    monkeypatch.setattr(_Worker, "tell", lambda self, *what: (told.append(what), tell(self, *what)))
+    tell = Worker.tell
+    monkeypatch.setattr(Worker, "tell", lambda self, *what: (told.append(what), tell(self, *what)))
     async with working(make) as (workers, _):
         for cancelled in (True, False):
             waiting = asyncio.ensure_future(workers.read(EVENT))
@@ -285,19 +285,104 @@ def _with(settings, gateway):
 
 async def test_a_worker_that_ends_just_as_it_is_ready_is_not_taken_for_one(make, monkeypatch):
     """Whoever asked it would ask again and again: nobody would ever say that it is gone."""
-    start = _Worker.start
+    start = Worker.start
 
     async def started(self, make):
         await start(self, make)
         os.kill(self.pid, signal.SIGKILL)
         await until(self._transport.is_closing)
 
-    monkeypatch.setattr(_Worker, "start", started)
+    monkeypatch.setattr(Worker, "start", started)
     workers = Workers(make, 1, logs.make(io.BytesIO()))
     with pytest.raises(MhbridgeError) as raised:
         await workers.open()
     await workers.close()
     assert raised.value.code == "D905"
+
+
+LETTER = (FIXTURES / "discharge-letter" / "accents-and-emoji.hl7").read_bytes().rstrip()
+#: It takes 800 MB for an instant.
+LARGE = LETTER + b"\rOBX|99|ED|LETTER||^application^pdf^Base64^" + b"QUJD" * 4_500_000 + b"||||||F"
+
+
+async def test_a_message_that_needs_more_memory_than_a_worker_has_fails_alone(make):
+    async with working(make, memory=400_000_000) as (workers, _):
+        # Libraries that are not written in Python end the process where there is no memory.
+        with pytest.raises((FailedThere, WorkerDied)):
+            await outcomes(workers, an_envelope(LARGE))
+        _, (outcome,) = await outcomes(workers, EVENT)
+        assert outcome.state is MessageState.DONE
+
+
+async def test_with_the_memory_that_a_worker_has_the_largest_message_is_worked(make):
+    async with working(make) as (workers, _):
+        _, (outcome,) = await outcomes(workers, an_envelope(LARGE))
+        assert outcome.state is MessageState.DONE
+
+
+async def test_a_worker_that_has_had_its_share_ends_when_its_hands_are_empty(make):
+    async with working(make, share=2) as (workers, stream):
+        (pid,) = workers.pids
+        reads = [await workers.read(EVENT) for _ in range(2)]
+        assert workers.pids != [pid]
+        os.kill(pid, 0)
+        for read in reads:
+            (outcome,) = await read.step(dict.fromkeys(read.asked.known, NOTHING_KNOWN))
+            assert outcome.state is MessageState.DONE
+        await until(lambda: not _lives(pid))
+        _, (outcome,) = await outcomes(workers, EVENT)
+        assert outcome.state is MessageState.DONE
+        # A worker that ends because it is to ends without a word.
+        assert stream.getvalue() == b""
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_while_one_is_missing_the_spare_one_is_asked(make, monkeypatch):
+    async with working(make) as (workers, _):
+
+        async def slow(_self, _make):
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Worker, "start", slow)
+        os.kill(*workers.pids, signal.SIGKILL)
+        _, (outcome,) = await outcomes(workers, EVENT)
+        assert outcome.state is MessageState.DONE
+
+
+async def test_what_was_read_with_one_set_of_mappings_is_stepped_with_it(make):
+    async with working(make) as (workers, _):
+        before = await workers.read(EVENT)
+        pids = workers.pids
+        await workers.adopt(dict)
+        assert workers.pids != pids
+        (outcome,) = await before.step(dict.fromkeys(before.asked.known, NOTHING_KNOWN))
+        assert outcome.state is MessageState.DONE
+        await until(lambda: not _lives(pids[0]))
+        # The others have no feeds.
+        with pytest.raises(FailedThere):
+            await workers.read(EVENT)
+
+
+async def test_workers_that_do_not_start_are_not_adopted(make):
+    async with working(make) as (workers, _):
+        pids = workers.pids
+        with pytest.raises(MhbridgeError) as raised:
+            await workers.adopt(partial(_fails, 1))
+        assert raised.value.code == "D905"
+        assert workers.pids == pids
+        _, (outcome,) = await outcomes(workers, EVENT)
+        assert outcome.state is MessageState.DONE
+
+
+def _fails(_number):
+    raise ValueError
 
 
 def test_no_secret_goes_to_a_worker(configuration):

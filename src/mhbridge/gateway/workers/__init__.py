@@ -5,12 +5,14 @@ can harm none but its own.
     work       the two calls themselves, pure
     here       in this process                                           (`Here`)
     pool       in others, as the gateway sees them                       (`Workers`)
-    process    what runs in one of those
+    worker     our end of one of those                                   (`Worker`)
+    process    what runs in it
 
 With either, what becomes of a message is the same. This package must never know of a store.
 """
 
 from mhbridge.gateway.workers.here import Here, Read
-from mhbridge.gateway.workers.pool import FailedThere, WorkerDied, Workers
+from mhbridge.gateway.workers.pool import FailedThere, Workers
+from mhbridge.gateway.workers.worker import WorkerDied
 
 __all__ = ["FailedThere", "Here", "Read", "WorkerDied", "Workers"]

@@ -83,13 +83,14 @@ class _Bench:
         self._feeds = feeds
         self._read: dict[int, tuple[Intake, datetime, Feed]] = {}
 
-    def answer(self, verb: str, ticket: int, what: Any) -> Asked | list[Outcome] | Refused | Failed:
+    def answer(self, verb: str, ticket: int, what: Any) -> bytes:
+        """As it goes over the socket: also of what is too large to be written, something can be said."""
         try:
-            return self._do_read(ticket, what) if verb == READ else self._do_step(ticket, what)
+            return framed(self._do_read(ticket, what) if verb == READ else self._do_step(ticket, what))
         except MessageError as error:
-            return Refused(error.code, error.message)
+            return framed(Refused(error.code, error.message))
         except Exception as error:  # noqa: BLE001  whatever it is, the gateway keeps the message for a person
-            return Failed(where(error))
+            return framed(Failed(where(error)))
 
     def drop(self, ticket: int) -> None:
         self._read.pop(ticket, None)
@@ -125,14 +126,24 @@ def _serve(gateway: socket.socket) -> None:
             bench.drop(ticket)
         else:
             # One at a time: whoever waits sees by the first that is not answered which one was in hand.
-            gateway.sendall(framed(bench.answer(verb, ticket, what)))
+            gateway.sendall(bench.answer(verb, ticket, what))
+
+
+def _limit(memory: int) -> None:
+    """What one message makes of memory it takes from nobody else: where there is no more, that message fails."""
+    try:
+        import resource
+    except ImportError:  # a system that has no such limits
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
 def main() -> None:
-    """Work, over the socket that is the only argument of the process."""
+    """Work: the arguments of the process are the socket to work over, and how many bytes of memory it may have."""
     # Whoever stops the gateway stops it, and it then ends this.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    _limit(int(sys.argv[2]))
     with socket.socket(fileno=int(sys.argv[1])) as gateway:
         try:
             _serve(gateway)
