@@ -22,14 +22,19 @@ from mhbridge.gateway.watch import Expected
 
 if TYPE_CHECKING:
     from mhbridge.log import Log
-    from mhbridge.ports import Clock
+    from mhbridge.ports import Clock, Store
 
 __all__ = ["build"]
 
 
-def build(config: settings.Config, *, log: Log | None = None, clock: Clock | None = None) -> App:
+def build(
+    config: settings.Config, *, log: Log | None = None, clock: Clock | None = None, store: Store | None = None
+) -> App:
     """
     Everything that a configuration asks for, made and not started.
+
+    Args:
+        store: left out, the one that the configuration names.
 
     Raises:
         ConfigurationError: it names a supplier or document type that does not exist, or something that cannot be used.
@@ -43,7 +48,7 @@ def build(config: settings.Config, *, log: Log | None = None, clock: Clock | Non
     clock = clock or utc_now
     catalogue = load(config.gateway.mappings)
     feeds = feeds_from(config, catalogue)
-    store = SqliteStore(config.gateway.store_path)
+    store = store or SqliteStore(config.gateway.store_path)
     senders = [made_for(f"destination {found.name}", sender_of, found, clock) for found in config.destinations]
     outlets = [outlet_of(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
     outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)

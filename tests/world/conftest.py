@@ -1,0 +1,29 @@
+"""Lets the tests of this folder share their world: tests are not a package, what they share is found beside them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mhbridge.mapping import catalogue
+
+HERE = Path(__file__).parent
+for folder in (HERE, HERE.parent / "adapters" / "store"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _mappings_are_loaded_once():
+    """A gateway is started a thousand times here, and its mappings are values that never change."""
+    load, loaded = catalogue.load, {}
+
+    def once(paths, **options):
+        key = (tuple(map(str, paths)), *sorted(options.items()))
+        if key not in loaded:
+            loaded[key] = load(paths, **options)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "load", once)
+        yield
