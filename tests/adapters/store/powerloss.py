@@ -66,6 +66,10 @@ class Disk(apsw.VFS):
     def connect(self) -> Callable[..., apsw.Connection]:
         return lambda *values, **named: apsw.Connection(*values, vfs=self.NAME, **named)
 
+    def load(self, path: Path) -> None:
+        """What was on the disk before."""
+        self.files[path.name] = File(durable=bytearray(path.read_bytes()))
+
     def tick(self) -> None:
         self.operations += 1
         if self.operations in self._at:

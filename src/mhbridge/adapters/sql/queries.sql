@@ -5,8 +5,10 @@
 
 -- name: read_meta
 select value from meta where name = :name;
--- name: write_meta
-insert into meta (name, value) values (:name, :value);
+-- name: set_meta
+insert into meta (name, value) values (:name, :value) on conflict (name) do update set value = excluded.value;
+-- name: drop_meta
+delete from meta where name = :name;
 -- name: last_id
 -- The largest id in use. The log is kept the longest, so an id is not given again when its rows have gone.
 select max(id) from (

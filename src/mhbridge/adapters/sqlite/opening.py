@@ -17,16 +17,15 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from mhbridge.adapters.sql import queries, schema
+from mhbridge.adapters.sql.migrations import SCHEMA
 from mhbridge.adapters.sql.sealing import KEY_SIZE, Keys
+from mhbridge.adapters.sqlite.migrating import bring_forward, schema_of
 from mhbridge.errors import StoreError
 
 __all__ = ["READER", "WRITER", "Connect", "Pragma", "find_files", "lock", "open_files", "open_reader", "open_writer"]
 __all__ += ["refuse_build"]
 
 Connect = Callable[..., apsw.Connection]
-
-#: Version of `schema.sql`, kept in `meta`.
-SCHEMA: Final = "2"
 
 # Every build before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at the same instant
 # (sqlite.org, "WAL-reset bug"); 3.52.0 was withdrawn.
@@ -178,10 +177,11 @@ def lock(path: Path) -> apsw.Connection:
 
 def open_writer(path: Path, keys: Keys, connect: Connect) -> apsw.Connection:
     """
-    The one connection that writes, with its pragmas, its schema and the right secret.
+    The one connection that writes, with its pragmas, its schema and the right secret. An older store comes forward.
 
     Raises:
-        StoreError: S202 for a pragma, S204 for a schema that this version does not know, S205 for a wrong secret.
+        StoreError: S202 for a pragma, S204 for a schema that this version does not know, S205 for a wrong secret, S221
+            when there is no room for the copy of an older store.
     """
     connection = connect(str(path), statementcachesize=200)
     try:
@@ -190,9 +190,10 @@ def open_writer(path: Path, keys: Keys, connect: Connect) -> apsw.Connection:
             with connection:
                 for statement in schema():
                     connection.execute(statement)
-                for name, value in (("schema", SCHEMA), ("secret", keys.proof)):
-                    connection.execute(queries()["write_meta"], {"name": name, "value": value})
+                for name, value in (("schema", str(SCHEMA)), ("secret", keys.proof)):
+                    connection.execute(queries()["set_meta"], {"name": name, "value": value})
         _recognise(connection, keys)
+        bring_forward(connection, path, connect)
     except BaseException:
         connection.close()
         raise
@@ -204,13 +205,14 @@ def open_reader(path: Path, connect: Connect, keys: Keys | None = None) -> apsw.
     A connection that cannot write. With `keys` the store is recognised first.
 
     Raises:
-        StoreError: as `open_writer`.
+        StoreError: as `open_writer`; S220 when the store is of an older schema, which only a writer brings forward.
     """
     connection = connect(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=100)
     try:
         _settle(connection, READER)
         if keys is not None:
             _recognise(connection, keys)
+            _require_newest(connection)
     except BaseException:
         connection.close()
         raise
@@ -228,8 +230,12 @@ def _settle(connection: apsw.Connection, pragmas: Sequence[Pragma]) -> None:
 
 
 def _recognise(connection: apsw.Connection, keys: Keys) -> None:
-    version = connection.execute(queries()["read_meta"], {"name": "schema"}).get
-    if version != SCHEMA:
-        raise StoreError("S204", f"the store has schema {version!r}, and this version works with {SCHEMA!r}")
+    # First the schema: of a newer one nothing is known, not even where its secret is proved.
+    schema_of(connection)
     if connection.execute(queries()["read_meta"], {"name": "secret"}).get != keys.proof:
         raise StoreError("S205", "the secret beside the store is not the one that it was made with")
+
+
+def _require_newest(connection: apsw.Connection) -> None:
+    if schema_of(connection) < SCHEMA:
+        raise StoreError("S220", "the store is of an older version and has not been brought forward yet")

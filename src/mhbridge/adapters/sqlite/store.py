@@ -25,7 +25,7 @@ import apsw
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.sealing import Keys
-from mhbridge.adapters.sqlite import accounts, intake, opening
+from mhbridge.adapters.sqlite import accounts, intake, migrating, opening
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.folds import Said
@@ -43,6 +43,11 @@ _T = TypeVar("_T")
 
 #: How much of the log is checked before anything is taken.
 _CHECKED_AT_START: Final = 1_000
+
+#: Between two pieces of what a migration left for later: what arrives meanwhile has the writer nearly to itself.
+_PAUSE: Final = 0.02
+#: Before a piece that failed is tried again: the disk may have been full.
+_AGAIN: Final = 30.0
 
 _NEEDS_TIME: Final = frozenset({DeliveryState.RETRY, DeliveryState.UNKNOWN, DeliveryState.AWAITING})
 
@@ -85,6 +90,7 @@ class SqliteStore(Store):
         self._desk: Turns
         # A third connection, for what is answered at once.
         self._near: Reader
+        self._migrating: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """
@@ -101,11 +107,16 @@ class SqliteStore(Store):
             self._writing = self._turns("mhbridge-writer")
             self._writing.start(self._writer.work)
         self._open = True
+        if not self._read_only and self._near.value("read_meta", name="later"):
+            self._migrating = asyncio.create_task(self._migrate_later(), name="mhbridge-migrating")
 
     async def close(self) -> None:
         """Work what was asked, then close the files. A store that is not open is left as it is."""
         if not self._open:
             return
+        if self._migrating is not None:
+            self._migrating.cancel()
+            await asyncio.gather(self._migrating, return_exceptions=True)
         self._open = False
         if not self._read_only:
             await self._writing.stop(lambda: None)
@@ -221,6 +232,17 @@ class SqliteStore(Store):
         return held
 
     # --- underneath ---
+
+    async def _migrate_later(self) -> None:
+        """What a migration left for later, piece by piece, until the store closes or nothing is left."""
+        left = True
+        while left:
+            try:
+                left = await self._write(migrating.later, None)
+                await asyncio.sleep(_PAUSE)
+            except StoreError:
+                # Whatever it needs works without it, only slower; what can be done about it is not done here.
+                await asyncio.sleep(_AGAIN)
 
     def _open_files(self) -> None:
         try:

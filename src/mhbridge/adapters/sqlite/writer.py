@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import intake, moves
+from mhbridge.adapters.sqlite import intake, migrating, moves
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -54,6 +54,7 @@ _ORDER: Final[Sequence[Verb]] = (
     intake.repeat,
     intake.commit,
     moves.resend,
+    migrating.later,
     log_head,
 )
 

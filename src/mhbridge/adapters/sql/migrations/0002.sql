@@ -1,0 +1,60 @@
+-- Schema 2: starts and merges, where a version comes from, clocks, tasks, profiles and gaps.
+-- Until a release has this schema, whatever joins schema.sql joins this file as well; a test compares the two.
+
+-- now
+alter table message add column event_at integer;
+alter table message add column starts integer not null default 0;
+alter table document add column mapping text not null default '';
+alter table document add column known blob not null default x'';
+alter table patient add column merged_into integer;
+alter table patient add column person blob;
+alter table delivery add column needs integer not null default 2;
+
+create table clock (
+  id         integer primary key,
+  name       text    not null,
+  subject    blob    not null,
+  patient    integer not null,
+  started_at integer not null,
+  due_at     integer not null,
+  next_at    integer,
+  step       integer not null default 0,
+  state      text    not null,
+  unique (name, subject)
+) strict;
+create index clock_next on clock (next_at) where next_at is not null;
+
+create table task (
+  id        integer primary key,
+  what      text    not null,
+  about     integer not null,
+  name      text    not null default '',
+  cause     text    not null,
+  queue     text    not null,
+  severity  text    not null,
+  opened_at integer not null,
+  deadline  integer,
+  next_at   integer,
+  holder    text    not null default '',
+  closed_at integer,
+  closed_as text    not null default ''
+) strict;
+create unique index task_open  on task (what, about, name) where closed_at is null;
+create index task_queue on task (queue, severity, deadline) where closed_at is null;
+create index task_next  on task (next_at) where next_at is not null;
+
+create table profile (feed text not null, hour integer not null, rate real not null, primary key (feed, hour))
+  strict, without rowid;
+
+create table gap (
+  feed    text    not null,
+  series  text    not null,
+  first   integer not null,
+  last    integer not null,
+  seen_at integer not null,
+  primary key (feed, series, first)
+) strict, without rowid;
+
+-- later
+create index if not exists patient_person on patient (person) where person is not null;
+create index if not exists patient_merged on patient (merged_into) where merged_into is not null;

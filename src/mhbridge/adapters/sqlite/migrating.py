@@ -1,0 +1,138 @@
+"""
+Bringing the store of an older version forward: a copy of it, then what cannot wait, then the rest beside the work.
+
+What cannot wait is one transaction together with the new number of the schema, so a crash leaves the old store or the
+new one. The rest is worked by the writer a piece at a time, and where it is stands in `meta`. This module must never
+take a step back, nor touch a store that is newer than it knows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import apsw  # noqa: TC002, as for TC001: types are imported where they are used
+
+from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql.migrations import SCHEMA, migrations
+from mhbridge.adapters.sqlite.books import Books
+from mhbridge.errors import StoreError
+
+__all__ = ["bring_forward", "later", "schema_of"]
+
+#: Rows that one piece of the rest changes: some milliseconds, so that what arrives waits no longer than for a commit.
+_ROWS: Final = 500
+
+#: Left free on the disk beside the copy.
+_ROOM: Final = 64 << 20
+
+
+def schema_of(connection: apsw.Connection) -> int:
+    """
+    The number of the store's schema.
+
+    Raises:
+        StoreError: S204, when this version does not know it.
+    """
+    found = connection.execute(queries()["read_meta"], {"name": "schema"}).get
+    number = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() else 0
+    if not 0 < number <= SCHEMA:
+        raise StoreError("S204", f"the store has schema {found!r}, and this version works with {SCHEMA} and older ones")
+    return number
+
+
+def bring_forward(connection: apsw.Connection, path: Path, connect: Callable[..., apsw.Connection]) -> bool:
+    """
+    Make the store one of this version's schema. Returns whether anything had to be done.
+
+    Raises:
+        StoreError: S204 for a schema that this version does not know, S221 when there is no room for the copy.
+    """
+    found = schema_of(connection)
+    if found == SCHEMA:
+        return False
+    _copy(connection, path, found, connect)
+    connection.execute("begin immediate")
+    try:
+        waiting = _waiting(connection)
+        for migration in migrations():
+            if migration.schema > found:
+                for statement in migration.now:
+                    connection.execute(statement)
+        for name, value in (("schema", str(SCHEMA)), ("later", waiting or f"{found + 1}.0")):
+            connection.execute(queries()["set_meta"], {"name": name, "value": value})
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+    return True
+
+
+def later(books: Books, items: Sequence[None]) -> list[bool]:
+    """Work a piece of what was left for later. Returns whether something is still left."""
+    return [_later(books) for _ in items]
+
+
+def _later(books: Books) -> bool:
+    where = _waiting(books.connection)
+    if not where:
+        return False
+    schema, step = map(int, where.split("."))
+    migration = next((one for one in migrations() if one.schema == schema), None)
+    if migration is None:
+        books.run("drop_meta", name="later")
+        return False
+    if step >= len(migration.later):
+        books.run("set_meta", name="later", value=f"{schema + 1}.0")
+        return True
+    statement = migration.later[step]
+    in_portions = ":most" in statement
+    books.connection.execute(statement, {"most": _ROWS} if in_portions else {})
+    if not in_portions or books.connection.changes() == 0:
+        books.run("set_meta", name="later", value=f"{schema}.{step + 1}")
+    return True
+
+
+def _waiting(connection: apsw.Connection) -> str:
+    """Which step comes next: `schema.number`; empty when all is done."""
+    found: str = connection.execute(queries()["read_meta"], {"name": "later"}).get or ""
+    return found
+
+
+def _copy(connection: apsw.Connection, path: Path, schema: int, connect: Callable[..., apsw.Connection]) -> None:
+    """
+    A whole copy of the store beside it, since there is no way back.
+
+    Raises:
+        StoreError: S221, when it would fill the disk.
+    """
+    copy = path.with_name(f"{path.name}.before-schema-{SCHEMA}")
+    part = copy.with_name(f"{copy.name}.part")
+    for leftover in (part, part.with_name(f"{part.name}-journal")):
+        leftover.unlink(missing_ok=True)
+    size = connection.pragma("page_count") * connection.pragma("page_size")
+    if shutil.disk_usage(path.parent).free < size + _ROOM:
+        raise StoreError("S221", f"there is no room for the copy of the store before it leaves schema {schema}")
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o600))
+    target = connect(str(part))
+    try:
+        with target.backup("main", connection, "main") as backup:
+            backup.step()
+    finally:
+        target.close()
+    part.rename(copy)
+    _sync(copy.parent)
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    if os.name == "posix":
+        opened = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
