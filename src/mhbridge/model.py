@@ -385,6 +385,7 @@ class Outcome:
 
     Args:
         ledger: what became of every leaf of it, under all mappings that took it.
+        due_at: when it is looked at again, where it waits (`held`, `stored`).
     """
 
     facts: MessageFacts
@@ -398,6 +399,7 @@ class Outcome:
     episode: str = ""
     occurred_at: str = ""
     ledger: Ledger = NO_LEDGER
+    due_at: datetime | None = None
 
 
 class Verdict(StrEnum):

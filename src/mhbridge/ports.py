@@ -41,6 +41,31 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """
+    A message that is durable and not yet worked.
+
+    Args:
+        number: which of its envelope's messages it is, from 0.
+        patient: the store's own number of whose it is; a message that names no patient is its own.
+        starts: how often work on it was begun and did not come to an end.
+        due_at: when it is to be worked; once it is in hand, when it is taken from whoever has it.
+        historic: a person has it worked again, long after it came.
+    """
+
+    id: int
+    envelope: int
+    number: int
+    feed: str
+    patient: int
+    received_at: datetime
+    state: MessageState
+    starts: int
+    due_at: datetime
+    historic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DueDelivery:
     """The head of one lane, whose time has come. `number` is its place in the lane's order."""
 
@@ -205,6 +230,8 @@ class Store(Protocol):
         outcomes: Sequence[Outcome],
         answer: Answer,
         deadlines: Mapping[str, float],
+        *,
+        starts: int = 0,
     ) -> Committed:
         """
         Make an envelope and what became of it durable in one transaction: bytes, messages, readings, documents and
@@ -219,10 +246,64 @@ class Store(Protocol):
             key: 32 bytes naming sender, control id and content; the unique guard against a second delivery.
             answer: given `reference` and returned as committed.
             deadlines: destination → seconds from receipt after which an unfinished delivery is overdue.
+            starts: how often work on its messages was begun already and did not come to an end.
         """
 
     async def refuse(self, feed: str, code: str, at: datetime) -> None:
         """Count and log a receipt that was refused at the door and of which nothing is kept."""
+
+    # the backlog: messages that are durable first and worked after
+
+    async def busy(self, patients: Sequence[Key]) -> bool:
+        """Whether a message of one of these patients is `stored`: then whatever comes later waits behind it."""
+
+    async def waiting(self, now: datetime, most: int) -> Sequence[Pending]:
+        """
+        Messages whose time has come, the longest waiting first; at most so many.
+
+        Of each patient the first that is `stored`, and with it those that follow it in the same envelope; a `held` one
+        only when none of the patient is stored. So whoever works all that it is given of an envelope, in order, works
+        every patient's messages in order. What is in hand is not given, nor is any other message of its patient.
+        """
+
+    async def next_waiting(self, now: datetime) -> datetime | None:
+        """When the next message comes due after now, or `None`."""
+
+    async def begin(self, messages: Sequence[Pending], now: datetime, until: datetime) -> Sequence[Pending]:
+        """
+        Take messages in hand until then; that work on them has begun is durable before it begins.
+
+        Returns those that were taken, as they now are. What others have taken meanwhile is left out. So is a message on
+        which work was begun twice before and did not come to an end: at the third start it is parked (M780).
+        """
+
+    async def settle(
+        self,
+        results: Sequence[tuple[Pending, Outcome]],
+        now: datetime,
+        deadlines: Mapping[str, float],
+    ) -> None:
+        """
+        Make durable, in one transaction, what became of messages in hand: new state, readings, documents, deliveries.
+
+        An outcome that is `held` has `due_at`. One that is still `stored` is put back, not worked, until its `due_at`.
+
+        Raises:
+            StoreError: S213, when one of them is not in hand any more as it was taken; then nothing is changed.
+        """
+
+    async def put_back(self, messages: Sequence[Pending], now: datetime, *, counted: bool) -> None:
+        """
+        Messages in hand that were not worked to an end are due again. What is not in hand any more is left alone.
+
+        Args:
+            counted: it may have been their own fault; otherwise the start does not count.
+        """
+
+    async def envelope(self, envelope: int) -> Envelope | None:
+        """An envelope as it was received."""
+
+    # deliveries
 
     async def due(self, now: datetime, most: int, *, without: Collection[str] = ()) -> Sequence[DueDelivery]:
         """
@@ -254,7 +335,11 @@ class Store(Protocol):
         """
 
     async def recover(self, now: datetime) -> int:
-        """At start: every delivery found `sending` becomes `unknown`, due now. Returns how many."""
+        """
+        At start: every delivery found `sending` becomes `unknown`, due now. Returns how many.
+
+        Messages that were in hand are due now, and their start counts.
+        """
 
     async def resend(self, message: int, who: str, now: datetime) -> int:
         """

@@ -39,7 +39,7 @@ DELIVERY_TABLE = """
 """
 MESSAGE_TABLE = """
     (new)     stored done parked filtered
-    stored    done held parked superseded
+    stored    done held parked filtered superseded
     held      stored done superseded
     parked    stored closed superseded
 """

@@ -49,12 +49,13 @@ insert into lane (patient, destination, last_seq, depth, next_at) values (?, ?, 
     next_at = case when lane.held = '' and lane.depth = 0 then excluded.next_at else lane.next_at end
   returning patient, destination, last_seq;
 -- name: add_envelope
-insert into envelope (id, feed, received_at, transport, peer, dedupe, size, messages, answer) values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into envelope (id, feed, received_at, transport, peer, dedupe, size, messages, answer, before)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_body
 insert into body (id, key_id, data) values (?, ?, ?);
 -- name: add_message
-insert into message (id, envelope, feed, kind, place, received_at, patient, state, code, due_at, mapping, mapping_hash, fanout,
-  issues) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into message (id, envelope, feed, kind, place, received_at, patient, state, code, due_at, starts, mapping, mapping_hash,
+  fanout, issues) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_reading
 insert into reading (id, message, patient, document, episode, event_at, sent_at, key_id, items)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -116,6 +117,44 @@ select d.id, d.document, d.destination, n.name, d.patient, d.deadline from deliv
   order by d.id;
 -- name: raise_fanout
 update message set fanout = fanout + :n where id = :id;
+
+-- Backlog ---------------------------------------------------------------------------------------------------
+
+-- name: waiting_heads
+-- Messages that are due, of each patient the first: what is stored before what is held, which waits for an earlier one.
+select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages
+  from message m join envelope e on e.id = m.envelope where m.due_at <= :now
+    and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
+      and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
+  order by m.due_at, m.id limit :most;
+-- name: waiting_behind
+-- What follows a patient's first stored message.
+select id, envelope, feed, patient, received_at, state, starts, due_at, historic from message
+  where patient = :patient and state in ('stored', 'held') and state = 'stored' and id > :id order by id limit :most;
+-- name: next_waiting
+select min(due_at) from message where due_at > :now;
+-- name: waits_now
+select id, feed, patient, state, starts, due_at from message where id in (:each);
+-- name: stored_of_patients
+select 1 from message m join patient p on p.id = m.patient where p.token in (:each)
+  and m.state in ('stored', 'held') and m.state = 'stored' limit 1;
+-- name: begin_message
+-- Counted before anything is done with it.
+update message set starts = :starts, due_at = :until where id = :id;
+-- name: put_back
+update message set due_at = :due_at, starts = :starts where id = :id;
+-- name: settle_message
+update message set patient = :patient, kind = :kind, place = :place, mapping = :mapping, mapping_hash = :mapping_hash,
+  fanout = fanout + :fanout, issues = :issues, starts = 0 where id = :id;
+-- name: anything_waits
+select 1 from message where due_at is not null limit 1;
+-- name: bring_forward
+-- What of a patient waits for a time. What is in hand stays there.
+update message set due_at = :now where patient = :patient and state in ('stored', 'held') and starts = 0 and due_at > :now;
+-- name: left_in_hand
+update message set due_at = :now where due_at > :now and starts > 0;
+-- name: envelope_whole
+select feed, received_at, transport, peer, before from envelope where id = :id;
 
 -- Delivery --------------------------------------------------------------------------------------------------
 
@@ -212,7 +251,10 @@ select count(*) from envelope e where e.messages <> (select count(*) from messag
 select count(*) from message m where m.fanout <> (select count(*) from delivery d where d.message = m.id);
 -- name: messages_forgotten
 -- C5, as the next three
-select count(*) from message where due_at < :limit;
+-- A message that waits for its turn is not forgotten: one of the same patient is before it, or some are in hand.
+select count(*) from message m where m.due_at < :limit and not exists (select 1 from message h where h.due_at >= :limit and h.starts > 0)
+  and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held') and o.state = 'stored'
+    and o.id < m.id and o.due_at >= :limit);
 -- name: messages_without_time
 select count(*) from message where state in ('stored', 'held') and due_at is null;
 -- name: lanes_forgotten

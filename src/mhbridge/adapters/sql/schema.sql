@@ -5,7 +5,8 @@
 
 create table meta (name text primary key, value text not null) strict, without rowid;
 
--- One arrival of bytes that was kept. `answer` is the first answer, to be given again word for word.
+-- One arrival of bytes that was kept. `answer` is the first answer, to be given again word for word. `before` is what came
+-- before it of a file that is taken in parts: rows, lines and bytes; else empty.
 create table envelope (
   id          integer primary key,
   feed        text    not null,
@@ -15,14 +16,16 @@ create table envelope (
   dedupe      blob    not null unique,
   size        integer not null,
   messages    integer not null,
-  answer      text    not null
+  answer      text    not null,
+  before      text    not null default ''
 ) strict;
 
 -- Bytes of envelopes and of documents, by the id of either. `key_id` says how they are closed.
 create table body (id integer primary key, key_id integer not null, data blob not null) strict;
 
 -- `issues` is a list in JSON, read only when somebody asks about this message; most messages have few or none.
--- `starts` counts how often work on it was begun and did not come to an end. `event_at` is null when it says none.
+-- `starts` counts how often work on it was begun and did not come to an end; while it is in hand, `due_at` is when whoever
+-- has it must be back. `historic`: a person has it worked again. `event_at` is null when it says none.
 create table message (
   id           integer primary key,
   envelope     integer not null,
@@ -36,6 +39,7 @@ create table message (
   code         text    not null,
   due_at       integer,
   starts       integer not null default 0,
+  historic     integer not null default 0,
   mapping      text    not null,
   mapping_hash text    not null,
   fanout       integer not null,
@@ -44,6 +48,7 @@ create table message (
 create index message_envelope on message (envelope);
 create index message_feed     on message (feed, state, id);
 create index message_open     on message (due_at) where due_at is not null;
+create index message_turn     on message (patient, id) where state in ('stored', 'held');
 
 -- What one message says: its items, closed like a body. Kept because `known` is computed from all of them and is
 -- nowhere stored. Equal times fold in the order of arrival, which is that of the ids.

@@ -27,7 +27,7 @@ _D = DeliveryState
 MESSAGE_MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         NEW: frozenset({_M.STORED, _M.DONE, _M.PARKED, _M.FILTERED}),
-        _M.STORED: frozenset({_M.DONE, _M.HELD, _M.PARKED, _M.SUPERSEDED}),
+        _M.STORED: frozenset({_M.DONE, _M.HELD, _M.PARKED, _M.FILTERED, _M.SUPERSEDED}),
         _M.HELD: frozenset({_M.STORED, _M.DONE, _M.SUPERSEDED}),
         _M.PARKED: frozenset({_M.STORED, _M.CLOSED, _M.SUPERSEDED}),
         _M.DONE: frozenset(),

@@ -21,7 +21,7 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 
-__all__ = ["GATEWAY", "WRITER_ID", "Books", "Mark", "micros", "when"]
+__all__ = ["GATEWAY", "WRITER_ID", "Books", "Mark", "for_each", "micros", "when"]
 
 #: Who moved it, when no person did.
 GATEWAY: Final = "gateway"
@@ -103,7 +103,7 @@ class Books:
         """The rows that a query with `:each` finds for these keys, in one statement for many of them."""
         found: list[Any] = []
         for some in _portions(keys):
-            found += self.connection.execute(_for_each(self.queries[name], len(some)), some).fetchall()
+            found += self.connection.execute(for_each(self.queries[name], len(some)), some).fetchall()
         return found
 
     def each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -184,7 +184,8 @@ def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 
 @cache
-def _for_each(query: str, count: int) -> str:
+def for_each(query: str, count: int) -> str:
+    """A query with `:each`, for so many keys."""
     return query.replace(":each", ", ".join("?" * count))
 
 

@@ -13,13 +13,15 @@ from typing import Any, Final, NamedTuple
 
 from mhbridge.adapters.sql.sealing import Seal
 from mhbridge.adapters.sql.transitions import NEW
+from mhbridge.adapters.sqlite.backlog import Waits, waits_now
 from mhbridge.adapters.sqlite.books import Books
-from mhbridge.adapters.sqlite.moves import arrive
+from mhbridge.adapters.sqlite.moves import arrive, move
 from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyMessage, answer_of
-from mhbridge.model import DeliveryState, Document
-from mhbridge.ports import Committed
+from mhbridge.errors import StoreError
+from mhbridge.model import DeliveryState, Document, MessageState
+from mhbridge.ports import Committed, Pending
 
-__all__ = ["Refusal", "Repeat", "Written", "commit", "refuse", "repeat"]
+__all__ = ["Numbered", "Refusal", "Repeat", "Settling", "Written", "commit", "refuse", "repeat", "settle"]
 
 
 class Refusal(NamedTuple):
@@ -38,18 +40,31 @@ class Repeat(NamedTuple):
     at: int
 
 
-class Written(NamedTuple):
+class Numbered(NamedTuple):
     """
-    An envelope as it was written.
+    Readings as they were written.
 
     Args:
-        readings: ids of its readings, in the order in which they were made ready.
+        readings: their ids, in the order in which they were made ready.
         before: how many readings this writer had written before them.
     """
 
-    committed: Committed
     readings: Sequence[int] = ()
     before: int = 0
+
+
+class Written(NamedTuple):
+    """An envelope as it was written."""
+
+    committed: Committed
+    numbered: Numbered
+
+
+class Settling(NamedTuple):
+    """What became of messages in hand."""
+
+    results: Sequence[tuple[Pending, ReadyMessage]]
+    now: int
 
 
 class _Rows:
@@ -103,11 +118,7 @@ def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
     """Envelopes with all that became of them. One that is here already is answered as it was, and counted."""
     here = {key: _first(books, key) for (key,) in books.among("seen_of", [item.key for item in items])}
     new = list({item.key: item for item in reversed(items) if item.key not in here}.values())
-    messages = [message for item in new for message in item.messages]
-    rows = _Rows(
-        books.patients(token for message in messages for token in message.patients),
-        _newest(books, messages),
-    )
+    rows = _rows_for(books, [message for item in new for message in item.messages])
     written: list[Written] = []
     for item in items:
         first = here.get(item.key)
@@ -116,9 +127,70 @@ def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
             here[item.key] = made.committed
             written.append(made)
         else:
-            written.append(Written(_again(books, first, item.feed, item.received_at)))
+            written.append(Written(_again(books, first, item.feed, item.received_at), Numbered()))
+    rows.write(books)
+    _bring_forward(books, rows, max((item.received_at for item in new), default=0))
+    return written
+
+
+def settle(books: Books, items: Sequence[Settling]) -> list[Numbered]:
+    """
+    What became of messages that were here already and in hand, as `commit` writes it for those that come.
+
+    Raises:
+        StoreError: S213, when one of them is not in hand any more as it was taken.
+    """
+    rows = _rows_for(books, [message for item in items for _, message in item.results])
+    found = waits_now(books, (pending.id for item in items for pending, _ in item.results))
+    written: list[Numbered] = []
+    for item in items:
+        before, readings = books.readings, len(rows.by_table["reading"])
+        for pending, message in item.results:
+            now = found.pop(pending.id, None)
+            if now is None or not now.is_in_hand_as(pending):
+                raise StoreError("S213", f"message {pending.id} is not in hand any more")
+            _settle_message(books, rows, pending, now, message, item.now)
+        numbers = [row[0] for row in rows.by_table["reading"][readings:]]
+        books.readings += len(numbers)
+        written.append(Numbered(numbers, before))
     rows.write(books)
     return written
+
+
+def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, message: ReadyMessage, at: int) -> None:
+    if message.state == MessageState.STORED:
+        books.each("put_back", [(message.due_at, 0, pending.id, pending.starts)])
+        return
+    patient = now.patient if message.patient is None else rows.patients[message.patient]
+    more = _planned(message) + (", historic" if pending.historic else "")
+    move(
+        books, "message", pending.id, MessageState.STORED, message.state, feed=now.feed, at=at, code=message.code,
+        more=more, due_at=message.due_at,
+    )  # fmt: skip
+    books.run(
+        "settle_message", id=pending.id, patient=patient, kind=message.kind, place=message.place,
+        mapping=message.mapping, mapping_hash=message.mapping_hash, fanout=len(message.deliveries),
+        issues=message.issues,
+    )  # fmt: skip
+    _keep_what_became(books, rows, pending.id, patient, message, at)
+    if message.state == MessageState.DONE:
+        # In their order: those that follow are still in hand, and stay there.
+        books.run("bring_forward", patient=patient, now=at)
+
+
+def _rows_for(books: Books, messages: Sequence[ReadyMessage]) -> _Rows:
+    return _Rows(
+        books.patients(token for message in messages for token in message.patients),
+        _newest(books, messages),
+    )
+
+
+def _bring_forward(books: Books, rows: _Rows, now: int) -> None:
+    """Where something of a patient has come, what waited for a time waits no longer."""
+    came = {row[6] for row in rows.by_table["message"] if row[7] in (MessageState.STORED, MessageState.DONE)}
+    if came and books.row("anything_waits") is not None:
+        for patient in came:
+            books.run("bring_forward", patient=patient, now=now)
 
 
 def _newest(books: Books, messages: Iterable[ReadyMessage]) -> dict[bytes, tuple[int, int]]:
@@ -173,6 +245,7 @@ def _keep(books: Books, rows: _Rows, item: Ready) -> Written:
         len(item.body),
         len(item.messages),
         item.answer_text,
+        item.before,
     )
     rows.add("body", envelope, Seal.KEY_ID, books.seal.close("envelope", envelope, item.body))
     books.count(item.feed, "receipt", "received")
@@ -180,7 +253,7 @@ def _keep(books: Books, rows: _Rows, item: Ready) -> Written:
     answer = replace(item.answer, reference=str(envelope), repeated=False)
     numbers = [row[0] for row in rows.by_table["reading"][readings:]]
     books.readings += len(numbers)
-    return Written(Committed(answer, envelope, messages), numbers, before)
+    return Written(Committed(answer, envelope, messages), Numbered(numbers, before))
 
 
 def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message: ReadyMessage) -> int:
@@ -199,12 +272,21 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
         message.state,
         message.code,
         message.due_at,
+        item.starts,
         message.mapping,
         message.mapping_hash,
         len(message.deliveries),
         message.issues,
     )
     arrive(books, "message", message.state, item.feed)
+    _keep_what_became(books, rows, about, patient, message, item.received_at)
+    code = f" {message.code}" if message.code else ""
+    books.log(item.answered_at, "message", about, f"{NEW}>{message.state}{code}{_planned(message)}")
+    return about
+
+
+def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, message: ReadyMessage, due_at: int) -> None:
+    """All that hangs on a message which has its row: readings, documents, deliveries, and what it is found by."""
     for reading in message.readings:
         number = books.id()
         rows.add(
@@ -221,16 +303,14 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
         )
     documents = [_keep_document(books, rows, about, *document) for document in message.documents]
     for planned in message.deliveries:
-        _plan(books, rows, about, patient, documents[planned.document], planned, item.received_at)
+        _plan(books, rows, about, patient, documents[planned.document], planned, due_at)
     for token, kind in message.properties:
         rows.add("property", token, about, kind)
-    moves = f"{NEW}>{message.state}"
-    if message.code:
-        moves += f" {message.code}"
-    if message.deliveries:
-        moves += f", {len(message.deliveries)} {DeliveryState.QUEUED}"
-    books.log(item.answered_at, "message", about, moves)
-    return about
+
+
+def _planned(message: ReadyMessage) -> str:
+    """What the log says of its deliveries."""
+    return f", {len(message.deliveries)} {DeliveryState.QUEUED}" if message.deliveries else ""
 
 
 def _keep_document(books: Books, rows: _Rows, message: int, document: Document, digest: bytes) -> int:

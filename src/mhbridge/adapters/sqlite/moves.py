@@ -125,6 +125,7 @@ def move(
     who: str = GATEWAY,
     code: str = "",
     why: str = "",
+    more: str = "",
     **values: Any,
 ) -> None:
     """
@@ -132,6 +133,7 @@ def move(
 
     Args:
         feed: whose tally it is.
+        more: what the log says beyond states and code.
         why: what a person gave as the reason.
         values: the other columns that `move_message` sets.
 
@@ -142,7 +144,7 @@ def move(
     books.run(f"move_{what}", id=about, old=old, new=new, code=code, **values)
     if books.connection.changes() != 1:
         raise _elsewhere(what, about, old)
-    _account(books, what, about, old, new, feed=feed, at=at, who=who, code=code, why=why)
+    _account(books, what, about, old, new, feed=feed, at=at, who=who, code=code, why=why, more=more)
 
 
 def _elsewhere(what: What, about: int, old: str) -> StoreError:
@@ -150,12 +152,24 @@ def _elsewhere(what: What, about: int, old: str) -> StoreError:
 
 
 def _account(
-    books: Books, what: What, about: int, old: str, new: str, *, feed: str, at: int, who: str, code: str, why: str
+    books: Books,
+    what: What,
+    about: int,
+    old: str,
+    new: str,
+    *,
+    feed: str,
+    at: int,
+    who: str,
+    code: str,
+    why: str,
+    more: str = "",
 ) -> None:
     """The log row and the tallies of a move."""
     moves = f"{old}>{new}"
     if code:
         moves += f" {code}"
+    moves += more
     if why:
         moves += f": {why}"
     books.log(at, what, about, moves, who)
@@ -304,6 +318,7 @@ def finish(books: Books, items: Sequence[Finishing]) -> list[None]:
 
 def _recover(books: Books, now: int) -> int:
     """What was being sent when the last process ended may have arrived: it is looked up, at once."""
+    books.run("left_in_hand", now=now)
     found = _find(books, (about for (about,) in books.run("found_sending")))
     _move_deliveries(
         books, [_Step(about, delivery, DeliveryState.UNKNOWN, now, now) for about, delivery in found.items()]

@@ -19,7 +19,7 @@ import orjson
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
-from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, when
+from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
 from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_token
 from mhbridge.errors import StoreError
@@ -59,7 +59,7 @@ class Reader:
 
     def __init__(self, connection: apsw.Connection, keys: Keys) -> None:
         self.connection = connection
-        self._keys = keys
+        self.keys = keys
         self._seal = Seal(keys)
         self._queries = queries()
         #: What patients are known by; whoever commits tells it.
@@ -68,6 +68,11 @@ class Reader:
     def rows(self, name: str, /, **values: Any) -> list[Any]:
         """The rows that the query of this name finds."""
         return self.connection.execute(self._queries[name], values).fetchall()
+
+    def among(self, name: str, keys: Sequence[Any]) -> list[Any]:
+        """The rows that a query with `:each` finds for these keys."""
+        text = for_each(self._queries[name], len(keys))
+        return self.connection.execute(text, tuple(keys)).fetchall() if keys else []
 
     def row(self, name: str, /, **values: Any) -> Any:
         """Its first row, or `None`."""
@@ -94,8 +99,8 @@ class Reader:
 
     def known(self, patient: Key, episode: str, document: str) -> Known:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
-        token = episode_token(self._keys, episode) if episode else b""
-        return self.folds.known(patient_token(self._keys, patient), document, token)
+        token = episode_token(self.keys, episode) if episode else b""
+        return self.folds.known(patient_token(self.keys, patient), document, token)
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
         for number, document, episode, event_at, sent_at, items in self.rows("readings", token=patient):
@@ -176,7 +181,7 @@ class Reader:
         return list(islice((about for about, _ in groupby(heapq.merge(*found, reverse=True))), most))
 
     def _found(self, state: str, feed: str, search: str, before: int, most: int) -> list[tuple[MessageRow, str]]:
-        tokens = [self._keys.search_token(kind, search) for kind in SEARCHED]
+        tokens = [self.keys.search_token(kind, search) for kind in SEARCHED]
         rows: list[tuple[MessageRow, str]] = []
         while len(rows) < most:
             numbers = {
@@ -275,12 +280,12 @@ class Reader:
     def original(self, message: int) -> bytes | None:
         """The envelope's bytes, as they were received."""
         envelope = self.value("envelope_of_message", id=message)
-        return None if envelope is None else self._body("envelope", envelope)
+        return None if envelope is None else self.body("envelope", envelope)
 
     def part(self, message: int) -> Original | None:
         """The same, and which of the envelope's messages it is: they are stored in the envelope's order."""
         row = self.row("part_of_envelope", id=message)
-        return None if row is None else Original(self._body("envelope", row[0]), *row[1:])
+        return None if row is None else Original(self.body("envelope", row[0]), *row[1:])
 
     def documents(self, message: int) -> list[Document]:
         """The documents that a message made."""
@@ -290,10 +295,11 @@ class Reader:
         if row is None:
             raise StoreError("S208", "a document has a delivery, and is not there")
         about, series, _, kind, target, bundle, identifier, media_type, _, status, _ = row
-        body = self._body("document", about)
+        body = self.body("document", about)
         return Document(kind, target, bundle, series, identifier, body, media_type, status)
 
-    def _body(self, table: str, about: int) -> bytes:
+    def body(self, table: str, about: int) -> bytes:
+        """The bytes of an envelope or a document, which are what was closed."""
         row = self.row("body", id=about)
         if row is None:
             raise StoreError("S208", f"{table} {about} has no body")

@@ -19,7 +19,9 @@ from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.mapping import record
 from mhbridge.mapping.known import moment
 from mhbridge.model import (
+    NOTHING_BEFORE,
     Answer,
+    Before,
     Document,
     Envelope,
     Issue,
@@ -32,7 +34,17 @@ from mhbridge.model import (
 )
 from mhbridge.pipeline import serving
 
-__all__ = ["SEARCHED", "Ready", "ReadyDelivery", "ReadyMessage", "answer_of", "episode_token", "patient_token", "ready"]
+__all__ = [
+    "SEARCHED",
+    "Ready",
+    "ReadyDelivery",
+    "ReadyMessage",
+    "answer_of",
+    "before_of",
+    "episode_token",
+    "patient_token",
+]
+__all__ += ["ready", "ready_message"]
 
 #: What people search by, and the number that `property.kind` has for it.
 SEARCHED: Final[Mapping[str, int]] = {"control": 1, "patient": 2, "visit": 3}
@@ -102,6 +114,8 @@ class Ready(NamedTuple):
     answer: Answer
     answer_text: str
     messages: Sequence[ReadyMessage]
+    before: str = ""
+    starts: int = 0
 
 
 def ready(
@@ -111,6 +125,7 @@ def ready(
     outcomes: Sequence[Outcome],
     answer: Answer,
     deadlines: Mapping[str, float],
+    starts: int = 0,
 ) -> Ready:
     """
     All of a commit that needs no database.
@@ -121,6 +136,8 @@ def ready(
         StoreError: S212, when a message may not begin in the state of its outcome.
     """
     received_at = micros(envelope.received_at)
+    for outcome in outcomes:
+        require("message", NEW, outcome.state)
     return Ready(
         key,
         envelope.feed,
@@ -131,12 +148,21 @@ def ready(
         micros(answer.answered_at),
         answer,
         _text_of_answer(answer),
-        [_ready_message(keys, outcome, received_at, deadlines) for outcome in outcomes],
+        [ready_message(keys, outcome, received_at, received_at, deadlines) for outcome in outcomes],
+        _text_of_before(envelope.before),
+        starts,
     )
 
 
-def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Mapping[str, float]) -> ReadyMessage:
-    require("message", NEW, outcome.state)
+def ready_message(
+    keys: Keys, outcome: Outcome, received_at: int, since: int, deadlines: Mapping[str, float]
+) -> ReadyMessage:
+    """
+    What became of a message, as rows that only want their ids.
+
+    Args:
+        since: from when its deliveries' deadlines are counted.
+    """
     facts, readings = outcome.facts, outcome.readings
     patient = outcome.patient or next((reading.patient for reading in readings if reading.patient), None)
     for planned in outcome.deliveries:
@@ -151,7 +177,7 @@ def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Ma
         patient=None if patient is None else patient_token(keys, patient),
         state=outcome.state,
         code=outcome.code,
-        due_at=received_at if outcome.state is MessageState.STORED else None,
+        due_at=_due_at(outcome, since),
         mapping=" ".join(dict.fromkeys(reading.mapping for reading in readings)),
         mapping_hash=" ".join(dict.fromkeys(reading.mapping_hash for reading in readings)),
         issues=_text_of_issues(outcome.issues),
@@ -162,9 +188,7 @@ def _ready_message(keys: Keys, outcome: Outcome, received_at: int, deadlines: Ma
         ],
         documents=[(document, sha256(document.body).digest()) for document in outcome.documents],
         deliveries=[
-            ReadyDelivery(
-                planned.document, planned.destination, _deadline(received_at, deadlines.get(planned.destination))
-            )
+            ReadyDelivery(planned.document, planned.destination, _deadline(since, deadlines.get(planned.destination)))
             for planned in outcome.deliveries
         ],
         properties=sorted((keys.search_token(kind, value), SEARCHED[kind]) for kind, value in searched if value),
@@ -193,8 +217,15 @@ def _not_ahead(at: int | None, received_at: int) -> int:
     return received_at if at is None or at > received_at + _DAY else at
 
 
-def _deadline(received_at: int, seconds: float | None) -> int | None:
-    return None if seconds is None else received_at + round(seconds * 1_000_000)
+def _deadline(since: int, seconds: float | None) -> int | None:
+    return None if seconds is None else since + round(seconds * 1_000_000)
+
+
+def _due_at(outcome: Outcome, since: int) -> int | None:
+    """When what waits is looked at: at once, where nothing else is said."""
+    if outcome.state not in (MessageState.STORED, MessageState.HELD):
+        return None
+    return since if outcome.due_at is None else micros(outcome.due_at)
 
 
 def _patients(outcome: Outcome) -> set[Key]:
@@ -223,6 +254,15 @@ def _issue(issue: Issue) -> dict[str, str]:
     said = {"code": issue.code, "severity": issue.severity.value, "text": issue.text}
     said |= {name: value for name in ("path", "item", "rule") if (value := getattr(issue, name))}
     return said
+
+
+def _text_of_before(before: Before) -> str:
+    return "" if before == NOTHING_BEFORE else f"{before.rows} {before.lines} {before.offset}"
+
+
+def before_of(text: str) -> Before:
+    """What came before an envelope of the file that it is a part of."""
+    return Before(*map(int, text.split())) if text else NOTHING_BEFORE
 
 
 def _text_of_answer(answer: Answer) -> str:

@@ -25,17 +25,17 @@ import apsw
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.sealing import Keys
-from mhbridge.adapters.sqlite import accounts, intake, migrating, opening
+from mhbridge.adapters.sqlite import accounts, backlog, intake, migrating, opening
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.folds import Said
 from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.adapters.sqlite.ready import Ready, ready
+from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
-from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, Outcome
-from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Status, Store, Trace
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome
+from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Pending, Status, Store, Trace
 
 __all__ = ["SqliteStore"]
 
@@ -146,21 +146,66 @@ class SqliteStore(Store):
         outcomes: Sequence[Outcome],
         answer: Answer,
         deadlines: Mapping[str, float],
+        *,
+        starts: int = 0,
     ) -> Committed:
         self._require_writing()
-        made = ready(self._keys, envelope, key, outcomes, answer, deadlines)
-        written: intake.Written = await self._write(intake.commit, made, partial(self._note, made))
+        made = ready(self._keys, envelope, key, outcomes, answer, deadlines, starts)
+        written: intake.Written = await self._write(
+            intake.commit, made, lambda written: self._note(made.messages, written.numbered)
+        )
         return written.committed
 
-    def _note(self, made: Ready, written: intake.Written) -> None:
+    def _note(self, messages: Sequence[ReadyMessage], written: intake.Numbered) -> None:
         """What was made durable is known from now on, and need not be read again."""
-        readings = [reading for message in made.messages for reading in message.readings]
+        readings = [reading for message in messages for reading in message.readings]
         for number, (about, reading) in enumerate(zip(written.readings, readings, strict=False), written.before + 1):
             said = Said(about, reading.document, reading.episode, reading.event_at, reading.sent_at, reading.said)
             self._near.folds.note(number, reading.patient, said)
 
     async def refuse(self, feed: str, code: str, at: datetime) -> None:
         await self._write(intake.refuse, intake.Refusal(feed, code, micros(at)))
+
+    # --- the backlog ---
+
+    async def busy(self, patients: Sequence[Key]) -> bool:
+        return self._answer_now(backlog.busy, patients)
+
+    async def waiting(self, now: datetime, most: int) -> Sequence[Pending]:
+        return await self._ask(self._flow, backlog.waiting, micros(now), most)
+
+    async def next_waiting(self, now: datetime) -> datetime | None:
+        at = await self._ask(self._flow, backlog.next_waiting, micros(now))
+        return None if at is None else when(at)
+
+    async def begin(self, messages: Sequence[Pending], now: datetime, until: datetime) -> Sequence[Pending]:
+        taken: list[Pending] = await self._write(
+            backlog.begin, backlog.Beginning(tuple(messages), micros(now), micros(until))
+        )
+        return taken
+
+    async def settle(
+        self, results: Sequence[tuple[Pending, Outcome]], now: datetime, deadlines: Mapping[str, float]
+    ) -> None:
+        self._require_writing()
+        made = [(pending, self._ready(pending, outcome, now, deadlines)) for pending, outcome in results]
+        await self._write(
+            intake.settle,
+            intake.Settling(made, micros(now)),
+            lambda written: self._note([message for _, message in made], written),
+        )
+
+    def _ready(self, pending: Pending, outcome: Outcome, now: datetime, deadlines: Mapping[str, float]) -> ReadyMessage:
+        received_at = micros(pending.received_at)
+        # What a person has worked again long after it came has as long as if it had come now.
+        since = micros(now) if pending.historic or outcome.state is MessageState.STORED else received_at
+        return ready_message(self._keys, outcome, received_at, since, deadlines)
+
+    async def put_back(self, messages: Sequence[Pending], now: datetime, *, counted: bool) -> None:
+        await self._write(backlog.put_back, backlog.PuttingBack(tuple(messages), micros(now), counted))
+
+    async def envelope(self, envelope: int) -> Envelope | None:
+        return await self._ask(self._flow, backlog.envelope, envelope)
 
     # --- deliveries ---
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import intake, migrating, moves
+from mhbridge.adapters.sqlite import backlog, intake, migrating, moves
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -53,6 +53,9 @@ _ORDER: Final[Sequence[Verb]] = (
     intake.refuse,
     intake.repeat,
     intake.commit,
+    intake.settle,
+    backlog.put_back,
+    backlog.begin,
     moves.resend,
     migrating.later,
     log_head,
