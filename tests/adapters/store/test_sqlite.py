@@ -1,13 +1,14 @@
 """The suite of all stores, on SQLite: with threads as in production, and inline as in simulation."""
 
 import pytest
+from backlog_contract import BacklogContract
 from store_contract import StoreContract
 
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
-class SqliteContract(StoreContract):
+class SqliteContract(StoreContract, BacklogContract):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):
         stores = []

@@ -299,6 +299,14 @@ HOT = [
     "log_head",
     "oldest_in_state",
     "overdue",
+    "waiting_heads",
+    "waiting_behind",
+    "next_waiting",
+    "waits_now",
+    "stored_of_patients",
+    "bring_forward",
+    "left_in_hand",
+    "messages_forgotten",
 ]
 
 

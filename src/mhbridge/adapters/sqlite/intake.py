@@ -159,7 +159,7 @@ def settle(books: Books, items: Sequence[Settling]) -> list[Numbered]:
 
 def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, message: ReadyMessage, at: int) -> None:
     if message.state == MessageState.STORED:
-        books.each("put_back", [(message.due_at, 0, pending.id, pending.starts)])
+        books.run("put_back", id=pending.id, due_at=message.due_at, starts=0)
         return
     patient = now.patient if message.patient is None else rows.patients[message.patient]
     more = _planned(message) + (", historic" if pending.historic else "")
