@@ -4,6 +4,8 @@
 -- now
 alter table message add column event_at integer;
 alter table message add column starts integer not null default 0;
+alter table message add column historic integer not null default 0;
+alter table envelope add column before text not null default '';
 alter table document add column mapping text not null default '';
 alter table document add column known blob not null default x'';
 alter table patient add column merged_into integer;
@@ -56,5 +58,6 @@ create table gap (
 ) strict, without rowid;
 
 -- later
+create index if not exists message_turn on message (patient, id) where state in ('stored', 'held');
 create index if not exists patient_person on patient (person) where person is not null;
 create index if not exists patient_merged on patient (merged_into) where merged_into is not null;
