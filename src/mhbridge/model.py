@@ -301,16 +301,32 @@ class Reading:
     written: bytes = field(default=b"", repr=False, compare=False)
 
 
+Place = tuple[int, int]
+"""Where a reading stands among others: event time and sent time, in microseconds since 1970. Equal ones: by arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a reading said that arrived earlier and belongs after the message at hand."""
+
+    place: Place
+    items: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    The ordered fold of the earlier readings of one patient's episode (mapping language §8). Computed, never stored.
+    The ordered fold of the readings of one patient's episode (mapping language §8). Computed, never stored.
 
-    `items` has the same shape as `Reading.items`; `digest` is a hash over the ids of the readings folded.
+    Args:
+        items: what the readings before the message at hand say together, in the shape of `Reading.items`.
+        digest: a hash over the ids of all the readings, in order.
+        later: the readings after it, in order. There are some only when the message came late.
     """
 
     items: Mapping[str, Any] = field(default_factory=dict)
     digest: bytes = b""
+    later: tuple[Later, ...] = ()
 
 
 NOTHING_KNOWN: Final = Known()

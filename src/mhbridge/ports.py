@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
 
 Clock = Callable[[], datetime]
 """The present instant, aware and in UTC. The only way to learn the time outside the adapters' own timeouts."""
@@ -213,14 +213,17 @@ class Store(Protocol):
     async def repeat(self, envelope: Envelope, key: bytes) -> Committed | None:
         """The first answer, when an envelope with this dedupe key is already stored; counts the repeat."""
 
-    async def known(self, patient: Key, episode: str, document: str) -> Known:
+    async def known(self, patient: Key, episode: str, document: str, before: Place | None = None) -> Known:
         """
-        The fold of the earlier readings of this patient, episode and document type (mapping language §8); with an empty
+        The fold of the readings of this patient, episode and document type (mapping language §8); with an empty
         episode or document type, of all of them.
 
         They are folded in the order of event time, sent time and arrival. `NOTHING_KNOWN` when there are none.
 
         Readings count whose message is `done`, that are not parked themselves and whose act is not `none`.
+
+        Args:
+            before: the place of the message at hand: readings after it are not folded but said one by one, as `later`.
         """
 
     async def commit(

@@ -182,7 +182,7 @@ class Gateway:
                 self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
                 return earlier
             async with self._in_turn(read.asked.patients):
-                known = {whose: await self._store.known(*whose) for whose in read.asked.known}
+                known = {whose: await self._store.known(*whose, at) for whose, at in read.asked.known.items()}
                 outcomes = await read.step(known)
                 return await self._commit(envelope, feed, read.asked.key, outcomes)
         except StoreError:

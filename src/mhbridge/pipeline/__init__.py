@@ -13,6 +13,7 @@ from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take
 from mhbridge.pipeline.naming import dedupe_key
+from mhbridge.pipeline.ordering import known_at, place
 from mhbridge.pipeline.routing import Feed, Route
 from mhbridge.pipeline.stepping import needs_known, serving, step
 
@@ -24,10 +25,12 @@ __all__ = [
     "answer",
     "dedupe_key",
     "intake",
+    "known_at",
     "needs_known",
     "outcome_now",
     "outcomes_of_file",
     "parts",
+    "place",
     "serving",
     "step",
     "take",

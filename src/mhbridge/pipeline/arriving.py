@@ -27,6 +27,7 @@ from mhbridge.model import (
     Reading,
     Severity,
 )
+from mhbridge.pipeline.ordering import ahead
 from mhbridge.pipeline.routing import Feed
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
     ledger = readings[0][1].ledger if len(read) == 1 else drawn_up(message, [taken for _, _, taken in read])
     parked = next((reading.parked for _, reading in readings if reading.parked), "")
     issues = tuple(dict.fromkeys(issue for _, reading in readings for issue in reading.issues))
+    # What came before decides the order, and a clock that runs ahead would put this after all that is still to come.
+    issues += tuple(dict.fromkeys(early for _, reading in readings if (early := ahead(reading, received_at))))
     if message.patients > 1 and not any(reading.act is Act.MERGE for _, reading in readings):
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"

@@ -10,16 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.fhir.validate import Validator, default_validator
+from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.known import fold, restricts
+from mhbridge.mapping.translation import Translation
 from mhbridge.model import NOTHING_KNOWN, Act, Document, Issue, Known, MessageState, Outcome, Planned, Reading, Severity
 from mhbridge.pipeline.arriving import Taken
 from mhbridge.pipeline.naming import series
+from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations
 
 __all__ = ["needs_known", "serving", "step"]
+
+_CHANGES_NOTHING: Final = Issue(
+    "M765", Severity.INFORMATION, "it came late, and newer messages have said since whatever it would change"
+)
 
 
 def needs_known(reading: Reading) -> bool:
@@ -94,7 +101,7 @@ def step(
         if reading.act is Act.NONE:
             continue
         before = known.get(reading.document, NOTHING_KNOWN)
-        items = fold([before.items, reading.items]) if needs_known(reading) else reading.items
+        items = folded(before, reading.items) if needs_known(reading) else reading.items
         # The strictest sensitivity of any reading holds for all (mapping language §8): what is only known now of a
         # restricted patient is withheld too.
         restricted = reading.restricted or any(mapping.restricts(earlier.items) for earlier in known.values())
@@ -108,6 +115,9 @@ def step(
             to, code = (), code or "M740"
         for target in sorted({feed.targets.get(name, "r4") for name in to} or {"r4"}):
             translation = mapping.build(reading, items, now, target)
+            if before.later and not restricted and _changes_nothing(translation, mapping, reading, before, now):
+                issues.append(_CHANGES_NOTHING)
+                continue
             found = validator(translation.resource)
             issues += [*translation.issues, *found]
             unwritten += [f"{target}: {name}" for name in translation.not_written]
@@ -120,12 +130,25 @@ def step(
     issues = list(dict.fromkeys([*base.issues, *issues]))
     if unwritten:
         base = replace(base, ledger=replace(base.ledger, not_written=tuple(dict.fromkeys(unwritten))))
-    if not code and not deliveries and feed.routes:
+    if not code and not deliveries and feed.routes and _CHANGES_NOTHING not in issues:
         code = "M741"
     if code:
         # Nothing leaves until a person has looked; the documents are kept so that they can be looked at.
         return _with(base, MessageState.PARKED, code, tuple(issues), tuple(documents))
     return _with(base, MessageState.DONE, "", tuple(issues), tuple(documents), tuple(deliveries))
+
+
+def _changes_nothing(
+    translation: Translation, mapping: SupplierMapping, reading: Reading, before: Known, now: datetime
+) -> bool:
+    """
+    Whether a message that came late says only what newer ones have said since: then it is noted and nothing leaves.
+
+    What the receiver has is the fold of all messages before this one, so that is what it is compared with.
+    """
+    without = fold([before.items, *(one.items for one in before.later)])
+    had = mapping.build(reading, without, now, translation.target)
+    return bool(had.resource["entry"] == translation.resource["entry"])
 
 
 def _with(

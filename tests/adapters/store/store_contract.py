@@ -32,6 +32,7 @@ from store_cases import (
 )
 
 from mhbridge.errors import StoreError
+from mhbridge.mapping.known import moment
 from mhbridge.model import (
     DELETED,
     NOTHING_KNOWN,
@@ -132,6 +133,25 @@ class StoreContract:
 
     async def test_nothing_is_known_at_first(self, store):
         assert await store.known(a_patient(), "V1", EVENT) == NOTHING_KNOWN
+
+    async def test_what_comes_after_a_place_is_said_one_by_one(self, store):
+        days = ("2026-02-01", "2026-02-05", "2026-02-03")
+        for number, day in enumerate(days):
+            said = {"ward": day, "bed": str(number)}
+            await keep_reading(store, number, a_reading(said, effective_at=f"{day}T10:00:00Z", sent_at="20260201"))
+        at = moment("2026-02-03T10:00:00Z"), moment("20260201")
+        for document, episode in ((EVENT, "V1"), ("", "")):
+            whole = await store.known(a_patient(), episode, document)
+            assert (whole.items, whole.later) == ({"ward": "2026-02-05", "bed": "1"}, ())
+            late = await store.known(a_patient(), episode, document, at)
+            assert late.items == {"ward": "2026-02-03", "bed": "2"}
+            (after,) = late.later
+            assert (after.items, after.place[1]) == ({"ward": "2026-02-05", "bed": "1"}, at[1])
+            assert late.digest == whole.digest
+            # Of equal places, what is at hand comes last.
+            assert (await store.known(a_patient(), episode, document, after.place)) == whole
+            first = await store.known(a_patient(), episode, document, (at[0] - 1, at[1]))
+            assert [one.items["bed"] for one in first.later] == ["2", "1"]
 
     async def test_known_is_the_fold_of_the_earlier_readings(self, store):
         first = {"ward": "Elm", "dose": Decimal("1.10"), "bed": "4", "team": {"name": ["a"]}}

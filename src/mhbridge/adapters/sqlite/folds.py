@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from mhbridge.mapping.known import fold_on
-from mhbridge.model import NOTHING_KNOWN, Known
+from mhbridge.model import NOTHING_KNOWN, Known, Later, Place
 
 __all__ = ["Folds", "Said"]
 
@@ -111,8 +111,13 @@ class Folds:
         self._noted = 0
         self._patients: OrderedDict[bytes, _Patient] = OrderedDict()
 
-    def known(self, patient: bytes, document: str, episode: bytes) -> Known:
-        """The fold of a patient's readings of an episode and a document type; of all of them, where these are empty."""
+    def known(self, patient: bytes, document: str, episode: bytes, before: Place | None = None) -> Known:
+        """
+        The fold of a patient's readings of an episode and a document type; of all of them, where these are empty.
+
+        Args:
+            before: readings after this place are not folded but said one by one.
+        """
         remembered = self._patients.get(patient)
         if remembered is None:
             remembered = _Patient()
@@ -124,8 +129,25 @@ class Folds:
         else:
             self._patients.move_to_end(patient)
         found = remembered.folds.get((document, episode))
+        if found is None:
+            return NOTHING_KNOWN
+        if before is not None and found.last[:2] > before:
+            return self._split(patient, (document, episode), before)
         # A copy: what a caller does to the items must not be in the next fold.
-        return NOTHING_KNOWN if found is None else Known(dict(found.items), found.named.digest())
+        return Known(dict(found.items), found.named.digest())
+
+    def _split(self, patient: bytes, of: _Of, before: Place) -> Known:
+        """What a message that comes late knows. Folds that end in between are not remembered: few come late."""
+        whole, earlier, later = _Fold(), _Fold(), list[Later]()
+        for said in sorted(self._stored(patient), key=lambda said: said.order):
+            if of not in said.folds:
+                continue
+            whole.add(said)
+            if said.order[:2] <= before:
+                earlier.add(said)
+            else:
+                later.append(Later(said.order[:2], said.items))
+        return Known(earlier.items, whole.named.digest(), tuple(later))
 
     def note(self, number: int, patient: bytes, said: Said) -> None:
         """

@@ -24,7 +24,7 @@ from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.model import DeliveryState, Document, Key, Known, MessageState
+from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Place
 from mhbridge.ports import DueDelivery, MessageRow, Original, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
@@ -97,10 +97,10 @@ class Reader:
         """Whether an envelope with this dedupe key is here."""
         return self.row("seen", dedupe=key) is not None
 
-    def known(self, patient: Key, episode: str, document: str) -> Known:
+    def known(self, patient: Key, episode: str, document: str, before: Place | None) -> Known:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
         token = episode_token(self.keys, episode) if episode else b""
-        return self.folds.known(patient_token(self.keys, patient), document, token)
+        return self.folds.known(patient_token(self.keys, patient), document, token, before)
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
         for number, document, episode, event_at, sent_at, items in self.rows("readings", token=patient):

@@ -17,7 +17,6 @@ from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.transitions import NEW, require
 from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.mapping import record
-from mhbridge.mapping.known import moment
 from mhbridge.model import (
     NOTHING_BEFORE,
     Answer,
@@ -28,11 +27,12 @@ from mhbridge.model import (
     Key,
     MessageState,
     Outcome,
+    Place,
     Reading,
     Severity,
     Verdict,
 )
-from mhbridge.pipeline import serving
+from mhbridge.pipeline import place, serving
 
 __all__ = [
     "SEARCHED",
@@ -48,8 +48,6 @@ __all__ += ["ready", "ready_message"]
 
 #: What people search by, and the number that `property.kind` has for it.
 SEARCHED: Final[Mapping[str, int]] = {"control": 1, "patient": 2, "visit": 3}
-
-_DAY: Final = 86_400_000_000
 
 
 class ReadyReading(NamedTuple):
@@ -182,7 +180,7 @@ def ready_message(
         mapping_hash=" ".join(dict.fromkeys(reading.mapping_hash for reading in readings)),
         issues=_text_of_issues(outcome.issues),
         readings=[
-            _ready_reading(keys, reading, items, patient, received_at)
+            _ready_reading(keys, reading, items, patient, place(reading, when(received_at)))
             for reading in readings
             if (items := serving(outcome, reading)) is not None
         ],
@@ -196,25 +194,18 @@ def ready_message(
 
 
 def _ready_reading(
-    keys: Keys, reading: Reading, items: Mapping[str, Any], patient: Key | None, received_at: int
+    keys: Keys, reading: Reading, items: Mapping[str, Any], patient: Key | None, at: Place
 ) -> ReadyReading:
     whose = reading.patient or patient
     assert whose is not None
-    sent_at = _not_ahead(moment(reading.facts.sent_at), received_at)
     return ReadyReading(
         patient_token(keys, whose),
         reading.document,
         episode_token(keys, reading.episode),
-        _not_ahead(moment(reading.effective_at), received_at),
-        sent_at,
+        *at,
         reading.written if reading.written and items is reading.items else record.dumps(items),
         items,
     )
-
-
-def _not_ahead(at: int | None, received_at: int) -> int:
-    """A sender's time, or ours where it gave none, or where its clock is more than a day ahead of ours."""
-    return received_at if at is None or at > received_at + _DAY else at
 
 
 def _deadline(since: int, seconds: float | None) -> int | None:

@@ -34,7 +34,7 @@ from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
-from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
 from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Pending, Status, Store, Trace
 
 __all__ = ["SqliteStore"]
@@ -136,8 +136,8 @@ class SqliteStore(Store):
         )
         return found
 
-    async def known(self, patient: Key, episode: str, document: str) -> Known:
-        return self._answer_now(Reader.known, patient, episode, document)
+    async def known(self, patient: Key, episode: str, document: str, before: Place | None = None) -> Known:
+        return self._answer_now(Reader.known, patient, episode, document, before)
 
     async def commit(
         self,

@@ -54,7 +54,7 @@ class Here:
 
 class _ReadHere:
     def __init__(self, envelope: Envelope, feed: Feed, intake: Intake) -> None:
-        self.asked = asked(pipeline.dedupe_key(envelope, intake), intake)
+        self.asked = asked(pipeline.dedupe_key(envelope, intake), intake, envelope.received_at)
         self._envelope, self._feed, self._intake = envelope, feed, intake
 
     async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:

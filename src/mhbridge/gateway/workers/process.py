@@ -99,7 +99,7 @@ class _Bench:
         feed = self._feeds[envelope.feed]
         intake = pipeline.intake(envelope, feed)
         self._read[ticket] = intake, envelope.received_at, feed
-        return asked(pipeline.dedupe_key(envelope, intake), intake)
+        return asked(pipeline.dedupe_key(envelope, intake), intake, envelope.received_at)
 
     def _do_step(self, ticket: int, known: Mapping[Whose, Known]) -> list[Outcome]:
         intake, now, feed = self._read.pop(ticket)

@@ -7,14 +7,14 @@ of their own (`process`). This module must never wait for anything, and must nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mhbridge import pipeline
-from mhbridge.mapping.known import fold, restricts
-from mhbridge.model import Act, Key, Known, Outcome
+from mhbridge.mapping.known import restricts
+from mhbridge.model import Act, Key, Known, Later, Outcome, Place
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed, Intake, Taken
@@ -33,41 +33,47 @@ class Asked:
     Args:
         key: names the envelope.
         patients: of whom something must be known, so that nobody else may add to it meanwhile.
-        known: what must be known.
+        known: what must be known, and before which place in the patient's order; `None`: whatever the order.
     """
 
     key: bytes
     patients: tuple[Key, ...]
-    known: tuple[Whose, ...]
+    known: Mapping[Whose, Place | None]
 
 
-def asked(key: bytes, intake: Intake) -> Asked:
+def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
     """What these messages need."""
     patients: dict[Key, None] = {}
-    known: dict[Whose, None] = {}
+    known: dict[Whose, Place | None] = {}
     for taken in intake.messages:
         for _, reading in taken.readings:
             if reading.patient is None:
                 continue
             if pipeline.needs_known(reading):
                 patients[reading.patient] = None
-                known[reading.patient, reading.episode, reading.document] = None
-                known[reading.patient, "", reading.document] = None
+                at = pipeline.place(reading, received_at)
+                for whose in (
+                    (reading.patient, reading.episode, reading.document),
+                    (reading.patient, "", reading.document),
+                ):
+                    # Of several messages the first in order decides what is said one by one.
+                    before = known.get(whose)
+                    known[whose] = at if before is None else min(at, before)
             known[reading.patient, "", ""] = None
             if reading.act is Act.MERGE and reading.merged_from is not None:
                 patients[reading.merged_from] = None
                 known[reading.merged_from, "", ""] = None
     # In one order, so that two envelopes never wait for each other.
-    return Asked(key, tuple(sorted(patients, key=lambda one: (one.system, one.value))), tuple(known))
+    return Asked(key, tuple(sorted(patients, key=lambda one: (one.system, one.value))), known)
 
 
 def work(intake: Intake, stored: Mapping[Whose, Known], now: datetime, feed: Feed) -> Iterator[Outcome]:
     """Step every message, each knowing what those before it in the same envelope said."""
-    said: dict[Whose, list[Mapping[str, Any]]] = {}
+    said: dict[Whose, list[Later]] = {}
     alone = len(intake.messages) == 1
     for one in intake.messages:
         taken = _merged(one, stored, said)
-        outcome = pipeline.step(taken, _known(taken, stored, said), now, feed)
+        outcome = pipeline.step(taken, _known(taken, stored, said, now), now, feed)
         yield outcome
         if alone:
             return
@@ -76,10 +82,11 @@ def work(intake: Intake, stored: Mapping[Whose, Known], now: datetime, feed: Fee
             if reading.patient is None or items is None:
                 continue
             for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
-                said.setdefault((reading.patient, episode, document), []).append(items)
+                later = Later(pipeline.place(reading, now), items)
+                said.setdefault((reading.patient, episode, document), []).append(later)
 
 
-def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Mapping[str, Any]]]) -> Taken:
+def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]]) -> Taken:
     """A merge says of the record that stays what was known of the one it retires: that it is restricted."""
     if all(reading.act is not Act.MERGE for _, reading in taken.readings):
         return taken
@@ -87,7 +94,7 @@ def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, li
     for at, (mapping, reading) in enumerate(readings):
         if reading.act is not Act.MERGE or reading.merged_from is None or reading.patient is None:
             continue
-        sensitivity = _folded((reading.merged_from, "", ""), stored, said).items.get("sensitivity")
+        sensitivity = _folded((reading.merged_from, "", ""), None, stored, said).items.get("sensitivity")
         if isinstance(sensitivity, str) and restricts(sensitivity):
             items = mapping.withheld({**reading.items, "sensitivity": sensitivity})
             readings[at] = mapping, replace(reading, items=items, restricted=True)
@@ -95,30 +102,39 @@ def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, li
 
 
 def _known(
-    taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Mapping[str, Any]]]
+    taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]], now: datetime
 ) -> dict[str, Known]:
     """Document type → what is known of this patient's episode, where that decides anything."""
     known: dict[str, Known] = {}
     for mapping, reading in taken.readings:
         if reading.patient is None or not pipeline.needs_known(reading):
             continue
-        episode = _folded((reading.patient, reading.episode, reading.document), stored, said)
-        ever = _folded((reading.patient, "", reading.document), stored, said)
+        at = pipeline.place(reading, now)
+        episode = _folded((reading.patient, reading.episode, reading.document), at, stored, said)
+        ever = _folded((reading.patient, "", reading.document), at, stored, said)
         # A stay's own items are known from that stay; what holds for the patient, from every one.
         lasting = mapping.document.lasting
-        items = {name: value for name, value in episode.items.items() if name not in lasting}
-        items |= {name: value for name, value in ever.items.items() if name in lasting}
-        known[reading.document] = Known(items, episode.digest + ever.digest)
+        items = _without(episode.items, lasting) | _only(ever.items, lasting)
+        later = [replace(one, items=_without(one.items, lasting)) for one in episode.later]
+        later += [replace(one, items=_only(one.items, lasting)) for one in ever.later]
+        known[reading.document] = Known(items, episode.digest + ever.digest, tuple(later))
     # Sensitivity holds for whatever is said of the patient, and the strictest of all (mapping language §8).
     for _, reading in taken.readings:
         if reading.patient is not None:
-            anything = _folded((reading.patient, "", ""), stored, said)
+            anything = _folded((reading.patient, "", ""), None, stored, said)
             if "sensitivity" in anything.items:
                 known[""] = Known({"sensitivity": anything.items["sensitivity"]}, anything.digest)
     return known
 
 
-def _folded(whose: Whose, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Mapping[str, Any]]]) -> Known:
-    """What is stored of one episode, or of all, gone on with what this envelope said before."""
-    just_now = said.get(whose)
-    return replace(stored[whose], items=fold([stored[whose].items, *just_now])) if just_now else stored[whose]
+def _only(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in items.items() if name in names}
+
+
+def _without(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in items.items() if name not in names}
+
+
+def _folded(whose: Whose, at: Place | None, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]]) -> Known:
+    """What is stored of one episode, or of all, with what this envelope said before, at a place."""
+    return pipeline.known_at(stored[whose], said.get(whose, ()), at)
