@@ -132,7 +132,7 @@ def code(body):
 #: Route → the role it needs; for each, what whoever has it gets.
 ROLES = {
     ("get", "/messages"): ("viewer", 200),
-    ("post", "/messages/_search"): ("viewer", 400),
+    ("post", "/messages/search"): ("viewer", 400),
     ("get", "/messages/{id}"): ("viewer", 200),
     ("get", "/messages/{id}/trace"): ("viewer", 200),
     ("get", "/messages/{id}/original"): ("clinical", 200),
@@ -200,8 +200,10 @@ def test_the_description_says_what_a_body_holds_and_what_may_be_answered():
     def body(path):
         return _TOLD[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
 
-    assert body("/messages/_search")["required"] == ["search"]
-    assert set(body("/messages/_search")["properties"]) == {"search", "state", "feed", "before", "most"}
+    assert body("/messages/search")["required"] == ["search"]
+    assert set(body("/messages/search")["properties"]) == {
+        "search", "kind", "state", "feed", "since", "until", "before", "most",
+    }  # fmt: skip
     assert (body("/messages/{id}/close")["required"], list(body("/messages/{id}/close")["properties"])) == (
         ["why"],
     ) * 2
@@ -272,13 +274,13 @@ async def test_what_is_searched_for_comes_in_the_body(tmp_path):
     control_id = PLAIN.split(b"|")[9].decode()
     async with console(tmp_path) as world:
         message = await world.send(PLAIN)
-        status, body = await world.ask("post", "/messages/_search", "viewer", json={"search": control_id, "most": 5})
+        status, body = await world.ask("post", "/messages/search", "viewer", json={"search": control_id, "most": 5})
         assert (status, [row["id"] for row in body["messages"]]) == (200, [message])
-        _, body = await world.ask("post", "/messages/_search", "viewer", json={"search": "nothing"})
-        assert body == {"messages": []}
+        _, body = await world.ask("post", "/messages/search", "viewer", json={"search": "nothing"})
+        assert body == {"messages": [], "before": None}
         for wrong in ({}, {"search": 7}, {"search": "x", "other": 1}, []):
-            assert (await world.ask("post", "/messages/_search", "viewer", json=wrong))[0] == 400
-        assert (await world.ask("post", "/messages/_search", "viewer", data=b"{"))[0] == 400
+            assert (await world.ask("post", "/messages/search", "viewer", json=wrong))[0] == 400
+        assert (await world.ask("post", "/messages/search", "viewer", data=b"{"))[0] == 400
 
 
 async def test_bodies_are_read_by_clinical_credentials_and_it_is_in_the_log_first(tmp_path):

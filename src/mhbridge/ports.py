@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,6 +102,22 @@ class Move:
     level: int = 0
     due_at: datetime | None = None
     remote_id: str = ""
+
+
+class Sought(StrEnum):
+    """
+    What people search by: the whole of it, and never a part, since it is only in the bodies in clear.
+
+    `PERSON` is a surname and a date of birth, in this order.
+    """
+
+    CONTROL = "control"
+    PATIENT = "patient"
+    NHS = "nhs"
+    PERSON = "person"
+    VISIT = "visit"
+    DOCUMENT = "document"
+    REMOTE = "remote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,12 +375,31 @@ class Store(Protocol):
         """A person ends a parked message or the parked deliveries of one, with a reason. Their lanes go on."""
 
     async def messages(
-        self, *, state: str = "", feed: str = "", search: str = "", before: int = 0, most: int = 100
+        self,
+        *,
+        state: str = "",
+        feed: str = "",
+        search: str = "",
+        kind: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int = 0,
+        most: int = 100,
     ) -> Sequence[MessageRow]:
         """
-        The newest messages first. `search` is an exact control id, patient or visit identifier.
+        The newest messages first.
 
         The state `parked` finds all that waits for a person: parked messages, and those with a parked delivery.
+
+        Args:
+            search: an exact identifier, whatever its case and the blanks in it.
+            kind: of `Sought`, what that is; left out, any that is not a person.
+            since: received then or later.
+            until: received before then.
+            before: the last message of the page before.
+
+        Raises:
+            ValueError: what is searched for is not of the shape of its kind; its text does not say what was given.
         """
 
     async def trace(self, message: int) -> Trace | None: ...

@@ -13,7 +13,7 @@ import click
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.errors import StoreError
 from mhbridge.model import MessageState, Severity
-from mhbridge.ports import MessageRow, Store
+from mhbridge.ports import MessageRow, Sought, Store
 
 __all__ = ["messages", "parked", "show_trace", "status", "trace"]
 
@@ -106,19 +106,43 @@ def _show(rows: list[MessageRow], title: str) -> None:
 
 
 @click.command()
+@click.option("--search", default="", metavar="ID", help="An identifier, whole; - asks for it, unseen by others.")
+@click.option("--kind", type=click.Choice([k.value for k in Sought]), help="What ID is; a person: name, birth.")
 @click.option("--state", type=click.Choice([s.value for s in MessageState]), help="Only messages in this state.")
 @click.option("--feed", default="", help="Only messages of this feed.")
-@click.option("--search", default="", metavar="ID", help="An exact control id, patient or visit identifier.")
+@click.option("--since", default="", metavar="TIME", help="Received then or later: 2026-03-03, 2026-03-03T09:30, 2h.")
+@click.option("--until", default="", metavar="TIME", help="Received before then.")
+@click.option("--before", default=0, metavar="MESSAGE", help="The page after the one that ended with this message.")
 @click.option("--most", default=50, show_default=True, help="How many at most, the newest first.")
 @config_option
 @as_json
-def messages(state: str | None, feed: str, search: str, most: int, config: Path | None, as_json: bool) -> int:
-    """List messages, the newest first."""
-    rows = list(_asking(config, lambda store: store.messages(state=state or "", feed=feed, search=search, most=most)))
+def messages(config: Path | None, as_json: bool, **given: Any) -> int:
+    """
+    List messages, the newest first.
+
+    ID is a control id, the sender's patient number, an NHS number, a visit, a document, or what a receiver calls what
+    it was sent; with --kind person, a surname and a date of birth: 'Surname 1987-06-21'. The whole of it, in any case,
+    with or without blanks.
+
+    What stands on a command line can be seen by other users of the machine and is kept in the shell's history. With
+    --search - it is asked for instead.
+    """
+    if given["search"] == "-":
+        given["search"] = click.prompt("Search for", err=True)
+    from mhbridge.console.asking import filters
+
+    try:
+        wanted = filters({key: value for key, value in given.items() if value is not None}, datetime.now(UTC))
+        rows = list(_asking(config, lambda store: store.messages(**wanted)))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     if as_json:
         show_json([_plain(row) for row in rows])
-    else:
-        _show(rows, f"{len(rows)} messages")
+        return 0
+    full = len(rows) == wanted["most"]
+    _show(rows, f"{len(rows)} message{'s' * (len(rows) != 1)}{', and there may be more' * full}")
+    if full:
+        click.echo(f"the next page: --before {rows[-1].id}")
     return 0
 
 

@@ -7,20 +7,18 @@ This module must never put a value of a message anywhere but into the body of an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from mhbridge.console.access import Access
+from mhbridge.console.asking import FILTERS, filters
 from mhbridge.log import Event, Log
 from mhbridge.model import Document, MessageState
 from mhbridge.ports import Clock, Store, Trace
 
 __all__ = ["MessagePages", "json"]
-
-_MOST: Final = 1000
-_FILTERS: Final = frozenset({"state", "feed", "before", "most"})
 
 
 def json(value: Any) -> web.Response:
@@ -49,7 +47,7 @@ class MessagePages:
         """For the HTTP server."""
         return (
             web.get("/messages", self._list),
-            web.post("/messages/_search", self._search),
+            web.post("/messages/search", self._search),
             web.get("/parked", self._parked),
             web.get(r"/messages/{id:\d{1,18}}", self._one),
             web.get(r"/messages/{id:\d{1,18}}/trace", self._trace),
@@ -64,23 +62,34 @@ class MessagePages:
 
     async def _list(self, request: web.Request) -> web.Response:
         self._access.require(request, "viewer")
-        if "search" in request.query:
-            raise web.HTTPBadRequest(text="Search by POST /messages/_search: what is searched for belongs in no URL.")
-        return json({"messages": await self._store.messages(**_filters(request.query))})
+        if not set(request.query) <= set(FILTERS):
+            raise web.HTTPBadRequest(
+                text="Search by POST /messages/search: what is searched for belongs in no URL, which is kept in many"
+                f" places. Known parameters here: {', '.join(FILTERS)}."
+            )
+        return await self._page(request.query)
 
     async def _parked(self, request: web.Request) -> web.Response:
         self._access.require(request, "viewer")
-        filters = {**_filters(request.query), "state": MessageState.PARKED.value}
-        return json({"messages": await self._store.messages(**filters)})
+        return await self._page({**request.query, "state": MessageState.PARKED.value})
 
     async def _search(self, request: web.Request) -> web.Response:
         self._access.require(request, "viewer")
         wanted = await _object(request)
-        search = wanted.pop("search", None)
+        search = wanted.get("search")
         if not isinstance(search, str) or not search.strip():
             raise web.HTTPBadRequest(text="Give what is searched for as the text of the key search.")
-        filters = _filters({key: str(value) for key, value in wanted.items()})
-        return json({"messages": await self._store.messages(search=search.strip(), **filters)})
+        return await self._page(wanted)
+
+    async def _page(self, given: Mapping[str, Any]) -> web.Response:
+        """One page of a list, and what the next is asked with."""
+        try:
+            wanted = filters(given, self._clock())
+            rows = await self._store.messages(**wanted)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"{str(error).capitalize()}.") from None
+        # A page that is not full is the last one.
+        return json({"messages": rows, "before": rows[-1].id if len(rows) == wanted["most"] else None})
 
     async def _one(self, request: web.Request) -> web.Response:
         self._access.require(request, "viewer")
@@ -154,19 +163,6 @@ class MessagePages:
 
 def _id(request: web.Request) -> int:
     return int(request.match_info["id"])
-
-
-def _filters(given: Mapping[str, str]) -> dict[str, Any]:
-    """What a list is narrowed by. Raises 400 for what is not known."""
-    if unknown := sorted(set(given) - _FILTERS):
-        raise web.HTTPBadRequest(text=f"Known parameters: {', '.join(sorted(_FILTERS))}; {len(unknown)} are not.")
-    state = given.get("state", "")
-    if state and state not in list(MessageState):
-        raise web.HTTPBadRequest(text=f"Known states: {', '.join(MessageState)}.")
-    before, most = given.get("before", "0"), given.get("most", "100")
-    if not (before.isdecimal() and most.isdecimal() and len(before) < 19 and 0 < int(most[:9]) <= _MOST):
-        raise web.HTTPBadRequest(text=f"before is an id, and most a number up to {_MOST}.")
-    return {"state": state, "feed": given.get("feed", ""), "before": int(before), "most": int(most)}
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

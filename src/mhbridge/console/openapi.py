@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from mhbridge.console.asking import FILTERS
 from mhbridge.model import MessageState
+from mhbridge.ports import Sought
 
 __all__ = ["description", "routes"]
 
@@ -24,7 +26,8 @@ _ROUTES: Final = (
     ("post", "/translate/{supplier}/{feed}", "Translate and keep nothing.",
      "viewer", _BYTES, "200", _FHIR, "400 404 408 413 415 422"),
     ("get", "/messages", "Messages, the newest first.", "viewer", "", "200", _JSON, "400 503"),
-    ("post", "/messages/_search", "Messages by control id, patient or visit.", "viewer", _JSON, "200", _JSON,
+    ("post", "/messages/search", "Messages by an identifier, or by surname and date of birth.",
+     "viewer", _JSON, "200", _JSON,
      "400 413 503"),
     ("get", "/messages/{id}", "One message.", "viewer", "", "200", _JSON, "404 503"),
     ("get", "/messages/{id}/trace", "Everything that happened to a message.", "viewer", "", "200", _JSON, "404 503"),
@@ -61,17 +64,20 @@ _REFUSALS: Final = {
 _NUMBER: Final[Mapping[str, Any]] = {"type": "integer", "minimum": 0}
 _TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1}
 _STATE: Final[Mapping[str, Any]] = {"type": "string", "enum": [state.value for state in MessageState]}
+_KIND: Final[Mapping[str, Any]] = {"type": "string", "enum": [kind.value for kind in Sought]}
+_TIME: Final[Mapping[str, Any]] = {"type": "string", "description": "2026-03-03, 2026-03-03T09:30 or, for ago, 2h."}
 #: What a JSON body holds: its keys, of which the first must be there.
 _BODIES: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
-    "/messages/_search": {
-        "search": _TEXT, "state": _STATE, "feed": {"type": "string"}, "before": _NUMBER, "most": _NUMBER,
+    "/messages/search": {
+        "search": _TEXT, "kind": _KIND, "state": _STATE, "feed": {"type": "string"}, "since": _TIME, "until": _TIME,
+        "before": _NUMBER, "most": _NUMBER,
     },
     "/messages/{id}/close": {"why": _TEXT},
 }  # fmt: skip
 
 _QUERY: Final = {
-    "/messages": ("state", "feed", "before", "most"),
-    "/parked": ("feed", "before", "most"),
+    "/messages": FILTERS,
+    "/parked": FILTERS[1:],
     "/translate/{supplier}/{feed}": ("target",),
 }
 

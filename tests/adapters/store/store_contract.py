@@ -522,25 +522,6 @@ class StoreContract:
         assert await found(before=third.id) == [3, 2, 1]
         assert await found(before=third.id, state="parked", most=1) == [3]
 
-    @pytest.mark.parametrize("text", ["C2", "c2 ", "P0002", "p 0002", "V2"])
-    async def test_messages_are_found_by_exact_identifiers(self, store, text):
-        for number in range(1, 4):
-            reading = a_reading({}, patient=a_patient(number), episode=f"V{number}")
-            await keep(store, number, patient=number, episode=f"V{number}", readings=[reading])
-        found = await store.messages(search=text)
-        assert [await store.original(row.id) for row in found] == [b"original 2"]
-        assert await store.messages(search=text, state="parked") == []
-        assert await store.messages(search=text[:-1] + "9") == []
-
-    async def test_a_search_has_pages(self, store):
-        for number in range(1, 8):
-            await keep(store, number, state=MessageState.PARKED if number == 1 else MessageState.DONE)
-        first = await store.messages(search="P0001", most=3)
-        second = await store.messages(search="P0001", most=3, before=first[-1].id)
-        third = await store.messages(search="P0001", most=3, before=second[-1].id)
-        assert [len(page) for page in (first, second, third)] == [3, 3, 1]
-        assert len(await store.messages(search="P0001", most=1, state="parked")) == 1
-
     async def test_a_trace_tells_the_story(self, store):
         issue = Issue("I602", Severity.WARNING, "code not in the table", "PV1-36")
         reading = a_reading({"n": 1})

@@ -1,14 +1,18 @@
 """The suite of all stores, on SQLite: with threads as in production, and inline as in simulation."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from backlog_contract import BacklogContract
+from search_contract import FOUND, SearchContract
 from store_contract import StoreContract
 
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
-class SqliteContract(StoreContract, BacklogContract):
+class SqliteContract(StoreContract, BacklogContract, SearchContract):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):
         stores = []
@@ -26,6 +30,19 @@ class SqliteContract(StoreContract, BacklogContract):
     @pytest.fixture
     async def store(self, reopened):
         return await reopened()
+
+    @pytest.mark.usefixtures("three")
+    async def test_no_identifier_is_in_the_indexes_in_clear(self, tmp_path):
+        # The bodies hold them; the tables that are searched do not.
+        with closing(sqlite3.connect(tmp_path / "store" / "mhbridge.db")) as file:
+            rows = [
+                row
+                for table in ("property", "identity", "message", "patient")
+                for row in file.execute(f"select * from {table}")
+            ]
+        assert rows
+        written = repr(rows).casefold()
+        assert not [text for kind, text in FOUND if kind != "remote" and len(text) > 4 and text.casefold() in written]
 
 
 class TestSqliteOnThreads(SqliteContract):

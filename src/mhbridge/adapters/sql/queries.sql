@@ -65,6 +65,8 @@ insert into document (id, series, version, message, kind, target, bundle, identi
 -- name: add_delivery
 insert into delivery (id, message, document, destination, patient, seq, state, due_at, deadline)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_identity
+insert into identity (token, patient, kind) values (?, ?, ?) on conflict do nothing;
 -- name: add_property
 insert into property (token, message, kind) values (?, ?, ?) on conflict do nothing;
 -- name: add_log
@@ -183,15 +185,6 @@ select e.id, (select count(*) from message o where o.envelope = e.id and o.id < 
 from message m join envelope e on e.id = m.envelope where m.id = :id;
 -- name: message
 select id, envelope, feed, kind, place, received_at, state, code, mapping, fanout, issues from message where id = :id;
--- name: newest_messages
-select id from message where id < :before order by id desc limit :most;
--- name: newest_in_state
-select id from message where feed = :feed and state = :state and id < :before order by id desc limit :most;
--- name: newest_with_parked_delivery
-select distinct d.message from delivery d join message m on m.id = d.message
-  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
-    and d.message < :before and (:feed = '' or m.feed = :feed)
-  order by d.message desc limit :most;
 -- name: waiting
 select d.id, n.name, d.code from delivery d join destination n on n.id = d.destination
   where d.message = :message and d.state = 'parked' order by d.id;
@@ -200,8 +193,6 @@ select d.id, n.name, d.code from delivery d join destination n on n.id = d.desti
 select h.id, h.message, h.state, h.code from delivery d join delivery h on h.patient = d.patient
     and h.destination = d.destination and h.seq < d.seq and h.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
   where d.id = :id and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked') order by h.seq limit 1;
--- name: newest_with_token
-select message from property where token = :token and message < :before order by message desc limit :most;
 -- name: delivery_states
 select state, count(*) from delivery where message = :message group by state order by state;
 -- name: deliveries
@@ -218,6 +209,39 @@ select id, series, version, kind, target, bundle, identifier, media_type, sha256
 select received_at, transport, peer, answer from envelope where id = :id;
 -- name: log_about
 select at, what, about, moves, who, seq from log where about = :about order by writer, seq;
+
+-- Search ----------------------------------------------------------------------------------------------------
+-- What is sought stands first, and `cross join` keeps it there: the planner would rather begin with a feed or a time.
+
+-- name: newest_in_state
+select received_at, id from message where feed = :feed and state = :state and received_at >= :since
+  and (received_at, id) < (:at, :before) order by received_at desc, id desc limit :most;
+-- name: newest_with_parked_delivery
+select distinct m.received_at, m.id from delivery d cross join message m on m.id = d.message
+  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+    and (:feed = '' or m.feed = :feed) and m.received_at >= :since and (m.received_at, m.id) < (:at, :before)
+  order by m.received_at desc, m.id desc limit :most;
+-- name: received_at_or_before
+select received_at from message where id <= :id order by id desc limit 1;
+-- name: newest_with_property
+select m.id from property p cross join message m on m.id = p.message where p.token = :token and p.message < :before
+    and (:feed = '' or m.feed = :feed) and m.received_at >= :since and m.received_at < :until
+    and (:state = '' or m.state = :state or (:state = 'parked' and exists (
+      select 1 from delivery d where d.message = m.id and d.state = 'parked')))
+  order by p.message desc limit :most;
+-- name: newest_of_identity
+select m.id from identity i cross join message m on m.patient = i.patient where i.token = :token and m.id < :before
+    and (:feed = '' or m.feed = :feed) and m.received_at >= :since and m.received_at < :until
+    and (:state = '' or m.state = :state or (:state = 'parked' and exists (
+      select 1 from delivery d where d.message = m.id and d.state = 'parked')))
+  order by m.id desc limit :most;
+-- name: newest_with_remote_id
+select distinct m.id from delivery r cross join message m on m.id = r.message
+  where r.remote_id = :remote_id and r.remote_id <> '' and m.id < :before
+    and (:feed = '' or m.feed = :feed) and m.received_at >= :since and m.received_at < :until
+    and (:state = '' or m.state = :state or (:state = 'parked' and exists (
+      select 1 from delivery d where d.message = m.id and d.state = 'parked')))
+  order by m.id desc limit :most;
 
 -- Accounts --------------------------------------------------------------------------------------------------
 
@@ -239,7 +263,7 @@ select n.name, count(*) from delivery d left join destination n on n.id = d.dest
 select count(distinct d.message) from delivery d join message m on m.id = d.message where m.state <> 'parked'
   and d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
 -- name: oldest_in_state
-select received_at from message where feed = :feed and state = :state order by id limit 1;
+select received_at from message where feed = :feed and state = :state order by received_at limit 1;
 -- name: oldest_open_delivery
 select received_at from message where id = (select min(message) from delivery
   where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked'));

@@ -46,7 +46,8 @@ create table message (
   issues       text    not null
 ) strict;
 create index message_envelope on message (envelope);
-create index message_feed     on message (feed, state, id);
+create index message_feed     on message (feed, state, received_at, id);
+create index message_patient  on message (patient, id);
 create index message_open     on message (due_at) where due_at is not null;
 create index message_turn     on message (patient, id) where state in ('stored', 'held');
 
@@ -132,6 +133,7 @@ create table delivery (
 create unique index delivery_head on delivery (patient, destination, seq) where state in ('queued', 'sending', 'unknown', 'retry', 'parked');
 create index delivery_open on delivery (state, deadline) where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
 create index delivery_of on delivery (message);
+create index delivery_remote on delivery (remote_id) where remote_id <> '';
 
 -- Attempts that did not end well; the one that did is in its delivery, so the usual case costs no row.
 create table attempt (
@@ -159,6 +161,11 @@ create index log_about on log (about);
 
 -- Tokens of the identifiers that people search by; the identifiers themselves are only in the bodies.
 create table property (token blob not null, message integer not null, kind integer not null, primary key (token, message))
+  strict, without rowid;
+
+-- The same of what belongs to a patient and not to one message, which is the most of it: written when it is new, and not
+-- again with every message of the patient.
+create table identity (token blob not null, patient integer not null, kind integer not null, primary key (token, patient))
   strict, without rowid;
 
 -- Counted where a thing happens, compared with the rows. For what = 'delivery', `feed` is the destination's name.

@@ -52,10 +52,6 @@ class Keys:
         text = b"\0".join([value.encode() for value in (kind, *values)])
         return self._index(text)[:_TOKEN_SIZE]
 
-    def search_token(self, kind: str, value: str) -> bytes:
-        """The same for what people type: whatever its case, and the blanks that NHS numbers are written with."""
-        return self.token(kind, "".join(value.split()).casefold())
-
 
 class Seal:
     """

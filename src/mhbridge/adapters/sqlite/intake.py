@@ -76,7 +76,7 @@ class _Rows:
         newest: series → id and number of its newest version, kept up while rows are made.
     """
 
-    TABLES: Final = ("envelope", "message", "reading", "document", "delivery", "property", "body")
+    TABLES: Final = ("envelope", "message", "reading", "document", "delivery", "property", "identity", "body")
 
     def __init__(self, patients: Mapping[bytes, int], newest: dict[bytes, tuple[int, int]]) -> None:
         self.by_table: dict[str, list[tuple[Any, ...]]] = {table: [] for table in self.TABLES}
@@ -84,12 +84,15 @@ class _Rows:
         self.newest = newest
         #: What joins each lane, in order, but for its place there: the row of a delivery without `seq`.
         self.lanes: dict[tuple[int, int], list[_Waiting]] = {}
+        #: Token and patient → kind. Most of a batch say of a patient what is known.
+        self.identities: dict[tuple[bytes, int], int] = {}
 
     def add(self, table: str, *row: Any) -> None:
         self.by_table[table].append(row)
 
     def write(self, books: Books) -> None:
         self._join_lanes(books)
+        self.by_table["identity"] = [(*identity, kind) for identity, kind in self.identities.items()]
         for table, rows in self.by_table.items():
             books.each(f"add_{table}", rows)
 
@@ -306,6 +309,7 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
         _plan(books, rows, about, patient, documents[planned.document], planned, due_at)
     for token, kind in message.properties:
         rows.add("property", token, about, kind)
+    rows.identities.update(((token, patient), kind) for token, kind in message.identities)
 
 
 def _planned(message: ReadyMessage) -> str:

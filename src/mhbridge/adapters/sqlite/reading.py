@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 import apsw  # noqa: TC002, as for TC001: types are imported where they are used
@@ -20,8 +20,9 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
+from mhbridge.adapters.sqlite.finding import Search, found
 from mhbridge.adapters.sqlite.folds import Folds, Said
-from mhbridge.adapters.sqlite.ready import SEARCHED, episode_token, patient_token
+from mhbridge.adapters.sqlite.ready import episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Place
@@ -31,8 +32,6 @@ __all__ = ["Reader"]
 
 #: So many log rows are checked with one snapshot.
 _LOG_ROWS: Final = 2_000
-
-_LAST: Final = (1 << 63) - 1
 
 
 class Head(NamedTuple):
@@ -150,52 +149,14 @@ class Reader:
 
     # --- for people ---
 
-    def messages(self, state: str, feed: str, search: str, before: int, most: int) -> list[MessageRow]:
+    def messages(self, sought: Search, before: int, most: int) -> list[MessageRow]:
         """The newest messages that fit."""
         with self.snapshot():
-            before = before or _LAST
-            if search:
-                rows = self._found(state, feed, search, before, most)
-            elif state or feed:
-                rows = [self._row(about) for about in self._newest(state, feed, before, most)]
-            else:
-                newest = self.rows("newest_messages", before=before, most=most)
-                rows = [self._row(about) for (about,) in newest]
-            return [row for row, _ in rows]
+            return [self.shown(about) for about in found(self, sought, before, most)]
 
-    def _newest(self, state: str, feed: str, before: int, most: int) -> list[int]:
-        # The index is of feed and state together: the few pairs that there are, merged, are each a search of it.
-        pairs = {
-            (a_feed, a_state)
-            for a_feed, what, a_state, _ in self.rows("tallies")
-            if what == "message" and a_feed == (feed or a_feed) and a_state == (state or a_state)
-        }
-        found = [
-            [about for (about,) in self.rows("newest_in_state", feed=f, state=s, before=before, most=most)]
-            for f, s in pairs
-        ]
-        if state == MessageState.PARKED:
-            rows = self.rows("newest_with_parked_delivery", feed=feed, before=before, most=most)
-            found.append([about for (about,) in rows])
-        # A parked message may have a parked delivery as well, and is found by either.
-        return list(islice((about for about, _ in groupby(heapq.merge(*found, reverse=True))), most))
-
-    def _found(self, state: str, feed: str, search: str, before: int, most: int) -> list[tuple[MessageRow, str]]:
-        tokens = [self.keys.search_token(kind, search) for kind in SEARCHED]
-        rows: list[tuple[MessageRow, str]] = []
-        while len(rows) < most:
-            numbers = {
-                about
-                for token in tokens
-                for (about,) in self.rows("newest_with_token", token=token, before=before, most=most)
-            }
-            newest = sorted(numbers, reverse=True)[:most]
-            if not newest:
-                break
-            fitting = (self._row(about) for about in newest)
-            rows += [row for row in fitting if _is_in(row[0], state) and row[0].feed == (feed or row[0].feed)]
-            before = newest[-1]
-        return rows[:most]
+    def shown(self, about: int) -> MessageRow:
+        """A message as people see it."""
+        return self._row(about)[0]
 
     def _row(self, about: int) -> tuple[MessageRow, str]:
         """A message as people see it, and its issues as they are stored."""
@@ -317,11 +278,6 @@ class Reader:
 
     def _log_rows(self, seq: int) -> list[LogRow]:
         return [LogRow(*row) for row in self.rows("log_rows", writer=WRITER_ID, seq=seq, most=_LOG_ROWS)]
-
-
-def _is_in(row: MessageRow, state: str) -> bool:
-    """Whether people look for a message under this state. What a parked delivery makes wait is looked for as parked."""
-    return not state or row.state == state or (state == MessageState.PARKED and bool(row.waiting))
 
 
 def _described(row: Sequence[Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from mhbridge.adapters.sql.sealing import Keys
+from mhbridge.adapters.sql.searching import identities, properties
 from mhbridge.adapters.sql.transitions import NEW, require
 from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.mapping import record
@@ -34,20 +35,8 @@ from mhbridge.model import (
 )
 from mhbridge.pipeline import place, serving
 
-__all__ = [
-    "SEARCHED",
-    "Ready",
-    "ReadyDelivery",
-    "ReadyMessage",
-    "answer_of",
-    "before_of",
-    "episode_token",
-    "patient_token",
-]
+__all__ = ["Ready", "ReadyDelivery", "ReadyMessage", "answer_of", "before_of", "episode_token", "patient_token"]
 __all__ += ["ready", "ready_message"]
-
-#: What people search by, and the number that `property.kind` has for it.
-SEARCHED: Final[Mapping[str, int]] = {"control": 1, "patient": 2, "visit": 3}
 
 
 class ReadyReading(NamedTuple):
@@ -91,6 +80,7 @@ class ReadyMessage(NamedTuple):
     documents: Sequence[tuple[Document, bytes]]
     deliveries: Sequence[ReadyDelivery]
     properties: Sequence[tuple[bytes, int]]
+    identities: Sequence[tuple[bytes, int]]
 
     @property
     def patients(self) -> list[bytes]:
@@ -166,9 +156,6 @@ def ready_message(
     for planned in outcome.deliveries:
         if not 0 <= planned.document < len(outcome.documents):
             raise ValueError(f"a delivery is planned of document {planned.document}, which the outcome does not have")
-    searched = {("control", facts.control_id), ("visit", outcome.episode)}
-    searched |= {("visit", reading.episode) for reading in readings}
-    searched |= {("patient", found.value) for found in _patients(outcome)}
     return ReadyMessage(
         kind=facts.kind,
         place=facts.place,
@@ -189,7 +176,8 @@ def ready_message(
             ReadyDelivery(planned.document, planned.destination, _deadline(since, deadlines.get(planned.destination)))
             for planned in outcome.deliveries
         ],
-        properties=sorted((keys.search_token(kind, value), SEARCHED[kind]) for kind, value in searched if value),
+        properties=properties(keys, outcome),
+        identities=identities(keys, outcome, patient),
     )
 
 
@@ -217,13 +205,6 @@ def _due_at(outcome: Outcome, since: int) -> int | None:
     if outcome.state not in (MessageState.STORED, MessageState.HELD):
         return None
     return since if outcome.due_at is None else micros(outcome.due_at)
-
-
-def _patients(outcome: Outcome) -> set[Key]:
-    found = {outcome.patient}
-    for reading in outcome.readings:
-        found |= {reading.patient, reading.merged_from}
-    return {key for key in found if key is not None}
 
 
 def patient_token(keys: Keys, patient: Key) -> bytes:

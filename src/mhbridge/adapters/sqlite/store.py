@@ -25,9 +25,11 @@ import apsw
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.sealing import Keys
+from mhbridge.adapters.sql.searching import tokens
 from mhbridge.adapters.sqlite import accounts, backlog, intake, migrating, opening
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
+from mhbridge.adapters.sqlite.finding import LAST, Search
 from mhbridge.adapters.sqlite.folds import Said
 from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
@@ -35,7 +37,7 @@ from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
-from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Pending, Status, Store, Trace
+from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Pending, Sought, Status, Store, Trace
 
 __all__ = ["SqliteStore"]
 
@@ -251,9 +253,30 @@ class SqliteStore(Store):
         return closed
 
     async def messages(
-        self, *, state: str = "", feed: str = "", search: str = "", before: int = 0, most: int = 100
+        self,
+        *,
+        state: str = "",
+        feed: str = "",
+        search: str = "",
+        kind: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int = 0,
+        most: int = 100,
     ) -> Sequence[MessageRow]:
-        return await self._ask(self._desk, Reader.messages, state, feed, search, before, most)
+        self._require_open()
+        sought = Search(
+            state,
+            feed,
+            tokens(self._keys, kind, search) if search else {},
+            search.strip() if kind in ("", Sought.REMOTE) else "",
+            0 if since is None else micros(since),
+            LAST if until is None else micros(until),
+        )
+        if search and not (sought.tokens or sought.remote_id):
+            # What it says cannot be one of this kind.
+            return []
+        return await self._ask(self._desk, Reader.messages, sought, before or LAST, most)
 
     async def trace(self, message: int) -> Trace | None:
         return await self._ask(self._desk, Reader.trace, message)

@@ -57,7 +57,14 @@ create table gap (
   primary key (feed, series, first)
 ) strict, without rowid;
 
+create table identity (token blob not null, patient integer not null, kind integer not null, primary key (token, patient))
+  strict, without rowid;
+
 -- later
 create index if not exists message_turn on message (patient, id) where state in ('stored', 'held');
 create index if not exists patient_person on patient (person) where person is not null;
 create index if not exists patient_merged on patient (merged_into) where merged_into is not null;
+create index if not exists message_patient on message (patient, id);
+create index if not exists delivery_remote on delivery (remote_id) where remote_id <> '';
+drop index if exists message_feed;
+create index if not exists message_feed on message (feed, state, received_at, id);
