@@ -104,7 +104,7 @@ def compiled():
     """The mappings are compiled once and not for each test."""
     catalogue = load([ROOT / "mappings"], only=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mhbridge.mapping.catalogue.load", lambda _: catalogue)
+        patch.setattr("mhbridge.mapping.catalogue.Catalogue", lambda _: catalogue)
         yield
 
 
@@ -143,6 +143,7 @@ ROLES = {
     ("get", "/parked"): ("viewer", 200),
     ("get", "/status"): ("viewer", 200),
     ("get", "/mappings"): ("viewer", 200),
+    ("post", "/mappings/reload"): ("operator", 200),
     ("get", "/metrics"): ("viewer", 200),
     ("post", "/translate/example-mental-health/discharge-letter"): ("viewer", 400),
     ("get", "/health/live"): (None, 200),

@@ -23,6 +23,7 @@ from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
 from mhbridge.gateway.workers.process import DROP
 from mhbridge.gateway.workers.worker import Worker
 from mhbridge.mapping import record
+from mhbridge.mapping.library import Snapshot
 from mhbridge.model import ABSENT, DELETED, NOTHING_KNOWN, Envelope, MessageState, Verdict
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +73,7 @@ def configuration(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make(configuration):
-    return partial(feeds_of, without_secrets(configuration))
+    return partial(feeds_of, without_secrets(configuration), Snapshot.of([ROOT / "mappings"]))
 
 
 def an_envelope(body):
@@ -271,7 +272,7 @@ async def test_a_worker_that_cannot_start_stops_the_start(tmp_path):
     settings = config.parse(CONFIGURATION, base=tmp_path, environ={"SENDER": SECRET})
     broken = settings.gateway.model_copy(update={"mappings": (tmp_path,)})
     settings = without_secrets(_with(settings, broken))
-    workers = Workers(partial(feeds_of, settings), 1, logs.make(io.BytesIO()))
+    workers = Workers(partial(feeds_of, settings, Snapshot({})), 1, logs.make(io.BytesIO()))
     with pytest.raises(MhbridgeError) as raised:
         await workers.open()
     assert raised.value.code == "D905"

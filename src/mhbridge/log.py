@@ -71,6 +71,8 @@ class Event(StrEnum):
     REQUEST = "request"
     FAILED = "failed"
     LIBRARY = "library"
+    RELOADED = "reloaded"
+    RELOAD_FAILED = "reload_failed"
 
 
 def _number(value: Any) -> Any:

@@ -56,7 +56,7 @@ async def serving(routes=(), **options):
         "s/http": Entrance("s", "s/http", LIMIT),
         "s/guarded": Entrance("s", "s/guarded", LIMIT, Secret("env:T", lambda: "secret")),
     }
-    messages = MessageDoor(entrances=entrances, take=door.take, refuse=door.refuse, clock=lambda: NOW)
+    messages = MessageDoor(entrance=entrances.get, take=door.take, refuse=door.refuse, clock=lambda: NOW)
     server = HttpServer(
         listen=Listen("127.0.0.1", 0), routes=(*messages.routes, *routes), log=logs.make(stream), **options
     )

@@ -51,7 +51,7 @@ class Door:
 async def serving():
     door, stream = Door(), io.BytesIO()
     entrances = {"s/http": Entrance("s", "s/http", LIMIT)}
-    messages = MessageDoor(entrances=entrances, take=door.take, refuse=door.refuse, clock=lambda: RECEIVED_AT)
+    messages = MessageDoor(entrance=entrances.get, take=door.take, refuse=door.refuse, clock=lambda: RECEIVED_AT)
     server = HttpServer(listen=Listen("127.0.0.1", 0), routes=messages.routes, log=logs.make(stream))
     await server.open()
     try:

@@ -337,7 +337,7 @@ class MessageDoor:
     `POST /feeds/{supplier}/{feed}/messages`: 202 when durable, 200 and the first answer for a repeat, 4xx when refused.
 
     Args:
-        entrances: by `supplier/feed`, as in the path.
+        entrance: the one of a `supplier/feed`, as in the path; `None` when there is none.
         take: what takes an envelope and makes it durable.
         refuse: what counts a refusal of which there is no envelope.
     """
@@ -345,12 +345,12 @@ class MessageDoor:
     def __init__(
         self,
         *,
-        entrances: Mapping[str, Entrance],
+        entrance: Callable[[str], Entrance | None],
         take: Callable[[Envelope], Awaitable[Committed]],
         refuse: Callable[[str, str], Awaitable[None]],
         clock: Clock,
     ) -> None:
-        self._entrances = entrances
+        self._entrance = entrance
         self._take = take
         self._refuse = refuse
         self._clock = clock
@@ -361,7 +361,7 @@ class MessageDoor:
         return (web.post("/feeds/{supplier}/{feed}/messages", self._post),)
 
     async def _post(self, request: web.Request) -> web.Response:
-        entrance = self._entrances.get(f"{request.match_info['supplier']}/{request.match_info['feed']}")
+        entrance = self._entrance(f"{request.match_info['supplier']}/{request.match_info['feed']}")
         if entrance is None:
             raise web.HTTPNotFound(text="No receiver takes messages for this supplier and feed here.")
         try:

@@ -3,6 +3,7 @@ The composition root: from a configuration to a running gateway. The one package
 
     building       everything that a configuration asks for, made and not started     (`build`)
     feeds          mappings and routes → the feeds that envelopes name                (`feeds_of`)
+    mappings       those in force, and how others take their place                    (`Mappings`, `Reloading`)
     destinations   senders and their outlets
     listening      receivers, the API and its pages
     running        what was built, opened and closed in order                         (`App`)

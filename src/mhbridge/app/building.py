@@ -7,15 +7,14 @@ This module must never open a file, a port or a process.
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mhbridge import config as settings
 from mhbridge import log as logs
 from mhbridge.app.destinations import outlet_of, sender_of
-from mhbridge.app.feeds import feeds_from, feeds_of, without_secrets
 from mhbridge.app.listening import Listening
 from mhbridge.app.making import made_for
+from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.running import App
 from mhbridge.gateway import Gateway, Outbox, Watch, Workers
 from mhbridge.gateway.watch import Expected
@@ -42,12 +41,10 @@ def build(
     """
     from mhbridge.adapters.clock import utc_now
     from mhbridge.adapters.sqlite import SqliteStore
-    from mhbridge.mapping.catalogue import load
 
     log = log or logs.make()
     clock = clock or utc_now
-    catalogue = load(config.gateway.mappings)
-    feeds = feeds_from(config, catalogue)
+    mappings = Mappings(config)
     store = store or SqliteStore(config.gateway.store_path)
     senders = [made_for(f"destination {found.name}", sender_of, found, clock) for found in config.destinations]
     outlets = [outlet_of(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
@@ -55,14 +52,15 @@ def build(
     deadlines = {destination.name: destination.deadline for destination in config.destinations}
     workers = None
     if config.gateway.workers:
-        workers = Workers(partial(feeds_of, without_secrets(config)), config.gateway.workers, log)
+        workers = Workers(mappings.maker(mappings.snapshot), config.gateway.workers, log)
     gateway = Gateway(
-        store=store, feeds=feeds, outbox=outbox, deadlines=deadlines, clock=clock, log=log, workers=workers
+        store=store, feeds=mappings.feeds, outbox=outbox, deadlines=deadlines, clock=clock, log=log, workers=workers
     )
     expected = {r.feed: _expected(r.expect) for r in config.receivers if r.expect is not None}
     watch = Watch(store=store, expected=expected, heard=gateway.heard, clock=clock, log=log)
-    listening = Listening(config, catalogue, feeds, gateway, outbox, store, clock, log)
-    return App(store, senders, gateway, outbox, watch, listening.receivers(), log, workers)
+    reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
+    listening = Listening(config, mappings, reloading, gateway, outbox, store, clock, log)
+    return App(store, senders, gateway, outbox, watch, listening.receivers(), reloading, log, workers)
 
 
 def _expected(expect: settings.Expect) -> Expected:

@@ -18,15 +18,17 @@ from mhbridge.errors import ConfigurationError, Diagnostic, MappingError
 
 if TYPE_CHECKING:
     from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
+    from mhbridge.mapping.library import Snapshot
 
 __all__ = ["feeds_from", "feeds_of", "without_secrets"]
 
 
-def feeds_of(config: settings.Config) -> dict[str, pipeline.Feed]:
-    """The feeds of a configuration, from its mappings: what a worker needs of it."""
-    from mhbridge.mapping.catalogue import load
+def feeds_of(config: settings.Config, snapshot: Snapshot) -> dict[str, pipeline.Feed]:
+    """The feeds of a configuration, from these mapping files: what a worker needs of it."""
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.library import Library
 
-    return feeds_from(config, load(config.gateway.mappings))
+    return feeds_from(config, Catalogue(Library(snapshot)))
 
 
 def without_secrets(config: settings.Config) -> settings.Config:

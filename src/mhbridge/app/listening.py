@@ -6,7 +6,7 @@ This module must never open a port.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from mhbridge import config as settings
 from mhbridge import pipeline
 from mhbridge.app.making import made_for
+from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.gateway import Gateway, Outbox
 from mhbridge.log import Log
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from mhbridge.mapping.catalogue import Catalogue
     from mhbridge.ports import Clock, Receiver, Store
 
 __all__ = ["Listening"]
@@ -31,8 +31,8 @@ class Listening:
     """What receivers are made of."""
 
     config: settings.Config
-    catalogue: Catalogue
-    feeds: Mapping[str, pipeline.Feed]
+    mappings: Mappings
+    reloading: Reloading
     gateway: Gateway
     outbox: Outbox
     store: Store
@@ -82,7 +82,6 @@ class Listening:
     def _folder(self, receiver: settings.FolderReceiver) -> Receiver:
         from mhbridge.adapters.folder import DiskFiles, FolderReceiver
 
-        feed = self.feeds[receiver.feed]
         return FolderReceiver(
             supplier=receiver.supplier,
             feed=receiver.feed,
@@ -92,7 +91,7 @@ class Listening:
             files=DiskFiles(),
             clock=self.clock,
             log=self.log,
-            parts=lambda file, before: pipeline.parts(file, feed, before),
+            parts=lambda file, before: pipeline.parts(file, self.mappings.feeds[receiver.feed], before),
             pattern=receiver.pattern,
             settle=receiver.settle,
             marker=receiver.marker or "",
@@ -112,19 +111,23 @@ class Listening:
     def _messages(self, receivers: Sequence[settings.HttpReceiver]) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http import Entrance, MessageDoor
 
-        entrances: dict[str, Entrance] = {}
-        for receiver in receivers:
-            for name in (receiver.feed, *(mapping.name for mapping in self.feeds[receiver.feed].mappings)):
-                entrances.setdefault(name, Entrance(receiver.supplier, name, receiver.limit, receiver.token))
-        if not entrances:
+        if not receivers:
             return ()
+
+        def entrance(name: str) -> Entrance | None:
+            for receiver in receivers:
+                own = self.mappings.feeds[receiver.feed].mappings
+                if name == receiver.feed or any(name == mapping.name for mapping in own):
+                    return Entrance(receiver.supplier, name, receiver.limit, receiver.token)
+            return None
+
         return MessageDoor(
-            entrances=entrances, take=self.gateway.take, refuse=self.gateway.refuse, clock=self.clock
+            entrance=entrance, take=self.gateway.take, refuse=self.gateway.refuse, clock=self.clock
         ).routes
 
     def _console(self) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http_translate import TranslateDoor
-        from mhbridge.console import Access, HealthPages, MessagePages, routes
+        from mhbridge.console import Access, HealthPages, MappingPages, MessagePages, routes
 
         access = Access(self.config.access, self.log)
         messages = MessagePages(store=self.store, access=access, wake=self.outbox.wake, clock=self.clock, log=self.log)
@@ -133,19 +136,20 @@ class Listening:
             access=access,
             ready=lambda: self.gateway.ready,
             shut=lambda: self.outbox.shut,
-            mappings=self._shown_mappings(),
             leaves=self.gateway.leaves,
             mode=self.config.gateway.mode,
             clock=self.clock,
         )
+        mappings = MappingPages(shown=self.mappings.shown, reload=self.reloading.reload, access=access)
         translate = TranslateDoor(
-            mapping=self.catalogue.mapping, allow=partial(access.require, role="viewer"), clock=self.clock
+            mapping=self.mappings.catalogue.mapping,
+            allow=partial(access.require, role="viewer"),
+            clock=self.clock,
         )
-        return (*health.routes, *messages.routes, *translate.routes, *routes(self.config.gateway.name))
-
-    def _shown_mappings(self) -> list[dict[str, str]]:
-        mappings = {mapping.name: mapping for feed in self.feeds.values() for mapping in feed.mappings}
-        return [
-            {"mapping": m.name, "document": m.document.name, "format": m.format.name, "hash": m.hash}
-            for _, m in sorted(mappings.items())
-        ]
+        return (
+            *health.routes,
+            *messages.routes,
+            *mappings.routes,
+            *translate.routes,
+            *routes(self.config.gateway.name),
+        )

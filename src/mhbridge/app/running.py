@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from mhbridge.app.mappings import Reloading
 from mhbridge.errors import ConfigurationError
 from mhbridge.gateway import Gateway, Outbox, Watch, Workers
 from mhbridge.log import Event, Log
@@ -41,6 +42,7 @@ class App:
     outbox: Outbox
     watch: Watch
     receivers: Mapping[str, Receiver]
+    reloading: Reloading
     log: Log
     workers: Workers | None = None
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from mhbridge import config as settings
 from mhbridge import log as logs
 from mhbridge.app.building import build
+from mhbridge.app.running import App
 from mhbridge.errors import ConfigurationError
 
 __all__ = ["loop_factory", "run", "steady"]
@@ -54,10 +55,26 @@ async def _serve(config: settings.Config) -> None:
     app = build(config, log=log)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(app))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, reload)
     await app.open()
     steady()
     await stop.wait()
     await app.close()
+
+
+async def _reload(app: App) -> None:
+    # What is wrong with the files is in the log by its code; `mhbridge check` shows all of it.
+    changed, _ = await app.reloading.reload("SIGHUP")
+    if changed:
+        steady()
 
 
 def steady() -> None:
@@ -67,6 +84,8 @@ def steady() -> None:
     Without this it looks through all of that again and again, which is most of what it does. And since what a message
     makes is freed by counting references, it may look for circles seldom.
     """
+    # What was kept before is looked at once more: after a reload, mappings that nobody uses any more are among it.
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

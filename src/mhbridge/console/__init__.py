@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from mhbridge.console.access import Access
 from mhbridge.console.health import HealthPages
+from mhbridge.console.mappings import MappingPages
 from mhbridge.console.messages import MessagePages
 from mhbridge.console.openapi import description, routes
 
-__all__ = ["Access", "HealthPages", "MessagePages", "description", "routes"]
+__all__ = ["Access", "HealthPages", "MappingPages", "MessagePages", "description", "routes"]

@@ -1,15 +1,15 @@
 """
-How the gateway is: alive, ready, its accounts, its metrics, its mappings. Counts and names from the configuration only.
+How the gateway is: alive, ready, its accounts, its metrics. Counts and names from the configuration only.
 
 Metrics carry no label but `state` and `feed`: a label with a value of a message would be a leak that is kept for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -30,7 +30,6 @@ class HealthPages:
     Args:
         ready: envelopes can be taken now.
         shut: destinations that are not being sent to, and why.
-        mappings: what `GET /mappings` shows.
         leaves: (feed, state of the field ledger) → how many values of the messages taken since the start.
         mode: `live` or `test`; fixtures are replayed against a gateway that says `test`, and no other.
     """
@@ -42,7 +41,6 @@ class HealthPages:
         access: Access,
         ready: Callable[[], bool],
         shut: Callable[[], Mapping[str, str]],
-        mappings: Sequence[Mapping[str, Any]],
         leaves: Mapping[tuple[str, str], int],
         mode: str,
         clock: Clock,
@@ -51,7 +49,6 @@ class HealthPages:
         self._access = access
         self._ready = ready
         self._shut = shut
-        self._mappings = mappings
         self._leaves = leaves
         self._mode = mode
         self._clock = clock
@@ -65,7 +62,6 @@ class HealthPages:
             web.get("/health/ready", self._is_ready),
             web.get("/status", self._accounts),
             web.get("/metrics", self._metrics),
-            web.get("/mappings", self._list_mappings),
         )
 
     async def _live(self, _request: web.Request) -> web.Response:
@@ -102,10 +98,6 @@ class HealthPages:
         ]
         body = "\n".join(lines).encode() + b"\n"
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-    async def _list_mappings(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
-        return json({"mappings": self._mappings})
 
     async def _counted(self) -> Status:
         now = self._clock()

@@ -41,6 +41,7 @@ _ROUTES: Final = (
      "400 503"),
     ("get", "/status", "The accounts.", "viewer", "", "200", _JSON, "503"),
     ("get", "/mappings", "The mappings in use.", "viewer", "", "200", _JSON, ""),
+    ("post", "/mappings/reload", "Use the mapping files as they are now.", "operator", "", "200", _JSON, "422"),
     ("get", "/metrics", "Metrics for Prometheus.", "viewer", "", "200", "text/plain", "503"),
     ("get", "/health/live", "The process answers.", "", "", "200", _JSON, ""),
     ("get", "/health/ready", "Messages can be taken.", "", "", "200", _JSON, "503"),

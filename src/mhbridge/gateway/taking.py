@@ -111,6 +111,12 @@ class Gateway:
         failed = self._store_failed
         return self._open and (failed is None or (self._clock() - failed).total_seconds() > _WARY)
 
+    def adopt(self, feeds: Mapping[str, Feed]) -> None:
+        """Envelopes that come from now on are worked with these feeds. What is in hand ends as it began."""
+        self._feeds = feeds
+        if isinstance(self._workers, Here):
+            self._workers.adopt(feeds)
+
     # --- take ---
 
     async def receive(self, envelope: Envelope) -> Answer:

@@ -76,7 +76,7 @@ class Catalogue:
             KeyError: there is no such mapping.
             MappingError: it, or something it needs, has errors.
         """
-        if name not in self._mappings and self.library.find(f"suppliers/{name}.yaml") is None:
+        if name not in self._mappings and not self.library.has(f"suppliers/{name}.yaml"):
             raise KeyError(name)
         loaded = self._loaded(name)
         errors = [d for d in self._loader.concerning(name) if d.severity is Severity.ERROR]

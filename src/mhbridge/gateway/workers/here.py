@@ -46,6 +46,10 @@ class Here:
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
 
+    def adopt(self, feeds: Mapping[str, Feed]) -> None:
+        """What comes from now on is read and stepped with these feeds."""
+        self._feeds = feeds
+
     async def read(self, envelope: Envelope) -> Read:
         """Take an envelope apart. Raises what `pipeline.intake` does."""
         feed = self._feeds[envelope.feed]
