@@ -16,14 +16,14 @@ for folder in (HERE, HERE.parent / "adapters" / "store"):
 @pytest.fixture(autouse=True, scope="session")
 def _mappings_are_loaded_once():
     """A gateway is started a thousand times here, and its mappings are values that never change."""
-    load, loaded = catalogue.load, {}
+    make, made = catalogue.Catalogue, {}
 
-    def once(paths, **options):
-        key = (tuple(map(str, paths)), *sorted(options.items()))
-        if key not in loaded:
-            loaded[key] = load(paths, **options)
-        return loaded[key]
+    def once(library):
+        files = library._shelf.digest
+        if files not in made:
+            made[files] = make(library)
+        return made[files]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "load", once)
+        patch.setattr(catalogue, "Catalogue", once)
         yield
