@@ -286,6 +286,22 @@ PROBLEMS = {
         '[[receiver]]\nsupplier = "s"\nkind = "http"\n',
         [("C804", "1:receiver[0].listen")],
     ),
+    "a queue that is not there": (
+        '[[queue]]\nname = "night"\nnext = "safty"\n[[duty]]\ncauses = ["M740"]\nqueue = "nigt"\n',
+        [("C824", "3:queue[0].next"), ("C824", "6:duty[0].queue")],
+    ),
+    "queues that go round": (
+        '[[queue]]\nname = "safety"\nnext = "records"\n',
+        [("C825", "3:queue[0].next")],
+    ),
+    "a cause twice": (
+        '[[duty]]\ncauses = ["*"]\nqueue = "safety"\n[[duty]]\ncauses = ["M740", "*"]\nqueue = "safety"\n',
+        [("C811", "5:duty[1].causes")],
+    ),
+    "a cause that is no code": (
+        '[[duty]]\ncauses = ["restricted"]\nqueue = "safety"\n',
+        [("C806", "2:duty[0].causes")],
+    ),
     "half a client certificate": (
         FHIR + 'tls = {certificate = "file:tls/gw.pem"}\n',
         [("C804", "5:destination[0].tls")],
@@ -478,3 +494,29 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path, content):
     with pytest.raises(ConfigurationError) as raised:
         config.load(file, {})
     assert [code for code, _ in raised.value.problems] == ["C801"]
+
+
+def test_every_task_has_an_owner_who_must_answer_also_without_any_configuration():
+    duties = config.duties_of(config.parse("", environ={}))
+    for duty in (*duties.causes.values(), duties.otherwise):
+        queue, seen = duties.queue(duty.queue), set()
+        while queue.next:
+            assert queue.name not in seen
+            seen.add(queue.name)
+            queue = duties.queues[queue.next]
+        assert (queue.name, queue.role != "") == ("safety", True)
+    assert duties.queue("nobody-described-it").next == "operations"
+    text = """
+[[queue]]
+name = "records"
+role = "R"
+unclaimed_after = "1h"
+[[duty]]
+causes = ["M740", "*"]
+queue = "records"
+within = "3h"
+"""
+    duties = config.duties_of(config.parse(text, environ={}))
+    assert (duties.queue("records").role, duties.queue("records").next) == ("R", "")
+    assert duties.of("M740") == duties.of("Z999") == duties.otherwise
+    assert duties.of("M720").severity == "high"

@@ -141,6 +141,9 @@ ROLES = {
     ("post", "/messages/{id}/close"): ("operator", 400),
     ("post", "/deliveries/{id}/release"): ("operator", 409),
     ("get", "/parked"): ("viewer", 200),
+    ("get", "/tasks"): ("viewer", 200),
+    ("post", "/tasks/{id}/take"): ("operator", 409),
+    ("post", "/tasks/{id}/done"): ("operator", 400),
     ("get", "/status"): ("viewer", 200),
     ("get", "/mappings"): ("viewer", 200),
     ("post", "/mappings/reload"): ("operator", 200),
@@ -255,6 +258,9 @@ WRONG = {
     "/messages?before=-1": 400,
     "/messages?unknown=1": 400,
     "/messages?search=9990000018": 400,
+    "/tasks?unknown=1": 400,
+    "/tasks?most=0": 400,
+    "/tasks?ended=maybe": 400,
     "/messages/999999999999": 404,
     "/messages/999999999999/trace": 404,
     "/messages/x": 404,
@@ -358,6 +364,35 @@ async def test_what_is_parked_under_way_cannot_be_sent_again(tmp_path):
         message = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
         status, body = await world.ask("post", f"/messages/{message}/resend", "operator")
         assert (status, code(body)) == (409, "D929")
+
+
+async def test_a_task_is_taken_by_one_person_and_ends_with_what_it_is_about(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
+        _, body = await world.ask("get", "/tasks", "viewer")
+        ((task,),) = body.values()
+        told = {key: task[key] for key in ("what", "about", "cause", "queue", "severity", "holder")}
+        assert told == {
+            "what": "message", "about": message, "cause": "M740", "queue": "records", "severity": "high", "holder": "",
+        }  # fmt: skip
+        path = f"/tasks/{task['id']}"
+        assert await world.ask("post", f"{path}/take", "operator") == (200, {"taken": True})
+        assert (await world.ask("get", "/tasks?queue=records", "viewer"))[1]["tasks"][0]["holder"] == "env:OPERATOR"
+        assert (await world.ask("get", "/tasks?queue=ward", "viewer"))[1] == {"tasks": []}
+        status, body = await world.ask("post", f"{path}/done", "operator", json={"as": "looked at"})
+        assert (status, code(body)) == (409, "D929")
+        _, body = await world.ask("get", "/metrics", "viewer")
+        assert b'\nmhbridge_tasks{queue="records",state="high"} 1\n' in body
+        assert b"\nmhbridge_tasks_overdue 0\n" in body
+        await world.ask("post", f"/messages/{message}/close", "operator", json={"why": "sent by post"})
+        assert (await world.ask("get", "/tasks", "viewer"))[1] == {"tasks": []}
+        _, body = await world.ask("get", "/tasks?ended=yes", "viewer")
+        assert [one["closed_as"] for one in body["tasks"]] == ["closed by env:OPERATOR"]
+        about = await world.app.store.raise_task("feed", "D970", world.app.gateway._clock(), name="a/mllp")
+        assert await world.ask("post", f"/tasks/{about}/done", "operator", json={"as": "seen to"}) == (
+            200, {"done": True},
+        )  # fmt: skip
+        assert [line["task"] for line in world.lines("task_done")] == [task["id"], about]
 
 
 async def test_metrics_are_prometheus_text_with_no_label_but_state_and_feed(tmp_path):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore
+from mhbridge.app import build
 from mhbridge.cli.looking import messages, parked, status, trace
+from mhbridge.cli.tasks import tasks
+from mhbridge.config import load
 from mhbridge.model import (
     Answer,
     DeliveryState,
@@ -92,3 +98,56 @@ def test_a_state_that_there_is_not_is_a_mistake_of_usage_and_no_empty_list():
     made = CliRunner().invoke(messages, ["--state", "prked"])
     assert made.exit_code == 2
     assert "parked" in made.stderr
+
+
+def test_a_task_is_shown_taken_and_ends_with_what_it_is_about(filled):
+    config, first, _ = filled
+    (task,) = json.loads(look(tasks, config, "--json"))
+    assert (task["what"], task["cause"], task["queue"], task["holder"]) == ("delivery", "D946", "operations", "")
+    assert json.loads(look(trace, config, first, "--json"))["tasks"][0]["id"] == task["id"]
+    assert "D946" in look(trace, config, first)
+    assert json.loads(look(tasks, config, "--queue", "ward", "--json")) == []
+    assert "tasks of operations, normal" in look(status, config)
+
+    def run(*arguments):
+        made = CliRunner(env={"COLUMNS": "250"}).invoke(tasks, ["--config", str(config), *map(str, arguments)])
+        return made.return_value if made.exception is None else made.exception
+
+    assert run("take", task["id"]) is None
+    assert "at the command line" in look(tasks, config)
+    refused = run("done", task["id"], "--as", "looked at")
+    assert refused.code == "S230"
+
+
+def test_a_task_is_taken_through_the_gateway_that_has_the_store(filled, monkeypatch):
+    config, _, _ = filled
+    text = (
+        config.read_text()
+        + """
+[http]
+listen = "127.0.0.1:PORT"
+[[access]]
+token = "env:OPERATOR"
+roles = ["operator"]
+name = "ann"
+"""
+    )
+    monkeypatch.setenv("OPERATOR", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    config.write_text(text.replace("PORT", str(port)))
+    (task,) = json.loads(look(tasks, config, "--json"))
+
+    async def served():
+        app = build(load(config), log=logs.make(io.BytesIO()))
+        await app.open()
+        try:
+            return await asyncio.to_thread(
+                CliRunner().invoke, tasks, ["--config", str(config), "take", str(task["id"])]
+            )
+        finally:
+            await app.close()
+
+    made = asyncio.run(served())
+    assert made.exit_code == 0, made.output
+    assert json.loads(look(tasks, config, "--json"))[0]["holder"] == "ann"

@@ -67,6 +67,12 @@ class Event(StrEnum):
     RESENT = "resent"
     RELEASED = "released"
     CLOSED = "closed"
+    TASK_TAKEN = "task_taken"
+    TASK_DONE = "task_done"
+    TASK_HANDED_ON = "task_handed_on"
+    TASK_UNCLAIMED = "task_unclaimed"
+    TASK_OVERDUE = "task_overdue"
+    WALL_CLOCK_SET = "wall_clock_set"
     ACCESS_DENIED = "access_denied"
     REQUEST = "request"
     FAILED = "failed"
@@ -106,12 +112,15 @@ KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "method": _word,
     "mode": _word,
     "peer": _word,
+    "queue": _word,
     "reference": _word,
     "route": _word,
     "seconds": _number,
+    "severity": _word,
     "size": _number,
     "state": _word,
     "status": _number,
+    "task": _number,
     "version": _word,
     "where": _word,
     "who": _word,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
 
@@ -177,6 +177,7 @@ class Trace:
     Args:
         deliveries: each with `tried`, its attempts that did not end well, and `behind`: the head of its lane, when that
             is another delivery (`delivery`, `message`, `state`, `code`).
+        tasks: what people had, or have, to do about it, in the order in which that was found.
     """
 
     message: MessageRow
@@ -184,6 +185,7 @@ class Trace:
     lines: tuple[TraceLine, ...]
     deliveries: tuple[Mapping[str, Any], ...]
     documents: tuple[Mapping[str, Any], ...]
+    tasks: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,7 @@ class Status:
         oldest_open: receipt of the oldest message that is open or has an open delivery.
         waiting: messages that wait for a person, because they or deliveries of theirs are parked.
         late: destination → how many of the overdue deliveries go there.
+        tasks: open tasks, by queue and severity.
     """
 
     at: datetime
@@ -213,6 +216,134 @@ class Status:
     differences: tuple[str, ...] = ()
     waiting: int = 0
     late: Mapping[str, int] = field(default_factory=dict)
+    tasks: tuple[OpenTasks, ...] = ()
+
+
+# --- tasks: what people must do ----------------------------------------------------------------------------
+
+Urgency = Literal["normal", "high", "critical"]
+"""How bad it is when nobody does it. Critical ones stand first."""
+
+#: What a task is about when it is a parked message or delivery. Those are opened and closed by the move, and by nothing
+#: else: parked ⇔ exactly one open task (gateway design §2.3, C6).
+PARKED_TASKS: Final = frozenset({"message", "delivery"})
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """
+    Where tasks wait for somebody.
+
+    Args:
+        role: who looks after it, for people.
+        next: the queue that a task goes to which nobody has taken in time; empty: there is none after this one.
+        unclaimed_after: that time.
+    """
+
+    name: str
+    role: str = ""
+    next: str = ""
+    unclaimed_after: timedelta = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a cause asks for: whose it is, how bad it is, and within what time it is to be done."""
+
+    queue: str = "operations"
+    severity: Urgency = "normal"
+    within: timedelta = timedelta(hours=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """
+    Whose each task is: data, from the configuration. Everything has an owner, also what nobody thought of.
+
+    Args:
+        queues: by name.
+        causes: by the code that is the cause.
+        otherwise: for every other cause.
+    """
+
+    queues: Mapping[str, Queue] = field(default_factory=dict)
+    causes: Mapping[str, Duty] = field(default_factory=dict)
+    otherwise: Duty = field(default_factory=Duty)
+
+    def of(self, cause: str) -> Duty:
+        """What this cause asks for."""
+        return self.causes.get(cause, self.otherwise)
+
+    def queue(self, name: str) -> Queue:
+        """The queue of this name. One that nobody described hands on to where everything goes."""
+        found = self.queues.get(name)
+        return found or Queue(name, next="" if name == self.otherwise.queue else self.otherwise.queue)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """
+    Something that a person must do. No value of a message is in it.
+
+    Args:
+        what: what it is about: `message`, `delivery` (parked), `clock`, `feed`, `destination` …
+        about: the id of that; 0 where `name` says it (of a feed, a destination).
+        cause: the code of the reason, or the name of the clock.
+        deadline: when it is to be done.
+        next_at: when it goes on to the next queue, or is said to be overdue, if nothing happens until then.
+        holder: who has taken it; empty: nobody.
+        closed_as: how it ended, or empty.
+    """
+
+    id: int
+    what: str
+    about: int
+    name: str
+    cause: str
+    queue: str
+    severity: Urgency
+    opened_at: datetime
+    deadline: datetime | None = None
+    next_at: datetime | None = None
+    holder: str = ""
+    closed_at: datetime | None = None
+    closed_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """
+    What became due and was done by itself.
+
+    Args:
+        kind: `handed_on` (nobody had taken the task), `unclaimed` (the same, and there is no queue after this one) or
+            `overdue` (a task that somebody has and that was to be done by now).
+        queue: where the task is now.
+    """
+
+    kind: Literal["handed_on", "unclaimed", "overdue"]
+    task: int
+    queue: str
+    severity: Urgency
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTasks:
+    """
+    Open tasks of one queue and severity.
+
+    Args:
+        overdue: how many of them were to be done by now.
+        oldest: when the oldest was opened.
+    """
+
+    queue: str
+    severity: Urgency
+    count: int
+    unclaimed: int
+    overdue: int
+    oldest: datetime
 
 
 class Store(Protocol):
@@ -411,6 +542,60 @@ class Store(Protocol):
 
     async def status(self, now: datetime) -> Status:
         """The accounts, counted from the rows, compared with the tallies (gateway design §2.3: C1 to C5)."""
+
+    # --- tasks ---
+
+    async def raise_task(
+        self,
+        what: str,
+        cause: str,
+        now: datetime,
+        *,
+        about: int = 0,
+        name: str = "",
+        queue: str = "",
+        severity: Urgency | None = None,
+        deadline: datetime | None = None,
+    ) -> int:
+        """
+        Open a task, and return its id: that of the open one when there is one about the same.
+
+        A severity above that of the one there, or an earlier deadline, is taken over; nothing else of it changes.
+
+        Args:
+            what: of what kind that is which `about` (an id) or `name` names; not `message` or `delivery`, whose tasks
+                come and go with the state `parked`.
+            queue: and `severity` and `deadline`: left out, as the duties say of the cause.
+        """
+
+    async def close_task(self, what: str, as_what: str, now: datetime, *, about: int = 0, name: str = "") -> bool:
+        """What an open task is about is no longer so: it ends by itself. False when there is none."""
+
+    async def tasks(self, *, queue: str = "", ended: bool = False, before: int = 0, most: int = 100) -> Sequence[Task]:
+        """
+        Open tasks, the most urgent first.
+
+        Args:
+            ended: those that have ended, too, the newest first.
+            before: of these, only such with a smaller id.
+        """
+
+    async def take_task(self, task: int, who: str, now: datetime) -> bool:
+        """Somebody takes an open task that nobody else has. It stays with them."""
+
+    async def finish_task(self, task: int, who: str, as_what: str, now: datetime) -> bool:
+        """
+        A person ends an open task.
+
+        Raises:
+            StoreError: S230, when it is about something parked: it ends when that is released, replayed or closed.
+        """
+
+    async def fire(self, now: datetime, most: int = 100) -> Sequence[Fired]:
+        """What becomes due by itself is done, in one transaction, and told. The longest waiting first."""
+
+    async def next_fire(self) -> datetime | None:
+        """When that is next."""
 
     async def verify_log(self) -> int:
         """

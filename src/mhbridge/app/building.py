@@ -16,7 +16,7 @@ from mhbridge.app.listening import Listening
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.running import App
-from mhbridge.gateway import Gateway, Outbox, Watch, Workers
+from mhbridge.gateway import Clocks, Gateway, Outbox, Watch, Workers
 from mhbridge.gateway.watch import Expected
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def build(
     log = log or logs.make()
     clock = clock or utc_now
     mappings = Mappings(config)
-    store = store or SqliteStore(config.gateway.store_path)
+    store = store or SqliteStore(config.gateway.store_path, duties=settings.duties_of(config))
     senders = [made_for(f"destination {found.name}", sender_of, found, clock) for found in config.destinations]
     outlets = [outlet_of(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
     outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)
@@ -58,9 +58,10 @@ def build(
     )
     expected = {r.feed: _expected(r.expect) for r in config.receivers if r.expect is not None}
     watch = Watch(store=store, expected=expected, heard=gateway.heard, clock=clock, log=log)
+    clocks = Clocks(store=store, clock=clock, log=log)
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
-    listening = Listening(config, mappings, reloading, gateway, outbox, store, clock, log)
-    return App(store, senders, gateway, outbox, watch, listening.receivers(), reloading, log, workers)
+    listening = Listening(config, mappings, reloading, gateway, outbox, clocks, store, clock, log)
+    return App(store, senders, gateway, outbox, watch, clocks, listening.receivers(), reloading, log, workers)
 
 
 def _expected(expect: settings.Expect) -> Expected:

@@ -15,7 +15,7 @@ from mhbridge import config as settings
 from mhbridge import pipeline
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
-from mhbridge.gateway import Gateway, Outbox
+from mhbridge.gateway import Clocks, Gateway, Outbox
 from mhbridge.log import Log
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Listening:
     reloading: Reloading
     gateway: Gateway
     outbox: Outbox
+    clocks: Clocks
     store: Store
     clock: Clock
     log: Log
@@ -127,10 +128,11 @@ class Listening:
 
     def _console(self) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http_translate import TranslateDoor
-        from mhbridge.console import Access, HealthPages, MappingPages, MessagePages, routes
+        from mhbridge.console import Access, HealthPages, MappingPages, MessagePages, TaskPages, routes
 
         access = Access(self.config.access, self.log)
         messages = MessagePages(store=self.store, access=access, wake=self.outbox.wake, clock=self.clock, log=self.log)
+        tasks = TaskPages(store=self.store, access=access, wake=self.clocks.wake, clock=self.clock, log=self.log)
         health = HealthPages(
             store=self.store,
             access=access,
@@ -149,6 +151,7 @@ class Listening:
         return (
             *health.routes,
             *messages.routes,
+            *tasks.routes,
             *mappings.routes,
             *translate.routes,
             *routes(self.config.gateway.name),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mhbridge.app.mappings import Reloading
 from mhbridge.errors import ConfigurationError
-from mhbridge.gateway import Gateway, Outbox, Watch, Workers
+from mhbridge.gateway import Clocks, Gateway, Outbox, Watch, Workers
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class App:
     gateway: Gateway
     outbox: Outbox
     watch: Watch
+    clocks: Clocks
     receivers: Mapping[str, Receiver]
     reloading: Reloading
     log: Log
@@ -77,6 +78,8 @@ class App:
             await self.workers.open()
         push(self.gateway.close)
         await self.gateway.open()
+        push(self.clocks.close)
+        await self.clocks.open()
         push(self.watch.close)
         await self.watch.open()
         push(self._stop_receiving)

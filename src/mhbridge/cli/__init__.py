@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "messages": ("mhbridge.cli.looking", "List messages of a store."),
     "trace": ("mhbridge.cli.looking", "Tell the story of one message."),
     "parked": ("mhbridge.cli.looking", "List the messages that wait for a person."),
+    "tasks": ("mhbridge.cli.tasks", "List what people have to do; take it, and say that it is done."),
     "status": ("mhbridge.cli.looking", "Show the accounts of a store."),
     "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
     "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),

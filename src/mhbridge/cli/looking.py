@@ -13,9 +13,9 @@ import click
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.errors import StoreError
 from mhbridge.model import MessageState, Severity
-from mhbridge.ports import MessageRow, Sought, Store
+from mhbridge.ports import MessageRow, OpenTasks, Sought, Store
 
-__all__ = ["messages", "parked", "show_trace", "status", "trace"]
+__all__ = ["asking", "config_option", "messages", "parked", "show_trace", "status", "table", "trace"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ config_option = click.option(
 )
 
 
-def _asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
+def asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     """Open the configured store, ask it one thing, close it."""
     from mhbridge.adapters.sqlite import SqliteStore
     from mhbridge.cli.operating import found
@@ -58,16 +58,17 @@ def _plain(row: MessageRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print rows for people."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=False).print(table)
+        shown.add_row(*row)
+    Console(soft_wrap=False).print(shown)
 
 
 def _what(row: MessageRow) -> str:
@@ -94,7 +95,7 @@ def _behind(head: Mapping[str, Any]) -> str:
 
 
 def _show(rows: list[MessageRow], title: str) -> None:
-    _table(
+    table(
         title,
         ["id", "received", "feed", "kind", "state", "why", "deliveries"],
         [
@@ -133,7 +134,7 @@ def messages(config: Path | None, as_json: bool, **given: Any) -> int:
 
     try:
         wanted = filters({key: value for key, value in given.items() if value is not None}, datetime.now(UTC))
-        rows = list(_asking(config, lambda store: store.messages(**wanted)))
+        rows = list(asking(config, lambda store: store.messages(**wanted)))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if as_json:
@@ -155,7 +156,7 @@ def parked(config: Path | None, as_json: bool) -> int:
 
     A message waits that is parked itself, or of which a delivery is.
     """
-    rows = list(_asking(config, lambda store: store.messages(state="parked", most=1000)))
+    rows = list(asking(config, lambda store: store.messages(state="parked", most=1000)))
     if as_json:
         show_json([_plain(row) for row in rows])
     else:
@@ -174,7 +175,7 @@ def trace(message: int, config: Path | None, as_json: bool) -> int:
 
 def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
     """Print a trace; exit code 1 when there is no such message."""
-    found = _asking(config, lambda store: store.trace(message))
+    found = asking(config, lambda store: store.trace(message))
     if found is None:
         say(f"there is no message {message}", severity=Severity.ERROR)
         return 1
@@ -182,6 +183,7 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         show_json({
             "message": _plain(found.message), "issues": found.issues, "documents": found.documents,
             "deliveries": found.deliveries,
+            "tasks": found.tasks,
             "lines": [
                 {"at": line.at.isoformat(), "what": line.what, "about": line.about, "moves": line.moves,
                  "who": line.who}
@@ -194,21 +196,30 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         [f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], f"{line.what} {line.about}", line.moves, line.who]
         for line in found.lines
     ]
-    _table("story", ["at", "what", "moves", "who"], lines)
+    table("story", ["at", "what", "moves", "who"], lines)
     if found.deliveries:
         columns = [column for column in found.deliveries[0] if column not in ("tried", "behind")]
-        _table("deliveries", columns, [[_cell(row[column]) for column in columns] for row in found.deliveries])
+        table("deliveries", columns, [[_cell(row[column]) for column in columns] for row in found.deliveries])
         columns = ["n", "started_at", "ended_at", "result", "code"]
         tried = [[str(row["id"]), *(_cell(t[c]) for c in columns)] for row in found.deliveries for t in row["tried"]]
         if tried:
-            _table("attempts that did not end well", ["delivery", *columns], tried)
+            table("attempts that did not end well", ["delivery", *columns], tried)
         for row in found.deliveries:
             if row["behind"] is not None:
                 click.echo(f"delivery {row['id']} waits {_behind(row['behind'])}")
+    if found.tasks:
+        columns = ["id", "what", "cause", "queue", "severity", "deadline", "holder", "closed_as"]
+        table("tasks", columns, [[_cell(getattr(task, c)) for c in columns] for task in found.tasks])
     if found.issues:
         columns = ["code", "severity", "item", "path", "text"]
-        _table("issues", columns, [[str(issue.get(c, "")) for c in columns] for issue in found.issues])
+        table("issues", columns, [[str(issue.get(c, "")) for c in columns] for issue in found.issues])
     return 0
+
+
+def _how_many(tasks: OpenTasks) -> str:
+    """Open tasks of one queue and severity, and how they stand."""
+    said = f"{tasks.count}, {tasks.unclaimed} taken by nobody"
+    return f"{said}, {tasks.overdue} overdue" if tasks.overdue else said
 
 
 @click.command()
@@ -217,14 +228,14 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
 def status(config: Path | None, as_json: bool) -> int:
     """Show the accounts: receipts, messages and deliveries by state; exit code 1 when they do not add up."""
     now = datetime.now(UTC)
-    found = _asking(config, lambda store: store.status(now))
+    found = asking(config, lambda store: store.status(now))
     if as_json:
         show_json({
             "at": found.at.isoformat(), "receipts": found.receipts, "repeats": found.repeats,
             "refusals": found.refusals,
             "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
             "overdue": found.overdue, "late": dict(found.late), "waiting": found.waiting,
-            "differences": list(found.differences),
+            "differences": list(found.differences), "tasks": list(found.tasks),
             "oldest_open": found.oldest_open.isoformat() if found.oldest_open else None,
         })  # fmt: skip
     else:
@@ -234,9 +245,10 @@ def status(config: Path | None, as_json: bool) -> int:
         rows += [["acknowledged", str(found.acknowledged)], ["overdue", str(found.overdue)]]
         rows += [[f"overdue to {destination}", str(n)] for destination, n in found.late.items()]
         rows.append(["wait for a person", str(found.waiting)])
+        rows += [[f"tasks of {open_.queue}, {open_.severity}", _how_many(open_)] for open_ in found.tasks]
         if found.oldest_open:
             rows.append(["oldest open", f"{found.oldest_open:%Y-%m-%d %H:%M:%S}"])
-        _table("accounts", ["what", "how many"], rows)
+        table("accounts", ["what", "how many"], rows)
         for difference in found.differences:
             say(difference, severity=Severity.ERROR)
     return 1 if found.differences else 0

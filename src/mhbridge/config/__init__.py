@@ -8,6 +8,7 @@ messages (which quote their input) never leave this package.
 
 from __future__ import annotations
 
+from mhbridge.config.duties import duties_of
 from mhbridge.config.reading import load, parse
 from mhbridge.config.sections import (
     Access,
@@ -15,6 +16,7 @@ from mhbridge.config.sections import (
     ClientTls,
     Config,
     Destination,
+    DutySection,
     Expect,
     FhirDestination,
     FolderDestination,
@@ -25,6 +27,7 @@ from mhbridge.config.sections import (
     JwtAuth,
     MllpDestination,
     MllpReceiver,
+    QueueSection,
     Receiver,
     Retention,
     Route,
@@ -38,6 +41,7 @@ __all__ = [
     "ClientTls",
     "Config",
     "Destination",
+    "DutySection",
     "Expect",
     "FhirDestination",
     "FolderDestination",
@@ -49,11 +53,13 @@ __all__ = [
     "Listen",
     "MllpDestination",
     "MllpReceiver",
+    "QueueSection",
     "Receiver",
     "Retention",
     "Route",
     "Secret",
     "Tls",
+    "duties_of",
     "load",
     "parse",
 ]

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from mhbridge.config.duties import queue_sections
 from mhbridge.config.sections import (
     Access,
     BearerAuth,
     Config,
+    DutySection,
     Expect,
     FhirDestination,
     FolderDestination,
@@ -31,6 +33,7 @@ from mhbridge.config.sections import (
     MllpDestination,
     MllpReceiver,
     Place,
+    QueueSection,
     Retention,
     Route,
     Section,
@@ -53,6 +56,8 @@ _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
     "destination": {"fhir": FhirDestination, "folder": FolderDestination, "mllp": MllpDestination},
     "route": Route,
     "access": Access,
+    "queue": QueueSection,
+    "duty": DutySection,
 }
 _AUTH: Final[Kinds] = {"bearer": BearerAuth, "private_key_jwt": JwtAuth}
 #: Tables inside sections, for the hint of an unknown key.
@@ -159,6 +164,8 @@ class _Reading:
             receivers=tuple(many["receiver"]),
             destinations=tuple(many["destination"]),
             routes=tuple(many["route"]),
+            queues=tuple(many["queue"]),
+            duties=tuple(many["duty"]),
             file=self._file,
             places=self._places,
         )
@@ -262,6 +269,25 @@ class _Reading:
                 if name not in names:
                     self.problem("C812", ("route", n, "to", m), "no destination has this name" + _meant(name, names))
 
+        self._agree_on_tasks(many["queue"], many["duty"])
+
+    def _agree_on_tasks(self, queues: Sequence[QueueSection | None], duties: Sequence[DutySection | None]) -> None:
+        """Every task has an owner, and goes on from one to the next until there is none after it."""
+        self._once("queue", "name", [(n, q.name) for n, q in enumerate(queues) if q], "another queue has this name")
+        said = [(n, cause) for n, duty in enumerate(duties) if duty for cause in dict.fromkeys(duty.causes)]
+        self._once("duty", "causes", said, "another duty has one of these causes")
+        known = queue_sections([queue for queue in queues if queue])
+        names = [queue.name for queue in known]
+        for section, key, entries in (("queue", "next", queues), ("duty", "queue", duties)):
+            for n, entry in enumerate(entries):
+                name = getattr(entry, key, "")
+                if name and name not in names:
+                    self.problem("C824", (section, n, key), "no queue has this name" + _meant(name, names))
+        after = {queue.name: queue.next for queue in known}
+        for n, queue in enumerate(queues):
+            if queue is not None and _goes_round(queue.name, after):
+                self.problem("C825", ("queue", n, "next"), "a task that nobody takes would go round and round")
+
     def _once(self, section: str, key: str, values: Sequence[tuple[int, str]], message: str) -> None:
         seen: set[str] = set()
         for n, value in values:
@@ -273,6 +299,15 @@ class _Reading:
 def _meant(word: str, known: Sequence[str]) -> str:
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}" if known else ""
+
+
+def _goes_round(name: str, after: Mapping[str, str]) -> bool:
+    at = after.get(name, "")
+    for _ in after:
+        if at == name:
+            return True
+        at = after.get(at, "")
+    return False
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -328,6 +328,42 @@ class Access(Section):
         return self.name or self.token.reference
 
 
+class QueueSection(Section):
+    """
+    `[[queue]]`: where tasks wait for somebody. One that comes with mhbridge may be described anew by its name.
+
+    Args:
+        role: who looks after it.
+        next: the queue that a task goes to which nobody has taken in time.
+    """
+
+    name: Name
+    role: str = ""
+    next: Name | Literal[""] = ""
+    unclaimed_after: Duration = 14_400.0
+
+
+class DutySection(Section):
+    """
+    `[[duty]]`: whose task it is, how bad it is and by when it is to be done, by the code of its cause.
+
+    Args:
+        causes: codes such as `M740`; `*` is every other one.
+    """
+
+    causes: Annotated[tuple[Text, ...], Field(min_length=1)]
+    queue: Name
+    severity: Literal["normal", "high", "critical"] = "normal"
+    within: Duration = 28_800.0
+
+    @field_validator("causes")
+    @classmethod
+    def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[A-Z]\d{3}|\*", cause) for cause in value):
+            raise PydanticCustomError("C806", 'a cause is a code such as "M740", or "*" for every other')
+        return value
+
+
 Place = tuple[str | int, ...]
 Receiver = MllpReceiver | HttpReceiver | FolderReceiver
 Destination = FhirDestination | FolderDestination | MllpDestination
@@ -349,6 +385,8 @@ class Config:
     receivers: tuple[Receiver, ...] = ()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()
+    queues: tuple[QueueSection, ...] = ()
+    duties: tuple[DutySection, ...] = ()
     file: str = ""
     places: Mapping[Place, str] = field(default_factory=dict, repr=False, compare=False)
 

@@ -1,5 +1,5 @@
 """
-The reading side of HTTP: messages and their stories, what is parked, the accounts, health and metrics.
+The reading side of HTTP: messages and their stories, what is parked, tasks, the accounts, health and metrics.
 
 Everything here shows states, codes, counts and times to whoever may see them. What holds a patient's values (originals,
 documents) needs the role `clinical`, what acts needs `operator`, and either is in the log before it happens.
@@ -13,5 +13,6 @@ from mhbridge.console.health import HealthPages
 from mhbridge.console.mappings import MappingPages
 from mhbridge.console.messages import MessagePages
 from mhbridge.console.openapi import description, routes
+from mhbridge.console.tasks import TaskPages
 
-__all__ = ["Access", "HealthPages", "MappingPages", "MessagePages", "description", "routes"]
+__all__ = ["Access", "HealthPages", "MappingPages", "MessagePages", "TaskPages", "description", "routes"]

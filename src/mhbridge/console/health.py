@@ -1,7 +1,8 @@
 """
 How the gateway is: alive, ready, its accounts, its metrics. Counts and names from the configuration only.
 
-Metrics carry no label but `state` and `feed`: a label with a value of a message would be a leak that is kept for ever.
+Metrics carry no label but `state`, `feed` and `queue`: a label with a value of a message would be a leak that is kept
+for ever.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class HealthPages:
             *_metric("acknowledged", "gauge", "Deliveries that their destination has taken.", status.acknowledged),
             *_metric("overdue", "gauge", "Deliveries past their deadline.", status.overdue),
             *_metric("waiting", "gauge", "Messages that wait for a person.", status.waiting),
+            *_tasks(status),
             *_metric("oldest_open_seconds", "gauge", "Age of the oldest open work.", round(oldest, 3)),
             *_metric("differences", "gauge", "Conservation checks that do not add up.", len(status.differences)),
             *_metric("destinations_shut", "gauge", "Destinations down or held.", len(self._shut())),
@@ -104,6 +106,26 @@ class HealthPages:
         if self._status is None or now - self._status.at > _FRESH:
             self._status = await self._store.status(now)
         return self._status
+
+
+def _tasks(status: Status) -> list[str]:
+    """Open tasks. Queues are named by the configuration, and there are few."""
+    counts, ages = [], []
+    for tasks in status.tasks:
+        labels = f'queue="{tasks.queue}",state="{tasks.severity}"'
+        counts.append(f"mhbridge_tasks{{{labels}}} {tasks.count}")
+        age = round((status.at - tasks.oldest).total_seconds(), 3)
+        ages.append(f"mhbridge_tasks_oldest_seconds{{{labels}}} {age}")
+    overdue = sum(tasks.overdue for tasks in status.tasks)
+    return [
+        "# HELP mhbridge_tasks Open tasks by queue and severity.",
+        "# TYPE mhbridge_tasks gauge",
+        *counts,
+        "# HELP mhbridge_tasks_oldest_seconds Age of the oldest open task by queue and severity.",
+        "# TYPE mhbridge_tasks_oldest_seconds gauge",
+        *ages,
+        *_metric("tasks_overdue", "gauge", "Open tasks that were to be done by now.", overdue),
+    ]
 
 
 def _leaves(counts: Mapping[tuple[str, str], int]) -> list[str]:

@@ -18,7 +18,7 @@ from mhbridge.log import Event, Log
 from mhbridge.model import Document, MessageState
 from mhbridge.ports import Clock, Store, Trace
 
-__all__ = ["MessagePages", "json"]
+__all__ = ["MessagePages", "json", "object_of"]
 
 
 def json(value: Any) -> web.Response:
@@ -75,7 +75,7 @@ class MessagePages:
 
     async def _search(self, request: web.Request) -> web.Response:
         self._access.require(request, "viewer")
-        wanted = await _object(request)
+        wanted = await object_of(request)
         search = wanted.get("search")
         if not isinstance(search, str) or not search.strip():
             raise web.HTTPBadRequest(text="Give what is searched for as the text of the key search.")
@@ -130,7 +130,7 @@ class MessagePages:
 
     async def _close(self, request: web.Request) -> web.Response:
         who = self._access.require(request, "operator")
-        why = (await _object(request)).get("why")
+        why = (await object_of(request)).get("why")
         if not isinstance(why, str) or not why.strip():
             raise web.HTTPBadRequest(text="Give the reason as the text of the key why.")
         self._about_to(request, Event.CLOSED, who)
@@ -165,7 +165,8 @@ def _id(request: web.Request) -> int:
     return int(request.match_info["id"])
 
 
-async def _object(request: web.Request) -> dict[str, Any]:
+async def object_of(request: web.Request) -> dict[str, Any]:
+    """The body of a request, which must be a JSON object. Raises 400 where it is not."""
     try:
         value = orjson.loads(await request.read() or b"{}")
     except orjson.JSONDecodeError:

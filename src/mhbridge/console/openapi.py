@@ -39,6 +39,10 @@ _ROUTES: Final = (
     ("post", "/deliveries/{id}/release", "Let a parked delivery go.", "operator", "", "200", _JSON, "409 503"),
     ("get", "/parked", "Messages that need a person: parked, or with a parked delivery.", "viewer", "", "200", _JSON,
      "400 503"),
+    ("get", "/tasks", "What people have to do, the most urgent first.", "viewer", "", "200", _JSON, "400 503"),
+    ("post", "/tasks/{id}/take", "Say that you do it.", "operator", "", "200", _JSON, "409 503"),
+    ("post", "/tasks/{id}/done", "Say that it is done, and how it ended.", "operator", _JSON, "200", _JSON,
+     "400 409 413 503"),
     ("get", "/status", "The accounts.", "viewer", "", "200", _JSON, "503"),
     ("get", "/mappings", "The mappings in use.", "viewer", "", "200", _JSON, ""),
     ("post", "/mappings/reload", "Use the mapping files as they are now.", "operator", "", "200", _JSON, "422"),
@@ -74,11 +78,13 @@ _BODIES: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "before": _NUMBER, "most": _NUMBER,
     },
     "/messages/{id}/close": {"why": _TEXT},
+    "/tasks/{id}/done": {"as": _TEXT},
 }  # fmt: skip
 
 _QUERY: Final = {
     "/messages": FILTERS,
     "/parked": FILTERS[1:],
+    "/tasks": ("queue", "ended", "before", "most"),
     "/translate/{supplier}/{feed}": ("target",),
 }
 

@@ -7,18 +7,19 @@ import pytest
 from backlog_contract import BacklogContract
 from search_contract import FOUND, SearchContract
 from store_contract import StoreContract
+from task_contract import DUTIES, TaskContract
 
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
-class SqliteContract(StoreContract, BacklogContract, SearchContract):
+class SqliteContract(StoreContract, BacklogContract, SearchContract, TaskContract):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):
         stores = []
 
         async def opened():
-            store = SqliteStore(tmp_path / "store" / "mhbridge.db", turns=turns)
+            store = SqliteStore(tmp_path / "store" / "mhbridge.db", turns=turns, duties=DUTIES)
             await store.open()
             stores.append(store)
             return store

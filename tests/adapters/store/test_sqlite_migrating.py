@@ -109,7 +109,7 @@ async def test_nothing_of_an_older_store_is_lost(path):
     assert (status.receipts, status.repeats, status.refusals) == (9, 1, 1)
     assert status.messages == {"done": 5, "filtered": 1, "parked": 1}
     assert status.deliveries == {"done": 1, "parked": 1, "queued": 2, "retry": 1, "sending": 3}
-    assert [text for text in status.differences if not text.startswith("C6")] == []
+    assert status.differences == ()
     assert await store.verify_log() > 8
     rows = await store.messages()
     assert {await store.original(row.id) for row in rows} == {b"original %d" % n for n in (1, 2, 3, 4, 5, 7, 8)}
@@ -120,7 +120,7 @@ async def test_nothing_of_an_older_store_is_lost(path):
     assert await store.recover(T0) == 3
     for due in await take(store, T0):
         await store.finish([Move(due.id, DeliveryState.DONE, level=2)], T0)
-    assert [text for text in (await store.status(T0)).differences if not text.startswith("C6")] == []
+    assert (await store.status(T0)).differences == ()
     await store.verify_log()
     await store.close()
 

@@ -14,7 +14,8 @@ delete from meta where name = :name;
 select max(id) from (
   select max(id) as id from envelope union all select max(id) from message union all select max(id) from reading
   union all select max(id) from document union all select max(id) from patient union all select max(id) from destination
-  union all select max(id) from delivery union all select max(id) from body union all select max(about) from log);
+  union all select max(id) from delivery union all select max(id) from body union all select max(about) from log
+  union all select max(id) from task union all select max(id) from clock);
 -- name: log_head
 select seq, mac from log where writer = :writer order by seq desc limit 1;
 -- name: log_before
@@ -298,3 +299,63 @@ select (select count(*) from (
     or (d.state <> 'parked' and d.due_at is null))
   + (select count(*) from lane l where l.depth <> 0 and not exists (select 1 from delivery d where d.patient = l.patient
     and d.destination = l.destination and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')));
+-- name: parked_without_task
+-- C6, as the next two
+select count(*) from message m where m.feed = :feed and m.state = 'parked' and not exists (
+  select 1 from task t where t.what = 'message' and t.about = m.id and t.name = '' and t.closed_at is null);
+-- name: parked_deliveries_without_task
+select count(*) from delivery d where d.state = 'parked'
+  and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and not exists (
+  select 1 from task t where t.what = 'delivery' and t.about = d.id and t.name = '' and t.closed_at is null);
+-- name: tasks_of_nothing_parked
+select count(*) from task t where t.closed_at is null and (
+  t.what = 'message' and not exists (select 1 from message m where m.id = t.about and m.state = 'parked')
+  or t.what = 'delivery' and not exists (select 1 from delivery d where d.id = t.about and d.state = 'parked'));
+-- name: tasks_without_time
+-- C5 of tasks: each is looked at again, and none lies behind its time.
+select count(*) from task where closed_at is null and (next_at is null and holder = '' or next_at < :limit);
+
+-- Tasks -----------------------------------------------------------------------------------------------------
+
+-- name: add_task
+insert into task (id, what, about, name, cause, queue, severity, opened_at, deadline, next_at)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: add_parked_task
+-- A parked delivery keeps its own deadline, where that is the earlier one.
+insert into task (id, what, about, cause, queue, severity, opened_at, deadline, next_at)
+  values (:id, :what, :about, :cause, :queue, :severity, :at,
+    min(:deadline, coalesce((select d.deadline from delivery d where d.id = :about and :what = 'delivery'), :deadline)), :next_at);
+-- name: open_task
+select id, severity, deadline from task where what = :what and about = :about and name = :name and closed_at is null;
+-- name: sharpen_task
+update task set severity = :severity, deadline = :deadline where id = :id and closed_at is null;
+-- name: task_now
+select what, about, name, cause, queue, severity, deadline, holder from task where id = :id and closed_at is null;
+-- name: end_task
+update task set closed_at = :at, closed_as = :as_what, next_at = null where id = :id and closed_at is null;
+-- name: end_parked_task
+update task set closed_at = :at, closed_as = :as_what, next_at = null
+  where what = :what and about = :about and name = '' and closed_at is null;
+-- name: take_task
+update task set holder = :who, next_at = :next_at where id = :id and closed_at is null and holder in ('', :who);
+-- name: due_tasks
+select id, cause, queue, severity, holder from task where next_at <= :now order by next_at limit :most;
+-- name: move_task
+update task set queue = :queue, next_at = :next_at where id = :id and closed_at is null;
+-- name: next_task
+select min(next_at) from task where next_at is not null;
+-- name: open_tasks
+select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
+  where closed_at is null order by severity, deadline, id limit :most;
+-- name: open_tasks_of_queue
+select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
+  where closed_at is null and queue = :queue order by severity, deadline, id limit :most;
+-- name: all_tasks
+select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
+  where id < :before and (:queue = '' or queue = :queue) order by id desc limit :most;
+-- name: count_tasks
+select queue, severity, count(*), sum(holder = ''), coalesce(sum(deadline < :now), 0), min(opened_at) from task
+  where closed_at is null group by queue, severity order by queue, severity;
+-- name: tasks_about
+select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
+  where about = :about and about <> 0 order by id;

@@ -212,6 +212,7 @@ create table task (
 create unique index task_open  on task (what, about, name) where closed_at is null;
 create index task_queue on task (queue, severity, deadline) where closed_at is null;
 create index task_next  on task (next_at) where next_at is not null;
+create index task_about on task (about) where about <> 0;
 
 -- What a feed usually sends in each hour of the week, learned.
 create table profile (feed text not null, hour integer not null, rate real not null, primary key (feed, hour))

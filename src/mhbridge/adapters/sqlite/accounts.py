@@ -1,5 +1,5 @@
 """
-The accounts: what was counted where it happened, against the rows (gateway design §2.3, C1 to C5).
+The accounts: what was counted where it happened, against the rows (gateway design §2.3, C1 to C6).
 
 Each check reads one snapshot, so that rows and tallies are of one instant. This module must never mend what it finds.
 """
@@ -14,7 +14,8 @@ from typing import Final
 from mhbridge.adapters.sql.transitions import OPEN_MESSAGES
 from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.ports import Status
+from mhbridge.model import MessageState
+from mhbridge.ports import OpenTasks, Status, Urgency
 
 __all__ = ["status"]
 
@@ -43,6 +44,7 @@ def status(reader: Reader, now: datetime) -> Status:
         *_states("messages", tallies["message"], messages),
         *_states("deliveries", tallies["delivery"], deliveries),
         *_forgotten(reader, at - _FORGOTTEN, messages),
+        *_unseen(reader, messages),
     ]
     late: dict[str, int] = {name or "?": n for name, n in reader.rows("overdue", now=at)}
     kinds: Counter[str] = Counter()
@@ -61,6 +63,7 @@ def status(reader: Reader, now: datetime) -> Status:
         differences=tuple(differences),
         waiting=_by_state(messages).get("parked", 0) + reader.value("parked_by_deliveries"),
         late=late,
+        tasks=tuple([_open_tasks(*row) for row in reader.rows("count_tasks", now=at)]),
     )
 
 
@@ -89,7 +92,7 @@ def _states(what: str, tallies: _Counts, rows: _Counts) -> Iterator[str]:
             yield f"C4: {counted} {what} of {feed} were counted as {state}, and {found} are"
 
 
-def _counted(reader: Reader, check: str, query: str, text: str, **values: int) -> Iterator[str]:
+def _counted(reader: Reader, check: str, query: str, text: str, **values: int | str) -> Iterator[str]:
     wrong = reader.value(query, **values)
     if wrong:
         yield f"{check}: {wrong} {text}"
@@ -104,6 +107,21 @@ def _forgotten(reader: Reader, limit: int, messages: _Counts) -> Iterator[str]:
         yield f"C5: {behind} deliveries at the head of their lanes to {name} lie behind their time"
     yield from _counted(reader, "C5", "awaiting_forgotten", "deliveries await an answer behind their time", limit=limit)
     yield from _counted(reader, "C5", "lanes_wrong", "lanes are not due when their heads are")
+    yield from _counted(reader, "C5", "tasks_without_time", "tasks lie behind their time", limit=limit)
+
+
+def _unseen(reader: Reader, messages: _Counts) -> Iterator[str]:
+    """C6: what is parked is somebody's, and what is somebody's is parked."""
+    for feed, state in messages:
+        if state == MessageState.PARKED:
+            text = f"messages of {feed} are parked, and nobody's task"
+            yield from _counted(reader, "C6", "parked_without_task", text, feed=feed)
+    yield from _counted(reader, "C6", "parked_deliveries_without_task", "deliveries are parked, and nobody's task")
+    yield from _counted(reader, "C6", "tasks_of_nothing_parked", "tasks are about what is not parked")
+
+
+def _open_tasks(queue: str, severity: Urgency, count: int, unclaimed: int, overdue: int, oldest: int) -> OpenTasks:
+    return OpenTasks(queue, severity, count, unclaimed, overdue, when(oldest))
 
 
 def _oldest_open(reader: Reader, messages: _Counts) -> datetime | None:

@@ -20,6 +20,7 @@ import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
+from mhbridge.ports import Duties
 
 __all__ = ["GATEWAY", "WRITER_ID", "Books", "Mark", "for_each", "micros", "when"]
 
@@ -66,11 +67,15 @@ class Books:
         connection: the one that writes; its caller holds the transaction.
         last_id: the largest id in use.
         chain: the log's chain at its head.
+        duties: whose each task is.
     """
 
-    def __init__(self, connection: apsw.Connection, keys: Keys, *, last_id: int, chain: Chain) -> None:
+    def __init__(
+        self, connection: apsw.Connection, keys: Keys, *, last_id: int, chain: Chain, duties: Duties | None = None
+    ) -> None:
         self.connection = connection
         self.keys = keys
+        self.duties = duties or Duties()
         self.seal = Seal(keys)
         self.queries = queries()
         #: How many readings were written, those of a rolled-back transaction among them.

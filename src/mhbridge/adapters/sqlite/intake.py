@@ -281,7 +281,7 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
         len(message.deliveries),
         message.issues,
     )
-    arrive(books, "message", message.state, item.feed)
+    arrive(books, "message", message.state, item.feed, about=about, at=item.received_at, code=message.code)
     _keep_what_became(books, rows, about, patient, message, item.received_at)
     code = f" {message.code}" if message.code else ""
     books.log(item.answered_at, "message", about, f"{NEW}>{message.state}{code}{_planned(message)}")

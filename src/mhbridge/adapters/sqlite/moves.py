@@ -1,10 +1,10 @@
 """
 The one way in which messages and deliveries change state, and what people and senders ask for in those terms.
 
-`move` and `_move_deliveries` change rows that must be in the state that they are said to be in, and with them the log
-and the tallies, in the transaction of their caller: all deliveries of a batch with one statement. No other function of
-the store writes a state; the first one is written by `intake`, through `arrive`. After a move of a delivery its lane is
-settled: depth, next time and hold follow from the lane's head.
+`move` and `_move_deliveries` change rows that must be in the state that they are said to be in, and with them the log,
+the tallies and the task of what is parked, in the transaction of their caller: all deliveries of a batch with one
+statement. No other function of the store writes a state; the first one is written by `intake`, through `arrive`. After
+a move of a delivery its lane is settled: depth, next time and hold follow from the lane's head.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
+from mhbridge.adapters.sqlite import tasks
 from mhbridge.adapters.sqlite.books import GATEWAY, Books, micros
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState, MessageState
@@ -107,10 +108,16 @@ class _Delivery(NamedTuple):
     head: int
 
 
-def arrive(books: Books, what: What, state: str, feed: str) -> None:
-    """Account for a row that is inserted in its first state. The log says it in the row of its message."""
+def arrive(books: Books, what: What, state: str, feed: str, *, about: int = 0, at: int = 0, code: str = "") -> None:
+    """
+    Account for a row that is inserted in its first state. The log says it in the row of its message.
+
+    Args:
+        about: the row's id, with `at` and `code` for the task of what is parked.
+    """
     require(what, NEW, state)
     books.count(feed, what, state)
+    tasks.follow(books, what, about, NEW, state, at=at, code=code)
 
 
 def move(
@@ -165,7 +172,7 @@ def _account(
     why: str,
     more: str = "",
 ) -> None:
-    """The log row and the tallies of a move."""
+    """The log row and the tallies of a move, and the task."""
     moves = f"{old}>{new}"
     if code:
         moves += f" {code}"
@@ -175,6 +182,7 @@ def _account(
     books.log(at, what, about, moves, who)
     books.count(feed, what, old, -1)
     books.count(feed, what, new)
+    tasks.follow(books, what, about, old, new, at=at, who=who, code=code)
 
 
 class _Step(NamedTuple):

@@ -20,13 +20,13 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
-from mhbridge.adapters.sqlite.finding import Search, found
+from mhbridge.adapters.sqlite.finding import LAST, Search, found
 from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Place
-from mhbridge.ports import DueDelivery, MessageRow, Original, Trace, TraceLine, Waiting
+from mhbridge.ports import DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
 
@@ -194,12 +194,15 @@ class Reader:
                 return None
             row, issues = self._row(message)
             deliveries = tuple([self._delivery(about) for about in self.rows("deliveries", message=message)])
+            abouts = [message, *(delivery["id"] for delivery in deliveries)]
+            tasks = [_task(task) for about in abouts for task in self.rows("tasks_about", about=about)]
             return Trace(
                 message=row,
                 issues=tuple(orjson.loads(issues)),
-                lines=(self._received(row), *self._lines([row.envelope, message, *(d["id"] for d in deliveries)])),
+                lines=(self._received(row), *self._lines([row.envelope, *abouts, *(task.id for task in tasks)])),
                 deliveries=deliveries,
                 documents=tuple([_described(about) for about in self.rows("documents", message=message)]),
+                tasks=tuple(tasks),
             )
 
     def _received(self, row: MessageRow) -> TraceLine:
@@ -266,6 +269,18 @@ class Reader:
             raise StoreError("S208", f"{table} {about} has no body")
         return self._seal.open(table, about, row[1])
 
+    # --- tasks ---
+
+    def tasks(self, queue: str, ended: bool, before: int, most: int) -> list[Task]:
+        """Open tasks, the most urgent first; or all of them, the newest first."""
+        if ended:
+            rows = self.rows("all_tasks", queue=queue, before=before or LAST, most=most)
+        elif queue:
+            rows = self.rows("open_tasks_of_queue", queue=queue, most=most)
+        else:
+            rows = self.rows("open_tasks", most=most)
+        return [_task(row) for row in rows]
+
     # --- the log's chain ---
 
     def log_from(self, chain: Chain) -> int:
@@ -295,6 +310,14 @@ def _described(row: Sequence[Any]) -> dict[str, Any]:
         "status": status,
         "replaces": replaces,
     }
+
+
+def _task(row: Sequence[Any]) -> Task:
+    about, what, of, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as = row
+    return Task(
+        about, what, of, name, cause, queue, severity, when(opened_at), _maybe(deadline), _maybe(next_at), holder,
+        _maybe(closed_at), closed_as,
+    )  # fmt: skip
 
 
 def _maybe(at: int | None) -> Any:

@@ -26,7 +26,7 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
-from mhbridge.adapters.sqlite import accounts, backlog, intake, migrating, opening
+from mhbridge.adapters.sqlite import accounts, backlog, intake, migrating, opening, tasks
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.finding import LAST, Search
@@ -37,7 +37,22 @@ from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
 from mhbridge.errors import StoreError
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
-from mhbridge.ports import Committed, DueDelivery, MessageRow, Move, Original, Pending, Sought, Status, Store, Trace
+from mhbridge.ports import (
+    Committed,
+    DueDelivery,
+    Duties,
+    Fired,
+    MessageRow,
+    Move,
+    Original,
+    Pending,
+    Sought,
+    Status,
+    Store,
+    Task,
+    Trace,
+    Urgency,
+)
 
 __all__ = ["SqliteStore"]
 
@@ -67,6 +82,7 @@ class SqliteStore(Store):
         turns: makes what calls are worked on, given a name: a thread, or in simulation `InlineTurns`.
         connect: makes a connection; a test puts a file system that breaks under it.
         die: ends the process after an I/O error.
+        duties: whose each task is.
     """
 
     def __init__(
@@ -77,12 +93,14 @@ class SqliteStore(Store):
         turns: Callable[[str], Turns] = ThreadTurns,
         connect: opening.Connect = apsw.Connection,
         die: Die = os._exit,
+        duties: Duties | None = None,
     ) -> None:
         self._path = path
         self._read_only = read_only
         self._turns = turns
         self._connect = connect
         self._die = die
+        self._duties = duties
         self._open = False
         self._keys: Keys
         self._books: Books
@@ -299,6 +317,48 @@ class SqliteStore(Store):
             raise StoreError("S207", f"row {chain.seq + 1} of the log is missing")
         return held
 
+    # --- tasks ---
+
+    async def raise_task(
+        self,
+        what: str,
+        cause: str,
+        now: datetime,
+        *,
+        about: int = 0,
+        name: str = "",
+        queue: str = "",
+        severity: Urgency | None = None,
+        deadline: datetime | None = None,
+    ) -> int:
+        until = None if deadline is None else micros(deadline)
+        raising = tasks.Raising(what, cause, micros(now), about, name, queue, severity, until)
+        task: int = await self._write(tasks.open_task, raising)
+        return task
+
+    async def close_task(self, what: str, as_what: str, now: datetime, *, about: int = 0, name: str = "") -> bool:
+        ended: bool = await self._write(tasks.end, tasks.Ending(what, as_what, micros(now), about, name))
+        return ended
+
+    async def tasks(self, *, queue: str = "", ended: bool = False, before: int = 0, most: int = 100) -> Sequence[Task]:
+        return await self._ask(self._desk, Reader.tasks, queue, ended, before, most)
+
+    async def take_task(self, task: int, who: str, now: datetime) -> bool:
+        taken: bool = await self._write(tasks.take, tasks.Taking(task, who, micros(now)))
+        return taken
+
+    async def finish_task(self, task: int, who: str, as_what: str, now: datetime) -> bool:
+        ended: bool = await self._write(tasks.finished, tasks.Finished(task, who, as_what, micros(now)))
+        return ended
+
+    async def fire(self, now: datetime, most: int = 100) -> Sequence[Fired]:
+        fired: list[Fired] = await self._write(tasks.fire, tasks.Firing(micros(now), most))
+        return fired
+
+    async def next_fire(self) -> datetime | None:
+        at = await self._ask(self._flow, Reader.value, "next_task")
+        return None if at is None else when(at)
+
     # --- underneath ---
 
     async def _migrate_later(self) -> None:
@@ -346,7 +406,7 @@ class SqliteStore(Store):
         try:
             chain = self._checked_head(connection)
             last_id = connection.execute(queries()["last_id"]).get or 0
-            self._books = Books(connection, self._keys, last_id=last_id, chain=chain)
+            self._books = Books(connection, self._keys, last_id=last_id, chain=chain, duties=self._duties)
             self._writer = Writer(self._books, self._die)
         except BaseException:
             connection.close()

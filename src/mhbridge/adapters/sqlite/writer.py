@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import backlog, intake, migrating, moves
+from mhbridge.adapters.sqlite import backlog, intake, migrating, moves, tasks
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -57,6 +57,11 @@ _ORDER: Final[Sequence[Verb]] = (
     backlog.put_back,
     backlog.begin,
     moves.resend,
+    tasks.open_task,
+    tasks.end,
+    tasks.take,
+    tasks.finished,
+    tasks.fire,
     migrating.later,
     log_head,
 )

@@ -44,6 +44,20 @@ create table task (
 create unique index task_open  on task (what, about, name) where closed_at is null;
 create index task_queue on task (queue, severity, deadline) where closed_at is null;
 create index task_next  on task (next_at) where next_at is not null;
+create index task_about on task (about) where about <> 0;
+
+-- What is parked is somebody's task. When it was parked is only in the log; since it arrived is what people want to know.
+insert into task (id, what, about, cause, queue, severity, opened_at, deadline, next_at)
+  with last (id) as (select max(id) from (
+    select max(id) as id from envelope union all select max(id) from message union all select max(id) from reading
+    union all select max(id) from document union all select max(id) from patient union all select max(id) from destination
+    union all select max(id) from delivery union all select max(id) from body union all select max(about) from log)),
+  parked (what, about, cause, at) as (
+    select 'message', id, code, received_at from message where state = 'parked'
+    union all select 'delivery', d.id, d.code, m.received_at from delivery d join message m on m.id = d.message
+      where d.state = 'parked')
+  select last.id + row_number() over (order by parked.about), what, about, cause, 'operations', 'normal', at,
+    at + 28800000000, at + 14400000000 from parked, last;
 
 create table profile (feed text not null, hour integer not null, rate real not null, primary key (feed, hour))
   strict, without rowid;

@@ -1,0 +1,98 @@
+"""
+How a command acts on a store: through the gateway that has it open, or, where none has, on the store itself.
+
+One process writes to a store. While a gateway runs, what people do goes to its API, with a credential that its
+configuration names; this module must never write beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from mhbridge.errors import StoreError
+
+if TYPE_CHECKING:
+    from mhbridge.config import Config
+    from mhbridge.ports import Store
+
+__all__ = ["act", "who_acts"]
+
+T = TypeVar("T")
+
+_PATIENCE: Final = 30.0
+_IN_USE: Final = "S206"
+
+
+def who_acts() -> str:
+    """What the log calls whoever runs the command."""
+    return f"{getpass.getuser()} at the command line"
+
+
+def act(
+    config: Path | None, do: Callable[[Store], Awaitable[T]], path: str, body: dict[str, Any] | None = None
+) -> tuple[int, T | Any]:
+    """
+    Do one thing to the configured store: status and answer, as the API gives them (200 and a value where it was done
+    here).
+
+    Args:
+        do: what is done where no gateway has the store.
+        path: of the API, which POST is sent to where one has; with `body` as JSON.
+
+    Raises:
+        StoreError: there is no store, or a gateway has it whose API cannot be asked.
+    """
+    from mhbridge.cli.operating import found
+    from mhbridge.config import load
+
+    file = found(config)
+    settings = load(file)
+    store = settings.gateway.store_path
+    if not store.exists():
+        hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
+        raise StoreError("S217", f"there is no store {store}, {hint}")
+    try:
+        return 200, asyncio.run(_here(settings, do))
+    except StoreError as error:
+        if error.code != _IN_USE or settings.http is None:
+            raise
+    return asyncio.run(_there(settings, path, body or {}))
+
+
+async def _here(settings: Config, do: Callable[[Store], Awaitable[T]]) -> T:
+    from mhbridge.adapters.sqlite import SqliteStore
+    from mhbridge.config import duties_of
+
+    store = SqliteStore(settings.gateway.store_path, duties=duties_of(settings))
+    await store.open()
+    try:
+        return await do(store)
+    finally:
+        await store.close()
+
+
+async def _there(settings: Config, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    import aiohttp
+
+    assert settings.http is not None
+    credential = next((access for access in settings.access if "operator" in access.roles), None)
+    if credential is None:
+        raise click.ClickException("a gateway has the store, and its configuration names no credential of an operator")
+    headers = {"Authorization": f"Bearer {credential.token.reveal()}"}
+    scheme = "http" if settings.http.tls is None else "https"
+    url = f"{scheme}://{settings.http.listen}{path}"
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(url, json=body, headers=headers) as response,
+        ):
+            return response.status, await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise StoreError(_IN_USE, f"a gateway has the store, and does not answer at {url}") from error

@@ -1,0 +1,107 @@
+"""
+The one loop of all that becomes due by itself: tasks that nobody takes, deadlines with their ladders of steps.
+
+It sleeps until the earliest of them and does what is due in one transaction of the store. What came due while nothing
+ran is done at the start. All waiting is in timers of the event loop and all time is the clock's, so that in a test a
+year takes minutes. This module must never decide what is due: that is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from mhbridge.errors import StoreError
+from mhbridge.log import Event, Log
+from mhbridge.ports import Clock, Fired, Store
+
+__all__ = ["Clocks"]
+
+#: So many are done at a time.
+_MOST: Final = 100
+#: It looks at least so often, in seconds: whoever makes something due need not know of this loop.
+_LONGEST: Final = 60.0
+#: When the store fails, so long until it is asked again.
+_STORE_PAUSE: Final = 2.0
+#: A wall clock that has gone so much further than time did, or so much less, in seconds, was set.
+_JUMP: Final = 30.0
+
+_SAID: Final = {
+    "handed_on": Event.TASK_HANDED_ON,
+    "unclaimed": Event.TASK_UNCLAIMED,
+    "overdue": Event.TASK_OVERDUE,
+}
+
+
+class Clocks:
+    """
+    Does what is due when it is due.
+
+    Args:
+        clock: the wall clock: deadlines are instants, and not lengths of time.
+    """
+
+    def __init__(self, *, store: Store, clock: Clock, log: Log) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._gone = 0.0
+
+    async def open(self) -> None:
+        """Do what came due while nothing ran, and go on from there."""
+        self._gone = self._drift()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Do nothing more. What becomes due meanwhile is done at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def wake(self) -> None:
+        """Something may be due sooner than was thought."""
+        self._woken.set()
+
+    async def look(self) -> float:
+        """Do what is due now. Returns for how many seconds nothing more will be."""
+        self._see_the_wall()
+        fired: Sequence[Fired] = await self._store.fire(self._clock(), _MOST)
+        for one in fired:
+            self._say(one)
+        if len(fired) == _MOST:
+            return 0.0
+        following = await self._store.next_fire()
+        if following is None:
+            return _LONGEST
+        return min(max((following - self._clock()).total_seconds(), 0.0), _LONGEST)
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                seconds = await self.look()
+            except StoreError as error:
+                self._log.error(Event.STORE_FAILED, code=error.code)
+                seconds = _STORE_PAUSE
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    def _drift(self) -> float:
+        """How far the wall clock is from the loop's own, which only ever goes forward and is never set."""
+        return self._clock().timestamp() - asyncio.get_running_loop().time()
+
+    def _see_the_wall(self) -> None:
+        gone, self._gone = self._gone, self._drift()
+        if abs(self._gone - gone) > _JUMP:
+            self._log.warning(Event.WALL_CLOCK_SET, seconds=round(self._gone - gone, 1))
+
+    def _say(self, fired: Fired) -> None:
+        say = self._log.info if fired.kind == "handed_on" else self._log.warning
+        say(_SAID[fired.kind], task=fired.task, queue=fired.queue, severity=fired.severity, code=fired.cause)
