@@ -104,7 +104,7 @@ class World:
             store=self.store, outlets=self.outlets, clock=self.clock, log=logs.make(self.stream), **settings
         )
 
-    async def add(self, body, *, patient="1", to=("d",), deadline=3600.0):
+    async def add(self, body, *, patient="1", to=("d",), deadline=3600.0, needs=2):
         """One message with one document, delivered to all of `to`."""
         now = self.clock()
         outcome = Outcome(
@@ -113,7 +113,7 @@ class World:
             documents=(
                 Document("x", "r4", "document", sha256(body.encode()).digest(), f"urn:uuid:{body}", body.encode()),
             ),
-            deliveries=tuple(Planned(0, name) for name in to),
+            deliveries=tuple(Planned(0, name, needs) for name in to),
             patient=Key("local", patient),
         )
         envelope = Envelope(body.encode(), "s", "s/mllp", now, "mllp")
@@ -181,9 +181,9 @@ async def test_a_result_decides_what_happens_next(name, tmp_path):
 
 
 async def test_level_one_is_enough_where_no_more_is_asked(tmp_path):
-    async with delivering(tmp_path, outlet={"needs": 1, "timeout": 0.5}) as world:
+    async with delivering(tmp_path) as world:
         world.destinations[0].deliver_plan = [Delivered(1)]
-        await world.until(await world.add("a"), "done")
+        await world.until(await world.add("a", needs=1), "done")
 
 
 async def test_a_sender_that_does_not_keep_to_its_time_is_cut_off_and_looked_up(tmp_path):
@@ -206,7 +206,7 @@ async def test_the_wait_doubles_and_what_the_destination_asks_for_is_honoured(tm
             world.clock.ahead += timedelta(seconds=901)
             world.outbox.wake()
         await world.until(message, "done")
-        assert [line["seconds"] for line in world.lines("will_retry")] == [100, 200, 700, 800]
+        assert [line["seconds"] for line in world.lines("will_retry")] == [100, 200, 770, 800]
 
 
 async def test_waits_differ_between_lanes(tmp_path):

@@ -163,7 +163,18 @@ class DestinationUnavailable(DeliveryError):
 
 
 class DestinationSilent(DeliveryError):
-    """Bytes may have arrived and nobody answered: look before sending again."""
+    """
+    Bytes may have arrived and nobody answered: look before sending again.
+
+    Args:
+        after: seconds before which to look would tell nothing.
+        remote_id: what the receiver would call it, where that is known without an answer.
+    """
+
+    def __init__(self, code: str, message: str, *, after: float | None = None, remote_id: str = "") -> None:
+        super().__init__(code, message)
+        self.after = after
+        self.remote_id = remote_id
 
 
 class DestinationHeld(DeliveryError):

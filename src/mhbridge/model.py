@@ -361,10 +361,16 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One delivery to be made: which of the outcome's documents goes to which destination."""
+    """
+    One delivery to be made: which of the outcome's documents goes to which destination.
+
+    Args:
+        needs: the level at which it is done (gateway design §2.2): 1 sent, 2 accepted, 4 infrastructure, 5 business.
+    """
 
     document: int
     destination: str
+    needs: int = 2
 
 
 class MessageState(StrEnum):

@@ -68,7 +68,13 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """The head of one lane, whose time has come. `number` is its place in the lane's order."""
+    """
+    The head of one lane, whose time has come. `number` is its place in the lane's order.
+
+    Args:
+        sent_at: when bytes of it may have left last.
+        needs: the level at which it is done.
+    """
 
     id: int
     message: int
@@ -81,6 +87,8 @@ class DueDelivery:
     deadline: datetime | None
     #: Where the message's own bytes are, for destinations that relay it as it came.
     original: Callable[[], Original] | None = None
+    sent_at: datetime | None = None
+    needs: int = 2
 
 
 @dataclass(frozen=True, slots=True)

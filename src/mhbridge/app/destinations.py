@@ -19,8 +19,12 @@ __all__ = ["outlet_of", "sender_of"]
 
 def outlet_of(sender: Sender, destination: settings.Destination) -> Outlet:
     """What the outbox must know of a destination beside its sender."""
-    needs = 1 if destination.acknowledged_by == "sent" else 2
-    return Outlet(sender, concurrency=destination.concurrency, timeout=destination.timeout, needs=needs)
+    return Outlet(
+        sender,
+        concurrency=destination.concurrency,
+        timeout=destination.timeout,
+        catch_up=destination.catch_up,
+    )
 
 
 def sender_of(destination: settings.Destination, clock: Clock) -> Sender:

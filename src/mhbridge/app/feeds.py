@@ -59,6 +59,7 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
             parked=receiver.parked,
             live=config.gateway.mode == "live",
             targets=targets,
+            needs={destination.name: destination.needs for destination in config.destinations},
         )
         feeds[receiver.feed] = make(receiver.feed, own)
         if isinstance(receiver, settings.HttpReceiver):

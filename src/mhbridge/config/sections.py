@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -32,6 +32,7 @@ from mhbridge.config.values import (
     Text,
     destination_url,
     hours,
+    pace,
     rate,
     store_reference,
 )
@@ -226,12 +227,29 @@ class JwtAuth(Section):
         return destination_url(value, ("https", "http"))
 
 
+#: What counts as delivered, as levels (gateway design §2.2).
+_LEVELS: Final = {"sent": 1, "accepted": 2, "infrastructure": 4, "business": 5}
+
+
 class _Destination(Section):
+    """
+    What all destinations have.
+
+    Args:
+        catch_up: deliveries each second, at most, after it could not be reached.
+    """
+
     name: Name
     acknowledged_by: Literal["sent", "accepted", "infrastructure", "business"] = "accepted"
     deadline: Duration = 86400.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     timeout: Duration = 30.0
+    catch_up: Annotated[float, BeforeValidator(pace)] | None = Field(default="100/s", validate_default=True)
+
+    @property
+    def needs(self) -> int:
+        """The level at which a delivery there is done (gateway design §2.2)."""
+        return _LEVELS[self.acknowledged_by]
 
     @field_validator("acknowledged_by")
     @classmethod

@@ -168,6 +168,14 @@ def rate(value: Any) -> float:
     return _DURATION[match[2]] / int(match[1])
 
 
+def pace(value: Any) -> float:
+    """So many each second."""
+    match = re.fullmatch(r"([1-9]\d{0,6})/(s|m|h)", value) if isinstance(value, str) else None
+    if match is None:
+        raise PydanticCustomError("C806", 'write how many for each second, minute or hour, for example "50/s"')
+    return int(match[1]) / _DURATION[match[2]]
+
+
 Duration = Annotated[float, BeforeValidator(_duration)]
 #: A length of time that may be none at all.
 Pause = Annotated[float, BeforeValidator(_pause)]

@@ -11,7 +11,8 @@ This package must never hold work that is not in the store.
 """
 
 from mhbridge.gateway.clocks import Clocks
-from mhbridge.gateway.outbox import Outbox, Outlet
+from mhbridge.gateway.outbox import Outbox
+from mhbridge.gateway.outlets import Outlet
 from mhbridge.gateway.taking import Gateway
 from mhbridge.gateway.watch import Watch
 from mhbridge.gateway.workers import Workers

@@ -44,6 +44,7 @@ class Feed:
         parked: what the sender of a message that must wait for a person is told: `accept` or `refuse`.
         live: real patients: a message that says it is a trial waits for a person.
         targets: destination → target shape.
+        needs: destination → level at which a delivery is done; 2, accepted, where it is not named.
     """
 
     supplier: str
@@ -53,6 +54,7 @@ class Feed:
     parked: str = "accept"
     live: bool = True
     targets: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, int] = field(default_factory=dict)
 
 
 def destinations(

@@ -125,7 +125,11 @@ def step(
                 code = "M750"
             named = series(reading), translation.identifier
             documents.append(Document(reading.document, target, translation.kind, *named, translation.json()))
-            deliveries += [Planned(len(documents) - 1, name) for name in to if feed.targets.get(name, "r4") == target]
+            deliveries += [
+                Planned(len(documents) - 1, name, feed.needs.get(name, 2))
+                for name in to
+                if feed.targets.get(name, "r4") == target
+            ]
     base = replace(base, readings=readings)
     issues = list(dict.fromkeys([*base.issues, *issues]))
     if unwritten:

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from mhbridge.testing.faults import (
         DROP_AFTER,
         DROP_BEFORE,
+        LATE,
+        LONG,
         NOT_FHIR,
         OK,
+        TWICE,
         UNAUTHORISED,
         UNPROCESSABLE,
         Answered,
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
         Plan,
         first_time,
         in_turn,
+        refused,
         slow,
         unavailable,
     )
@@ -31,8 +35,11 @@ if TYPE_CHECKING:
 __all__ = [
     "DROP_AFTER",
     "DROP_BEFORE",
+    "LATE",
+    "LONG",
     "NOT_FHIR",
     "OK",
+    "TWICE",
     "UNAUTHORISED",
     "UNPROCESSABLE",
     "Answered",
@@ -43,6 +50,7 @@ __all__ = [
     "ReceivingServer",
     "first_time",
     "in_turn",
+    "refused",
     "slow",
     "unavailable",
 ]

@@ -1,5 +1,5 @@
 """
-What can go wrong at a receiving server, and plans that say when.
+What can go wrong at what receives, and plans that say when.
 
 A plan is a function of the request alone, so that a test says what happens and the same test always sees the same.
 This module must never do anything to a request itself.
@@ -15,8 +15,11 @@ from typing import Final
 __all__ = [
     "DROP_AFTER",
     "DROP_BEFORE",
+    "LATE",
+    "LONG",
     "NOT_FHIR",
     "OK",
+    "TWICE",
     "UNAUTHORISED",
     "UNPROCESSABLE",
     "Answered",
@@ -26,6 +29,7 @@ __all__ = [
     "Plan",
     "first_time",
     "in_turn",
+    "refused",
     "slow",
     "unavailable",
 ]
@@ -46,21 +50,38 @@ class Kind(Enum):
     STATUS = auto()
     #: It is not carried out; a proxy's page with status 200 is the answer.
     NOT_FHIR = auto()
+    #: The connection is cut, and it is carried out when the server is told to carry out what is late.
+    LATE = auto()
+    #: It is carried out twice, as by a proxy that tries again, and answered once.
+    TWICE = auto()
+    #: It is carried out, and the answer is longer than anybody reads.
+    LONG = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to a request. `seconds`: how late (`SLOW`), or what `Retry-After` asks for (`STATUS`)."""
+    """
+    What happens to a request.
+
+    Args:
+        seconds: how late (`SLOW`), or what `Retry-After` asks for (`STATUS`).
+        status: of the answer (`STATUS`).
+        word: what a receiver that is not spoken to in HTTP says instead of a status: `AE`.
+    """
 
     kind: Kind
     seconds: float = 0.0
     status: int = 0
+    word: str = ""
 
 
 OK: Final = Fault(Kind.OK)
 DROP_BEFORE: Final = Fault(Kind.DROP_BEFORE)
 DROP_AFTER: Final = Fault(Kind.DROP_AFTER)
 NOT_FHIR: Final = Fault(Kind.NOT_FHIR)
+LATE: Final = Fault(Kind.LATE)
+TWICE: Final = Fault(Kind.TWICE)
+LONG: Final = Fault(Kind.LONG)
 UNAUTHORISED: Final = Fault(Kind.STATUS, status=401)
 UNPROCESSABLE: Final = Fault(Kind.STATUS, status=422)
 
@@ -68,6 +89,11 @@ UNPROCESSABLE: Final = Fault(Kind.STATUS, status=422)
 def unavailable(after: float = 0.0, status: int = 503) -> Fault:
     """Not now; `after` seconds are asked for, if any."""
     return Fault(Kind.STATUS, after, status)
+
+
+def refused(status: int = 0, word: str = "") -> Fault:
+    """Not carried out, and this is said."""
+    return Fault(Kind.STATUS, status=status, word=word)
 
 
 def slow(seconds: float) -> Fault:
@@ -82,8 +108,8 @@ class Asked:
 
     Args:
         number: 1 for the first request to this server.
-        method: `PUT`, `POST`, …
-        path: below the base address, without a query: `Bundle/1`.
+        method: `PUT`, `POST`, …; `MLLP` for a message over MLLP.
+        path: below the base address, without a query: `Bundle/1`; for a message over MLLP its control id.
         time: 1 when this very request (method, address and content) comes for the first time, 2 for its repeat.
     """
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from hashlib import blake2b
@@ -37,6 +37,8 @@ _MEDIA_TYPE: Final = "application/fhir+json"
 _JSON: Final = frozenset((_MEDIA_TYPE, "application/json", "text/json"))
 #: More requests than this are not remembered one by one; the counts go on.
 _REMEMBERED: Final = 10_000
+#: More than anybody reads of an answer.
+_LONG: Final = 6_000_000
 
 
 class ReceivingServer:
@@ -53,6 +55,9 @@ class ReceivingServer:
         plan: what happens to each request; left out, all are answered.
         validates: refuse (422) what `mhbridge.fhir.validate` finds errors in.
         updates: take `PUT` by id, which not every server does.
+        versions: say which version something is, and take `ifMatch`, which not every server does.
+        conditional: create on the condition that it is not there yet, which not every server does.
+        recognises: take a message (`$process-message`) that was here before for what it is.
         token: the bearer token that is asked for; empty asks for none.
         context: TLS.
         clock: the present instant, aware and in UTC.
@@ -66,6 +71,9 @@ class ReceivingServer:
         plan: Plan | None = None,
         validates: bool = False,
         updates: bool = True,
+        versions: bool = True,
+        conditional: bool = True,
+        recognises: bool = True,
         token: str = "",
         context: ssl.SSLContext | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -79,11 +87,17 @@ class ReceivingServer:
         self._base = "/" + base.strip("/") if base.strip("/") else ""
         self._validates = validates
         self._updates = updates
+        #: Conditions of an entry, and whether they are known here.
+        self._conditions = {"ifMatch": versions, "ifNoneExist": conditional}
+        self._recognises = recognises
+        #: Messages (`$process-message`) by the id of their header, and how often each was acted on.
+        self.messages: Counter[str] = Counter()
         self._token = token
         self._context = context
         self._clock = clock
         self._asked = 0
         self._repeats: Counter[bytes] = Counter()
+        self._late: list[tuple[web.Request, bytes]] = []
         self._news = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
@@ -113,6 +127,17 @@ class ReceivingServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def carry_out_late(self) -> int:
+        """
+        Carry out the requests that were cut off as late, in the order in which they came. Returns how many.
+
+        A server that is slow does so long after whoever asked has given up, and after what was asked since.
+        """
+        late, self._late = self._late, []
+        for request, body in late:
+            self._carried_out(request, body)
+        return len(late)
 
     @property
     def url(self) -> str:
@@ -163,15 +188,24 @@ class ReceivingServer:
         match fault.kind:
             case Kind.DROP_BEFORE:
                 return None
+            case Kind.LATE:
+                self._late.append((request, body))
+                return None
             case Kind.STATUS:
                 code = {401: "login", 403: "forbidden", 422: "processing"}.get(fault.status, "transient")
                 response = self._outcome(fault.status, code, "the plan of this server says so")
                 if fault.seconds:
                     response.headers["Retry-After"] = str(ceil(fault.seconds))
+                if fault.status // 100 == 3:
+                    response.headers["Location"] = f"{self.url}/elsewhere"
                 return response
             case Kind.NOT_FHIR:
                 return web.Response(text="<html><body>Welcome</body></html>", content_type="text/html")
         response = self._carried_out(request, body)
+        if fault.kind is Kind.TWICE:
+            response = self._carried_out(request, body)
+        if fault.kind is Kind.LONG:
+            return web.Response(body=b'"' + b"x" * _LONG + b'"', content_type=_MEDIA_TYPE)
         if fault.kind is Kind.SLOW:
             await asyncio.sleep(fault.seconds)
         return None if fault.kind is Kind.DROP_AFTER else response
@@ -197,7 +231,7 @@ class ReceivingServer:
         steps = path[len(self._base) :].strip("/").split("/")
         match request.method, steps:
             case "POST", [""]:
-                return self._transaction(request, self._resource(request, body))
+                return self._transaction(self._resource(request, body))
             case "POST", ["$process-message"]:
                 return self._message(request, self._resource(request, body))
             case (("GET" | "HEAD"), [type_]) if type_:
@@ -255,21 +289,32 @@ class ReceivingServer:
             return None
         return self._answer(422, operation_outcome(issues))
 
-    def _transaction(self, request: web.Request, bundle: dict[str, Any]) -> web.Response:
+    def _transaction(self, bundle: dict[str, Any]) -> web.Response:
         if bundle["resourceType"] != "Bundle" or bundle.get("type") not in ("transaction", "batch"):
             raise Refused(400, "invalid", "the base address takes a Bundle of type transaction or batch")
         if refusal := self._refusal(bundle):
             return refusal
         done = self.holdings.batch if bundle["type"] == "batch" else self.holdings.transaction
-        return self._preferred(request, 200, done(bundle))
+        unknown = {name for name, known in self._conditions.items() if not known}
+        answer = done({**bundle, "entry": [_without(unknown, entry) for entry in bundle.get("entry", [])]})
+        if "ifMatch" in unknown:
+            for entry in answer["entry"]:
+                entry["response"].pop("etag", None)
+        # Without the resources it is as little as can be said: what became of each entry, and in which version.
+        return self._answer(200, answer)
 
     def _message(self, request: web.Request, bundle: dict[str, Any]) -> web.Response:
         if bundle["resourceType"] != "Bundle" or bundle.get("type") != "message":
             raise Refused(400, "invalid", "a message is a Bundle of type message")
         if refusal := self._refusal(bundle):
             return refusal
+        taken = _said("information", "informational", "the message was taken")
+        header = _header(bundle)
+        if self._recognises and self.messages[header]:
+            return self._preferred(request, 200, taken)
+        self.messages[header] += 1
         written = self.holdings.write({"method": "POST", "url": "Bundle"}, bundle)
-        return self._preferred(request, 200, _said("information", "informational", "the message was taken"), written)
+        return self._preferred(request, 200, taken, written)
 
     def _found(self, type_: str, parameters: list[tuple[str, str]]) -> web.Response:
         found = self.holdings.search(type_, parameters)
@@ -334,10 +379,10 @@ class ReceivingServer:
                             {
                                 "type": type_,
                                 "interaction": [{"code": code} for code in interactions],
-                                "versioning": "versioned",
+                                "versioning": "versioned" if self._conditions["ifMatch"] else "no-version",
                                 "readHistory": True,
                                 "updateCreate": self._updates,
-                                "conditionalCreate": True,
+                                "conditionalCreate": self._conditions["ifNoneExist"],
                                 "conditionalUpdate": True,
                                 "searchParam": [{"name": "identifier", "type": "token"}],
                             }
@@ -347,6 +392,21 @@ class ReceivingServer:
                 ],
             },
         )
+
+
+def _without(conditions: Collection[str], entry: Any) -> Any:
+    """An entry without some of the conditions of its request, as by a server that does not know them."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    if not conditions or not isinstance(request, dict):
+        return entry
+    return {**entry, "request": {name: value for name, value in request.items() if name not in conditions}}
+
+
+def _header(bundle: Mapping[str, Any]) -> str:
+    """The id of a message's header; that of the Bundle where it has none."""
+    first = next(iter(bundle.get("entry") or ()), None)
+    resource = first.get("resource") if isinstance(first, dict) else None
+    return str((resource or bundle).get("id", ""))
 
 
 def _about(version: Version) -> dict[str, str]:

@@ -64,8 +64,8 @@ insert into reading (id, message, patient, document, episode, event_at, sent_at,
 insert into document (id, series, version, message, kind, target, bundle, identifier, media_type, sha256, status, replaces)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_delivery
-insert into delivery (id, message, document, destination, patient, seq, state, due_at, deadline)
-  values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into delivery (id, message, document, destination, patient, seq, state, due_at, deadline, needs)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_identity
 insert into identity (token, patient, kind) values (?, ?, ?) on conflict do nothing;
 -- name: add_property
@@ -111,7 +111,7 @@ select id from delivery where state = 'sending'
 select id from delivery where message = :message and state = 'parked' order by id;
 -- name: may_be_sent_again
 -- The last delivery of each document of a message to each destination, where it has ended and the document is still the newest.
-select d.id, d.document, d.destination, n.name, d.patient, d.deadline from delivery d join destination n on n.id = d.destination
+select d.id, d.document, d.destination, n.name, d.patient, d.deadline, d.needs from delivery d join destination n on n.id = d.destination
   join document o on o.id = d.document
   where d.message = :message and d.state not in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
     and not exists (select 1 from delivery e where e.message = d.message and e.document = d.document
@@ -164,7 +164,8 @@ select feed, received_at, transport, peer, before from envelope where id = :id;
 -- name: destinations
 select id, name from destination order by id;
 -- name: due_heads
-select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document from lane l
+select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document, d.sent_at, d.needs
+  from lane l
   join delivery d on d.patient = l.patient and d.destination = l.destination
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
     and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination

@@ -103,7 +103,7 @@ class _Rows:
             for seq, one in enumerate(joining, last - len(joining) + 1):
                 self.add(
                     "delivery", one.id, one.message, one.document, destination, patient, seq, DeliveryState.QUEUED,
-                    one.due_at, one.deadline,
+                    one.due_at, one.deadline, one.needs,
                 )  # fmt: skip
 
 
@@ -115,6 +115,7 @@ class _Waiting(NamedTuple):
     document: int
     due_at: int
     deadline: int | None
+    needs: int
 
 
 def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
@@ -344,5 +345,7 @@ def _plan(
     books: Books, rows: _Rows, message: int, patient: int, document: int, planned: ReadyDelivery, due_at: int
 ) -> None:
     lane = patient, books.destination(planned.destination)
-    rows.lanes.setdefault(lane, []).append(_Waiting(books.id(), message, document, due_at, planned.deadline))
+    rows.lanes.setdefault(lane, []).append(
+        _Waiting(books.id(), message, document, due_at, planned.deadline, planned.needs)
+    )
     arrive(books, "delivery", DeliveryState.QUEUED, planned.destination)

@@ -399,14 +399,14 @@ def _resend(books: Books, item: Resending) -> int:
         return 0
     received_at = row[3]
     ended = books.run("may_be_sent_again", message=item.message)
-    for about, document, destination, name, patient, deadline in ended:
+    for about, document, destination, name, patient, deadline, needs in ended:
         # As long as the first one had.
         again = None if deadline is None else item.now + deadline - received_at
         ((_, _, seq),) = books.each("extend_lane", [(patient, destination, 1, 1, item.now)])
         delivery = books.id()
         state = DeliveryState.QUEUED
         arrive(books, "delivery", state, name)
-        values = (delivery, item.message, document, destination, patient, seq, state, item.now, again)
+        values = (delivery, item.message, document, destination, patient, seq, state, item.now, again, needs)
         books.connection.execute(books.queries["add_delivery"], values)
         books.log(item.now, "delivery", delivery, f"{NEW}>{state} again after {about}", item.who)
     if ended:

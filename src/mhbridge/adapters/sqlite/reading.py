@@ -46,6 +46,8 @@ class Head(NamedTuple):
     attempts: int
     deadline: int | None
     document: int
+    sent_at: int | None
+    needs: int
 
 
 class Reader:
@@ -127,6 +129,8 @@ class Reader:
                     attempts=head.attempts,
                     document=document,
                     deadline=_maybe(head.deadline),
+                    sent_at=_maybe(head.sent_at),
+                    needs=head.needs,
                 )
             )
         return deliveries, damaged

@@ -57,11 +57,12 @@ class ReadyReading(NamedTuple):
 
 
 class ReadyDelivery(NamedTuple):
-    """A delivery to be planned: which of the message's documents goes where, and by when."""
+    """A delivery to be planned: which of the message's documents goes where, by when, and when it is done."""
 
     document: int
     destination: str
     deadline: int | None
+    needs: int
 
 
 class ReadyMessage(NamedTuple):
@@ -173,7 +174,12 @@ def ready_message(
         ],
         documents=[(document, sha256(document.body).digest()) for document in outcome.documents],
         deliveries=[
-            ReadyDelivery(planned.document, planned.destination, _deadline(since, deadlines.get(planned.destination)))
+            ReadyDelivery(
+                planned.document,
+                planned.destination,
+                _deadline(since, deadlines.get(planned.destination)),
+                planned.needs,
+            )
             for planned in outcome.deliveries
         ],
         properties=properties(keys, outcome),
