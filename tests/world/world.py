@@ -114,7 +114,10 @@ class Loop(asyncio.BaseEventLoop):
             host, port = self._connecting.pop(sock)
             sock.close()
         await asyncio.sleep(self.network.latency())
-        return self.network.connect(protocol_factory, (host, port))
+        made = self.network.connect(protocol_factory, (host, port))
+        # As a real loop does, this returns when the protocol has its transport.
+        await asyncio.sleep(0)
+        return made
 
     async def sock_connect(self, sock: Any, address: Any) -> None:
         self.network.reach(address[:2])
