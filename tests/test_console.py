@@ -64,6 +64,8 @@ name = "records"
 TOKENS = {"VIEWER": "v-secret", "OPERATOR": "o-secret", "CLINICAL": "c-secret"}
 
 
+WHY = "asked by the ward, call 17"
+
 _TOLD = description("test")["paths"]
 
 
@@ -77,9 +79,10 @@ class Console:
     def __init__(self, app, session, stream):
         self.app, self.session, self.stream = app, session, stream
 
-    async def ask(self, method, path, role=None, **options):
+    async def ask(self, method, path, role=None, why=WHY, **options):
         """(status, body): JSON where it is JSON."""
         headers = {"Authorization": f"Bearer {TOKENS[role.upper()]}"} if role else {}
+        headers |= {"X-Reason": why} if why else {}
         async with self.session.request(method, path, headers=headers, **options) as response:
             body = await response.read()
             told = _TOLD.get(_template(path), {}).get(method)
@@ -296,12 +299,12 @@ async def test_bodies_are_read_by_clinical_credentials_and_it_is_in_the_log_firs
         original, seen = world.app.store.original, []
 
         async def watched(about):
-            seen.append(len(world.lines("body_read")))
+            seen.append([(line.who, line.act, line.why) for line in await world.app.store.audited(about=about)])
             return await original(about)
 
         world.app.store.original = watched
         assert await world.ask("get", f"/messages/{message}/original", "clinical") == (200, PLAIN)
-        assert seen == [1]
+        assert seen == [[("records", "read original", WHY)]]
         status, body = await world.ask("get", f"/messages/{message}/documents", "clinical")
         assert status == 200
         (document,) = body["documents"]
@@ -310,6 +313,67 @@ async def test_bodies_are_read_by_clinical_credentials_and_it_is_in_the_log_firs
             ("records", "original", message),
             ("records", "documents", message),
         ]
+
+
+@pytest.mark.parametrize("why", ["", "   ", "x" * 201, "a\tb"], ids=["none", "blank", "long", "unprintable"])
+@pytest.mark.parametrize("part", ["original", "documents"])
+async def test_without_a_reason_nothing_of_a_patient_is_read(tmp_path, part, why):
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+        status, body = await world.ask("get", f"/messages/{message}/{part}", "clinical", why=why)
+        assert (status, code(body)) == (400, "D920")
+        assert await world.app.store.audited() == []
+        # Who may not read is told that, and not what is missing.
+        assert (await world.ask("get", f"/messages/{message}/{part}", "operator", why=why))[0] == 403
+
+
+@pytest.mark.parametrize("part", ["original", "documents"])
+async def test_what_cannot_be_in_the_log_is_not_read(tmp_path, part):
+    async with console(tmp_path) as world:
+        message = await world.send(PLAIN)
+
+        async def full(*_values, **_named):
+            raise StoreError("S210", "full")
+
+        world.app.store.audit = full
+        world.app.store.original = world.app.store.documents = None
+        assert (await world.ask("get", f"/messages/{message}/{part}", "clinical"))[0] == 503
+        assert (await world.ask("post", f"/messages/{message}/resend", "operator"))[0] == 503
+
+
+async def test_every_act_is_in_the_log_and_so_is_everybody_who_was_refused(tmp_path):
+    async with console(tmp_path) as world:
+        message = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
+        acts = [route for route, (needed, _) in ROLES.items() if needed in ("operator", "clinical")]
+        for method, path in acts:
+            await world.ask(method, path.format(id=message), "viewer", json={"why": "posted", "as": "posted"})
+        lines = await world.app.store.audited()
+        assert [line.act for line in reversed(lines)] == [f"denied {m.upper()} {path}" for m, path in acts]
+        assert {(line.who, line.why) for line in lines} == {("env:VIEWER", "")}
+        assert [line.about for line in reversed(lines)] == [message if "{id}" in path else 0 for _, path in acts]
+        for method, path in acts:
+            needed, _ = ROLES[method, path]
+            await world.ask(method, path.format(id=message), needed, json={"why": "posted", "as": "posted"})
+        done = {line.act: (line.who, line.why) for line in (await world.app.store.audited(most=len(acts)))[::-1]}
+        assert (
+            done.items()
+            >= {
+                "read original": ("records", WHY),
+                "read documents": ("records", WHY),
+                "resend": ("env:OPERATOR", ""),
+                "close": ("env:OPERATOR", "posted"),
+                "release": ("env:OPERATOR", ""),
+                "take task": ("env:OPERATOR", ""),
+                "end task": ("env:OPERATOR", "posted"),
+                "reload mappings": ("env:OPERATOR", ""),
+            }.items()
+        )
+        assert len(done) == len(acts)
+        assert await world.app.store.verify_log() > len(acts)
+        # Nobody who is not known is written down: whoever cannot come in could fill the log.
+        before = len(await world.app.store.audited())
+        assert (await world.ask("get", f"/messages/{message}/original"))[0] == 401
+        assert len(await world.app.store.audited()) == before
 
 
 async def test_a_message_is_sent_again_once_it_has_been_delivered(tmp_path):

@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import socket
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +17,12 @@ from click.testing import CliRunner
 from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.app import build
+from mhbridge.cli import commands
+from mhbridge.cli.auditing import audit
 from mhbridge.cli.looking import messages, parked, status, trace
 from mhbridge.cli.tasks import tasks
 from mhbridge.config import load
+from mhbridge.errors import StoreError
 from mhbridge.model import (
     Answer,
     DeliveryState,
@@ -151,3 +156,82 @@ name = "ann"
     made = asyncio.run(served())
     assert made.exit_code == 0, made.output
     assert json.loads(look(tasks, config, "--json"))[0]["holder"] == "ann"
+
+
+# --- audit -------------------------------------------------------------------------------------------------
+
+
+async def write_down(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    for number in range(5):
+        at = NOW + timedelta(minutes=number)
+        await store.audit(f"night-{number % 2}", "read original", number + 1, at, why="ward asked: bed 7")
+    await store.close()
+
+
+def test_the_audit_is_listed_and_narrowed(filled: tuple[Path, int, int]) -> None:
+    config = filled[0]
+    asyncio.run(write_down(config.parent / "m" / "m.db"))
+
+    def lines(*options: str) -> list[dict[str, object]]:
+        result = CliRunner().invoke(audit, ["--config", str(config), "--json", *options], standalone_mode=False)
+        return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+    assert [line["about"] for line in lines()] == [5, 4, 3, 2, 1]
+    assert [line["about"] for line in lines("--who", "night-0")] == [5, 3, 1]
+    assert [line["about"] for line in lines("--about", "2")] == [2]
+    assert [line["about"] for line in lines("--since", "2026-03-03T09:03")] == [5, 4]
+    first = lines("--most", "2")
+    assert [line["about"] for line in lines("--most", "2", "--before", str(first[-1]["number"]))] == [3, 2]
+    assert {(line["act"], line["why"]) for line in lines()} == {("read original", "ward asked: bed 7")}
+    shown = CliRunner().invoke(audit, ["--config", str(config)]).stdout
+    assert "read original" in shown
+    assert "ward asked" in shown
+
+
+def test_a_changed_audit_is_found(filled: tuple[Path, int, int]) -> None:
+    config = filled[0]
+    path = config.parent / "m" / "m.db"
+    asyncio.run(write_down(path))
+    whole = CliRunner().invoke(commands, ["audit", "--verify", "--config", str(config)])
+    assert (whole.exit_code, "The log is whole" in whole.stdout) == (0, True)
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("update log set who = 'somebody else' where what = 'audit' and about = 3")
+    with pytest.raises(StoreError) as raised:
+        CliRunner().invoke(audit, ["--verify", "--config", str(config)], standalone_mode=False, catch_exceptions=False)
+    assert raised.value.code == "S207"
+
+
+# --- search ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--search", "c1"], [0]),
+        (["--search", "C1", "--kind", "patient"], []),
+        (["--search", "P1", "--kind", "patient"], [1, 0]),
+        (["--since", "2026-03-03"], [1, 0]),
+        (["--until", "2026-03-03T09:00"], []),
+        (["--most", "1"], [1]),
+    ],
+)
+def test_messages_are_narrowed(filled: tuple[Path, int, int], options: list[str], found: list[int]) -> None:
+    config, *ids = filled
+    result = CliRunner().invoke(messages, ["--config", str(config), "--json", *options], standalone_mode=False)
+    assert [row["id"] for row in json.loads(result.stdout)] == [ids[number] for number in found]
+
+
+def test_what_is_searched_for_need_not_stand_on_the_command_line(filled: tuple[Path, int, int]) -> None:
+    result = CliRunner().invoke(messages, ["--config", str(filled[0]), "--json", "--search", "-"], input="C2\n")
+    assert [row["id"] for row in json.loads(result.stdout)] == [filled[2]]
+
+
+@pytest.mark.parametrize(
+    "options", [["--kind", "nhs"], ["--since", "yesterday"], ["--kind", "person", "--search", "Q"], ["--most", "0"]]
+)
+def test_what_cannot_be_looked_for_is_told_so(filled: tuple[Path, int, int], options: list[str]) -> None:
+    result = CliRunner().invoke(messages, ["--config", str(filled[0]), *options])
+    assert result.exit_code == 2
+    assert "Q" not in result.stderr.replace("Usage", "")

@@ -178,6 +178,26 @@ class TraceLine:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLine:
+    """
+    What somebody did, or looked at, or was refused.
+
+    Args:
+        number: its place in the log.
+        act: `read original`, `resend`, `denied GET /messages/{id}/original` …
+        why: the reason that was given.
+        about: the message or delivery, or 0.
+    """
+
+    number: int
+    at: datetime
+    who: str
+    act: str
+    why: str
+    about: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """
     All that is known about one message, without its body.
@@ -604,6 +624,21 @@ class Store(Protocol):
 
     async def next_fire(self) -> datetime | None:
         """When that is next."""
+
+    # --- audit ---
+
+    async def audit(self, who: str, act: str, about: int, now: datetime, *, why: str = "") -> None:
+        """
+        Put into the log what somebody is about to do. What it is about is read or changed only after this returns.
+
+        Args:
+            about: id of the message, delivery or task; 0 where there is none.
+        """
+
+    async def audited(
+        self, *, who: str = "", about: int = 0, since: datetime | None = None, before: int = 0, most: int = 100
+    ) -> Sequence[AuditLine]:
+        """The newest first. `before` is the number of the last line of the page before."""
 
     async def verify_log(self) -> int:
         """

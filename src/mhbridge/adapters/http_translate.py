@@ -7,7 +7,7 @@ anything anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -40,7 +40,7 @@ class TranslateDoor:
         self,
         *,
         mapping: Callable[[str], SupplierMapping],
-        allow: Callable[[web.Request], object],
+        allow: Callable[[web.Request], Awaitable[object]],
         clock: Clock,
         limit: int = 20_000_000,
     ) -> None:
@@ -55,7 +55,7 @@ class TranslateDoor:
         return (web.post("/translate/{supplier}/{feed}", self._post),)
 
     async def _post(self, request: web.Request) -> web.Response:
-        self._allow(request)
+        await self._allow(request)
         supplier = request.match_info["supplier"]
         name = f"{supplier}/{request.match_info['feed']}"
         try:

@@ -130,7 +130,7 @@ class Listening:
         from mhbridge.adapters.http_translate import TranslateDoor
         from mhbridge.console import Access, HealthPages, MappingPages, MessagePages, TaskPages, routes
 
-        access = Access(self.config.access, self.log)
+        access = Access(self.config.access, store=self.store, clock=self.clock, log=self.log)
         messages = MessagePages(store=self.store, access=access, wake=self.outbox.wake, clock=self.clock, log=self.log)
         tasks = TaskPages(store=self.store, access=access, wake=self.clocks.wake, clock=self.clock, log=self.log)
         health = HealthPages(

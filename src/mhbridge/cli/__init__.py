@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "parked": ("mhbridge.cli.looking", "List the messages that wait for a person."),
     "tasks": ("mhbridge.cli.tasks", "List what people have to do; take it, and say that it is done."),
     "status": ("mhbridge.cli.looking", "Show the accounts of a store."),
+    "audit": ("mhbridge.cli.auditing", "List who read what and who did what, or check that the log is whole."),
     "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
     "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),
 }

@@ -74,12 +74,12 @@ class HealthPages:
         return json({"ready": True, "mode": self._mode})
 
     async def _accounts(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         status = asdict(await self._counted())
         return json({"mode": self._mode, "ready": self._ready(), "shut": dict(self._shut()), **status})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         status = await self._counted()
         oldest = 0.0 if status.oldest_open is None else (status.at - status.oldest_open).total_seconds()
         lines = [

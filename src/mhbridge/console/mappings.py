@@ -41,11 +41,11 @@ class MappingPages:
         return web.get("/mappings", self._list), web.post("/mappings/reload", self._post)
 
     async def _list(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         return json({"mappings": self._shown()})
 
     async def _post(self, request: web.Request) -> web.Response:
-        changed, problems = await self._reload(self._access.require(request, "operator"))
+        changed, problems = await self._reload(await self._access.allow(request, "operator", "reload mappings"))
         if problems:
             # As `check` shows them: place, what is wrong, what to do.
             raise web.HTTPUnprocessableEntity(text="\n".join(problems))

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from mhbridge.console.access import Access
+from mhbridge.console.access import Access, reason
 from mhbridge.console.asking import FILTERS, filters
 from mhbridge.log import Event, Log
 from mhbridge.model import Document, MessageState
@@ -61,7 +61,7 @@ class MessagePages:
     # --- states: viewer ---
 
     async def _list(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         if not set(request.query) <= set(FILTERS):
             raise web.HTTPBadRequest(
                 text="Search by POST /messages/search: what is searched for belongs in no URL, which is kept in many"
@@ -70,11 +70,11 @@ class MessagePages:
         return await self._page(request.query)
 
     async def _parked(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         return await self._page({**request.query, "state": MessageState.PARKED.value})
 
     async def _search(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         wanted = await object_of(request)
         search = wanted.get("search")
         if not isinstance(search, str) or not search.strip():
@@ -92,17 +92,18 @@ class MessagePages:
         return json({"messages": rows, "before": rows[-1].id if len(rows) == wanted["most"] else None})
 
     async def _one(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         return json((await self._found(request)).message)
 
     async def _trace(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         return json(await self._found(request))
 
     # --- values: clinical ---
 
     async def _original(self, request: web.Request) -> web.Response:
-        self._about_to(request, Event.BODY_READ, self._access.require(request, "clinical"), kind="original")
+        who = await self._access.allow_reading(request, "read original")
+        self._log.warning(Event.BODY_READ, message=_id(request), who=who, kind="original")
         body = await self._store.original(_id(request))
         if body is None:
             raise web.HTTPNotFound(text="There is no message with this id.")
@@ -110,15 +111,16 @@ class MessagePages:
         return web.Response(body=body, content_type="application/octet-stream", headers=headers)
 
     async def _documents(self, request: web.Request) -> web.Response:
-        self._about_to(request, Event.BODY_READ, self._access.require(request, "clinical"), kind="documents")
+        who = await self._access.allow_reading(request, "read documents")
+        self._log.warning(Event.BODY_READ, message=_id(request), who=who, kind="documents")
         await self._found(request)
         return json({"documents": [_document(document) for document in await self._store.documents(_id(request))]})
 
     # --- acts: operator ---
 
     async def _resend(self, request: web.Request) -> web.Response:
-        who = self._access.require(request, "operator")
-        self._about_to(request, Event.RESENT, who)
+        who = await self._access.allow(request, "operator", "resend")
+        self._log.warning(Event.RESENT, message=_id(request), who=who)
         await self._found(request)
         made = await self._store.resend(_id(request), who, self._clock())
         if not made:
@@ -129,19 +131,21 @@ class MessagePages:
         return json({"deliveries": made})
 
     async def _close(self, request: web.Request) -> web.Response:
-        who = self._access.require(request, "operator")
+        await self._access.require(request, "operator")
         why = (await object_of(request)).get("why")
         if not isinstance(why, str) or not why.strip():
             raise web.HTTPBadRequest(text="Give the reason as the text of the key why.")
-        self._about_to(request, Event.CLOSED, who)
+        why = reason(why)
+        who = await self._access.allow(request, "operator", "close", why=why)
+        self._log.warning(Event.CLOSED, message=_id(request), who=who)
         await self._found(request)
-        if not await self._store.close_message(_id(request), who, why.strip(), self._clock()):
+        if not await self._store.close_message(_id(request), who, why, self._clock()):
             raise web.HTTPConflict(text="Nothing of this message is parked.")
         self._wake()
         return json({"closed": True})
 
     async def _release(self, request: web.Request) -> web.Response:
-        who = self._access.require(request, "operator")
+        who = await self._access.allow(request, "operator", "release")
         self._log.warning(Event.RELEASED, delivery=_id(request), who=who)
         if not await self._store.release(_id(request), who, self._clock()):
             raise web.HTTPConflict(text="No delivery with this id is parked.")
@@ -155,10 +159,6 @@ class MessagePages:
         if trace is None:
             raise web.HTTPNotFound(text="There is no message with this id.")
         return trace
-
-    def _about_to(self, request: web.Request, event: Event, who: str, **more: str) -> None:
-        """In the log before it happens, so that nothing happens that is not in the log."""
-        self._log.warning(event, message=_id(request), who=who, **more)
 
 
 def _id(request: web.Request) -> int:

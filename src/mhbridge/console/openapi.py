@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from mhbridge.console.access import REASON
 from mhbridge.console.asking import FILTERS
 from mhbridge.model import MessageState
 from mhbridge.ports import Sought
@@ -31,8 +32,9 @@ _ROUTES: Final = (
      "400 413 503"),
     ("get", "/messages/{id}", "One message.", "viewer", "", "200", _JSON, "404 503"),
     ("get", "/messages/{id}/trace", "Everything that happened to a message.", "viewer", "", "200", _JSON, "404 503"),
-    ("get", "/messages/{id}/original", "Its bytes as they were received.", "clinical", "", "200", _BYTES, "404 503"),
-    ("get", "/messages/{id}/documents", "The documents made of it.", "clinical", "", "200", _JSON, "404 503"),
+    ("get", "/messages/{id}/original", "Its bytes as they were received.", "clinical", "", "200", _BYTES,
+     "400 404 503"),
+    ("get", "/messages/{id}/documents", "The documents made of it.", "clinical", "", "200", _JSON, "400 404 503"),
     ("post", "/messages/{id}/resend", "Deliver its documents again.", "operator", "", "200", _JSON, "404 409 503"),
     ("post", "/messages/{id}/close", "End what is parked of it, with a reason.", "operator", _JSON, "200", _JSON,
      "400 404 409 413 503"),
@@ -45,7 +47,7 @@ _ROUTES: Final = (
      "400 409 413 503"),
     ("get", "/status", "The accounts.", "viewer", "", "200", _JSON, "503"),
     ("get", "/mappings", "The mappings in use.", "viewer", "", "200", _JSON, ""),
-    ("post", "/mappings/reload", "Use the mapping files as they are now.", "operator", "", "200", _JSON, "422"),
+    ("post", "/mappings/reload", "Use the mapping files as they are now.", "operator", "", "200", _JSON, "422 503"),
     ("get", "/metrics", "Metrics for Prometheus.", "viewer", "", "200", "text/plain", "503"),
     ("get", "/health/live", "The process answers.", "", "", "200", _JSON, ""),
     ("get", "/health/ready", "Messages can be taken.", "", "", "200", _JSON, "503"),
@@ -99,6 +101,9 @@ def description(name: str) -> dict[str, Any]:
             if part.startswith("{")
         ]
         parameters += [{"name": key, "in": "query", "schema": {"type": "string"}} for key in _QUERY.get(path, ())]
+        if role == "clinical":
+            said = {"schema": _TEXT, "description": "Why it is read. It stays in the log, so it names no patient."}
+            parameters.append({"name": REASON, "in": "header", "required": True, **said})
         operation: dict[str, Any] = {
             "summary": summary,
             "responses": {

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from mhbridge.console.access import Access
+from mhbridge.console.access import Access, reason
 from mhbridge.console.messages import json, object_of
 from mhbridge.errors import StoreError
 from mhbridge.log import Event, Log
@@ -48,7 +48,7 @@ class TaskPages:
         )
 
     async def _list(self, request: web.Request) -> web.Response:
-        self._access.require(request, "viewer")
+        await self._access.require(request, "viewer")
         given = request.query
         if unknown := set(given) - _FILTERS:
             raise web.HTTPBadRequest(text=f"Known parameters: {', '.join(sorted(_FILTERS))}; {len(unknown)} are not.")
@@ -63,7 +63,7 @@ class TaskPages:
         return json({"tasks": found})
 
     async def _take(self, request: web.Request) -> web.Response:
-        who, task = self._access.require(request, "operator"), int(request.match_info["id"])
+        who, task = await self._access.allow(request, "operator", "take task"), int(request.match_info["id"])
         self._log.info(Event.TASK_TAKEN, task=task, who=who)
         if not await self._store.take_task(task, who, self._clock()):
             raise web.HTTPConflict(text="No task with this id is open, or somebody else has taken it.")
@@ -71,13 +71,16 @@ class TaskPages:
         return json({"taken": True})
 
     async def _done(self, request: web.Request) -> web.Response:
-        who, task = self._access.require(request, "operator"), int(request.match_info["id"])
+        await self._access.require(request, "operator")
         as_what = (await object_of(request)).get("as")
         if not isinstance(as_what, str) or not as_what.strip():
             raise web.HTTPBadRequest(text="Say how it ended as the text of the key as.")
+        as_what = reason(as_what)
+        who = await self._access.allow(request, "operator", "end task", why=as_what)
+        task = int(request.match_info["id"])
         self._log.info(Event.TASK_DONE, task=task, who=who)
         try:
-            done = await self._store.finish_task(task, who, as_what.strip(), self._clock())
+            done = await self._store.finish_task(task, who, as_what, self._clock())
         except StoreError as error:
             if error.code != "S230":
                 raise

@@ -645,3 +645,31 @@ class StoreContract:
             with pytest.raises(StoreError) as raised:
                 await call
             assert raised.value.code == "S215"
+
+    # --- audit --------------------------------------------------------------------------------------------
+
+    async def test_what_is_audited_is_in_the_chained_log_and_found_again(self, store, reopened):
+        done = await keep(store, 1, "gp")
+        for number, (who, about) in enumerate([("a", 7), ("b", done.messages[0]), ("a", 10**17)]):
+            await store.audit(who, "read original", about, T0 + number * MINUTE, why="asked: by the ward")
+        await store.audit("c", "resend", 0, T0 + 3 * MINUTE)
+        lines = await store.audited()
+        assert [(line.who, line.about) for line in lines] == [
+            ("c", 0),
+            ("a", 10**17),
+            ("b", done.messages[0]),
+            ("a", 7),
+        ]
+        assert [(line.act, line.why) for line in lines[:2]] == [("resend", ""), ("read original", "asked: by the ward")]
+        assert [line.about for line in await store.audited(who="a")] == [10**17, 7]
+        assert [line.who for line in await store.audited(about=7)] == ["a"]
+        assert [line.who for line in await store.audited(since=T0 + 2 * MINUTE)] == ["c", "a"]
+        assert [line.who for line in await store.audited(before=lines[1].number, most=1)] == ["b"]
+        assert "read original: asked: by the ward" in [
+            line.moves for line in (await store.trace(done.messages[0])).lines
+        ]
+        assert await store.verify_log() == 5
+        await store.close()
+        again = await reopened()
+        # What somebody only asked for was never there: its number is not in use.
+        assert (await keep(again, 2)).envelope < 1000

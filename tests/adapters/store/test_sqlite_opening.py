@@ -292,6 +292,7 @@ HOT = [
     "readings",
     "newest_in_state",
     "newest_with_parked_delivery",
+    "audited",
     "newest_with_property",
     "newest_of_identity",
     "newest_with_remote_id",

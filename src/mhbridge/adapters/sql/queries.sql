@@ -10,12 +10,14 @@ insert into meta (name, value) values (:name, :value) on conflict (name) do upda
 -- name: drop_meta
 delete from meta where name = :name;
 -- name: last_id
--- The largest id in use. The log is kept the longest, so an id is not given again when its rows have gone.
+-- The largest id in use. The log is kept the longest, so an id is not given again when its rows have gone; but what
+-- somebody asked to see need never have been there.
 select max(id) from (
   select max(id) as id from envelope union all select max(id) from message union all select max(id) from reading
   union all select max(id) from document union all select max(id) from patient union all select max(id) from destination
-  union all select max(id) from delivery union all select max(id) from body union all select max(about) from log
-  union all select max(id) from task union all select max(id) from clock);
+  union all select max(id) from delivery union all select max(id) from body
+  union all select max(id) from task union all select max(id) from clock
+  union all select * from (select about from log where what <> 'audit' order by about desc limit 1));
 -- name: log_head
 select seq, mac from log where writer = :writer order by seq desc limit 1;
 -- name: log_before
@@ -211,6 +213,12 @@ select id, series, version, kind, target, bundle, identifier, media_type, sha256
 select received_at, transport, peer, answer from envelope where id = :id;
 -- name: log_about
 select at, what, about, moves, who, seq from log where about = :about order by writer, seq;
+
+-- Audit -----------------------------------------------------------------------------------------------------
+
+-- name: audited
+select seq, at, about, moves, who from log where what = 'audit' and seq < :before and at >= :since
+  and (:who = '' or who = :who) and (:about = 0 or about = :about) order by seq desc limit :most;
 
 -- Search ----------------------------------------------------------------------------------------------------
 -- What is sought stands first, and `cross join` keeps it there: the planner would rather begin with a feed or a time.

@@ -158,6 +158,7 @@ create table log (
   primary key (writer, seq)
 ) strict, without rowid;
 create index log_about on log (about);
+create index log_audit on log (seq) where what = 'audit';
 
 -- Tokens of the identifiers that people search by; the identifiers themselves are only in the bodies.
 create table property (token blob not null, message integer not null, kind integer not null, primary key (token, message))

@@ -26,7 +26,7 @@ from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
-from mhbridge.adapters.sqlite import accounts, backlog, intake, migrating, opening, tasks
+from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, tasks
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.finding import LAST, Search
@@ -38,6 +38,7 @@ from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Write
 from mhbridge.errors import StoreError
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
 from mhbridge.ports import (
+    AuditLine,
     Committed,
     DueDelivery,
     Duties,
@@ -307,6 +308,17 @@ class SqliteStore(Store):
 
     async def status(self, now: datetime) -> Status:
         return await self._ask(self._desk, accounts.status, now)
+
+    # --- audit ---
+
+    async def audit(self, who: str, act: str, about: int, now: datetime, *, why: str = "") -> None:
+        await self._write(auditing.audit, auditing.Auditing(micros(now), who, act, about, why))
+
+    async def audited(
+        self, *, who: str = "", about: int = 0, since: datetime | None = None, before: int = 0, most: int = 100
+    ) -> Sequence[AuditLine]:
+        at = 0 if since is None else micros(since)
+        return await self._ask(self._desk, auditing.audited, who, about, at, before, most)
 
     async def verify_log(self) -> int:
         head: Mark | None = None if self._read_only else await self._write(log_head, None)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import backlog, intake, migrating, moves, tasks
+from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves, tasks
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -44,6 +44,7 @@ def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
 
 # What is sent leaves the lanes before what arrives joins them; within a batch nothing depends on the order.
 _ORDER: Final[Sequence[Verb]] = (
+    auditing.audit,
     moves.recover,
     moves.finish,
     moves.park,

@@ -82,3 +82,4 @@ create index if not exists message_patient on message (patient, id);
 create index if not exists delivery_remote on delivery (remote_id) where remote_id <> '';
 drop index if exists message_feed;
 create index if not exists message_feed on message (feed, state, received_at, id);
+create index if not exists log_audit on log (seq) where what = 'audit';
