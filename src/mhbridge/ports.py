@@ -489,7 +489,8 @@ class Store(Protocol):
         Heads of lanes whose time has come, the longest waiting first. Never two of one lane.
 
         `queued` and `retry` are to be sent, `unknown` is to be looked up, and so is `sending`: whoever had it in hand
-        has not come back by its `look_at`. A document whose stored bytes are damaged is parked (S208) and not returned.
+        has not come back by its `look_at`. A document whose stored bytes are damaged (S208) or purged (S222) is parked
+        and not returned.
 
         Args:
             without: destinations that take nothing now, so that their heads do not stand before those of others.

@@ -124,14 +124,12 @@ def sign(auth: JwtAuth, content: bytes) -> bytes:
     A signature as JSON Web Signature has it (RFC 7518 §3.3 and §3.4).
 
     Raises:
-        ConfigurationError: the key cannot be used, or the package that signs is not installed.
+        ConfigurationError: the key cannot be used.
     """
-    try:
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-    except ImportError:
-        raise ConfigurationError([("C822", "private_key_jwt needs the package cryptography")]) from None
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
     digest: Any = {"384": hashes.SHA384(), "512": hashes.SHA512()}[auth.algorithm[2:]]
     try:
         key = serialization.load_pem_private_key(auth.key.reveal().encode(), password=None)

@@ -7,7 +7,7 @@ at sectors. Names of files are taken as durable at once.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Cut:
 
     files: dict[str, tuple[bytes, list[tuple[int, bytes | None]]]]
     acknowledged: list[int]
+    #: Files beside the database, which are replaced whole and synced before they count.
+    beside: dict[str, bytes] = field(default_factory=dict)
 
     def restore(self, directory: Path, rng: random.Random) -> None:
         """Write what is found after the power is back: any of the writes since the last sync, in whole or in part."""
@@ -43,6 +45,9 @@ class Cut:
                     data = data[: rng.randrange(0, len(data) + 1, SECTOR)]  # noqa: PLW2901
                 _apply(image, offset, data)
             (directory / name).write_bytes(image)
+        for name, content in self.beside.items():
+            (directory / name).write_bytes(content)
+            (directory / name).chmod(0o600)
 
 
 class Disk(apsw.VFS):
@@ -50,17 +55,19 @@ class Disk(apsw.VFS):
     Args:
         cuts: at which operations of the disk the power goes.
         acknowledged: grows while the test runs.
+        beside: files that are there after the power is back as they were when it went.
     """
 
     NAME = "powerloss"
 
-    def __init__(self, cuts: set[int], acknowledged: list[int]) -> None:
+    def __init__(self, cuts: set[int], acknowledged: list[int], beside: Sequence[Path] = ()) -> None:
         super().__init__(self.NAME, "")
         self.files: dict[str, File] = {}
         self.operations = 0
         self.cuts: list[Cut] = []
         self._at = cuts
         self._acknowledged = acknowledged
+        self._beside = beside
 
     @property
     def connect(self) -> Callable[..., apsw.Connection]:
@@ -74,7 +81,8 @@ class Disk(apsw.VFS):
         self.operations += 1
         if self.operations in self._at:
             files = {name: (bytes(file.durable), list(file.pending)) for name, file in self.files.items()}
-            self.cuts.append(Cut(files, list(self._acknowledged)))
+            beside = {path.name: path.read_bytes() for path in self._beside if path.exists()}
+            self.cuts.append(Cut(files, list(self._acknowledged), beside))
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
         path = name.filename() if isinstance(name, apsw.URIFilename) else name

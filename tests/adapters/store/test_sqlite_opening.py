@@ -114,6 +114,7 @@ async def test_all_files_are_their_owners_alone(path):
         "mhbridge.db-wal": "0o600",
         "mhbridge.db-shm": "0o600",
         "mhbridge.db.key": "0o600",
+        "mhbridge.db.keys": "0o600",
         "mhbridge.db.lock": "0o600",
     }
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -150,22 +151,23 @@ async def test_a_secret_that_others_may_read_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "code"),
     [
-        lambda _, secret: secret.unlink(),
-        lambda path, _: path.unlink(),
-        lambda _, secret: secret.write_bytes(b"x" * 32),
-        lambda _, secret: secret.write_bytes(secret.read_bytes()[:31]),
+        (lambda _, secret: secret.unlink(), "S205"),
+        (lambda path, _: path.unlink(), "S205"),
+        # What it does not open first is the data keys.
+        (lambda _, secret: secret.write_bytes(b"x" * 32), "S223"),
+        (lambda _, secret: secret.write_bytes(secret.read_bytes()[:31]), "S205"),
     ],
     ids=["the secret is gone", "the store is gone", "another secret", "a secret cut short"],
 )
 @pytest.mark.parametrize("read_only", [False, True])
-async def test_a_store_without_its_secret_is_refused_and_never_made_anew(path, spoil, read_only):
+async def test_a_store_without_its_secret_is_refused_and_never_made_anew(path, spoil, code, read_only):
     await once(path, 1)
     spoil(path, path.with_name("mhbridge.db.key"))
-    files = [path, path.with_name("mhbridge.db.key")]
+    files = [path, path.with_name("mhbridge.db.key"), path.with_name("mhbridge.db.keys")]
     before = [file.read_bytes() if file.exists() else None for file in files]
-    assert (await refused(SqliteStore(path, read_only=read_only))).code == "S205"
+    assert (await refused(SqliteStore(path, read_only=read_only))).code == code
     assert [file.read_bytes() if file.exists() else None for file in files] == before
 
 

@@ -179,7 +179,7 @@ select min(next_at) from lane where destination = :destination and next_at is no
 -- Reading ---------------------------------------------------------------------------------------------------
 
 -- name: readings
-select id, document, episode, event_at, sent_at, items from reading where patient = (select id from patient where token = :token);
+select id, document, episode, event_at, sent_at, key_id, items from reading where patient = (select id from patient where token = :token);
 -- name: body
 select key_id, data from body where id = :id;
 -- name: envelope_of_message
@@ -368,3 +368,8 @@ select queue, severity, count(*), sum(holder = ''), coalesce(sum(deadline < :now
 -- name: tasks_about
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
   where about = :about and about <> 0 order by id;
+
+-- Keeping ---------------------------------------------------------------------------------------------------
+
+-- name: last_key
+select max(key_id) from (select max(key_id) as key_id from body union all select max(key_id) from reading);

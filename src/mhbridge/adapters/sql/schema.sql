@@ -20,8 +20,10 @@ create table envelope (
   before      text    not null default ''
 ) strict;
 
--- Bytes of envelopes and of documents, by the id of either. `key_id` says how they are closed.
+-- Bytes of envelopes and of documents, by the id of either, encrypted. `key_id` is the number of a key outside the
+-- database; what it opens when it has been dropped, is empty here and stays as a row. 0: of schema 1, not encrypted.
 create table body (id integer primary key, key_id integer not null, data blob not null) strict;
+create index body_key on body (key_id);
 
 -- `issues` is a list in JSON, read only when somebody asks about this message; most messages have few or none.
 -- `starts` counts how often work on it was begun and did not come to an end; while it is in hand, `due_at` is when whoever
@@ -65,6 +67,7 @@ create table reading (
   items    blob    not null
 ) strict;
 create index reading_of on reading (patient, document, episode, event_at, sent_at);
+create index reading_key on reading (key_id);
 
 create table document (
   id         integer primary key,

@@ -1,8 +1,8 @@
 """
-Keys, tokens and seals: how what identifies a person is stored, and how bytes are made tamper-evident.
+Keys, tokens and seals: how what identifies a person is stored, and how bytes are closed.
 
-The one place that knows the form of a stored body. Bodies are authenticated, bound to their row, and not encrypted:
-who encrypts them changes `Seal` and nothing else. This module must never write a key anywhere.
+The one place that knows the form of a stored body. Bodies are encrypted and bound to their row; those of schema 1 are
+only authenticated, and are still opened. This module must never write a key anywhere.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mhbridge.errors import StoreError
 
-__all__ = ["KEY_SIZE", "Keys", "Seal", "keyed"]
+if TYPE_CHECKING:
+    from mhbridge.adapters.sql.keyring import Keyring
+
+__all__ = ["KEY_SIZE", "Keys", "Seal", "derived", "keyed"]
 
 KEY_SIZE: Final = 32
 _MAC_SIZE: Final = 32
@@ -34,16 +37,21 @@ class Keys:
 
     Args:
         secret: `KEY_SIZE` bytes, kept outside the database.
+        ring: the keys of the bodies.
     """
 
-    __slots__ = ("_index", "body", "log", "proof")
+    __slots__ = ("_index", "body", "heads", "log", "proof", "ring", "secret")
 
-    def __init__(self, secret: bytes) -> None:
-        self._index = keyed(_derived(secret, b"index"))
-        self.body = _derived(secret, b"body")
-        self.log = _derived(secret, b"log")
+    def __init__(self, secret: bytes, ring: Keyring) -> None:
+        self.secret = secret
+        self.ring = ring
+        self._index = keyed(derived(secret, b"index"))
+        self.body = derived(secret, b"body")
+        self.log = derived(secret, b"log")
+        #: Signs what is told outside of how far the log has come.
+        self.heads = derived(secret, b"heads")
         #: Kept in the database, so that a wrong secret is known before anything is read with it.
-        self.proof = _derived(secret, b"proof").hex()
+        self.proof = derived(secret, b"proof").hex()
 
     def token(self, kind: str, *values: str) -> bytes:
         """
@@ -60,32 +68,34 @@ class Seal:
     The row is part of what is authenticated: a body moved to another row does not open there.
     """
 
-    __slots__ = ("_mac_of",)
+    __slots__ = ("_mac_of", "_ring")
 
-    #: What `body.key_id` says of bytes closed this way.
-    KEY_ID: Final = 0
+    #: What `key_id` said in schema 1, of bytes that are authenticated and not encrypted.
+    AUTHENTICATED: Final = 0
 
     def __init__(self, keys: Keys) -> None:
         self._mac_of = keyed(keys.body)
+        self._ring = keys.ring
 
-    def close(self, table: str, row: int, body: bytes) -> bytes:
-        """The stored form of a body."""
-        return self._mac(table, row, body) + body
+    def close(self, table: str, row: int, body: bytes, key: int) -> bytes:
+        """The stored form of a body, under a key of the ring."""
+        return self._ring.close(key, b"%b %d" % (table.encode(), row), body)
 
-    def open(self, table: str, row: int, stored: bytes) -> bytes:
+    def open(self, table: str, row: int, stored: bytes, key: int) -> bytes:
         """
         The body again.
 
         Raises:
-            StoreError: S208, when the bytes are not those that were closed for this row.
+            StoreError: S208 when the bytes are not those that were closed for this row, S222 when they were purged,
+                S223 when their key is missing.
         """
+        about = b"%b %d" % (table.encode(), row)
+        if key != self.AUTHENTICATED:
+            return self._ring.open(key, about, stored)
         body = stored[_MAC_SIZE:]
-        if not hmac.compare_digest(stored[:_MAC_SIZE], self._mac(table, row, body)):
+        if not hmac.compare_digest(stored[:_MAC_SIZE], self._mac_of(b"%b\0%b" % (about, body))):
             raise StoreError("S208", f"{table} {row} is damaged: its stored bytes are not the ones that were written")
         return body
-
-    def _mac(self, table: str, row: int, body: bytes) -> bytes:
-        return self._mac_of(b"%b %d\0%b" % (table.encode(), row, body))
 
 
 def keyed(key: bytes) -> Callable[[bytes], bytes]:
@@ -107,5 +117,6 @@ def keyed(key: bytes) -> Callable[[bytes], bytes]:
     return mac
 
 
-def _derived(secret: bytes, purpose: bytes) -> bytes:
+def derived(secret: bytes, purpose: bytes) -> bytes:
+    """A key for one purpose."""
     return hmac.digest(secret, b"mhbridge " + purpose, "sha256")

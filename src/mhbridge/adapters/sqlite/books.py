@@ -19,10 +19,15 @@ import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
+from mhbridge.adapters.sql.keyring import Retention, RetentionClass, expiry
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.ports import Duties
 
-__all__ = ["GATEWAY", "WRITER_ID", "Books", "Mark", "for_each", "micros", "when"]
+__all__ = ["CLASS_OF", "GATEWAY", "WRITER_ID", "Books", "Mark", "for_each", "micros", "when"]
+
+
+#: How long the body of a row of each table is kept.
+CLASS_OF: Final[Mapping[str, RetentionClass]] = {"envelope": "raw", "document": "document", "reading": "episode"}
 
 #: Who moved it, when no person did.
 GATEWAY: Final = "gateway"
@@ -67,16 +72,25 @@ class Books:
         connection: the one that writes; its caller holds the transaction.
         last_id: the largest id in use.
         chain: the log's chain at its head.
+        retention: how long bodies are kept.
         duties: whose each task is.
     """
 
     def __init__(
-        self, connection: apsw.Connection, keys: Keys, *, last_id: int, chain: Chain, duties: Duties | None = None
+        self,
+        connection: apsw.Connection,
+        keys: Keys,
+        *,
+        last_id: int,
+        chain: Chain,
+        retention: Retention,
+        duties: Duties | None = None,
     ) -> None:
         self.connection = connection
         self.keys = keys
         self.duties = duties or Duties()
         self.seal = Seal(keys)
+        self.retention = retention
         self.queries = queries()
         #: How many readings were written, those of a rolled-back transaction among them.
         self.readings = 0
@@ -91,6 +105,18 @@ class Books:
         """The next id. One that a rollback leaves unused is not given again."""
         self._id += 1
         return self._id
+
+    def sealed(self, table: str, row: int, body: bytes, at: int, kind: str = "") -> tuple[int, bytes]:
+        """
+        A body as it is stored, behind the number of its key: `key_id` and what follows it in a row.
+
+        Args:
+            at: from when on its days are counted.
+            kind: the type of a document.
+        """
+        retention = CLASS_OF[table]
+        key = self.keys.ring.id_for(retention, expiry(at, self.retention.days(retention, kind)))
+        return key, self.seal.close(table, row, body, key)
 
     def run(self, name: str, /, **values: Any) -> list[Any]:
         """Run the query of this name, and return the rows that it gives."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from mhbridge.adapters.sql.sealing import Seal
 from mhbridge.adapters.sql.transitions import NEW
 from mhbridge.adapters.sqlite.backlog import Waits, waits_now
 from mhbridge.adapters.sqlite.books import Books
@@ -251,7 +250,7 @@ def _keep(books: Books, rows: _Rows, item: Ready) -> Written:
         item.answer_text,
         item.before,
     )
-    rows.add("body", envelope, Seal.KEY_ID, books.seal.close("envelope", envelope, item.body))
+    rows.add("body", envelope, *books.sealed("envelope", envelope, item.body, item.received_at))
     books.count(item.feed, "receipt", "received")
     messages = tuple([_keep_message(books, rows, item, envelope, message) for message in item.messages])
     answer = replace(item.answer, reference=str(envelope), repeated=False)
@@ -302,10 +301,9 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
             reading.episode,
             reading.event_at,
             reading.sent_at,
-            Seal.KEY_ID,
-            books.seal.close("reading", number, reading.items),
+            *books.sealed("reading", number, reading.items, due_at),
         )
-    documents = [_keep_document(books, rows, about, *document) for document in message.documents]
+    documents = [_keep_document(books, rows, about, due_at, *document) for document in message.documents]
     for planned in message.deliveries:
         _plan(books, rows, about, patient, documents[planned.document], planned, due_at)
     for token, kind in message.properties:
@@ -318,7 +316,7 @@ def _planned(message: ReadyMessage) -> str:
     return f", {len(message.deliveries)} {DeliveryState.QUEUED}" if message.deliveries else ""
 
 
-def _keep_document(books: Books, rows: _Rows, message: int, document: Document, digest: bytes) -> int:
+def _keep_document(books: Books, rows: _Rows, message: int, at: int, document: Document, digest: bytes) -> int:
     about = books.id()
     replaces, version = rows.newest.get(document.series, (None, 0))
     rows.newest[document.series] = (about, version + 1)
@@ -337,7 +335,7 @@ def _keep_document(books: Books, rows: _Rows, message: int, document: Document, 
         document.status,
         replaces,
     )
-    rows.add("body", about, Seal.KEY_ID, books.seal.close("document", about, document.body))
+    rows.add("body", about, *books.sealed("document", about, document.body, at, document.type))
     return about
 
 

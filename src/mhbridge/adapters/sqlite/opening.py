@@ -17,15 +17,19 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from mhbridge.adapters.sql import queries, schema
+from mhbridge.adapters.sql.keyring import Keyring, write_durably
 from mhbridge.adapters.sql.migrations import SCHEMA
 from mhbridge.adapters.sql.sealing import KEY_SIZE, Keys
 from mhbridge.adapters.sqlite.migrating import bring_forward, schema_of
 from mhbridge.errors import StoreError
 
 __all__ = ["READER", "WRITER", "Connect", "Pragma", "find_files", "lock", "open_files", "open_reader", "open_writer"]
-__all__ += ["refuse_build"]
+__all__ += ["Master", "refuse_build", "ring_of"]
 
 Connect = Callable[..., apsw.Connection]
+
+Master = Callable[[], bytes]
+"""Gives the master key."""
 
 # Every build before 3.51.3 can corrupt a WAL database when two connections write or checkpoint at the same instant
 # (sqlite.org, "WAL-reset bug"); 3.52.0 was withdrawn.
@@ -56,7 +60,8 @@ WRITER: Final[tuple[Pragma, ...]] = (
     Pragma("cache_size", -24_576, -24_576),
     # No temporary file ever holds what patients are about.
     Pragma("temp_store", "memory", 2),
-    Pragma("secure_delete", "fast", 2),
+    # Also where it costs a write: what is deleted or replaced is to be gone, and little ever is.
+    Pragma("secure_delete", 1, 1),
     Pragma("cell_size_check", 1, 1),
     Pragma("trusted_schema", 0, 0),
 )
@@ -82,40 +87,62 @@ def refuse_build(version: str) -> None:
         raise StoreError("S201", f"SQLite {version} may corrupt the store: 3.51.3 or later is needed, and not 3.52.0")
 
 
-def open_files(path: Path) -> Keys:
+def open_files(path: Path, master: Master | None = None) -> Keys:
     """
     Make the directory, the empty database and the secret, or find all of them as they must be.
 
+    Args:
+        master: gives the master key, where that is not the file beside the store.
+
     Raises:
-        StoreError: S203 for what others may write, S205 when one of database and secret is there without the other.
+        StoreError: S203 for what others may write, S205 when one of database and secret is there without the other,
+            S223 when the data keys are not there or cannot be unwrapped.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix" and stat.S_IMODE(path.parent.stat().st_mode) & 0o022:
         raise StoreError("S203", f"others may write to the directory {path.parent.name!r} of the store")
     secret = _secret_of(path)
     used = path.exists() and path.stat().st_size > 0
-    if used and not secret.exists():
-        raise StoreError("S205", f"the store {path.name} is there, but not its secret {secret.name}")
-    if secret.exists() and not path.exists():
-        raise StoreError("S205", f"the secret {secret.name} is there, but not its store {path.name}")
+    if master is None:
+        if used and not secret.exists():
+            raise StoreError("S205", f"the store {path.name} is there, but not its secret {secret.name}")
+        if secret.exists() and not path.exists():
+            raise StoreError("S205", f"the secret {secret.name} is there, but not its store {path.name}")
     # The database first, empty: a crash between the two then leaves what the next start takes for a new store.
     _create(path)
-    if not secret.exists():
-        _write_secret(secret)
-    return _read_secret(secret)
+    if master is None and not secret.exists():
+        write_durably(secret, secrets.token_bytes(KEY_SIZE))
+    keys = _keys(path, master)
+    if master is not None and not used and keys.ring.secret is None:
+        # So that a key which is kept elsewhere can be changed.
+        keys.ring.adopt(secrets.token_bytes(KEY_SIZE))
+        keys = _keys(path, master)
+    return keys
 
 
-def find_files(path: Path) -> Keys:
+def find_files(path: Path, master: Master | None = None) -> Keys:
     """
-    The secret of a store that is there, and nothing made.
+    The keys of a store that is there, and nothing made.
 
     Raises:
-        StoreError: S203 when others may read the secret, S205 when the store or its secret is not there.
+        StoreError: S203 when others may read the secret, S205 when the store or its secret is not there, S223 when the
+            data keys cannot be unwrapped.
     """
-    for file in (path, _secret_of(path)):
+    for file in (path, _secret_of(path)) if master is None else (path,):
         if not file.exists():
             raise StoreError("S205", f"there is no {file.name}")
-    return _read_secret(_secret_of(path))
+    return _keys(path, master)
+
+
+def _keys(path: Path, master: Master | None) -> Keys:
+    key = _read_secret(_secret_of(path)) if master is None else master()
+    ring = Keyring(ring_of(path), key)
+    return Keys(ring.secret or key, ring)
+
+
+def ring_of(path: Path) -> Path:
+    """The file of the wrapped data keys."""
+    return path.with_name(f"{path.name}.keys")
 
 
 def _secret_of(path: Path) -> Path:
@@ -128,29 +155,13 @@ def _create(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _write_secret(path: Path) -> None:
-    # Written beside and renamed: a crash leaves a whole secret or none.
-    part = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(KEY_SIZE))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(path)
-    if os.name == "posix":
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-
-def _read_secret(path: Path) -> Keys:
+def _read_secret(path: Path) -> bytes:
     if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise StoreError("S203", f"others may read the secret {path.name}")
     secret = path.read_bytes()
     if len(secret) != KEY_SIZE:
         raise StoreError("S205", f"the secret {path.name} is not {KEY_SIZE} bytes long")
-    return Keys(secret)
+    return secret
 
 
 def lock(path: Path) -> apsw.Connection:
@@ -194,6 +205,7 @@ def open_writer(path: Path, keys: Keys, connect: Connect) -> apsw.Connection:
                     connection.execute(queries()["set_meta"], {"name": name, "value": value})
         _recognise(connection, keys)
         bring_forward(connection, path, connect)
+        _require_keys(connection, keys)
     except BaseException:
         connection.close()
         raise
@@ -213,6 +225,7 @@ def open_reader(path: Path, connect: Connect, keys: Keys | None = None) -> apsw.
         if keys is not None:
             _recognise(connection, keys)
             _require_newest(connection)
+            _require_keys(connection, keys)
     except BaseException:
         connection.close()
         raise
@@ -239,3 +252,10 @@ def _recognise(connection: apsw.Connection, keys: Keys) -> None:
 def _require_newest(connection: apsw.Connection) -> None:
     if schema_of(connection) < SCHEMA:
         raise StoreError("S220", "the store is of an older version and has not been brought forward yet")
+
+
+def _require_keys(connection: apsw.Connection, keys: Keys) -> None:
+    """A lost or older file of keys would be gone on with as if nothing had been closed with the others."""
+    last = connection.execute(queries()["last_key"]).get or 0
+    if last > keys.ring.last_id:
+        raise StoreError("S223", f"key {last} is in use, and {keys.ring.path.name} has none after {keys.ring.last_id}")

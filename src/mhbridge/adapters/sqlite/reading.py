@@ -104,19 +104,19 @@ class Reader:
         return self.folds.known(patient_token(self.keys, patient), document, token, before)
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
-        for number, document, episode, event_at, sent_at, items in self.rows("readings", token=patient):
-            said = record.loads(self._seal.open("reading", number, items))
+        for number, document, episode, event_at, sent_at, key, items in self.rows("readings", token=patient):
+            said = record.loads(self._seal.open("reading", number, items, key))
             yield Said(number, document, episode, event_at, sent_at, said)
 
-    def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[int]]:
-        """Due heads with their documents, and the deliveries whose documents are damaged."""
+    def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[tuple[int, str]]]:
+        """Due heads with their documents, and the deliveries whose documents cannot be read, with the code of why."""
         deliveries: list[DueDelivery] = []
-        damaged: list[int] = []
+        damaged: list[tuple[int, str]] = []
         for destination, head in self._heads(now, most, without):
             try:
                 document = self._document(self.row("document", id=head.document))
-            except StoreError:
-                damaged.append(head.id)
+            except StoreError as error:
+                damaged.append((head.id, error.code))
                 continue
             deliveries.append(
                 DueDelivery(
@@ -271,7 +271,7 @@ class Reader:
         row = self.row("body", id=about)
         if row is None:
             raise StoreError("S208", f"{table} {about} has no body")
-        return self._seal.open(table, about, row[1])
+        return self._seal.open(table, about, row[1], row[0])
 
     # --- tasks ---
 

@@ -24,6 +24,7 @@ import apsw
 
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
+from mhbridge.adapters.sql.keyring import Retention
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
 from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, tasks
@@ -74,11 +75,14 @@ class SqliteStore(Store):
     """
     The `Store` of one process, in one file.
 
-    Beside the database `PATH` stand `PATH-wal` and `PATH-shm`, which belong to it, `PATH.key`, without which it cannot
-    be read, and `PATH.lock`, which keeps other processes from writing. All are readable by their owner alone.
+    Beside the database `PATH` stand `PATH-wal` and `PATH-shm`, which belong to it, `PATH.keys`, the wrapped keys of its
+    bodies, `PATH.key`, the key that these are wrapped under, where it is not kept elsewhere, and `PATH.lock`, which
+    keeps other processes from writing. All are readable by their owner alone.
 
     Args:
         path: the database. It and its directory are made at the first open.
+        master: gives the master key; without it, it is in `PATH.key`.
+        retention: how long what is kept is kept.
         read_only: for looking into a store that another process has open; what would write is refused.
         turns: makes what calls are worked on, given a name: a thread, or in simulation `InlineTurns`.
         connect: makes a connection; a test puts a file system that breaks under it.
@@ -90,6 +94,8 @@ class SqliteStore(Store):
         self,
         path: Path,
         *,
+        master: opening.Master | None = None,
+        retention: Retention | None = None,
         read_only: bool = False,
         turns: Callable[[str], Turns] = ThreadTurns,
         connect: opening.Connect = apsw.Connection,
@@ -97,6 +103,8 @@ class SqliteStore(Store):
         duties: Duties | None = None,
     ) -> None:
         self._path = path
+        self._master = master
+        self._retention = retention or Retention()
         self._read_only = read_only
         self._turns = turns
         self._connect = connect
@@ -118,7 +126,7 @@ class SqliteStore(Store):
         Open the files, check them, and start the threads.
 
         Raises:
-            StoreError: S201 to S208, when the store is not to be trusted as it is.
+            StoreError: S201 to S208, S220 to S223, when the store is not to be trusted as it is.
         """
         self._open_files()
         self._flow = self._start_reader("mhbridge-flow")
@@ -233,8 +241,8 @@ class SqliteStore(Store):
     async def due(self, now: datetime, most: int, *, without: Collection[str] = ()) -> Sequence[DueDelivery]:
         at = micros(now)
         deliveries, damaged = await self._ask(self._flow, Reader.due, at, most, without)
-        for about in damaged:
-            await self._write(verbs.park, verbs.Parking(about, "S208", at))
+        for about, code in damaged:
+            await self._write(verbs.park, verbs.Parking(about, code, at))
         return [replace(found, original=partial(self._relayed, found.message)) for found in deliveries]
 
     async def next_due(self, *, without: Collection[str] = ()) -> datetime | None:
@@ -394,7 +402,8 @@ class SqliteStore(Store):
 
     def _open_them(self) -> None:
         opening.refuse_build(apsw.sqlite_lib_version())
-        self._keys = opening.find_files(self._path) if self._read_only else opening.open_files(self._path)
+        find = opening.find_files if self._read_only else opening.open_files
+        self._keys = find(self._path, self._master)
         self._readers: list[apsw.Connection] = []
         if not self._read_only:
             self._lock = opening.lock(self._path)
@@ -418,7 +427,14 @@ class SqliteStore(Store):
         try:
             chain = self._checked_head(connection)
             last_id = connection.execute(queries()["last_id"]).get or 0
-            self._books = Books(connection, self._keys, last_id=last_id, chain=chain, duties=self._duties)
+            self._books = Books(
+                connection,
+                self._keys,
+                last_id=last_id,
+                chain=chain,
+                retention=self._retention,
+                duties=self._duties,
+            )
             self._writer = Writer(self._books, self._die)
         except BaseException:
             connection.close()

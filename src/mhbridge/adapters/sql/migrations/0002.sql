@@ -83,3 +83,5 @@ create index if not exists delivery_remote on delivery (remote_id) where remote_
 drop index if exists message_feed;
 create index if not exists message_feed on message (feed, state, received_at, id);
 create index if not exists log_audit on log (seq) where what = 'audit';
+create index if not exists body_key on body (key_id);
+create index if not exists reading_key on reading (key_id);
