@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from mhbridge import pipeline
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import MalformedMessage, StoreError
 from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
-from mhbridge.gateway.watch import Expected
 from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope, Verdict
 from mhbridge.ports import Delivered, Status
@@ -363,12 +362,10 @@ class Accounts:
 
 
 class Watched:
-    def __init__(self, expected=None):
-        self.now, self.heard, self.accounts, self.stream = NOW, {}, Accounts(), io.BytesIO()
+    def __init__(self):
+        self.now, self.accounts, self.stream = NOW, Accounts(), io.BytesIO()
         self.watch = Watch(
             store=self.accounts,
-            expected=expected or {},
-            heard=self.heard,
             clock=lambda: self.now,
             log=logs.make(self.stream),
         )
@@ -407,32 +404,6 @@ async def test_a_store_that_cannot_be_asked_is_said():
     assert await world.look() == ["store_back"]
 
 
-async def test_a_feed_that_goes_silent_is_said_and_when_it_is_heard_again():
-    world = Watched({"s/mllp": Expected(timedelta(hours=1))})
-    assert await world.look(minutes=59) == []
-    assert await world.look(minutes=2) == ["silent"]
-    assert await world.look(hours=1) == []
-    world.heard["s/mllp"] = world.now
-    assert await world.look(minutes=1) == ["heard_again"]
-
-
-async def test_outside_its_hours_a_feed_may_be_silent():
-    world = Watched({"s/mllp": Expected(timedelta(hours=1), (time(8), time(20)))})
-    # Five hours later it is 08:04 in London: silence counts from eight o'clock.
-    assert await world.look(hours=5) == []
-    assert await world.look(minutes=55) == []
-    assert await world.look(minutes=2) == ["silent"]
-    assert await world.look(hours=11) == ["heard_again"]
-
-
-async def test_hours_are_those_of_the_wards_in_summer_too():
-    world = Watched({"s/mllp": Expected(timedelta(hours=1), (time(8), time(20)))})
-    world.now = datetime(2026, 7, 1, 6, 50, tzinfo=UTC)
-    assert await world.look() == []
-    assert await world.look(minutes=69) == []
-    assert await world.look(minutes=2) == ["silent"]
-
-
 def test_the_package_says_what_it_has():
-    assert set(gateways.__all__) == {"Gateway", "Outbox", "Outlet", "Watch", "Workers"}
+    assert set(gateways.__all__) == {"Clocks", "Gateway", "Outbox", "Outlet", "Watch", "Workers"}
     assert issubclass(MalformedMessage, Exception)

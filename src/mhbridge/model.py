@@ -238,6 +238,7 @@ class MessageFacts:
         kind: `ADT^A03`, `MDM^T02`, `row`.
         place: where in the envelope, for people: `message 3`, `row 17`; empty when it is alone.
         trial: it says of itself that it is not about a real patient (HL7 v2 MSH-11: training, debugging).
+        sequence: its number in the sender's counting (HL7 v2 MSH-13), where the sender counts.
     """
 
     format: str
@@ -248,6 +249,7 @@ class MessageFacts:
     version: str = ""
     place: str = ""
     trial: bool = False
+    sequence: str = ""
 
 
 class Act(StrEnum):

@@ -6,6 +6,7 @@ This module must never open a file, a port or a process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.running import App
 from mhbridge.gateway import Clocks, Gateway, Outbox, Watch, Workers
-from mhbridge.gateway.watch import Expected
+from mhbridge.gateway.silence import Expected, Silence
 
 if TYPE_CHECKING:
+    from mhbridge.adapters.mllp import MllpReceiver
     from mhbridge.log import Log
     from mhbridge.ports import Clock, Store
 
@@ -40,6 +42,7 @@ def build(
         MappingError: a mapping that it needs has errors.
     """
     from mhbridge.adapters.clock import utc_now
+    from mhbridge.adapters.mllp import MllpReceiver
     from mhbridge.adapters.sqlite import SqliteStore
 
     log = log or logs.make()
@@ -53,16 +56,44 @@ def build(
     workers = None
     if config.gateway.workers:
         workers = Workers(mappings.maker(mappings.snapshot), config.gateway.workers, log)
-    gateway = Gateway(
-        store=store, feeds=mappings.feeds, outbox=outbox, deadlines=deadlines, clock=clock, log=log, workers=workers
+    silence = Silence(
+        store=store,
+        feeds=mappings.feeds,
+        expected={r.feed: _expected(r.expect) for r in config.receivers if r.expect is not None},
+        holidays=config.watch.holidays,
+        clock=clock,
+        log=log,
     )
-    expected = {r.feed: _expected(r.expect) for r in config.receivers if r.expect is not None}
-    watch = Watch(store=store, expected=expected, heard=gateway.heard, clock=clock, log=log)
+    gateway = Gateway(
+        store=store,
+        feeds=mappings.feeds,
+        outbox=outbox,
+        deadlines=deadlines,
+        clock=clock,
+        log=log,
+        workers=workers,
+        taken=silence.taken,
+    )
+    watch = Watch(store=store, silence=silence, clock=clock, log=log)
     clocks = Clocks(store=store, clock=clock, log=log)
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
     listening = Listening(config, mappings, reloading, gateway, outbox, clocks, store, clock, log)
-    return App(store, senders, gateway, outbox, watch, clocks, listening.receivers(), reloading, log, workers)
+    receivers = listening.receivers()
+    silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
+    return App(store, senders, gateway, outbox, watch, clocks, receivers, reloading, log, workers)
 
 
 def _expected(expect: settings.Expect) -> Expected:
-    return Expected(timedelta(seconds=expect.at_least), expect.between)
+    rate = expect.at_least
+    return Expected(
+        silence=None if rate is None or expect.by is not None else timedelta(seconds=rate),
+        hours=expect.between,
+        by=expect.by,
+        count=rate.count if rate is not None else 1,
+        working_days=expect.days == "working",
+        connection=None if expect.connection is None else timedelta(seconds=expect.connection),
+    )
+
+
+def _connections(receiver: MllpReceiver) -> Callable[[], int]:
+    return lambda: len(receiver.open_connections)

@@ -32,6 +32,7 @@ from mhbridge.config.sections import (
     Retention,
     Route,
     Tls,
+    WatchSection,
 )
 from mhbridge.config.values import Listen, Secret
 
@@ -59,6 +60,7 @@ __all__ = [
     "Route",
     "Secret",
     "Tls",
+    "WatchSection",
     "duties_of",
     "load",
     "parse",

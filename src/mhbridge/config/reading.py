@@ -38,6 +38,7 @@ from mhbridge.config.sections import (
     Route,
     Section,
     Tls,
+    WatchSection,
     named,
 )
 from mhbridge.errors import ConfigurationError
@@ -50,7 +51,7 @@ PLANNED: Final = frozenset({"mesh", "webhook"})
 
 Kinds = Mapping[str, type[Section]]
 
-_ONE: Final[Kinds] = {"gateway": GatewaySection, "http": HttpSection}
+_ONE: Final[Kinds] = {"gateway": GatewaySection, "http": HttpSection, "watch": WatchSection}
 _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
     "receiver": {"mllp": MllpReceiver, "http": HttpReceiver, "folder": FolderReceiver},
     "destination": {"fhir": FhirDestination, "folder": FolderDestination, "mllp": MllpDestination},
@@ -70,6 +71,10 @@ _WANTED: Final = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "date_type": "a date",
+    "date_parsing": "a date",
+    "date_from_datetime_parsing": "a date",
+    "date_from_datetime_inexact": "a date",
 }
 
 
@@ -161,6 +166,7 @@ class _Reading:
             gateway=gateway,
             http=one.get("http"),
             access=tuple(many["access"]),
+            watch=one.get("watch") or WatchSection(),
             receivers=tuple(many["receiver"]),
             destinations=tuple(many["destination"]),
             routes=tuple(many["route"]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from mhbridge.config.values import (
     MappingFolder,
     Name,
     Pause,
+    Rate,
     SecretReference,
     Size,
     Text,
@@ -35,6 +36,7 @@ from mhbridge.config.values import (
     pace,
     rate,
     store_reference,
+    time_of_day,
 )
 
 
@@ -110,10 +112,44 @@ class HttpSection(Section):
 
 
 class Expect(Section):
-    """The least that a feed is expected to send: `at_least` is kept as the longest silence, in seconds."""
+    """
+    The least that is expected of a feed, whatever it usually sends.
 
-    at_least: Annotated[float, BeforeValidator(rate)]
+    Args:
+        at_least: kept as the longest silence, in seconds.
+        between: the hours of the day within which that counts, and the connection too.
+        by: in the place of the longest silence: so many a day have come by this hour.
+        days: `working` leaves out Saturdays, Sundays and the holidays of `[watch]`.
+        connection: the longest that the sender may be without a connection, in seconds.
+    """
+
+    at_least: Annotated[Rate, BeforeValidator(rate)] | None = None
     between: Annotated[tuple[time, time], BeforeValidator(hours)] | None = None
+    by: Annotated[time, BeforeValidator(time_of_day)] | None = None
+    days: Literal["all", "working"] = "all"
+    connection: Duration | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Expect:
+        if self.at_least is None and self.connection is None:
+            raise PydanticCustomError("C804", "give at_least or connection")
+        if self.by is not None:
+            if self.at_least is None or self.at_least.unit != "d":
+                raise PydanticCustomError("C804", 'by needs at_least with a number for each day, for example "1/d"')
+            if self.between is not None and self.connection is None:
+                raise PydanticCustomError("C806", "by and between do not go together: by counts from midnight")
+        return self
+
+
+class WatchSection(Section):
+    """
+    `[watch]`: what is known of the days.
+
+    Args:
+        holidays: days on which feeds send as on a Sunday: bank holidays, and those of the trust.
+    """
+
+    holidays: tuple[date, ...] = ()
 
 
 class _Receiver(Section):
@@ -400,6 +436,7 @@ class Config:
     gateway: GatewaySection = field(default_factory=GatewaySection)
     http: HttpSection | None = None
     access: tuple[Access, ...] = ()
+    watch: WatchSection = field(default_factory=WatchSection)
     receivers: tuple[Receiver, ...] = ()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()

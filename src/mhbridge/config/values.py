@@ -160,12 +160,33 @@ def hours(value: Any) -> tuple[time, time]:
     raise PydanticCustomError("C806", 'write the hours of the day as "08:00-20:00"')
 
 
-def rate(value: Any) -> float:
-    """The longest silence, in seconds, that "at least so many" allows."""
+class Rate(float):
+    """The longest silence, in seconds, that "at least so many" allows; and how many that are, in what time."""
+
+    __slots__ = ("count", "unit")
+
+    count: int
+    unit: str
+
+
+def rate(value: Any) -> Rate:
+    """`1/h`, `20/d`."""
     match = re.fullmatch(r"([1-9]\d{0,6})/(m|h|d)", value) if isinstance(value, str) else None
     if match is None:
         raise PydanticCustomError("C806", 'write a rate as a number for each minute, hour or day, for example "1/h"')
-    return _DURATION[match[2]] / int(match[1])
+    found = Rate(_DURATION[match[2]] / int(match[1]))
+    found.count, found.unit = int(match[1]), match[2]
+    return found
+
+
+def time_of_day(value: Any) -> time:
+    """An hour of the day, local."""
+    try:
+        if isinstance(value, str) and re.fullmatch(r"\d\d:\d\d", value):
+            return time.fromisoformat(value)
+    except ValueError:
+        pass
+    raise PydanticCustomError("C806", 'write an hour of the day as "16:00"')
 
 
 def pace(value: Any) -> float:

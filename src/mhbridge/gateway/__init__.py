@@ -6,6 +6,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)
     clocks    what becomes due by itself: tasks nobody takes, deadlines                (`clocks.Clocks`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
+    silence   what feeds usually send, the least that is expected of them, their gaps  (`silence.Silence`)
 
 This package must never hold work that is not in the store.
 """

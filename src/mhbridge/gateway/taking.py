@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -47,6 +47,7 @@ class Gateway:
         outbox: what delivers; told when there is something to deliver.
         deadlines: destination → seconds after which an unfinished delivery is overdue.
         workers: processes that read and step; left out, it is done here.
+        taken: told of each envelope that was not there before: its feed, when it came, and what became of it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Gateway:
         clock: Clock,
         log: Log,
         workers: Workers | None = None,
+        taken: Callable[[str, datetime, Sequence[Outcome]], None] | None = None,
     ) -> None:
         self._store = store
         self._feeds = feeds
@@ -67,6 +69,7 @@ class Gateway:
         self._deadlines = deadlines
         self._clock = clock
         self._log = log
+        self._taken = taken
         self._patients: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._inside = 0
         self._bytes = 0
@@ -75,8 +78,6 @@ class Gateway:
         self._empty.set()
         self._open = False
         self._store_failed: datetime | None = None
-        #: When each feed was last heard.
-        self.heard: dict[str, datetime] = {}
         #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
         self.leaves: Counter[tuple[str, str]] = Counter()
 
@@ -130,7 +131,6 @@ class Gateway:
         Raises:
             StoreError: it could not be made durable, or the gateway is stopping; the sender must send it again.
         """
-        self.heard[envelope.feed] = envelope.received_at
         await self._room_for(len(envelope.body))
         if not self._open:
             raise StoreError("D901", "the gateway is stopping; send it again")
@@ -205,6 +205,8 @@ class Gateway:
         if committed.repeated:
             self._log.info(Event.REPEATED, feed=envelope.feed, reference=reference)
             return committed
+        if self._taken is not None:
+            self._taken(envelope.feed, envelope.received_at, outcomes)
         self._log.info(
             Event.RECEIVED,
             feed=envelope.feed,

@@ -8,29 +8,17 @@ it ends. This module must never mend anything: it looks, and it says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from contextlib import suppress
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from mhbridge.errors import StoreError
-from mhbridge.log import Event, Log
+from mhbridge.gateway.silence import Silence
+from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, Status, Store
 
-__all__ = ["Expected", "Watch"]
+__all__ = ["Watch"]
 
 _EVERY: Final = 60.0
-#: Hours in a configuration are those of the wards.
-_LOCAL: Final = ZoneInfo("Europe/London")
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The longest silence that is normal for a feed, within these hours of the day (all day, without hours)."""
-
-    silence: timedelta
-    hours: tuple[time, time] | None = None
 
 
 class Watch:
@@ -38,33 +26,30 @@ class Watch:
     Looks once a minute.
 
     Args:
-        expected: feed → what is expected of it.
-        heard: feed → when it was last heard. Changes while it is watched.
+        silence: what listens to the feeds.
     """
 
     def __init__(
         self,
         *,
         store: Store,
-        expected: Mapping[str, Expected],
-        heard: Mapping[str, datetime],
         clock: Clock,
         log: Log,
+        silence: Silence | None = None,
         every: float = _EVERY,
     ) -> None:
         self._store = store
-        self._expected = expected
-        self._heard = heard
+        self._silence = silence
         self._clock = clock
         self._log = log
         self._every = every
-        self._since = clock()
         self._begun: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Begin to look."""
-        self._since = self._clock()
+        if self._silence is not None:
+            await self._silence.open()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -73,14 +58,17 @@ class Watch:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+            if self._silence is not None:
+                with suppress(StoreError):
+                    # What was learned since the last look is learned again.
+                    await self._silence.close()
 
     async def look(self) -> Status | None:
         """Look once. `None` when the store cannot be asked, which is said, too."""
         now = self._clock()
-        for feed, expected in self._expected.items():
-            silent = now - self._silent_from(feed, now, expected) > expected.silence
-            self._say(f"silent {feed}", Event.SILENT, Event.HEARD_AGAIN, silent, feed=feed)
         try:
+            if self._silence is not None:
+                await self._silence.look(now)
             status = await self._store.status(now)
         except StoreError as error:
             self._say("store", Event.STORE_FAILED, Event.STORE_BACK, True, code=error.code)
@@ -94,16 +82,10 @@ class Watch:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every)
-            await self.look()
-
-    def _silent_from(self, feed: str, now: datetime, expected: Expected) -> datetime:
-        """From when silence counts: since it was last heard, but not before its hours began, and not outside them."""
-        heard = max(self._heard.get(feed, self._since), self._since)
-        if expected.hours is None:
-            return heard
-        local = now.astimezone(_LOCAL)
-        begin, end = (datetime.combine(local.date(), hour, _LOCAL) for hour in expected.hours)
-        return max(heard, begin) if begin <= local < end else now
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  whatever it is, the next look is not left out for it
+                self._log.critical(Event.FAILED, kind="watch", **where(error))
 
     def _say(self, what: str, begins: Event, ends: Event, wrong: bool, **about: object) -> None:
         if wrong and what not in self._begun:

@@ -373,3 +373,23 @@ select id, what, about, name, cause, queue, severity, opened_at, deadline, next_
 
 -- name: last_key
 select max(key_id) from (select max(key_id) as key_id from body union all select max(key_id) from reading);
+
+-- Silence ---------------------------------------------------------------------------------------------------
+
+-- name: profile_hours
+select feed, hour, counts from profile order by feed, hour;
+-- name: listening
+select feed, day, count, expected, silent_since from listening order by feed;
+-- name: keep_profile_hour
+insert into profile (feed, hour, counts) values (?, ?, ?)
+  on conflict (feed, hour) do update set counts = excluded.counts;
+-- name: keep_listening
+insert into listening (feed, day, count, expected, silent_since) values (?, ?, ?, ?, ?)
+  on conflict (feed) do update set day = excluded.day, count = excluded.count, expected = excluded.expected,
+    silent_since = excluded.silent_since;
+-- name: gaps
+select feed, series, first, last, seen_at, told from gap order by feed, series, first;
+-- name: drop_gaps
+delete from gap where feed = :feed;
+-- name: add_gap
+insert into gap (feed, series, first, last, seen_at, told) values (?, ?, ?, ?, ?, ?);

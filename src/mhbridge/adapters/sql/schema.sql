@@ -218,16 +218,26 @@ create index task_queue on task (queue, severity, deadline) where closed_at is n
 create index task_next  on task (next_at) where next_at is not null;
 create index task_about on task (about) where about <> 0;
 
--- What a feed usually sends in each hour of the week, learned.
-create table profile (feed text not null, hour integer not null, rate real not null, primary key (feed, hour))
+-- What a feed sent in the last like hours, for each hour of the week: counts with blanks between, the newest last.
+create table profile (feed text not null, hour integer not null, counts text not null, primary key (feed, hour))
   strict, without rowid;
 
--- Numbers of a feed's messages that have not come.
+-- How a feed stands: how many came on a day, what was expected since the last message, since when it has been silent.
+create table listening (
+  feed         text    primary key,
+  day          text    not null,
+  count        integer not null,
+  expected     real    not null,
+  silent_since integer
+) strict, without rowid;
+
+-- Numbers of a feed's messages that have not come. The last of a series is open-ended: what has yet to come.
 create table gap (
   feed    text    not null,
   series  text    not null,
   first   integer not null,
   last    integer not null,
   seen_at integer not null,
+  told    integer not null default 0,
   primary key (feed, series, first)
 ) strict, without rowid;

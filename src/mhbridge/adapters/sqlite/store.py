@@ -27,7 +27,7 @@ from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.keyring import Retention
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
-from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, tasks
+from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, silence, tasks
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.finding import LAST, Search
@@ -44,10 +44,12 @@ from mhbridge.ports import (
     DueDelivery,
     Duties,
     Fired,
+    Gap,
     MessageRow,
     Move,
     Original,
     Pending,
+    Profile,
     Sought,
     Status,
     Store,
@@ -378,6 +380,20 @@ class SqliteStore(Store):
     async def next_fire(self) -> datetime | None:
         at = await self._ask(self._flow, Reader.value, "next_task")
         return None if at is None else when(at)
+
+    # --- silence ---
+
+    async def profiles(self) -> Sequence[Profile]:
+        return await self._ask(self._desk, silence.profiles)
+
+    async def keep_profiles(self, profiles: Sequence[Profile]) -> None:
+        await self._write(silence.keep_profiles, tuple(profiles))
+
+    async def gaps(self) -> Sequence[Gap]:
+        return await self._ask(self._desk, silence.gaps)
+
+    async def keep_gaps(self, feed: str, gaps: Sequence[Gap]) -> None:
+        await self._write(silence.keep_gaps, silence.Missing(feed, tuple(gaps)))
 
     # --- underneath ---
 

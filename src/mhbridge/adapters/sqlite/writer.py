@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves, tasks
+from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves, silence, tasks
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -63,6 +63,8 @@ _ORDER: Final[Sequence[Verb]] = (
     tasks.take,
     tasks.finished,
     tasks.fire,
+    silence.keep_profiles,
+    silence.keep_gaps,
     migrating.later,
     log_head,
 )

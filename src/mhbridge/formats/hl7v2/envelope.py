@@ -221,7 +221,7 @@ def _facts(body: bytes, place: str) -> MessageFacts:
     if limits is None:
         return MessageFacts("hl7v2", _UNREADABLE, place=place)
     read = [one if one.isascii() and one.isprintable() and len(one) <= MAX_CONTROL_ID else "" for one in fields]
-    read += [""] * (12 - len(read))
+    read += [""] * (13 - len(read))
     kind = "^".join(read[8].split(limits.component)[:2])
     return MessageFacts(
         "hl7v2",
@@ -229,6 +229,7 @@ def _facts(body: bytes, place: str) -> MessageFacts:
         control_id=read[9],
         sender=f"{read[2]}|{read[3]}" if read[2] or read[3] else "",
         place=place,
+        sequence=read[12],
     )
 
 

@@ -369,6 +369,7 @@ class Message:
                 version=self.version,
                 place=self.place,
                 trial=header.text(11, 1) in ("T", "D"),
+                sequence=header.text(13, 1),
             )
         return self._facts
 

@@ -59,8 +59,16 @@ insert into task (id, what, about, cause, queue, severity, opened_at, deadline, 
   select last.id + row_number() over (order by parked.about), what, about, cause, 'operations', 'normal', at,
     at + 28800000000, at + 14400000000 from parked, last;
 
-create table profile (feed text not null, hour integer not null, rate real not null, primary key (feed, hour))
+create table profile (feed text not null, hour integer not null, counts text not null, primary key (feed, hour))
   strict, without rowid;
+
+create table listening (
+  feed         text    primary key,
+  day          text    not null,
+  count        integer not null,
+  expected     real    not null,
+  silent_since integer
+) strict, without rowid;
 
 create table gap (
   feed    text    not null,
@@ -68,6 +76,7 @@ create table gap (
   first   integer not null,
   last    integer not null,
   seen_at integer not null,
+  told    integer not null default 0,
   primary key (feed, series, first)
 ) strict, without rowid;
 

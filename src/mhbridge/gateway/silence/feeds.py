@@ -1,0 +1,232 @@
+"""
+Listens to every feed: what it usually sends, the least that is expected of it, and the numbers that it leaves out.
+
+Each silence and each gap is an event of level error and a task, once when it begins; when it ends, that is an event,
+and the task is closed. What was learned is in the store, so a start forgets nothing. This module must never hold up a
+message: what is done for each is a few additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from mhbridge.gateway.silence.arrivals import Arrivals, Change
+from mhbridge.gateway.silence.floors import Expected, is_absent, is_silent
+from mhbridge.gateway.silence.numbers import Numbers
+from mhbridge.log import Event, Log
+from mhbridge.model import Outcome
+from mhbridge.ports import Clock, Gap, Profile, Store
+
+__all__ = ["Silence"]
+
+#: A number may be late for so long: another connection of its sender is slower.
+_LATE: Final = timedelta(minutes=10)
+#: What was missed so long ago is not looked for any more.
+_FORGOTTEN: Final = timedelta(days=35)
+#: So many numbers of a gap are looked up in the store before people are told: they may have come by another feed.
+_LOOKED_UP: Final = 500
+
+#: What a task is about.
+_SILENCE: Final = "silence"
+#: What has begun: by what a feed usually sends, by the least that is expected of it …
+_ARRIVALS: Final = "arrivals"
+_FLOOR: Final = "floor"
+_CONNECTION: Final = "connection"
+_GAP: Final = "gap"
+
+
+class Silence:
+    """
+    What is known of all feeds.
+
+    Args:
+        feeds: their names.
+        expected: feed → the least that is expected of it.
+        holidays: days that are like Sundays.
+        connections: feed → how many connections its receiver has, where it knows.
+        k: what must have been expected in vain; a test sets it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        feeds: Collection[str],
+        expected: Mapping[str, Expected],
+        clock: Clock,
+        log: Log,
+        holidays: Collection[date] = (),
+        connections: Mapping[str, Callable[[], int]] | None = None,
+        k: float | None = None,
+    ) -> None:
+        self._store = store
+        self._names = tuple(dict.fromkeys((*feeds, *expected)))
+        self._expected = expected
+        self._clock = clock
+        self._log = log
+        self._holidays = frozenset(holidays)
+        self._k = k
+        #: Feed → how many connections it has; filled when receivers have been made.
+        self.connections = dict(connections or {})
+        #: What is remembered of feeds that were not heard or named yet.
+        self._profiles: dict[str, Profile] = {}
+        self._gaps: dict[str, list[Gap]] = {}
+        self._arrivals: dict[str, Arrivals] = {}
+        self._numbers: dict[str, Numbers] = {}
+        #: Feed → when it was last seen to have a connection.
+        self._connected: dict[str, datetime] = {}
+        #: Feed → from when it is known what came.
+        self._since: dict[str, datetime] = {}
+        self._begun: set[tuple[str, str]] = set()
+        #: (feed, when it was last heard) of floors that were broken: only a message ends that.
+        self._broken: dict[str, datetime] = {}
+
+    async def open(self) -> None:
+        """Remember what was learned. The store is open."""
+        now = self._clock()
+        self._profiles = {profile.feed: profile for profile in await self._store.profiles()}
+        self._gaps.clear()
+        for gap in await self._store.gaps():
+            self._gaps.setdefault(gap.feed, []).append(gap)
+        for feed in self._names:
+            self._listen(feed, now)
+
+    async def close(self) -> None:
+        """Keep what was learned since the last look."""
+        if self._arrivals:
+            await self._keep(self._clock())
+
+    def taken(self, feed: str, at: datetime, outcomes: Sequence[Outcome]) -> None:
+        """An envelope is durable that was not there before. For each envelope, so it does as little as it can."""
+        arrivals = self._arrivals.get(feed) or self._listen(feed, at)
+        arrivals.heard(at)
+        numbers = self._numbers[feed]
+        for outcome in outcomes:
+            facts = outcome.facts
+            numbers.heard(at, facts.control_id, facts.sequence)
+
+    async def look(self, now: datetime) -> None:
+        """
+        What has begun or ended by now. To be asked every minute.
+
+        Raises:
+            StoreError: what was found could not be kept. It is found again.
+        """
+        for feed, arrivals in tuple(self._arrivals.items()):
+            await self._look_at_arrivals(feed, arrivals, now)
+            await self._look_at_floor(feed, arrivals, now)
+            await self._look_at_connections(feed, now)
+            await self._look_at_numbers(feed, now)
+        await self._keep(now)
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The feeds that are silent now, by what they usually send or by the least that is expected of them."""
+        return frozenset(feed for what, feed in self._begun if what in (_ARRIVALS, _FLOOR))
+
+    # --- underneath ---
+
+    def _listen(self, feed: str, now: datetime) -> Arrivals:
+        """Begin to listen to a feed, with what is remembered of it."""
+        profile, gaps = self._profiles.pop(feed, None), self._gaps.pop(feed, [])
+        arrivals = Arrivals(feed, now, profile, holidays=self._holidays, k=self._k)
+        self._arrivals[feed] = arrivals
+        self._numbers[feed] = Numbers(feed, gaps)
+        self._connected[feed] = now
+        # Of a feed that was listened to before, also what came earlier today is known.
+        self._since[feed] = now - timedelta(days=1) if profile else now
+        if profile is not None and profile.silent_since is not None:
+            self._begun.add((_ARRIVALS, feed))
+        if any(gap.told for gap in gaps):
+            self._begun.add((_GAP, feed))
+        return arrivals
+
+    async def _look_at_arrivals(self, feed: str, arrivals: Arrivals, now: datetime) -> None:
+        change = arrivals.look(now)
+        if change is Change.BEGAN or (arrivals.silent_since is not None and (_ARRIVALS, feed) not in self._begun):
+            quiet = now - (arrivals.silent_since or now)
+            await self._begin(
+                _ARRIVALS, feed, now, code="D970", seconds=round(quiet.total_seconds()), count=round(arrivals.expected)
+            )
+        elif change is Change.ENDED:
+            await self._end(_ARRIVALS, feed, now)
+
+    async def _look_at_floor(self, feed: str, arrivals: Arrivals, now: datetime) -> None:
+        expected = self._expected.get(feed)
+        if expected is None:
+            return
+        heard, since = arrivals.heard_at, self._since[feed]
+        silent = is_silent(expected, now, heard=heard, today=arrivals.today, since=since, holidays=self._holidays)
+        # A day that is over does not make up for its messages: what ends it is the next one.
+        silent = silent or (expected.by is not None and self._broken.get(feed) == heard)
+        if silent and (_FLOOR, feed) not in self._begun:
+            self._broken[feed] = heard
+            await self._begin(_FLOOR, feed, now, code="D971", seconds=round((now - heard).total_seconds()))
+        elif not silent and (_FLOOR, feed) in self._begun:
+            self._broken.pop(feed, None)
+            await self._end(_FLOOR, feed, now)
+
+    async def _look_at_connections(self, feed: str, now: datetime) -> None:
+        expected, count = self._expected.get(feed), self.connections.get(feed)
+        if expected is None or count is None or expected.connection is None:
+            return
+        connected = count()
+        if connected:
+            self._connected[feed] = now
+        about = (_CONNECTION, feed)
+        absent = not connected and is_absent(expected, now, self._connected[feed], self._holidays)
+        if absent and about not in self._begun:
+            seconds = round((now - self._connected[feed]).total_seconds())
+            await self._store.raise_task(_CONNECTION, "D972", now, name=feed)
+            self._begun.add(about)
+            self._log.error(Event.NO_CONNECTION, feed=feed, code="D972", seconds=seconds)
+        elif connected and about in self._begun:
+            await self._store.close_task(_CONNECTION, "connected again", now, name=feed)
+            self._begun.discard(about)
+            self._log.info(Event.CONNECTED_AGAIN, feed=feed)
+
+    async def _look_at_numbers(self, feed: str, now: datetime) -> None:
+        numbers = self._numbers[feed]
+        numbers.forget(now - _FORGOTTEN)
+        late = [gap for gap in numbers.open() if not gap.told and now - gap.seen_at > _LATE]
+        for gap in late:
+            here = {number for number, text in numbers.written(gap, _LOOKED_UP) if await self._is_here(text)}
+            if here:
+                numbers.fill(gap, here)
+        missing = [gap for gap in numbers.open() if not gap.told and now - gap.seen_at > _LATE]
+        if missing:
+            count = sum(gap.last - gap.first + 1 for gap in missing)
+            await self._store.raise_task(_GAP, "D973", now, name=feed)
+            self._log.error(Event.NUMBERS_MISSING, feed=feed, code="D973", count=count)
+            numbers.told(missing)
+            self._begun.add((_GAP, feed))
+        elif (_GAP, feed) in self._begun and not any(gap.told for gap in numbers.open()):
+            await self._store.close_task(_GAP, "the messages have come", now, name=feed)
+            self._begun.discard((_GAP, feed))
+            self._log.info(Event.NUMBERS_CAME, feed=feed)
+
+    async def _is_here(self, control_id: str) -> bool:
+        return bool(await self._store.messages(search=control_id, most=1))
+
+    async def _begin(self, what: str, feed: str, now: datetime, **about: object) -> None:
+        await self._store.raise_task(_SILENCE, str(about["code"]), now, name=feed)
+        self._begun.add((what, feed))
+        self._log.error(Event.SILENT, feed=feed, kind=what, **about)
+
+    async def _end(self, what: str, feed: str, now: datetime) -> None:
+        if {(_ARRIVALS, feed), (_FLOOR, feed)} & self._begun == {(what, feed)}:
+            await self._store.close_task(_SILENCE, "it was heard again", now, name=feed)
+        self._begun.discard((what, feed))
+        self._log.info(Event.HEARD_AGAIN, feed=feed, kind=what)
+
+    async def _keep(self, now: datetime) -> None:
+        profiles = [arrivals.profile() for arrivals in self._arrivals.values()]
+        await self._store.keep_profiles(profiles)
+        for profile in profiles:
+            self._arrivals[profile.feed].kept(profile)
+        for feed, numbers in tuple(self._numbers.items()):
+            if numbers.changed:
+                await self._store.keep_gaps(feed, numbers.kept(now))
+                numbers.changed = False
