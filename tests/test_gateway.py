@@ -17,6 +17,7 @@ from mhbridge import pipeline
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import MalformedMessage, StoreError
 from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
+from mhbridge.gateway.pressure import Disk, Limits
 from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope, Verdict
 from mhbridge.ports import Delivered, Status
@@ -204,11 +205,10 @@ async def test_while_the_store_fails_nothing_is_acknowledged_and_readiness_says_
         assert world.gateway.ready
 
 
-async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp_path, mappings, monkeypatch):
+async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp_path, mappings):
     first, second = (ADT / "a01-admission.hl7").read_bytes(), (ADT / "a02-transfer.hl7").read_bytes()
-    monkeypatch.setattr("mhbridge.gateway.taking._ROOM", len(first) + len(second) - 1)
-    monkeypatch.setattr("mhbridge.gateway.taking._PATIENCE", 0.2)
     async with running(tmp_path, mappings) as world:
+        world.gateway.pressure._limits = Limits(room=len(first) + len(second) - 1, patience=0.2)
         commit, free = world.store.commit, asyncio.Event()
 
         async def slow(*values):
@@ -225,6 +225,30 @@ async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp
         await asyncio.sleep(0.01)
         free.set()
         assert {(await answer).verdict for answer in (inside, waiting)} == {Verdict.ACCEPTED}
+
+
+async def test_when_the_disk_is_full_nothing_is_taken_nobody_is_lied_to_and_it_goes_on_by_itself(tmp_path, mappings):
+    async with running(tmp_path, mappings) as world:
+        free = Disk(10**12, 10**13)
+        world.gateway.pressure._disk = lambda: free
+        world.gateway.pressure._limits = Limits(patience=0.05)
+        assert (await world.receive((ADT / "a01-admission.hl7").read_bytes())).verdict is Verdict.ACCEPTED
+        connection = world.store._writer._connection
+        most = connection.pragma("max_page_count")
+        connection.pragma("max_page_count", 1)
+        with pytest.raises(StoreError) as refused:
+            await world.receive((ADT / "a02-transfer.hl7").read_bytes())
+        assert refused.value.code == "S210"
+        assert not world.gateway.ready
+        with pytest.raises(StoreError) as refused:
+            await world.receive((ADT / "a02-transfer.hl7").read_bytes())
+        assert refused.value.code == "D907"
+        connection.pragma("max_page_count", most)
+        world.gateway.pressure.look()
+        assert (await world.receive((ADT / "a02-transfer.hl7").read_bytes())).verdict is Verdict.ACCEPTED
+        assert world.gateway.ready
+        assert [line["code"] for line in world.lines("pressure")] == ["D907"]
+        assert [line["code"] for line in world.lines("pressure_eased")] == ["D907"]
 
 
 # --- stopping ----------------------------------------------------------------------------------------------
@@ -405,5 +429,5 @@ async def test_a_store_that_cannot_be_asked_is_said():
 
 
 def test_the_package_says_what_it_has():
-    assert set(gateways.__all__) == {"Clocks", "Gateway", "Outbox", "Outlet", "Watch", "Workers"}
+    assert set(gateways.__all__) == {"Clocks", "Disk", "Gateway", "Outbox", "Outlet", "Pressure", "Watch", "Workers"}
     assert issubclass(MalformedMessage, Exception)

@@ -81,6 +81,8 @@ class Event(StrEnum):
     REQUEST = "request"
     FAILED = "failed"
     LIBRARY = "library"
+    PRESSURE = "pressure"
+    PRESSURE_EASED = "pressure_eased"
     RELOADED = "reloaded"
     RELOAD_FAILED = "reload_failed"
 

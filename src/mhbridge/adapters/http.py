@@ -340,6 +340,7 @@ class MessageDoor:
         entrance: the one of a `supplier/feed`, as in the path; `None` when there is none.
         take: what takes an envelope and makes it durable.
         refuse: what counts a refusal of which there is no envelope.
+        shut: why nothing is taken now: a code, or empty.
     """
 
     def __init__(
@@ -349,8 +350,10 @@ class MessageDoor:
         take: Callable[[Envelope], Awaitable[Committed]],
         refuse: Callable[[str, str], Awaitable[None]],
         clock: Clock,
+        shut: Callable[[], str] = str,
     ) -> None:
         self._entrance = entrance
+        self._shut = shut
         self._take = take
         self._refuse = refuse
         self._clock = clock
@@ -366,6 +369,9 @@ class MessageDoor:
             raise web.HTTPNotFound(text="No receiver takes messages for this supplier and feed here.")
         try:
             _authenticate(request, entrance.token)
+            if code := self._shut():
+                # Before any of it is read: it would have to be sent again.
+                raise StoreError(code, "nothing can be taken now; send it again")
             body = await read_body(request, entrance.limit)
         except web.HTTPException as refusal:
             await self._refuse(entrance.feed, _STATUS.get(refusal.status, _STATUS[400])[0])

@@ -17,7 +17,7 @@ from mhbridge.app.listening import Listening
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.running import App
-from mhbridge.gateway import Clocks, Gateway, Outbox, Watch, Workers
+from mhbridge.gateway import Clocks, Disk, Gateway, Outbox, Pressure, Watch, Workers
 from mhbridge.gateway.silence import Expected, Silence
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def build(
         MappingError: a mapping that it needs has errors.
     """
     from mhbridge.adapters.clock import utc_now
+    from mhbridge.adapters.disk import free_of
     from mhbridge.adapters.mllp import MllpReceiver
     from mhbridge.adapters.sqlite import SqliteStore
 
@@ -73,6 +74,7 @@ def build(
         log=log,
         workers=workers,
         taken=silence.taken,
+        pressure=Pressure(log=log, disk=lambda: Disk(*free_of(config.gateway.store_path))),
     )
     watch = Watch(store=store, silence=silence, clock=clock, log=log)
     clocks = Clocks(store=store, clock=clock, log=log)

@@ -123,7 +123,11 @@ class Listening:
             return None
 
         return MessageDoor(
-            entrance=entrance, take=self.gateway.take, refuse=self.gateway.refuse, clock=self.clock
+            entrance=entrance,
+            take=self.gateway.take,
+            refuse=self.gateway.refuse,
+            clock=self.clock,
+            shut=lambda: self.gateway.pressure.shut,
         ).routes
 
     def _console(self) -> tuple[web.RouteDef, ...]:

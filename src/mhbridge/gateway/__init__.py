@@ -3,6 +3,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
 
     taking    an envelope from a transport → intake → step → commit → the answer      (`taking.Gateway`)
     workers   the pure part of that, here or in processes of its own                   (`workers.Workers`)
+    pressure  how much may be inside at once, and when nothing more may come in        (`pressure.Pressure`)
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)
     clocks    what becomes due by itself: tasks nobody takes, deadlines                (`clocks.Clocks`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
@@ -14,8 +15,9 @@ This package must never hold work that is not in the store.
 from mhbridge.gateway.clocks import Clocks
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.outlets import Outlet
+from mhbridge.gateway.pressure import Disk, Pressure
 from mhbridge.gateway.taking import Gateway
 from mhbridge.gateway.watch import Watch
 from mhbridge.gateway.workers import Workers
 
-__all__ = ["Clocks", "Gateway", "Outbox", "Outlet", "Watch", "Workers"]
+__all__ = ["Clocks", "Disk", "Gateway", "Outbox", "Outlet", "Pressure", "Watch", "Workers"]

@@ -96,15 +96,21 @@ class Outbox:
         self._closing = False
         self._loop = asyncio.create_task(self._run())
 
-    async def close(self) -> None:
-        """Start nothing more, wait for what is being sent. What takes too long stays `sending` in the store."""
+    async def close(self, *, within: float | None = None) -> None:
+        """
+        Start nothing more, wait for what is being sent. What takes too long stays `sending` in the store.
+
+        Args:
+            within: seconds, where there are fewer than usual.
+        """
+        drain = self._drain if within is None else min(self._drain, max(within, 0.0))
         self._closing = True
         self._woken.set()
         if self._loop is not None:
             await self._loop
             self._loop = None
         if self._in_hand:
-            _, late = await asyncio.wait(self._in_hand.values(), timeout=self._drain)
+            _, late = await asyncio.wait(self._in_hand.values(), timeout=drain)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from mhbridge import pipeline
 from mhbridge.errors import MessageError, StoreError
 from mhbridge.gateway.outbox import Outbox
+from mhbridge.gateway.pressure import Pressure
 from mhbridge.gateway.workers import FailedThere, Here, Workers
 from mhbridge.log import Event, Log, where
 from mhbridge.model import Answer, Envelope, Issue, Key, MessageFacts, MessageState, Outcome, Severity, Verdict
@@ -33,9 +34,10 @@ __all__ = ["Gateway"]
 _ANSWERING: Final = 10.0
 #: After the store has failed, so long nobody is told that the gateway is ready.
 _WARY: Final = 10.0
-#: So many bytes are worked at a time; whoever brings more waits so long for room, and is then sent away.
-_ROOM: Final = 64_000_000
-_PATIENCE: Final = 10.0
+#: The store has found no room on the disk.
+_FULL: Final = "S210"
+#: From the moment at which it is told to stop, so long for all of it.
+_ALL: Final = 20.0
 
 
 class Gateway:
@@ -48,6 +50,7 @@ class Gateway:
         deadlines: destination → seconds after which an unfinished delivery is overdue.
         workers: processes that read and step; left out, it is done here.
         taken: told of each envelope that was not there before: its feed, when it came, and what became of it.
+        pressure: the door; left out, one that does not look at the disk.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Gateway:
         log: Log,
         workers: Workers | None = None,
         taken: Callable[[str, datetime, Sequence[Outcome]], None] | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         self._store = store
         self._feeds = feeds
@@ -71,11 +75,7 @@ class Gateway:
         self._log = log
         self._taken = taken
         self._patients: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
-        self._inside = 0
-        self._bytes = 0
-        self._left = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self.pressure = pressure or Pressure(log=log)
         self._open = False
         self._store_failed: datetime | None = None
         #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
@@ -89,6 +89,7 @@ class Gateway:
         if found:
             self._log.warning(Event.RECOVERED, count=found)
         await self._outbox.open()
+        await self.pressure.open()
         self._open = True
 
     async def close(self) -> None:
@@ -98,19 +99,23 @@ class Gateway:
         What has not come to its end in time stays `sending` in the store, and is looked up at the next start.
         """
         self._open = False
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + _ALL
+        await self.pressure.close()
         try:
             async with asyncio.timeout(_ANSWERING):
-                await self._empty.wait()
+                await self.pressure.empty()
         except TimeoutError:
             # Not committed, so not acknowledged: the sender sends it again.
-            self._log.warning(Event.STOPPING, count=self._inside)
-        await self._outbox.close()
+            self._log.warning(Event.STOPPING, count=self.pressure.inside)
+        await self._outbox.close(within=ends - loop.time())
 
     @property
     def ready(self) -> bool:
         """Envelopes can be taken now."""
         failed = self._store_failed
-        return self._open and (failed is None or (self._clock() - failed).total_seconds() > _WARY)
+        wary = failed is not None and (self._clock() - failed).total_seconds() <= _WARY
+        return self._open and not wary and not self.pressure.shut
 
     def adopt(self, feeds: Mapping[str, Feed]) -> None:
         """Envelopes that come from now on are worked with these feeds. What is in hand ends as it began."""
@@ -131,43 +136,19 @@ class Gateway:
         Raises:
             StoreError: it could not be made durable, or the gateway is stopping; the sender must send it again.
         """
-        await self._room_for(len(envelope.body))
-        if not self._open:
-            raise StoreError("D901", "the gateway is stopping; send it again")
-        self._inside += 1
-        self._bytes += len(envelope.body)
-        self._empty.clear()
-        try:
-            committed = await self._take(envelope, self._feeds[envelope.feed])
-        except StoreError as error:
-            self._store_failed = self._clock()
-            self._log.error(Event.STORE_FAILED, feed=envelope.feed, code=error.code)
-            raise
-        else:
+        async with self.pressure.entered(envelope.feed, len(envelope.body)):
+            if not self._open:
+                raise StoreError("D901", "the gateway is stopping; send it again")
+            try:
+                committed = await self._take(envelope, self._feeds[envelope.feed])
+            except StoreError as error:
+                self._store_failed = self._clock()
+                self._log.error(Event.STORE_FAILED, feed=envelope.feed, code=error.code)
+                if error.code == _FULL:
+                    self.pressure.no_room()
+                raise
             self._store_failed = None
             return committed
-        finally:
-            self._inside -= 1
-            self._bytes -= len(envelope.body)
-            self._left.set()
-            if not self._inside:
-                self._empty.set()
-
-    async def _room_for(self, size: int) -> None:
-        """
-        Wait until there is room. A receiver that waits here reads no more, so TCP makes the sender wait, too.
-
-        One envelope alone always has room: it is within the limit of its receiver.
-        """
-        if not self._inside or self._bytes + size <= _ROOM:
-            return
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                while self._inside and self._bytes + size > _ROOM:
-                    self._left.clear()
-                    await self._left.wait()
-        except TimeoutError:
-            raise StoreError("D904", "too much is waiting already; send it again") from None
 
     async def refuse(self, feed: str, code: str) -> None:
         """Count and log what a transport refuses, of which there is no envelope."""
