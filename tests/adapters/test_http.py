@@ -125,7 +125,11 @@ async def test_every_issue_of_the_answer_is_told_with_its_place():
 
 async def test_what_target_there_is_and_where_letters_are_made_is_told():
     mapping = SimpleNamespace(builds={"r4": None})
-    door = TranslateDoor(mapping=lambda _: mapping, allow=lambda _: None, clock=lambda: NOW)
+
+    async def allow(_):
+        return None
+
+    door = TranslateDoor(mapping=lambda _: mapping, allow=allow, clock=lambda: NOW)
     async with serving(door.routes) as (session, _, _), session.post("/translate/s/f?target=letter") as response:
         assert response.status == 400
         assert (await told(response))[2] == "Known targets: r4. A letter is made by mhbridge translate."
