@@ -378,6 +378,15 @@ class Accounts:
 
     def __init__(self):
         self.overdue, self.differences, self.fail = 0, (), False
+        # As a gateway finds them that was stopped with one open.
+        self.open = {"disk": "D907"}
+
+    async def raise_task(self, what, cause, now, *, name):
+        assert (what, now) == ("gateway", now)
+        self.open[name] = cause
+
+    async def close_task(self, _what, _as_what, _now, *, name):
+        self.open.pop(name, None)
 
     async def status(self, now):
         if self.fail:
@@ -392,7 +401,9 @@ class Watched:
             store=self.accounts,
             clock=lambda: self.now,
             log=logs.make(self.stream),
+            shut=lambda: self.shut,
         )
+        self.shut = ""
 
     async def look(self, **later):
         """What is said when so much time has gone by."""
@@ -408,8 +419,17 @@ async def test_a_difference_is_said_once_when_it_begins_and_once_when_it_ends():
     world.accounts.differences = ("C3: …",)
     assert await world.look(minutes=1) == ["balance_differs"]
     assert await world.look(minutes=1) == []
+    assert world.accounts.open == {"accounts": "D908"}
     world.accounts.differences = ()
     assert await world.look(minutes=1) == ["balance_holds"]
+    assert world.accounts.open == {}
+    world.shut = "D907"
+    # That it is shut was said when that was seen.
+    assert await world.look(minutes=1) == []
+    assert world.accounts.open == {"disk": "D907"}
+    world.shut = ""
+    await world.look(minutes=1)
+    assert world.accounts.open == {}
 
 
 async def test_what_is_overdue_is_said():

@@ -2,13 +2,16 @@
 What is looked at every minute: whether the accounts balance, what is overdue, which feed has gone silent.
 
 Silence is how messages are really lost, so each of these is an event of level error, once when it begins and once when
-it ends. This module must never mend anything: it looks, and it says.
+it ends; accounts that do not add up, and a disk that is full, are a task as well. This module must never mend anything:
+it looks, and it says.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
 from mhbridge.errors import StoreError
@@ -19,6 +22,8 @@ from mhbridge.ports import Clock, Status, Store
 __all__ = ["Watch"]
 
 _EVERY: Final = 60.0
+#: The accounts do not add up.
+_UNBALANCED: Final = "D908"
 
 
 class Watch:
@@ -27,6 +32,7 @@ class Watch:
 
     Args:
         silence: what listens to the feeds.
+        shut: why nothing is taken now: a code, or empty.
     """
 
     def __init__(
@@ -36,14 +42,18 @@ class Watch:
         clock: Clock,
         log: Log,
         silence: Silence | None = None,
+        shut: Callable[[], str] = str,
         every: float = _EVERY,
     ) -> None:
         self._store = store
         self._silence = silence
+        self._shut = shut
+        self._tasks: set[str] = set()
         self._clock = clock
         self._log = log
         self._every = every
         self._begun: set[str] = set()
+        self._first = True
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -70,14 +80,27 @@ class Watch:
             if self._silence is not None:
                 await self._silence.look(now)
             status = await self._store.status(now)
+            await self._raise("accounts", _UNBALANCED if status.differences else "", now)
+            await self._raise("disk", self._shut(), now)
         except StoreError as error:
             self._say("store", Event.STORE_FAILED, Event.STORE_BACK, True, code=error.code)
             return None
+        self._first = False
         self._say("store", Event.STORE_FAILED, Event.STORE_BACK, False)
         differences = len(status.differences)
         self._say("balance", Event.BALANCE_DIFFERS, Event.BALANCE_HOLDS, bool(differences), count=differences)
         self._say("overdue", Event.OVERDUE, Event.NONE_OVERDUE, status.overdue > 0, count=status.overdue)
         return status
+
+    async def _raise(self, name: str, cause: str, now: datetime) -> None:
+        """A task of the gateway's own is there while its cause is."""
+        if cause:
+            self._tasks.add(name)
+            await self._store.raise_task("gateway", cause, now, name=name)
+        elif self._first or name in self._tasks:
+            # At the first look it may be there from before the start.
+            await self._store.close_task("gateway", "it is so no more", now, name=name)
+            self._tasks.discard(name)
 
     async def _run(self) -> None:
         while True:
