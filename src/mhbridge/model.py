@@ -349,6 +349,8 @@ class Document:
         series: 32 bytes naming (authority, episode, document type): versions of one series replace each other.
         identifier: `urn:uuid:…` of this version, derived, so that the same input gives the same identifier.
         status: `final` or `entered-in-error`.
+        content: a hash of what it says, without the names of the version; empty where versions are not compared.
+        known: a hash over the readings that were known when it was made.
     """
 
     type: str
@@ -359,6 +361,8 @@ class Document:
     body: bytes
     media_type: str = "application/fhir+json"
     status: str = "final"
+    content: bytes = b""
+    known: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +406,92 @@ class DeliveryState(StrEnum):
     CLOSED = "closed"
 
 
+# --- what came before, as the store says it ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery of a version of a document, as it stands."""
+
+    delivery: int
+    destination: str
+    state: DeliveryState
+    attempts: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """It has certainly not left, and would leave by itself."""
+        return self.state in (DeliveryState.QUEUED, DeliveryState.RETRY)
+
+    @property
+    def arrived(self) -> bool:
+        """The receiver has it."""
+        return self.state in (DeliveryState.DONE, DeliveryState.AWAITING)
+
+    @property
+    def may_have_left(self) -> bool:
+        """The receiver has it or may have it, or gets it when a person lets it go."""
+        if self.state is DeliveryState.CLOSED:
+            return self.attempts > 0
+        return self.arrived or self.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.PARKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """
+    A version of a document.
+
+    Args:
+        identifier: `urn:uuid:…`; versions made for one message share it.
+        content: a hash of what it says, without the names of the version.
+        body: its serialised form, where that was asked for.
+    """
+
+    number: int
+    identifier: str
+    target: str
+    content: bytes
+    status: str
+    sent: tuple[Sent, ...] = ()
+    body: bytes = field(default=b"", repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """
+    The versions of one document of one episode, in order.
+
+    Args:
+        name: of its newest version's series.
+        document: document type.
+    """
+
+    name: bytes
+    document: str
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """
+    What the store says of an episode besides what was said in it: which documents there are and what may have left.
+
+    A step is told it and says it again in its outcome; where it has changed at the commit, the step is done again.
+    """
+
+    patient: Key
+    episode: str
+    series: tuple[Series, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A delivery that is not to leave any more: `superseded` by a newer version, or `cancelled`."""
+
+    delivery: int
+    state: DeliveryState
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
@@ -410,6 +500,8 @@ class Outcome:
     Args:
         ledger: what became of every leaf of it, under all mappings that took it.
         due_at: when it is looked at again, where it waits (`held`, `stored`).
+        past: what the step was told came before; the outcome holds only as long as that does.
+        withdrawals: deliveries of older versions that have not left and are not to leave any more.
     """
 
     facts: MessageFacts
@@ -424,6 +516,8 @@ class Outcome:
     occurred_at: str = ""
     ledger: Ledger = NO_LEDGER
     due_at: datetime | None = None
+    past: tuple[Past, ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
 
 
 class Verdict(StrEnum):

@@ -122,7 +122,8 @@ class SupplierMapping:
         restricted = self.restricts(items)
         if restricted:
             items = self.withheld(items)
-        episode = "|".join(filter(None, (identity_text(items.get(name)) for name in self.document.identity)))
+        # Beside the patient, who is known by the key; news of the patient alone has nothing else.
+        episode = self._identity(items, without="patient_key") or self._identity(items)
         patient = _key(items.get("patient_key"))
         if patient is None and not parked and any(bound.name == "patient_key" for bound in self.file.items):
             parked = "M722"
@@ -161,6 +162,10 @@ class SupplierMapping:
             ledger=drawn_up(message, (taken,)),
         )
         return reading, taken
+
+    def _identity(self, items: Mapping[str, Any], *, without: str = "") -> str:
+        names = (name for name in self.document.identity if name != without)
+        return "|".join(filter(None, (identity_text(items.get(name)) for name in names)))
 
     def _placed(self, issue: Issue) -> Issue:
         """An issue of a function, which does not know what it was given, with the paths of that."""

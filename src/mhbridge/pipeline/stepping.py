@@ -7,25 +7,40 @@ must never decide what is known, nor what of a series has left: that is the stor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+from mhbridge.fhir.succession import content
 from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.known import fold, restricts
 from mhbridge.mapping.translation import Translation
-from mhbridge.model import NOTHING_KNOWN, Act, Document, Issue, Known, MessageState, Outcome, Planned, Reading, Severity
+from mhbridge.model import (
+    NOTHING_KNOWN,
+    Act,
+    Document,
+    Issue,
+    Known,
+    MessageState,
+    Outcome,
+    Past,
+    Planned,
+    Reading,
+    Severity,
+    Withdrawal,
+)
 from mhbridge.pipeline.arriving import Taken
 from mhbridge.pipeline.naming import series
 from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations
+from mhbridge.pipeline.succeeding import Replacement, not_yet_used, replacements, series_of, told, withdrawals
 
 __all__ = ["needs_known", "serving", "step"]
 
 _CHANGES_NOTHING: Final = Issue(
-    "M765", Severity.INFORMATION, "it came late, and newer messages have said since whatever it would change"
+    "M765", Severity.INFORMATION, "it says nothing that has not been said: nobody is sent it"
 )
 
 
@@ -64,17 +79,20 @@ def step(
     now: datetime,
     feed: Feed,
     *,
+    past: Sequence[Past] = (),
+    worked_at: datetime | None = None,
     validator: Validator | None = None,
 ) -> Outcome:
     """
     What becomes of one message, in the patient's order.
 
     Args:
-        known: document type → the fold of the patient's earlier readings where `needs_known`; under no type, what
-            is known of the patient's sensitivity from all of them.
+        known: document type → the fold of the patient's readings where `needs_known`, of others what of it is compared;
+            under no type, what is known of the patient's sensitivity from all of them.
         now: the instant of receipt; the same for every replay of the message.
+        past: which documents of its episodes there are, and what of them may have left.
+        worked_at: the instant of this step, where that is later: a message does not wait for ever.
     """
-    validator = validator or default_validator()
     readings = tuple(reading for _, reading in taken.readings)
     first = readings[0] if readings else None
     base = Outcome(
@@ -87,59 +105,147 @@ def step(
         episode=first.episode if first else "",
         occurred_at=first.effective_at if first else "",
         ledger=taken.ledger,
+        past=told(past) if past else (),
     )
     if taken.parked:
         return base
     if all(reading.act is Act.NONE for reading in readings):
-        return _with(base, MessageState.FILTERED, "M730")
-    documents: list[Document] = []
-    deliveries: list[Planned] = []
-    issues: list[Issue] = []
-    unwritten: list[str] = []
-    code = ""
+        return replace(base, state=MessageState.FILTERED, code="M730")
+    making = _Making(now, feed, validator or default_validator(), past)
     for at, (mapping, reading) in enumerate(taken.readings):
         if reading.act is Act.NONE:
             continue
         before = known.get(reading.document, NOTHING_KNOWN)
-        items = folded(before, reading.items) if needs_known(reading) else reading.items
         # The strictest sensitivity of any reading holds for all (mapping language §8): what is only known now of a
         # restricted patient is withheld too.
         restricted = reading.restricted or any(mapping.restricts(earlier.items) for earlier in known.values())
         if restricted:
-            items = mapping.withheld(items)
             # It serves later messages as one does that says so itself.
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
             readings = (*readings[:at], hidden, *readings[at + 1 :])
-        to = destinations(mapping, reading, items, feed, now)
+        making.add(mapping, reading, before, restricted=restricted)
+    return making.outcome(replace(base, readings=readings))
+
+
+class _Making:
+    """What is made of one message, gathered reading by reading."""
+
+    def __init__(self, now: datetime, feed: Feed, validator: Validator, past: Sequence[Past]) -> None:
+        self._now, self._feed, self._validator, self._past = now, feed, validator, past
+        self._documents: list[Document] = []
+        self._deliveries: list[Planned] = []
+        self._withdrawals: list[Withdrawal] = []
+        self._issues: list[Issue] = []
+        self._unwritten: list[str] = []
+        self._code = ""
+        self._nothing_new = False
+
+    def add(self, mapping: SupplierMapping, reading: Reading, before: Known, *, restricted: bool) -> None:
+        """Make what one reading, with what is known before it, makes."""
+        if reading.act is Act.CANCEL and self._withdraw(reading) and reading.authors:
+            return
+        items = folded(before, reading.items) if needs_known(reading) else reading.items
         if restricted:
-            to, code = (), code or "M740"
-        for target in sorted({feed.targets.get(name, "r4") for name in to} or {"r4"}):
-            translation = mapping.build(reading, items, now, target)
-            if before.later and not restricted and _changes_nothing(translation, mapping, reading, before, now):
-                issues.append(_CHANGES_NOTHING)
-                continue
-            found = validator(translation.resource)
-            issues += [*translation.issues, *found]
-            unwritten += [f"{target}: {name}" for name in translation.not_written]
-            if any(issue.severity is Severity.ERROR for issue in found):
-                code = "M750"
-            named = series(reading), translation.identifier
-            documents.append(Document(reading.document, target, translation.kind, *named, translation.json()))
-            deliveries += [
-                Planned(len(documents) - 1, name, feed.needs.get(name, 2))
-                for name in to
-                if feed.targets.get(name, "r4") == target
-            ]
-    base = replace(base, readings=readings)
-    issues = list(dict.fromkeys([*base.issues, *issues]))
-    if unwritten:
-        base = replace(base, ledger=replace(base.ledger, not_written=tuple(dict.fromkeys(unwritten))))
-    if not code and not deliveries and feed.routes and _CHANGES_NOTHING not in issues:
-        code = "M741"
-    if code:
-        # Nothing leaves until a person has looked; the documents are kept so that they can be looked at.
-        return _with(base, MessageState.PARKED, code, tuple(issues), tuple(documents))
-    return _with(base, MessageState.DONE, "", tuple(issues), tuple(documents), tuple(deliveries))
+            items = mapping.withheld(items)
+        to = destinations(mapping, reading, items, self._feed, self._now)
+        if restricted:
+            to, self._code = (), self._code or "M740"
+        targets = self._feed.targets
+        for target in sorted({targets.get(name, "r4") for name in to} or {"r4"}):
+            theirs = tuple([name for name in to if targets.get(name, "r4") == target])
+            translation = mapping.build(reading, items, self._now, target)
+            if translation.kind == "document":
+                self._add_version(mapping, reading, items, translation, theirs, before)
+            elif before.later and not restricted and _changes_nothing(translation, mapping, reading, before, self._now):
+                self._nothing_new = True
+                self._issues.append(_CHANGES_NOTHING)
+            else:
+                self._check(translation)
+                named = series(reading), translation.identifier
+                document = Document(reading.document, target, translation.kind, *named, translation.json())
+                self._plan(replace(document, known=before.digest), theirs)
+
+    def _add_version(
+        self,
+        mapping: SupplierMapping,
+        reading: Reading,
+        items: Mapping[str, Any],
+        translation: Translation,
+        to: tuple[str, ...],
+        before: Known,
+    ) -> None:
+        earlier = series_of(self._past, reading)
+        says = content(translation.resource)
+        again = 1
+        while not not_yet_used(earlier, translation.identifier):
+            # The sender used its number before, or the mapping was mended: another version, so another name.
+            again += 1
+            facts = replace(reading.facts, control_id=f"{reading.facts.control_id}/{again}")
+            translation = mapping.build(replace(reading, facts=facts), items, self._now, translation.target)
+        self._check(translation)
+        name = earlier.name if earlier else series(reading)
+        document = Document(
+            reading.document, translation.target, translation.kind, name, translation.identifier, translation.json(),
+            content=says, known=before.digest,
+        )  # fmt: skip
+        made = list(replacements(document, translation.resource, to, earlier))
+        for one in made:
+            self._replace(one)
+        if not made:
+            self._nothing_new = True
+            self._issues.append(_CHANGES_NOTHING)
+
+    def _withdraw(self, reading: Reading) -> bool:
+        """Take back the documents of its episode. Whether there are any."""
+        try:
+            for one, resource in withdrawals(self._past, reading, self._now):
+                if resource:
+                    self._issues += self._validated(resource)
+                self._replace(one)
+        except LookupError:
+            self._code = "M744"
+            self._issues.append(
+                Issue("M744", Severity.ERROR, "a document that has left cannot be taken back by itself")
+            )
+        return any(one.series for one in self._past)
+
+    def _replace(self, one: Replacement) -> None:
+        self._withdrawals += one.withdrawals
+        if one.document is not None:
+            self._plan(one.document, one.to)
+
+    def _plan(self, document: Document, to: tuple[str, ...]) -> None:
+        self._documents.append(document)
+        self._deliveries += [Planned(len(self._documents) - 1, name, self._feed.needs.get(name, 2)) for name in to]
+
+    def _check(self, translation: Translation) -> None:
+        self._issues += [*translation.issues, *self._validated(translation.resource)]
+        self._unwritten += [f"{translation.target}: {name}" for name in translation.not_written]
+
+    def _validated(self, resource: Mapping[str, Any]) -> Sequence[Issue]:
+        found = self._validator(resource)
+        if any(issue.severity is Severity.ERROR for issue in found):
+            self._code = "M750"
+        return found
+
+    def outcome(self, base: Outcome) -> Outcome:
+        """All of it. Where a person has to look, nothing leaves; the documents are kept for that."""
+        ledger = base.ledger
+        if self._unwritten:
+            ledger = replace(ledger, not_written=tuple(dict.fromkeys(self._unwritten)))
+        code = self._code
+        if not code and not self._deliveries and self._feed.routes and not self._nothing_new:
+            code = "M741"
+        return replace(
+            base,
+            state=MessageState.PARKED if code else MessageState.DONE,
+            code=code,
+            issues=tuple(dict.fromkeys([*base.issues, *self._issues])),
+            documents=tuple(self._documents),
+            deliveries=() if code else tuple(self._deliveries),
+            withdrawals=() if code else tuple(self._withdrawals),
+            ledger=ledger,
+        )
 
 
 def _changes_nothing(
@@ -153,17 +259,3 @@ def _changes_nothing(
     without = fold([before.items, *(one.items for one in before.later)])
     had = mapping.build(reading, without, now, translation.target)
     return bool(had.resource["entry"] == translation.resource["entry"])
-
-
-def _with(
-    base: Outcome,
-    state: MessageState,
-    code: str,
-    issues: tuple[Issue, ...] | None = None,
-    documents: tuple[Document, ...] = (),
-    deliveries: tuple[Planned, ...] = (),
-) -> Outcome:
-    return Outcome(
-        base.facts, state, code, base.issues if issues is None else issues, base.readings, documents, deliveries,
-        base.patient, base.episode, base.occurred_at, base.ledger,
-    )  # fmt: skip
