@@ -81,7 +81,8 @@ class Ward:
         outcomes = list(working.work(read, known, NOW, feed()))
         for taken, outcome in zip(read.messages, outcomes, strict=True):
             for (mapping, _), reading in zip(taken.readings, outcome.readings, strict=True):
-                self.worked.append((mapping, reading))
+                if outcome.state == "done":
+                    self.worked.append((mapping, reading))
                 self._note(reading, serving(outcome, reading))
             for planned in outcome.deliveries:
                 for entry in loads(outcome.documents[planned.document].body)["entry"]:

@@ -189,6 +189,10 @@ class StoreError(MhbridgeError):
     """The store cannot make it durable; nothing is acknowledged."""
 
 
+class PastChanged(StoreError):
+    """What a step was told came before does not hold any more. Nothing was made durable; the step is done again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """An entry of the catalogue: what a code means, an example, and how to mend it."""

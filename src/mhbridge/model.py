@@ -351,6 +351,7 @@ class Document:
         status: `final` or `entered-in-error`.
         content: a hash of what it says, without the names of the version; empty where versions are not compared.
         known: a hash over the readings that were known when it was made.
+        episode: whose versions it is one of.
     """
 
     type: str
@@ -363,6 +364,7 @@ class Document:
     status: str = "final"
     content: bytes = b""
     known: bytes = b""
+    episode: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
-from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Past, Place
 
 Clock = Callable[[], datetime]
 """The present instant, aware and in UTC. The only way to learn the time outside the adapters' own timeouts."""
@@ -474,6 +474,20 @@ class Store(Protocol):
 
     async def refuse(self, feed: str, code: str, at: datetime) -> None:
         """Count and log a receipt that was refused at the door and of which nothing is kept."""
+
+    # series: the versions of an episode's documents
+
+    async def past(self, patient: Key, episode: str, *, bodies: bool = False) -> Past:
+        """
+        Which documents of an episode there are, with all their versions and what became of each delivery of them.
+
+        Of an identifier that was merged, those of all that were merged with it. A step that was told it says so in its
+        outcome (`Outcome.past`), and `commit` and `settle` raise `PastChanged` when it does not hold any more; its
+        `withdrawals` are moved in the same transaction, before its own deliveries join their lanes.
+
+        Args:
+            bodies: with what is needed to make a withdrawal.
+        """
 
     # the backlog: messages that are durable first and worked after
 

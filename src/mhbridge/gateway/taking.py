@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from mhbridge import pipeline
-from mhbridge.errors import MessageError, StoreError
+from mhbridge.errors import MessageError, PastChanged, StoreError
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.pressure import Pressure
 from mhbridge.gateway.workers import FailedThere, Here, Workers
+from mhbridge.gateway.workers.work import put_off
 from mhbridge.log import Event, Log, where
 from mhbridge.model import Answer, Envelope, Issue, Key, MessageFacts, MessageState, Outcome, Severity, Verdict
 from mhbridge.ports import Clock, Committed, Store
@@ -38,6 +39,8 @@ _WARY: Final = 10.0
 _FULL: Final = "S210"
 #: From the moment at which it is told to stop, so long for all of it.
 _ALL: Final = 20.0
+#: So often an envelope is worked again when what came before has changed meanwhile.
+_AGAIN: Final = 5
 
 
 class Gateway:
@@ -156,6 +159,15 @@ class Gateway:
         await self._store.refuse(feed, code, self._clock())
 
     async def _take(self, envelope: Envelope, feed: Feed) -> Committed:
+        for _ in range(_AGAIN):
+            try:
+                return await self._take_once(envelope, feed)
+            except PastChanged:
+                # A version left while its successor was being worked. Nothing is durable: it is worked again.
+                continue
+        return await self._take_once(envelope, feed)
+
+    async def _take_once(self, envelope: Envelope, feed: Feed) -> Committed:
         try:
             read = await self._workers.read(envelope)
         except MessageError as error:
@@ -170,7 +182,12 @@ class Gateway:
                 return earlier
             async with self._in_turn(read.asked.patients):
                 known = {whose: await self._store.known(*whose, at) for whose, at in read.asked.known.items()}
-                outcomes = await read.step(known)
+                wanted = read.asked.past.items()
+                past = [await self._store.past(*whose, bodies=bodies) for whose, bodies in wanted]
+                outcomes = await read.step(known, past)
+                if any(outcome.state is MessageState.HELD for outcome in outcomes):
+                    # What waits begins as every message that is not worked at once.
+                    outcomes = [put_off(outcome) for outcome in outcomes]
                 return await self._commit(envelope, feed, read.asked.key, outcomes)
         except StoreError:
             raise

@@ -15,7 +15,7 @@ from mhbridge.mapping.codes import CodeList
 from mhbridge.mapping.nodes import Derived
 from mhbridge.mapping.types import Type
 
-__all__ = ["MESSAGE_FIELDS", "RESERVED", "DocumentType", "Item", "RecordType"]
+__all__ = ["MESSAGE_FIELDS", "RESERVED", "DocumentType", "Item", "RecordType", "Wait"]
 
 #: Items that the gateway reads (mapping language §4), so no build need write them.
 RESERVED: Final = frozenset({"act", "patient_key", "merged_from", "replaces", "effective_at", "sensitivity", "message"})
@@ -85,12 +85,31 @@ class RecordType:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """
+    A message that may overtake the one that it speaks of: it waits for that, and then for a person.
+
+    Args:
+        item: the item by which such a message is known, and its `value`.
+        needs: the item that the other one sets.
+        minutes: how long it waits.
+    """
+
+    item: str
+    value: str
+    needs: str
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentType:
     """
     Args:
         identity: the items whose values name the same document again.
         parts: the shared parts, in order.
         lasting: items that hold for the patient and not for one stay: known from every episode.
+        waits: messages that may overtake those they speak of.
+        settled: an instant that is said once for a stay → by how many minutes it may differ when it is said again.
         lists: name → (system name, code) pairs, for `in`.
         code_lists: the lists that stand in files, for `member`.
         derived: the derived items, each after those it reads.
@@ -106,6 +125,8 @@ class DocumentType:
     code_lists: Mapping[str, CodeList] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
     lasting: frozenset[str] = frozenset()
+    waits: tuple[Wait, ...] = ()
+    settled: Mapping[str, int] = field(default_factory=dict)
     #: Name of an item that is a record → the mandatory fields of it; of records that have some.
     demanding: Mapping[str, tuple[Item, ...]] = field(init=False)
 

@@ -15,7 +15,7 @@ from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take
 from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import known_at, place
 from mhbridge.pipeline.routing import Feed, Route
-from mhbridge.pipeline.stepping import needs_known, serving, step
+from mhbridge.pipeline.stepping import needs_known, needs_past, serving, step
 
 __all__ = [
     "Feed",
@@ -27,6 +27,7 @@ __all__ = [
     "intake",
     "known_at",
     "needs_known",
+    "needs_past",
     "outcome_now",
     "outcomes_of_file",
     "parts",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mhbridge.fhir.succession import content
 from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.mapping.catalogue import SupplierMapping
-from mhbridge.mapping.known import fold, restricts
+from mhbridge.mapping.known import fold, moment, restricts
 from mhbridge.mapping.translation import Translation
 from mhbridge.model import (
     NOTHING_KNOWN,
@@ -37,11 +37,14 @@ from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations
 from mhbridge.pipeline.succeeding import Replacement, not_yet_used, replacements, series_of, told, withdrawals
 
-__all__ = ["needs_known", "serving", "step"]
+__all__ = ["needs_known", "needs_past", "serving", "step"]
 
 _CHANGES_NOTHING: Final = Issue(
     "M765", Severity.INFORMATION, "it says nothing that has not been said: nobody is sent it"
 )
+
+_WAITS: Final = Issue("M766", Severity.INFORMATION, "what it speaks of has not come yet: it waits for that")
+_CAME_ALONE: Final = Issue("M767", Severity.ERROR, "what it takes back has not come")
 
 
 def needs_known(reading: Reading) -> bool:
@@ -52,6 +55,15 @@ def needs_known(reading: Reading) -> bool:
     §5.3). An authored document says what its author says and nothing else.
     """
     return not reading.authors and reading.patient is not None
+
+
+def needs_past(reading: Reading) -> bool:
+    """
+    Whether the documents that there are of its stay, and what of them may have left, decide what is sent.
+
+    An authored message makes a version that replaces another; a cancellation takes all of them back.
+    """
+    return reading.patient is not None and (reading.authors or reading.act is Act.CANCEL)
 
 
 def serving(outcome: Outcome, reading: Reading) -> Mapping[str, Any] | None:
@@ -79,7 +91,7 @@ def step(
     now: datetime,
     feed: Feed,
     *,
-    past: Sequence[Past] = (),
+    past: Sequence[Past] | None = None,
     worked_at: datetime | None = None,
     validator: Validator | None = None,
 ) -> Outcome:
@@ -90,7 +102,8 @@ def step(
         known: document type → the fold of the patient's readings where `needs_known`, of others what of it is compared;
             under no type, what is known of the patient's sensitivity from all of them.
         now: the instant of receipt; the same for every replay of the message.
-        past: which documents of its episodes there are, and what of them may have left.
+        past: which documents of its episodes there are, and what of them may have left; `None`: nobody was asked, so
+            that it waits for nothing.
         worked_at: the instant of this step, where that is later: a message does not wait for ever.
     """
     readings = tuple(reading for _, reading in taken.readings)
@@ -111,7 +124,13 @@ def step(
         return base
     if all(reading.act is Act.NONE for reading in readings):
         return replace(base, state=MessageState.FILTERED, code="M730")
-    making = _Making(now, feed, validator or default_validator(), past)
+    waiting = None if past is None else _waiting(taken, known, past, now)
+    if waiting is not None:
+        if (worked_at or now) < waiting:
+            issues = (*base.issues, _WAITS)
+            return replace(base, state=MessageState.HELD, code="M766", issues=issues, due_at=waiting)
+        return replace(base, code="M767", issues=(*base.issues, _CAME_ALONE))
+    making = _Making(now, feed, validator or default_validator(), past or ())
     for at, (mapping, reading) in enumerate(taken.readings):
         if reading.act is Act.NONE:
             continue
@@ -125,6 +144,26 @@ def step(
             readings = (*readings[:at], hidden, *readings[at + 1 :])
         making.add(mapping, reading, before, restricted=restricted)
     return making.outcome(replace(base, readings=readings))
+
+
+def _waiting(taken: Taken, known: Mapping[str, Known], past: Sequence[Past], now: datetime) -> datetime | None:
+    """
+    Until when a message waits that has overtaken the one it speaks of; `None`: it has not.
+
+    What is taken back may be known by a document that is there, too, where nobody sends the events of a stay.
+    """
+    if any(one.series for one in past):
+        return None
+    for mapping, reading in taken.readings:
+        before = known.get(reading.document, NOTHING_KNOWN)
+        for wait in mapping.document.waits:
+            if reading.items.get(wait.item) != wait.value:
+                continue
+            earlier = fold([before.items, *(one.items for one in before.later)])
+            # It may say again what was taken back already.
+            if wait.needs not in earlier and earlier.get(wait.item) != wait.value:
+                return now + timedelta(minutes=wait.minutes)
+    return None
 
 
 class _Making:
@@ -144,6 +183,7 @@ class _Making:
         """Make what one reading, with what is known before it, makes."""
         if reading.act is Act.CANCEL and self._withdraw(reading) and reading.authors:
             return
+        self._issues += _said_otherwise(mapping, reading, before)
         items = folded(before, reading.items) if needs_known(reading) else reading.items
         if restricted:
             items = mapping.withheld(items)
@@ -163,7 +203,7 @@ class _Making:
                 self._check(translation)
                 named = series(reading), translation.identifier
                 document = Document(reading.document, target, translation.kind, *named, translation.json())
-                self._plan(replace(document, known=before.digest), theirs)
+                self._plan(replace(document, known=before.digest, episode=reading.episode), theirs)
 
     def _add_version(
         self,
@@ -186,7 +226,7 @@ class _Making:
         name = earlier.name if earlier else series(reading)
         document = Document(
             reading.document, translation.target, translation.kind, name, translation.identifier, translation.json(),
-            content=says, known=before.digest,
+            content=says, known=before.digest, episode=reading.episode,
         )  # fmt: skip
         made = list(replacements(document, translation.resource, to, earlier))
         for one in made:
@@ -246,6 +286,20 @@ class _Making:
             withdrawals=() if code else tuple(self._withdrawals),
             ledger=ledger,
         )
+
+
+def _said_otherwise(mapping: SupplierMapping, reading: Reading, before: Known) -> list[Issue]:
+    """What there is to say of instants that were said before, and are another now."""
+    found = []
+    for name, minutes in mapping.document.settled.items():
+        had, has = before.items.get(name), reading.items.get(name)
+        if not isinstance(had, str) or not isinstance(has, str):
+            continue
+        then, now = moment(had), moment(has)
+        if then is not None and now is not None and abs(now - then) > minutes * 60_000_000:
+            text = f"this differs by more than {minutes} minutes from what was said before of the same stay"
+            found.append(Issue("M769", Severity.WARNING, text, item=name))
+    return found
 
 
 def _changes_nothing(

@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 from backlog_contract import BacklogContract
 from search_contract import FOUND, SearchContract
+from series_contract import SeriesContract
 from silence_contract import SilenceContract
 from store_contract import StoreContract
 from task_contract import DUTIES, TaskContract
@@ -14,7 +15,7 @@ from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
-class SqliteContract(StoreContract, BacklogContract, SearchContract, TaskContract, SilenceContract):
+class SqliteContract(StoreContract, BacklogContract, SearchContract, SeriesContract, SilenceContract, TaskContract):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):
         stores = []

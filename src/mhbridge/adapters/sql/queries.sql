@@ -63,8 +63,8 @@ insert into message (id, envelope, feed, kind, place, received_at, patient, stat
 insert into reading (id, message, patient, document, episode, event_at, sent_at, key_id, items)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_document
-insert into document (id, series, version, message, kind, target, bundle, identifier, media_type, sha256, status, replaces)
-  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into document (id, series, version, message, kind, target, bundle, identifier, media_type, sha256, status, replaces,
+  mapping, known, patient, episode, content) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_delivery
 insert into delivery (id, message, document, destination, patient, seq, state, due_at, deadline, needs)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -115,10 +115,11 @@ select id from delivery where message = :message and state = 'parked' order by i
 -- The last delivery of each document of a message to each destination, where it has ended and the document is still the newest.
 select d.id, d.document, d.destination, n.name, d.patient, d.deadline, d.needs from delivery d join destination n on n.id = d.destination
   join document o on o.id = d.document
-  where d.message = :message and d.state not in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+  where d.message = :message and d.state not in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked', 'cancelled')
     and not exists (select 1 from delivery e where e.message = d.message and e.document = d.document
       and e.destination = d.destination and e.seq > d.seq)
-    and not exists (select 1 from document p where p.series = o.series and p.version > o.version)
+    and not exists (select 1 from document p where p.series = o.series and p.version > o.version
+      and p.message <> o.message)
   order by d.id;
 -- name: raise_fanout
 update message set fanout = fanout + :n where id = :id;
@@ -175,6 +176,20 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
   where l.destination = :destination and l.next_at <= :now order by l.next_at limit :most;
 -- name: next_due
 select min(next_at) from lane where destination = :destination and next_at is not null;
+
+-- Series ----------------------------------------------------------------------------------------------------
+
+-- name: versions_of_episode
+-- Of all identifiers of the patient that were merged: up to the one that stays, and down again to each.
+with recursive up (id, merged_into) as (select id, merged_into from patient where token = :token
+    union select p.id, p.merged_into from up join patient p on p.id = up.merged_into),
+  family (id) as (select id from up where merged_into is null
+    union select p.id from family f join patient p on p.merged_into = f.id)
+  select d.id, d.message, d.series, d.version, d.kind, d.target, d.identifier, d.content, d.status
+  from family f join document d on d.patient = f.id and d.episode = :episode where d.bundle = 'document' order by d.id;
+-- name: sent_of_document
+select d.id, n.name, d.state, d.attempts from delivery d join destination n on n.id = d.destination
+  where d.message = :message and d.document = :document order by d.id;
 
 -- Reading ---------------------------------------------------------------------------------------------------
 

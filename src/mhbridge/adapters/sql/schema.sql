@@ -69,6 +69,7 @@ create table reading (
 create index reading_of on reading (patient, document, episode, event_at, sent_at);
 create index reading_key on reading (key_id);
 
+-- `patient` and `episode`: of whose stay it is. `content` is a hash of what it says, whichever version it is.
 create table document (
   id         integer primary key,
   series     blob    not null,
@@ -84,9 +85,13 @@ create table document (
   replaces   integer,
   mapping    text    not null default '',
   known      blob    not null default x'',
+  patient    integer not null default 0,
+  episode    blob    not null default x'',
+  content    blob    not null default x'',
   unique (series, version)
 ) strict;
 create index document_of on document (message);
+create index document_episode on document (patient, episode) where bundle = 'document';
 
 -- `merged_into` alone says where the readings and lanes of a retired identifier fold: they keep the patient that they
 -- were sent under, so that a merge can be undone. `person` is a token of a verified number and birth date.

@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from mhbridge.adapters.sql.transitions import NEW
+from mhbridge.adapters.sqlite import series
 from mhbridge.adapters.sqlite.backlog import Waits, waits_now
 from mhbridge.adapters.sqlite.books import Books
-from mhbridge.adapters.sqlite.moves import arrive, move
-from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyMessage, answer_of
-from mhbridge.errors import StoreError
-from mhbridge.model import DeliveryState, Document, MessageState
+from mhbridge.adapters.sqlite.moves import arrive, move, withdraw
+from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
+from mhbridge.errors import PastChanged, StoreError
+from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import Committed, Pending
 
 __all__ = ["Numbered", "Refusal", "Repeat", "Settling", "Written", "commit", "refuse", "repeat", "settle"]
@@ -53,9 +54,9 @@ class Numbered(NamedTuple):
 
 
 class Written(NamedTuple):
-    """An envelope as it was written."""
+    """An envelope as it was written; `committed` is `None` where it was not: what its step was told has changed."""
 
-    committed: Committed
+    committed: Committed | None
     numbered: Numbered
 
 
@@ -83,6 +84,8 @@ class _Rows:
         self.newest = newest
         #: What joins each lane, in order, but for its place there: the row of a delivery without `seq`.
         self.lanes: dict[tuple[int, int], list[_Waiting]] = {}
+        #: Patient and episode whose documents the batch adds to: what is read of them is not all that there is.
+        self.touched: set[tuple[int, bytes]] = set()
         #: Token and patient → kind. Most of a batch say of a patient what is known.
         self.identities: dict[tuple[bytes, int], int] = {}
 
@@ -125,8 +128,11 @@ def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
     written: list[Written] = []
     for item in items:
         first = here.get(item.key)
-        if first is None:
+        if first is None and _has_changed(books, rows, item.messages):
+            written.append(Written(None, Numbered()))
+        elif first is None:
             made = _keep(books, rows, item)
+            assert made.committed is not None
             here[item.key] = made.committed
             written.append(made)
         else:
@@ -142,12 +148,15 @@ def settle(books: Books, items: Sequence[Settling]) -> list[Numbered]:
 
     Raises:
         StoreError: S213, when one of them is not in hand any more as it was taken.
+        PastChanged: S218, when what a step was told came before does not hold any more.
     """
     rows = _rows_for(books, [message for item in items for _, message in item.results])
     found = waits_now(books, (pending.id for item in items for pending, _ in item.results))
     written: list[Numbered] = []
     for item in items:
         before, readings = books.readings, len(rows.by_table["reading"])
+        if _has_changed(books, rows, [message for _, message in item.results]):
+            raise PastChanged("S218", "what came before has changed meanwhile")
         for pending, message in item.results:
             now = found.pop(pending.id, None)
             if now is None or not now.is_in_hand_as(pending):
@@ -181,6 +190,19 @@ def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, mes
         books.run("bring_forward", patient=patient, now=at)
 
 
+def _has_changed(books: Books, rows: _Rows, messages: Sequence[ReadyMessage]) -> bool:
+    """Whether what the steps of these messages were told of their episodes does not hold any more."""
+    touched = set()
+    for message in messages:
+        for patient, episode, told in message.past:
+            about = rows.patients[patient], episode
+            if about in rows.touched or series.past(books.run, told, patient, episode) != told:
+                return True
+            touched.add(about)
+    rows.touched |= touched
+    return False
+
+
 def _rows_for(books: Books, messages: Sequence[ReadyMessage]) -> _Rows:
     return _Rows(
         books.patients(token for message in messages for token in message.patients),
@@ -197,7 +219,7 @@ def _bring_forward(books: Books, rows: _Rows, now: int) -> None:
 
 
 def _newest(books: Books, messages: Iterable[ReadyMessage]) -> dict[bytes, tuple[int, int]]:
-    series = dict.fromkeys(document.series for message in messages for document, _ in message.documents)
+    series = dict.fromkeys(document.series for message in messages for document, *_ in message.documents)
     return {one: (about, version) for one, about, version in books.each("newest_versions", [(one,) for one in series])}
 
 
@@ -303,7 +325,12 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
             reading.sent_at,
             *books.sealed("reading", number, reading.items, due_at),
         )
-    documents = [_keep_document(books, rows, about, due_at, *document) for document in message.documents]
+    withdraw(books, message.withdrawals, about, due_at)
+    whose = about if message.patient is None else rows.patients[message.patient]
+    documents = [
+        _keep_document(books, rows, _Origin(about, whose, message.mapping_hash, due_at), document)
+        for document in message.documents
+    ]
     for planned in message.deliveries:
         _plan(books, rows, about, patient, documents[planned.document], planned, due_at)
     for token, kind in message.properties:
@@ -316,26 +343,41 @@ def _planned(message: ReadyMessage) -> str:
     return f", {len(message.deliveries)} {DeliveryState.QUEUED}" if message.deliveries else ""
 
 
-def _keep_document(books: Books, rows: _Rows, message: int, at: int, document: Document, digest: bytes) -> int:
+class _Origin(NamedTuple):
+    """Where a document comes from."""
+
+    message: int
+    patient: int
+    mapping: str
+    at: int
+
+
+def _keep_document(books: Books, rows: _Rows, origin: _Origin, version: ReadyDocument) -> int:
+    document = version.document
     about = books.id()
-    replaces, version = rows.newest.get(document.series, (None, 0))
-    rows.newest[document.series] = (about, version + 1)
+    replaces, number = rows.newest.get(document.series, (None, 0))
+    rows.newest[document.series] = (about, number + 1)
     rows.add(
         "document",
         about,
         document.series,
-        version + 1,
-        message,
+        number + 1,
+        origin.message,
         document.type,
         document.target,
         document.bundle,
         document.identifier,
         document.media_type,
-        digest,
+        version.digest,
         document.status,
         replaces,
+        origin.mapping,
+        document.known,
+        origin.patient,
+        version.episode,
+        document.content,
     )
-    rows.add("body", about, *books.sealed("document", about, document.body, at, document.type))
+    rows.add("body", about, *books.sealed("document", about, document.body, origin.at, document.type))
     return about
 
 

@@ -16,7 +16,7 @@ from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
 from mhbridge.adapters.sqlite import tasks
 from mhbridge.adapters.sqlite.books import GATEWAY, Books, micros
 from mhbridge.errors import StoreError
-from mhbridge.model import DeliveryState, MessageState
+from mhbridge.model import DeliveryState, MessageState, Withdrawal
 from mhbridge.ports import Move
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "release",
     "resend",
     "start",
+    "withdraw",
 ]
 
 _Item = TypeVar("_Item")
@@ -322,6 +323,22 @@ def finish(books: Books, items: Sequence[Finishing]) -> list[None]:
             )
     _move_deliveries(books, steps)
     return [None] * len(items)
+
+
+def withdraw(books: Books, withdrawals: Sequence[Withdrawal], message: int, now: int) -> None:
+    """
+    What has not left does not leave any more, for the sake of a message.
+
+    Raises:
+        StoreError: S212, when one of them has left.
+    """
+    if not withdrawals:
+        return
+    found = _find(books, (one.delivery for one in withdrawals))
+    why = f"by message {message}"
+    _move_deliveries(
+        books, [_Step(one.delivery, found[one.delivery], one.state, now, None, why=why) for one in withdrawals]
+    )
 
 
 def _recover(books: Books, now: int) -> int:

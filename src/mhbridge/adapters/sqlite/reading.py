@@ -19,13 +19,14 @@ import orjson
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
+from mhbridge.adapters.sqlite import series
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
 from mhbridge.adapters.sqlite.finding import LAST, Search, found
 from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Place
+from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Past, Place
 from mhbridge.ports import DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
@@ -102,6 +103,19 @@ class Reader:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
         token = episode_token(self.keys, episode) if episode else b""
         return self.folds.known(patient_token(self.keys, patient), document, token, before)
+
+    def past(self, patient: Key, episode: str, bodies: bool) -> Past:
+        """Which documents of an episode there are, and what of them may have left."""
+        tokens = patient_token(self.keys, patient), episode_token(self.keys, episode)
+        with self.snapshot():
+            return series.past(self.rows, Past(patient, episode), *tokens, self._kept_body if bodies else None)
+
+    def _kept_body(self, document: int) -> bytes:
+        """The bytes of a document; empty when they are not kept any more or are damaged."""
+        try:
+            return self.body("document", document)
+        except StoreError:
+            return b""
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
         for number, document, episode, event_at, sent_at, key, items in self.rows("readings", token=patient):

@@ -28,10 +28,12 @@ from mhbridge.model import (
     Key,
     MessageState,
     Outcome,
+    Past,
     Place,
     Reading,
     Severity,
     Verdict,
+    Withdrawal,
 )
 from mhbridge.pipeline import place, serving
 
@@ -56,6 +58,22 @@ class ReadyReading(NamedTuple):
     said: Mapping[str, Any]
 
 
+class ReadyDocument(NamedTuple):
+    """A version of a document, with the hash of its bytes."""
+
+    document: Document
+    digest: bytes
+    episode: bytes
+
+
+class ReadyPast(NamedTuple):
+    """What a step was told of an episode, to be compared with what there is."""
+
+    patient: bytes
+    episode: bytes
+    told: Past
+
+
 class ReadyDelivery(NamedTuple):
     """A delivery to be planned: which of the message's documents goes where, by when, and when it is done."""
 
@@ -78,15 +96,17 @@ class ReadyMessage(NamedTuple):
     mapping_hash: str
     issues: str
     readings: Sequence[ReadyReading]
-    documents: Sequence[tuple[Document, bytes]]
+    documents: Sequence[ReadyDocument]
     deliveries: Sequence[ReadyDelivery]
     properties: Sequence[tuple[bytes, int]]
     identities: Sequence[tuple[bytes, int]]
+    past: Sequence[ReadyPast] = ()
+    withdrawals: Sequence[Withdrawal] = ()
 
     @property
     def patients(self) -> list[bytes]:
         """The tokens of all patients that its rows name."""
-        named = [reading.patient for reading in self.readings]
+        named = [*[reading.patient for reading in self.readings], *[past.patient for past in self.past]]
         return named if self.patient is None else [self.patient, *named]
 
 
@@ -172,7 +192,10 @@ def ready_message(
             for reading in readings
             if (items := serving(outcome, reading)) is not None
         ],
-        documents=[(document, sha256(document.body).digest()) for document in outcome.documents],
+        documents=[
+            ReadyDocument(document, sha256(document.body).digest(), episode_token(keys, document.episode))
+            for document in outcome.documents
+        ],
         deliveries=[
             ReadyDelivery(
                 planned.document,
@@ -183,6 +206,10 @@ def ready_message(
             for planned in outcome.deliveries
         ],
         properties=properties(keys, outcome),
+        past=[
+            ReadyPast(patient_token(keys, one.patient), episode_token(keys, one.episode), one) for one in outcome.past
+        ],
+        withdrawals=outcome.withdrawals,
         identities=identities(keys, outcome, patient),
     )
 

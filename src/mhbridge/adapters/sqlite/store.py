@@ -36,8 +36,8 @@ from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
-from mhbridge.errors import StoreError
-from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Place
+from mhbridge.errors import PastChanged, StoreError
+from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Past, Place
 from mhbridge.ports import (
     AuditLine,
     Committed,
@@ -185,7 +185,12 @@ class SqliteStore(Store):
         written: intake.Written = await self._write(
             intake.commit, made, lambda written: self._note(made.messages, written.numbered)
         )
+        if written.committed is None:
+            raise PastChanged("S218", "what came before has changed meanwhile")
         return written.committed
+
+    async def past(self, patient: Key, episode: str, *, bodies: bool = False) -> Past:
+        return self._answer_now(Reader.past, patient, episode, bodies)
 
     def _note(self, messages: Sequence[ReadyMessage], written: intake.Numbered) -> None:
         """What was made durable is known from now on, and need not be read again."""

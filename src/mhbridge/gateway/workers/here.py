@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mhbridge import pipeline
@@ -16,7 +17,7 @@ from mhbridge.gateway.workers.work import Asked, asked, work
 
 if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
-    from mhbridge.model import Envelope, Known, Outcome
+    from mhbridge.model import Envelope, Known, Outcome, Past
     from mhbridge.pipeline import Feed, Intake
 
 __all__ = ["Here", "Read"]
@@ -30,7 +31,9 @@ class Read(Protocol):
 
     asked: Asked
 
-    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
+    async def step(
+        self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+    ) -> list[Outcome]:
         """What became of its messages."""
 
     def drop(self) -> None:
@@ -61,9 +64,11 @@ class _ReadHere:
         self.asked = asked(pipeline.dedupe_key(envelope, intake), intake, envelope.received_at)
         self._envelope, self._feed, self._intake = envelope, feed, intake
 
-    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
+    async def step(
+        self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+    ) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        working = work(self._intake, known, self._envelope.received_at, self._feed)
+        working = work(self._intake, known, self._envelope.received_at, self._feed, past, worked_at)
         while True:
             some = list(itertools.islice(working, _BREATH))
             outcomes += some

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +22,11 @@ from mhbridge.gateway.workers.worker import Make, Worker, WorkerDied
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mhbridge.gateway.workers.here import Read
     from mhbridge.gateway.workers.work import Asked, Whose
-    from mhbridge.model import Envelope, Known, Outcome
+    from mhbridge.model import Envelope, Known, Outcome, Past
 
 __all__ = ["FailedThere", "Workers"]
 
@@ -303,8 +305,10 @@ class _ReadThere:
             else:
                 return
 
-    async def step(self, known: Mapping[Whose, Known]) -> list[Outcome]:
-        said = {whose: _said(whose, one) for whose, one in known.items()}
+    async def step(
+        self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+    ) -> list[Outcome]:
+        said = {whose: _said(whose, one) for whose, one in known.items()}, past, worked_at
         while True:
             assert self._worker is not None
             try:

@@ -14,7 +14,7 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -25,7 +25,7 @@ from mhbridge.fhir.validate import default_validator
 from mhbridge.gateway.workers.work import Asked, asked, work
 from mhbridge.log import where
 from mhbridge.mapping import record
-from mhbridge.model import Envelope, Known, Outcome
+from mhbridge.model import Envelope, Known, Outcome, Past
 
 if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["DROP", "READ", "STEP", "Failed", "Refused", "framed", "frames", "main"]
 
 READ, STEP, DROP = "read", "step", "drop"
+
+Told = tuple[Mapping["Whose", Known], Sequence[Past], datetime | None]
+"""What a step is told: what is known, which documents there are, and the instant where that is not the receipt's."""
 
 #: Each frame is its length and a pickle. Both ends are one program, and the socket has no name by which to find it.
 _LENGTH: Final = 8
@@ -101,9 +104,12 @@ class _Bench:
         self._read[ticket] = intake, envelope.received_at, feed
         return asked(pipeline.dedupe_key(envelope, intake), intake, envelope.received_at)
 
-    def _do_step(self, ticket: int, known: Mapping[Whose, Known]) -> list[Outcome]:
+    def _do_step(
+        self, ticket: int, what: tuple[Mapping[Whose, Known], Sequence[Past], datetime | None]
+    ) -> list[Outcome]:
         intake, now, feed = self._read.pop(ticket)
-        return [_written(outcome) for outcome in work(intake, known, now, feed)]
+        known, past, worked_at = what
+        return [_written(outcome) for outcome in work(intake, known, now, feed, past, worked_at)]
 
 
 def _serve(gateway: socket.socket) -> None:

@@ -7,22 +7,25 @@ of their own (`process`). This module must never wait for anything, and must nev
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mhbridge import pipeline
 from mhbridge.mapping.known import restricts
-from mhbridge.model import Act, Key, Known, Later, Outcome, Place
+from mhbridge.model import NO_LEDGER, Act, Key, Known, Later, MessageState, Outcome, Past, Place
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed, Intake, Taken
 
-__all__ = ["Asked", "Whose", "asked", "work"]
+__all__ = ["Asked", "Episode", "Whose", "asked", "put_off", "work"]
 
 Whose = tuple[Key, str, str]
 """What is to be known: a patient, an episode and a document type; an empty one is every one."""
+
+Episode = tuple[Key, str]
+"""A patient, and which stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +35,28 @@ class Asked:
 
     Args:
         key: names the envelope.
-        patients: of whom something must be known, so that nobody else may add to it meanwhile.
+        patients: those that its messages are about: nobody else may work a message of theirs meanwhile.
         known: what must be known, and before which place in the patient's order; `None`: whatever the order.
+        past: the episodes of which must be known which documents there are; true: with their bodies.
     """
 
     key: bytes
     patients: tuple[Key, ...]
     known: Mapping[Whose, Place | None]
+    past: Mapping[Episode, bool] = field(default_factory=dict)
 
 
 def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
     """What these messages need."""
     patients: dict[Key, None] = {}
     known: dict[Whose, Place | None] = {}
+    past: dict[Episode, bool] = {}
     for taken in intake.messages:
-        for _, reading in taken.readings:
+        for mapping, reading in taken.readings:
             if reading.patient is None:
                 continue
+            patients[reading.patient] = None
             if pipeline.needs_known(reading):
-                patients[reading.patient] = None
                 at = pipeline.place(reading, received_at)
                 for whose in (
                     (reading.patient, reading.episode, reading.document),
@@ -59,21 +65,48 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
                     # Of several messages the first in order decides what is said one by one.
                     before = known.get(whose)
                     known[whose] = at if before is None else min(at, before)
+            elif mapping.document.settled:
+                known[reading.patient, reading.episode, reading.document] = None
             known[reading.patient, "", ""] = None
+            if pipeline.needs_past(reading) and not taken.parked:
+                episode = reading.patient, reading.episode
+                past[episode] = past.get(episode, False) or reading.act is Act.CANCEL
             if reading.act is Act.MERGE and reading.merged_from is not None:
                 patients[reading.merged_from] = None
                 known[reading.merged_from, "", ""] = None
     # In one order, so that two envelopes never wait for each other.
-    return Asked(key, tuple(sorted(patients, key=lambda one: (one.system, one.value))), known)
+    return Asked(key, tuple(sorted(patients, key=lambda one: (one.system, one.value))), known, past)
 
 
-def work(intake: Intake, stored: Mapping[Whose, Known], now: datetime, feed: Feed) -> Iterator[Outcome]:
-    """Step every message, each knowing what those before it in the same envelope said."""
+def work(
+    intake: Intake,
+    stored: Mapping[Whose, Known],
+    now: datetime,
+    feed: Feed,
+    past: Sequence[Past] = (),
+    worked_at: datetime | None = None,
+) -> Iterator[Outcome]:
+    """
+    Step every message, each knowing what those before it in the same envelope said.
+
+    What those before it sent nobody knows before it is durable: a second message about the documents of one stay, and
+    all that follow it of that patient, stay to be worked after (`stored`).
+    """
     said: dict[Whose, list[Later]] = {}
     alone = len(intake.messages) == 1
+    touched: set[Episode] = set()
+    behind: set[Key] = set()
     for one in intake.messages:
+        whose = {reading.patient for _, reading in one.readings if reading.patient is not None}
+        episodes = _episodes(one)
+        if behind & whose or touched & episodes:
+            behind |= whose
+            yield _after(one)
+            continue
+        touched |= episodes
         taken = _merged(one, stored, said)
-        outcome = pipeline.step(taken, _known(taken, stored, said, now), now, feed)
+        theirs = [told for told in past if (told.patient, told.episode) in episodes]
+        outcome = pipeline.step(taken, _known(taken, stored, said, now), now, feed, past=theirs, worked_at=worked_at)
         yield outcome
         if alone:
             return
@@ -84,6 +117,38 @@ def work(intake: Intake, stored: Mapping[Whose, Known], now: datetime, feed: Fee
             for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
                 later = Later(pipeline.place(reading, now), items)
                 said.setdefault((reading.patient, episode, document), []).append(later)
+
+
+def _episodes(taken: Taken) -> set[Episode]:
+    """Of whose documents must be known what there is and what may have left."""
+    return {
+        (reading.patient, reading.episode)
+        for _, reading in taken.readings
+        if reading.patient is not None and pipeline.needs_past(reading) and not taken.parked
+    }
+
+
+def _after(taken: Taken) -> Outcome:
+    """A message that stays to be worked."""
+    readings = tuple([reading for _, reading in taken.readings])
+    first = readings[0]
+    return put_off(
+        Outcome(
+            taken.facts, MessageState.STORED, readings=readings, patient=first.patient, episode=first.episode,
+            occurred_at=first.effective_at,
+        )
+    )  # fmt: skip
+
+
+def put_off(outcome: Outcome) -> Outcome:
+    """A message that was stepped and is to be stepped again: whose it is, and nothing of what it says."""
+    readings = tuple(
+        [replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"") for reading in outcome.readings]
+    )
+    return Outcome(
+        outcome.facts, MessageState.STORED, readings=readings, patient=outcome.patient, episode=outcome.episode,
+        occurred_at=outcome.occurred_at,
+    )  # fmt: skip
 
 
 def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]]) -> Taken:
@@ -107,7 +172,13 @@ def _known(
     """Document type → what is known of this patient's episode, where that decides anything."""
     known: dict[str, Known] = {}
     for mapping, reading in taken.readings:
-        if reading.patient is None or not pipeline.needs_known(reading):
+        if reading.patient is None:
+            continue
+        if not pipeline.needs_known(reading):
+            if settled := mapping.document.settled:
+                # An authored message says all that it says; what it said otherwise before is only compared.
+                said_before = _folded((reading.patient, reading.episode, reading.document), None, stored, said)
+                known[reading.document] = Known(_only(said_before.items, settled), said_before.digest)
             continue
         at = pipeline.place(reading, now)
         episode = _folded((reading.patient, reading.episode, reading.document), at, stored, said)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
@@ -17,8 +18,8 @@ from mhbridge.mapping.codes import CodeList, CodeSystems, Heading
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import Derived, ItemOf, reads
-from mhbridge.mapping.packs import DocumentType, Item, RecordType
-from mhbridge.mapping.reader import Items, Pairs, Text, YamlFile
+from mhbridge.mapping.packs import DocumentType, Item, RecordType, Wait
+from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import OnBad, can_keep_text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
 from mhbridge.mapping.writing import undecided
@@ -40,6 +41,8 @@ _ITEM_KEYS = (
     "if_restricted",
     "before",
 )
+#: A day, in minutes.
+_LONGEST_WAIT: Final = 1440
 _NEEDS = ("mandatory", "required", "optional")
 
 
@@ -76,7 +79,9 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     """
     if file.root is None:
         return None
-    keys = ("document", "title", "parts", "lasting", "identity", "needs", "items", "records", "lists")
+    keys = (
+        "document", "title", "parts", "lasting", "identity", "waits", "settled", "needs", "items", "records", "lists",
+    )  # fmt: skip
     top = Declaration(file, file.root, "a document type", keys)
     top.require("document", "title", "identity", "items")
     if top.text("document", name) != name:
@@ -132,7 +137,41 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         name, top.text("title", name), identity, tuple(parts), items, records, lists.members, lists.files
     )
     derived = _derive(document, derivations, codes.systems)
-    return replace(document, derived=derived, lasting=frozenset(lasting))
+    waits = tuple(filter(None, (_wait(file, node, items) for node in top.items("waits"))))
+    settled = _settled(file, top.pairs("settled"), items)
+    return replace(document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled)
+
+
+def _wait(file: YamlFile, node: Node, items: Mapping[str, Item]) -> Wait | None:
+    """Which messages wait for which, and how long."""
+    what = Declaration(file, node, "a wait", ("item", "is", "for", "minutes"))
+    if not what.require("item", "is", "for", "minutes"):
+        return None
+    for key in ("item", "for"):
+        _declared(file, what.text(key), what.entries[key].span, items)
+    return Wait(what.text("item"), what.text("is"), what.text("for"), _minutes(file, what.entries["minutes"]))
+
+
+def _settled(file: YamlFile, node: Pairs | None, items: Mapping[str, Item]) -> dict[str, int]:
+    """Which instants are said once, and by how much they may differ when they are said again."""
+    if node is None:
+        return {}
+    for name, span in node.keys.items():
+        _declared(file, name, span, items)
+    return {name: _minutes(file, value) for name, value in node.entries.items()}
+
+
+def _declared(file: YamlFile, name: str, span: Span, items: Mapping[str, Item]) -> None:
+    if name not in items:
+        file.report("E503", f"this names an item that is not declared: {name!r}", span, did_you_mean(name, items))
+
+
+def _minutes(file: YamlFile, node: Node) -> int:
+    text = node.value if isinstance(node, Text) else ""
+    if text.isascii() and text.isdecimal() and 0 < int(text) <= _LONGEST_WAIT:
+        return int(text)
+    file.report("E042", f"this is a number of minutes, from 1 to {_LONGEST_WAIT}", node.span)
+    return 1
 
 
 def read_lists(
