@@ -230,6 +230,11 @@ class Status:
         waiting: messages that wait for a person, because they or deliveries of theirs are parked.
         late: destination → how many of the overdue deliveries go there.
         tasks: open tasks, by queue and severity.
+        feeds: feed → state → how many messages; and `received`, `repeat` and `refused` receipts.
+        destinations: destination → state → how many deliveries.
+        levels: destination → how far → how many deliveries got just so far.
+        oldest: state → receipt of the oldest open message in it; `queued` and so on, of which a delivery is in it.
+        held: destination → how many lanes wait for a person.
     """
 
     at: datetime
@@ -245,6 +250,15 @@ class Status:
     waiting: int = 0
     late: Mapping[str, int] = field(default_factory=dict)
     tasks: tuple[OpenTasks, ...] = ()
+    feeds: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    destinations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    oldest: Mapping[str, datetime] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+
+
+#: What the levels of gateway design §2.2 are called.
+LEVELS: Final = ("created", "sent", "accepted", "collected", "infrastructure", "business")
 
 
 # --- tasks: what people must do ----------------------------------------------------------------------------

@@ -272,13 +272,24 @@ select distinct m.id from delivery r cross join message m on m.id = r.message
 
 -- name: tallies
 select feed, what, state, sum(n) from tally group by feed, what, state;
+-- name: last_row
+-- Every row with a smaller id is there.
+select max(id) from (select max(id) as id from envelope union all select max(id) from message union all select max(id) from delivery);
 -- name: count_envelopes
-select feed, count(*) from envelope group by feed;
+select feed, count(*) from envelope where id > :after and id <= :to group by feed;
 -- name: count_messages
-select feed, state, count(*) from message group by feed, state;
+select feed, state, count(*) from message where id > :after and id <= :to group by feed, state;
 -- name: count_deliveries
-select n.name, d.state, count(*), sum(d.level >= 2) from delivery d left join destination n on n.id = d.destination
-  group by d.destination, d.state;
+select destination, state, level, count(*) from delivery where id > :after and id <= :to group by destination, state, level;
+-- name: open_messages_between
+select id from message where id > :after and id <= :to and state in ('stored', 'held', 'parked');
+-- name: open_deliveries_between
+select id from delivery where id > :after and id <= :to
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
+-- name: count_these_messages
+select feed, state, count(*) from message where id in (:each) group by feed, state;
+-- name: count_these_deliveries
+select destination, state, level, count(*) from delivery where id in (:each) group by destination, state, level;
 -- name: overdue
 select n.name, count(*) from delivery d left join destination n on n.id = d.destination
   where d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and d.deadline < :now
@@ -289,15 +300,24 @@ select count(distinct d.message) from delivery d join message m on m.id = d.mess
   and d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
 -- name: oldest_in_state
 select received_at from message where feed = :feed and state = :state order by received_at limit 1;
--- name: oldest_open_delivery
-select received_at from message where id = (select min(message) from delivery
-  where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked'));
+-- name: oldest_by_delivery
+select o.state, m.received_at from (select state, min(message) as message from delivery
+  where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') group by state) o
+  join message m on m.id = o.message;
+-- name: lanes_held
+select n.name, count(distinct d.patient) from delivery d left join destination n on n.id = d.destination
+  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') group by d.destination;
 -- name: envelopes_wrong
 -- C2
-select count(*) from envelope e where e.messages <> (select count(*) from message m where m.envelope = e.id);
+select count(*) from envelope e where e.id > :after and e.id <= :to
+  and e.messages <> (select count(*) from message m where m.envelope = e.id);
 -- name: fanout_wrong
--- C3
-select count(*) from message m where m.fanout <> (select count(*) from delivery d where d.message = m.id);
+-- C3, as the next
+select count(*) from message m where m.id > :after and m.id <= :to
+  and m.fanout <> (select count(*) from delivery d where d.message = m.id);
+-- name: fanout_wrong_of_new
+select count(*) from message m where m.id in (select distinct n.message from delivery n where n.id > :after and n.message <= :after)
+  and m.fanout <> (select count(*) from delivery d where d.message = m.id);
 -- name: messages_forgotten
 -- C5, as the next three
 -- A message that waits for its turn is not forgotten: one of the same patient is before it, or some are in hand.

@@ -9,61 +9,94 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
 from mhbridge.adapters.sql.transitions import OPEN_MESSAGES
 from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.model import MessageState
-from mhbridge.ports import OpenTasks, Status, Urgency
+from mhbridge.ports import LEVELS, OpenTasks, Status, Urgency
 
 __all__ = ["status"]
 
 #: What should have been looked at so long ago has been forgotten.
 _FORGOTTEN: Final = 60_000_000
 
+#: The level from which on the receiver itself has confirmed it.
+_ACKNOWLEDGED: Final = LEVELS.index("accepted")
+
+_BY_COUNTING: Final = ("C1", "C2", "C3", "C4")
+
 _Counts = Mapping[tuple[str, str], int]
 
 
 def status(reader: Reader, now: datetime) -> Status:
-    """The accounts of this instant, and every difference in them."""
+    """
+    The accounts of this instant, and every difference in them.
+
+    A difference is said only after everything was counted again, and what has been said is not counted for again.
+    """
+    reader.counts.seal(reader)
+    found = _look(reader, now)
+    if (wrong := _of_counts(found)) and wrong != reader.counts.said:
+        reader.counts.forget()
+        found = _look(reader, now)
+    reader.counts.said = _of_counts(found)
+    return found
+
+
+def _of_counts(status: Status) -> tuple[str, ...]:
+    """The differences that stand on what is counted once. The others are looked up each time."""
+    return tuple(one for one in status.differences if one.startswith(_BY_COUNTING))
+
+
+def _look(reader: Reader, now: datetime) -> Status:
     at = micros(now)
     with reader.snapshot():
         tallies: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         for feed, what, state, n in reader.rows("tallies"):
             tallies[what][feed, state] = n
-        envelopes: dict[str, int] = dict(reader.rows("count_envelopes"))
-        messages: dict[tuple[str, str], int] = {(feed, state): n for feed, state, n in reader.rows("count_messages")}
-        rows = reader.rows("count_deliveries")
-    deliveries: dict[tuple[str, str], int] = {(name or "?", state): n for name, state, n, _ in rows}
-    receipts = tallies["receipt"]
+        counted = reader.counts.count(reader)
+        names: dict[int, str] = dict(reader.rows("destinations"))
+    deliveries: Counter[tuple[str, str]] = Counter()
+    levels: Counter[tuple[str, str]] = Counter()
+    for (destination, state, level), n in counted.deliveries.items():
+        name = names.get(destination, "?")
+        deliveries[name, state] += n
+        levels[name, LEVELS[level]] += n
+    receipts, messages = tallies["receipt"], {pair: n for pair, n in counted.messages.items() if n}
     differences = [
-        *_receipts(receipts, envelopes),
-        *_counted(reader, "C2", "envelopes_wrong", "envelopes have not the messages that were counted in them"),
-        *_counted(reader, "C3", "fanout_wrong", "messages have not the deliveries that were planned"),
+        *_receipts(receipts, counted.envelopes),
+        *_wrong("C2", counted.envelopes_wrong, "envelopes have not the messages that were counted in them"),
+        *_wrong("C3", counted.fanout_wrong, "messages have not the deliveries that were planned"),
         *_states("messages", tallies["message"], messages),
         *_states("deliveries", tallies["delivery"], deliveries),
         *_forgotten(reader, at - _FORGOTTEN, messages),
         *_unseen(reader, messages),
     ]
     late: dict[str, int] = {name or "?": n for name, n in reader.rows("overdue", now=at)}
-    kinds: Counter[str] = Counter()
-    for (_, state), n in receipts.items():
-        kinds[state] += n
+    kinds = _by_state(receipts)
+    oldest = _oldest(reader, messages)
     return Status(
         at=now,
-        receipts=kinds["received"],
-        repeats=kinds["repeat"],
-        refusals=kinds["refused"],
+        receipts=kinds.get("received", 0),
+        repeats=kinds.get("repeat", 0),
+        refusals=kinds.get("refused", 0),
         messages=_by_state(messages),
         deliveries=_by_state(deliveries),
-        acknowledged=sum(n for *_, n in rows),
+        acknowledged=sum(n for (_, level), n in levels.items() if LEVELS.index(level) >= _ACKNOWLEDGED),
         overdue=sum(late.values()),
-        oldest_open=_oldest_open(reader, messages),
+        oldest_open=min(oldest.values(), default=None),
         differences=tuple(differences),
         waiting=_by_state(messages).get("parked", 0) + reader.value("parked_by_deliveries"),
         late=late,
         tasks=tuple([_open_tasks(*row) for row in reader.rows("count_tasks", now=at)]),
+        feeds=_nested({**messages, **receipts}),
+        destinations=_nested(deliveries),
+        levels=_nested(levels),
+        oldest=oldest,
+        held={name or "?": n for name, n in reader.rows("lanes_held")},
     )
 
 
@@ -72,6 +105,14 @@ def _by_state(counts: _Counts) -> dict[str, int]:
     for (_, state), n in sorted(counts.items()):
         found[state] += n
     return {state: n for state, n in found.items() if n}
+
+
+def _nested(counts: _Counts) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (whose, state), n in sorted(counts.items()):
+        if n:
+            found.setdefault(whose, {})[state] = n
+    return found
 
 
 def _receipts(receipts: _Counts, envelopes: Mapping[str, int]) -> Iterator[str]:
@@ -93,7 +134,10 @@ def _states(what: str, tallies: _Counts, rows: _Counts) -> Iterator[str]:
 
 
 def _counted(reader: Reader, check: str, query: str, text: str, **values: int | str) -> Iterator[str]:
-    wrong = reader.value(query, **values)
+    yield from _wrong(check, reader.value(query, **values), text)
+
+
+def _wrong(check: str, wrong: int, text: str) -> Iterator[str]:
     if wrong:
         yield f"{check}: {wrong} {text}"
 
@@ -124,9 +168,11 @@ def _open_tasks(queue: str, severity: Urgency, count: int, unclaimed: int, overd
     return OpenTasks(queue, severity, count, unclaimed, overdue, when(oldest))
 
 
-def _oldest_open(reader: Reader, messages: _Counts) -> datetime | None:
-    times = [reader.value("oldest_open_delivery")]
-    times += [
-        reader.value("oldest_in_state", feed=feed, state=state) for feed, state in messages if state in OPEN_MESSAGES
-    ]
-    return min((when(at) for at in times if at is not None), default=None)
+def _oldest(reader: Reader, messages: _Counts) -> dict[str, datetime]:
+    """Receipt of the oldest message that is in an open state, or of which a delivery is."""
+    found = [(state, when(at)) for state, at in reader.rows("oldest_by_delivery")]
+    for feed, state in messages:
+        if state in OPEN_MESSAGES and (at := reader.value("oldest_in_state", feed=feed, state=state)) is not None:
+            found.append((state, when(at)))
+    # A delivery may be parked as a message may; the older of the two stands for both.
+    return dict(sorted(found, key=itemgetter(1), reverse=True))

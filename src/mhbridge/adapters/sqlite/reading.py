@@ -21,6 +21,7 @@ from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite import series
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
+from mhbridge.adapters.sqlite.counts import Counts
 from mhbridge.adapters.sqlite.finding import LAST, Search, found
 from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import episode_token, patient_token
@@ -64,6 +65,8 @@ class Reader:
         self.keys = keys
         self._seal = Seal(keys)
         self._queries = queries()
+        #: What has ended and need not be counted again.
+        self.counts = Counts()
         #: What patients are known by; whoever commits tells it.
         self.folds = Folds(self._readings)
 
