@@ -494,7 +494,7 @@ async def test_readiness_follows_the_gateway(tmp_path):
         commit = world.app.store.commit
 
         async def failing(*_values):
-            raise StoreError("S210", "full")
+            raise StoreError("S206", "busy")
 
         world.app.store.commit = failing
         async with world.session.post(f"/feeds/{SUPPLIER}/http/messages", data=PLAIN) as response:
