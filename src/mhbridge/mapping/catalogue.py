@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from mhbridge.errors import Diagnostic, MalformedMessage, MappingError, MessageError, Span
@@ -27,6 +27,9 @@ from mhbridge.mapping.reader import Pairs, read
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.model import MessageFacts, Severity
+
+#: What a folder of a document type or a part holds.
+_READ: Final = ("items", "clocks", *TARGETS)
 
 __all__ = ["Catalogue", "Supplier", "SupplierMapping", "load"]
 
@@ -93,6 +96,7 @@ class Catalogue:
             if pack is not None:
                 for target in TARGETS:
                     self._loader.build(pack, target, "")
+                self._loader.clocks(folder)
             self._check_read(f"documents/{folder}")
         for folder in self.library.folders("parts"):
             self._check_read(f"parts/{folder}")
@@ -117,9 +121,9 @@ class Catalogue:
     def _check_read(self, folder: str) -> None:
         """A file that nothing reads would be a rule that never holds."""
         for name in self.library.names(folder, ".yaml"):
-            tree = self.library.tree(f"{folder}/{name}.yaml") if name not in ("items", *TARGETS) else None
+            tree = self.library.tree(f"{folder}/{name}.yaml") if name not in _READ else None
             if tree is not None:
-                hint = f"here are read items.yaml and {', '.join(f'{target}.yaml' for target in TARGETS)}"
+                hint = f"here are read {', '.join(f'{read}.yaml' for read in _READ)}"
                 tree.report("E317", f"nothing reads {name}.yaml", tree.span(0, 1), hint)
 
     # -- routes and dispatch --------------------------------------------------------------------------------

@@ -16,9 +16,11 @@ from mhbridge.errors import Diagnostic
 from mhbridge.formats import Format, Source
 from mhbridge.mapping.assembly import Made
 from mhbridge.mapping.checker.builds import BuildFile, read_build
+from mhbridge.mapping.checker.clocks import read_clocks
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
 from mhbridge.mapping.checker.packs import Codes, read_pack
+from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
 from mhbridge.mapping.codes import Heading, Table
 from mhbridge.mapping.compiler import Compiler
@@ -58,6 +60,7 @@ class Loader:
         self._documents: dict[str, DocumentType | None] = {}
         self._headers: dict[str, tuple[str, Format, Source] | None] = {}
         self._builds: dict[tuple[str, str, str], BuildFile | None] = {}
+        self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
 
     # -- what mappings share --------------------------------------------------------------------------------
 
@@ -134,6 +137,7 @@ class Loader:
         own = name if bound.adds is not None or bound.document is not document else ""
         adds = (tree, bound.adds) if bound.adds is not None else None
         found = {target: self.build(bound.document, target, own, supplier_name, adds) for target in TARGETS}
+        clocks = self.clocks(document_name)
         if self._broken(name):
             return None
         builds = {
@@ -161,6 +165,7 @@ class Loader:
             paths=paths_by_rule(item.body for item in bound.items),
             derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
             builds=builds,
+            clocks=clocks,
         )
 
     def build(
@@ -174,6 +179,25 @@ class Loader:
             if self._builds[key] is None and (tree := self.library.tree(f"documents/{document.name}/items.yaml")):
                 tree.report("E045", f"there is no build documents/{document.name}/{target}.yaml", tree.span(0, 1))
         return self._builds[key]
+
+    def clocks(self, name: str) -> tuple[ReadyClock, ...]:
+        """The clocks of a document type, compiled."""
+        if name not in self._clocks:
+            document = self.document(name)
+            rules = () if document is None else read_clocks(self.library, document, self.document, self.codes(""))
+            compiler = self._compiler
+            self._clocks[name] = tuple(
+                ReadyClock(
+                    rule,
+                    starts=compiler.expression(rule.starts),
+                    noticed=None if rule.noticed_when is None else compiler.condition(rule.noticed_when),
+                    excluded=None if rule.excluded_when is None else compiler.condition(rule.excluded_when),
+                    met_when=None if rule.met_by.when is None else compiler.condition(rule.met_by.when),
+                    met_at=None if rule.met_by.at is None else compiler.expression(rule.met_by.at),
+                )
+                for rule in rules
+            )
+        return self._clocks[name]
 
     def _made(self, build: BuildFile, document: DocumentType, codes: Codes) -> ReadyBuild:
         """A build ready to run. What it is made of is compiled once, the code systems are the supplier's."""

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from mhbridge.formats import Format, Message, Source
 from mhbridge.mapping.checker.mapping_file import MappingFile
+from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.known import restricts
@@ -60,6 +61,7 @@ class SupplierMapping:
         hash: content hash of every file that it consists of.
         paths: place of a function in the mapping → the paths that it is given.
         builds: target → the build of its document type.
+        clocks: the clocks of its document type.
     """
 
     name: str
@@ -75,6 +77,7 @@ class SupplierMapping:
     paths: Mapping[str, str]
     derive: Callable[[dict[str, Any], Run], None]
     builds: Mapping[str, ReadyBuild]
+    clocks: tuple[ReadyClock, ...] = ()
 
     def run(
         self, facts: MessageFacts, received_at: datetime, target: str = "", unknown: Collector | None = None

@@ -1,0 +1,247 @@
+"""
+Reads `documents/<type>/clocks.yaml`, and that of the parts it names, into clocks (mapping language §9).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from mhbridge.errors import Span
+from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
+from mhbridge.mapping.checker.environment import ANY, Environment
+from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
+from mhbridge.mapping.clocks import LEVELS, ClockRule, Length, MetBy, Rung, length_of
+from mhbridge.mapping.expression import parse
+from mhbridge.mapping.library import Library
+from mhbridge.mapping.nodes import Condition, Expression, ItemOf, reads
+from mhbridge.mapping.packs import DocumentType
+from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
+
+__all__ = ["read_clocks"]
+
+_KEYS: Final = ("starts", "noticed_when", "from", "within", "per", "met_by", "excluded_when", "ladder", "source")
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_TIMES: Final = frozenset({"date", "dateTime", "instant"})
+_SEVERITIES: Final = ("normal", "high", "critical")
+
+Documents = Callable[[str], DocumentType | None]
+
+
+def read_clocks(library: Library, document: DocumentType, documents: Documents, codes: Codes) -> tuple[ClockRule, ...]:
+    """The clocks of a document type and its parts, in order. What is wrong is reported, and left out."""
+    found: dict[str, ClockRule] = {}
+    for folder in (*(f"parts/{part}" for part in document.parts), f"documents/{document.name}"):
+        tree = library.tree(f"{folder}/clocks.yaml")
+        if tree is None or tree.root is None:
+            continue
+        top = Declaration(tree, tree.root, "a file of clocks", ("clocks", "lists"))
+        top.require("clocks")
+        reading = _Reading(library, tree, document, documents, codes, read_lists(library, tree, top, codes.systems))
+        pairs = top.pairs("clocks")
+        for name, node in (pairs.entries if pairs else {}).items():
+            assert pairs is not None
+            if name in found:
+                where = f"a clock named {name!r} is declared already, in {found[name].span}"
+                tree.report("E307", where, pairs.keys[name], "clocks of a document and its parts share one name space")
+            elif (clock := reading.clock(name, node, pairs.keys[name])) is not None:
+                found[name] = clock
+    return tuple(found.values())
+
+
+class _Reading:
+    """Reads the clocks of one file."""
+
+    def __init__(
+        self,
+        library: Library,
+        file: YamlFile,
+        document: DocumentType,
+        documents: Documents,
+        codes: Codes,
+        lists: Lists,
+    ) -> None:
+        self.library = library
+        self.file = file
+        self.document = document
+        self.documents = documents
+        self.codes = codes
+        self.lists = lists
+
+    def clock(self, name: str, node: Node, key: Span) -> ClockRule | None:
+        if not _NAME.fullmatch(name):
+            self.file.report("E509", f"{name!r} cannot be the name of a clock", key, "lower-case letters, digits, -")
+        what = Declaration(self.file, node, "a clock", _KEYS, at=key)
+        if not what.require("starts", "within", "met_by", "ladder"):
+            return None
+        others = self._sources(what)
+        seen = self._vocabulary(what, others)
+        starts = self._expression(what, "starts", seen)
+        noticed, excluded = self._condition(what, "noticed_when", seen), self._condition(what, "excluded_when", seen)
+        within, met_by = self._length(what, "within"), self._met_by(what)
+        ladder = self._ladder(what, within)
+        if starts is not None and not (_TIMES.issuperset(starts.type.names) and not starts.type.many):
+            self.file.report(
+                "E501",
+                f"a clock starts at a date or dateTime, and this is a {starts.type}",
+                what.entries["starts"].span,
+                did_you_mean("at", [n for n, item in seen.items.items() if item.type.name in _TIMES], least=0.2),
+            )
+            starts = None
+        if starts is None or within is None or met_by is None or not ladder:
+            return None
+        return ClockRule(
+            name=name,
+            document=self.document.name,
+            sources=(*(other.name for other in others), self.document.name),
+            identity=self.document.identity,
+            starts=starts,
+            noticed_when=noticed,
+            excluded_when=excluded,
+            within=within,
+            met_by=met_by,
+            ladder=ladder,
+            reads=_items_of(starts) | _items_of(noticed) | _items_of(excluded),
+            span=key,
+        )
+
+    # -- what it may read -----------------------------------------------------------------------------------
+
+    def _sources(self, what: Declaration) -> list[DocumentType]:
+        """The other document types whose messages start it, too."""
+        found = []
+        for text in what.texts("from"):
+            other = self.documents(text.value)
+            if other is None:
+                hint = did_you_mean(text.value, self.library.folders("documents"))
+                self.file.report("E045", f"there is no document type {text.value!r}", text.span, hint)
+                continue
+            own = [name for name in self.document.identity if name in self.document.items]
+            missing = [name for name in own if name not in other.items]
+            if missing:
+                self.file.report(
+                    "E502",
+                    f"nothing in {text.value} says which stay it is of: it has no item {missing[0]!r}",
+                    text.span,
+                    f"the identity of {self.document.name} is {', '.join(self.document.identity)}",
+                )
+            found.append(other)
+        return found
+
+    def _vocabulary(self, what: Declaration, others: Sequence[DocumentType]) -> DocumentType:
+        """The items of all types that start it. Derived ones are not among them: they belong to one type."""
+        items = {name: item for name, item in self.document.items.items() if not item.derived}
+        records, members, files = dict(self.document.records), dict(self.document.lists), dict(self.document.code_lists)
+        for other in others:
+            for name, item in other.items.items():
+                if item.derived:
+                    continue
+                if name in items and items[name].type != item.type:
+                    types = f"{items[name].type} in {self.document.name} and {item.type} in {other.name}"
+                    self.file.report("E504", f"the item {name!r} is a {types}", what.entries["from"].span)
+                items.setdefault(name, item)
+            records = {**other.records, **records}
+            members, files = {**other.lists, **members}, {**other.code_lists, **files}
+        lists = Lists(members, files) | self.lists
+        return replace(
+            self.document, items=items, records=records, lists=lists.members, code_lists=lists.files, derived=()
+        )
+
+    def _environment(self, document: DocumentType) -> Environment:
+        lists = Lists(document.lists, document.code_lists) | self.lists
+        return Environment(
+            self.file, self.codes.systems, document=document, lists=lists.members, code_lists=lists.files, message=False
+        )  # fmt: skip
+
+    def _expression(self, what: Declaration, key: str, document: DocumentType) -> Expression | None:
+        node = what.entries[key]
+        if not isinstance(node, Text):
+            self.file.report("E042", f"{key!r} is one expression", node.span)
+            return None
+        tree = parse(self.file, node, None, condition=True)
+        return None if tree is None else Resolver(self._environment(document)).expression(tree, ANY)
+
+    def _condition(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
+        node = what.node(key)
+        return None if node is None else Resolver(self._environment(document)).test(node)
+
+    # -- what it asks ---------------------------------------------------------------------------------------
+
+    def _length(self, what: Declaration, key: str) -> Length | None:
+        found = length_of(what.text(key))
+        if found is None and isinstance(what.entries[key], Text):
+            hint = "PT24H: 24 hours go by; P3D: to the end of the third day after"
+            self.file.report("E505", f"{key!r} is a length of time", what.entries[key].span, hint)
+        return found
+
+    def _met_by(self, what: Declaration) -> MetBy | None:
+        pairs = what.pairs("met_by")
+        if pairs is None:
+            return None
+        met = Declaration(self.file, pairs, "'met_by'", ("delivered", "document", "by", "when", "at"))
+        per = what.choice("per", ("recipient",), "recipient") if "per" in what else ""
+        if ("delivered" in met) == ("document" in met):
+            self.file.report("E508", "a clock is met by what is delivered, or by another document", pairs.span)
+            return None
+        if "delivered" in met:
+            if not per:
+                hint = "per: recipient"
+                self.file.report("E508", "what is delivered is delivered to each recipient", pairs.span, hint)
+            return MetBy(needs=LEVELS[met.choice("delivered", LEVELS, "accepted")])
+        if per:
+            self.file.report("E508", "another document meets it once, not per recipient", what.keys["per"])
+        return self._met_by_document(met)
+
+    def _met_by_document(self, met: Declaration) -> MetBy | None:
+        if not met.require("by", "when", "at"):
+            return None
+        name = met.text("document")
+        other = self.documents(name)
+        if other is None:
+            hint = did_you_mean(name, self.library.folders("documents"))
+            self.file.report("E045", f"there is no document type {name!r}", met.entries["document"].span, hint)
+            return None
+        met.choice("by", ("patient_key",), "patient_key")
+        when, at = self._condition(met, "when", other), self._expression(met, "at", other)
+        if at is not None and not (_TIMES.issuperset(at.type.names) and not at.type.many):
+            what = f"it is met at a date or dateTime, and this is a {at.type}"
+            self.file.report("E501", what, met.entries["at"].span)
+            return None
+        return None if when is None or at is None else MetBy(document=name, when=when, at=at)
+
+    def _ladder(self, what: Declaration, within: Length | None) -> tuple[Rung, ...]:
+        found: list[Rung] = []
+        last: tuple[str, int] = ("", 0)
+        nodes = what.items("ladder")
+        for number, node in enumerate(nodes, 1):
+            rung = Declaration(self.file, node, "a step", ("at", "tell", "severity"))
+            if not isinstance(node, Pairs) or not rung.require("at", "tell"):
+                continue
+            queue, when = rung.text("tell"), rung.text("at")
+            if not _NAME.fullmatch(queue):
+                hint = "lower-case letters, digits, -"
+                self.file.report("E509", f"{queue!r} cannot be the name of a queue", rung.entries["tell"].span, hint)
+            at = None if when == "due" else self._length(rung, "at")
+            if at is not None:
+                unit, most = at.about
+                if within is not None and (within.about[0] != unit or most >= within.about[1]):
+                    limit = f"a step stands before {what.text('within')}, in the same unit, or is at 'due'"
+                    self.file.report("E506", limit, rung.entries["at"].span)
+                elif last[0] and most <= last[1]:
+                    self.file.report("E506", "a step comes after the one above it", rung.entries["at"].span)
+                last = at.about
+            if when == "due" and number != len(nodes):
+                self.file.report("E506", "the step at 'due' is the last one", rung.entries["at"].span)
+            severity = rung.choice("severity", _SEVERITIES, "normal")
+            found.append(Rung(at, queue, severity))  # type: ignore[arg-type]  # choice gives one of them
+        if nodes and all(rung.at is not None for rung in found):
+            hint = "- {at: due, tell: …, severity: critical}"
+            self.file.report("E507", "nobody is told when it is due", what.entries["ladder"].span, hint)
+        return tuple(found)
+
+
+def _items_of(tree: Expression | Condition | None) -> frozenset[str]:
+    return frozenset(read.name for read in reads(tree) if isinstance(read, ItemOf)) if tree is not None else frozenset()
