@@ -432,6 +432,63 @@ class Gap:
     told: bool = False
 
 
+# --- keeping, and not keeping any longer ---
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """
+    What a class kept until the end of one month.
+
+    Args:
+        retention: `raw`, `document` or `episode`.
+        month: class and month, for people.
+        rows: how many go.
+        kept: how many are kept for longer, since something of them is open or came later.
+        dropped: nobody can read those rows any more.
+    """
+
+    retention: str
+    month: str
+    rows: int
+    kept: int
+    dropped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """
+    What a purge did, or in a dry run would do.
+
+    Args:
+        cleared: rows that lost what nobody could read any more.
+        forgotten: rows that people were found by.
+        encrypted: bodies of an older version that were encrypted first.
+    """
+
+    expired: tuple[Expired, ...] = ()
+    cleared: int = 0
+    forgotten: int = 0
+    encrypted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """
+    What was erased of one patient.
+
+    Args:
+        patients: identifiers that were merged are one each.
+        shared: envelopes among the bodies that held messages of others, too.
+    """
+
+    patients: int
+    bodies: int
+    readings: int
+    tokens: int
+    shared: int = 0
+
+
 class Store(Protocol):
     """
     The one durable place. A call returns when its effect is durable (committed and fsynced), or raises `StoreError`.
@@ -726,6 +783,26 @@ class Store(Protocol):
 
     async def keep_gaps(self, feed: str, gaps: Sequence[Gap]) -> None:
         """These are the gaps of a feed, and all of them."""
+
+    # --- keeping ---
+
+    async def purge(self, now: datetime, *, who: str = "gateway", dry_run: bool = False) -> Purged:
+        """
+        Make unreadable what was kept for as long as it was to be, and nothing of which something is open.
+
+        What is counted stays as rows without a body; whoever reads one is told (S222). Other calls are worked between.
+        """
+
+    async def erase(self, kind: str, patient: str, who: str, basis: str, now: datetime) -> Erased:
+        """
+        Erase one patient, with those who were merged into them: bodies, readings, and what they are found by.
+
+        Args:
+            kind: what `patient` is: a kind of `Sought`.
+
+        Raises:
+            StoreError: S228 when something of the patient is open, S229 when it is nobody or several people.
+        """
 
     async def verify_log(self) -> int:
         """

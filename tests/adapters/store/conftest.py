@@ -8,5 +8,10 @@ import pytest
 # Tests are not a package; what they share is found beside them, and its asserts explain themselves too.
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite(
-    "store_contract", "backlog_contract", "search_contract", "series_contract", "task_contract"
+    "store_contract",
+    "backlog_contract",
+    "search_contract",
+    "series_contract",
+    "task_contract",
+    "keeping_contract",
 )

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 from backlog_contract import BacklogContract
+from keeping_contract import KeepingContract
 from search_contract import FOUND, SearchContract
 from series_contract import SeriesContract
 from silence_contract import SilenceContract
@@ -15,7 +16,9 @@ from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
-class SqliteContract(StoreContract, BacklogContract, SearchContract, SeriesContract, SilenceContract, TaskContract):
+class SqliteContract(
+    StoreContract, BacklogContract, SearchContract, SeriesContract, SilenceContract, TaskContract, KeepingContract
+):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):
         stores = []

@@ -26,17 +26,30 @@ from mhbridge.errors import StoreError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["ERASED", "NONCE_SIZE", "DataKey", "Keyring", "Retention", "RetentionClass", "expiry", "write_durably"]
+__all__ = [
+    "ERASED",
+    "NONCE_SIZE",
+    "PURGED",
+    "DataKey",
+    "Keyring",
+    "Retention",
+    "RetentionClass",
+    "expiry",
+    "write_durably",
+]
 
 RetentionClass = Literal["raw", "document", "episode"]
 
-#: What `key_id` says of a body that was erased for one patient: no key opens it.
+#: What `key_id` says of a body that is gone: erased for one patient, or purged with its month. No key opens these.
 ERASED: Final = -1
+PURGED: Final = -2
 
 #: NIST SP 800-38D §5.2.1.1. Random: a month's key closes far fewer than the 2^32 bodies that §8.3 allows.
 NONCE_SIZE: Final = 12
 
 _FORMAT: Final = 1
+
+_WAS_PURGED: Final = "purged: it was kept as long as it was to be"
 
 _DAY: Final = 86_400_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,20 +65,27 @@ class Retention:
         document: documents, after they were made.
         episode: readings, after the last message of their episode.
         documents: document type → days, where its routes keep it for longer or shorter.
-        basis: document type → the legal basis of keeping it, for the log.
+        basis: the legal basis of keeping all this.
+        bases: document type → the legal basis that its routes name.
     """
 
     raw: int = 90
     document: int = 30
     episode: int = 400
     documents: Mapping[str, int] = field(default_factory=dict)
-    basis: Mapping[str, str] = field(default_factory=dict)
+    basis: str = "UK GDPR Art. 6(1)(e) and 9(2)(h), direct care"
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     def days(self, retention: RetentionClass, kind: str = "") -> int:
         """How long; `kind` is the type of a document."""
         if retention == "document":
             return self.documents.get(kind, self.document)
         return self.raw if retention == "raw" else self.episode
+
+    def why(self, retention: RetentionClass) -> str:
+        """The legal basis of what a class keeps, for the log."""
+        named = [self.basis, *self.bases.values()] if retention == "document" else [self.basis]
+        return "; ".join(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +185,8 @@ class Keyring:
         found = self._ciphers.get(key)
         if found is not None:
             return found
-        if key == ERASED:
-            raise StoreError("S222", f"{about.decode()} was erased")
+        if key in (ERASED, PURGED):
+            raise StoreError("S222", f"{about.decode()} was {'erased' if key == ERASED else _WAS_PURGED}")
         with self._lock:
             if key not in self._keys:
                 # The process that writes may have made it since this one read the file.
@@ -175,7 +195,7 @@ class Keyring:
             if known is None:
                 raise StoreError("S223", f"{about.decode()} is closed with key {key}, which is not in {self.path.name}")
             if not known.wrapped:
-                raise StoreError("S222", f"{about.decode()} was purged: it was kept as long as it was to be")
+                raise StoreError("S222", f"{about.decode()} was {_WAS_PURGED}")
             found = self._ciphers[key] = _aead(self._unwrap(known.about, known.wrapped))
         return found
 
@@ -194,6 +214,10 @@ class Keyring:
     def key(self, number: int) -> DataKey | None:
         """What the file says of a key."""
         return self._keys.get(number)
+
+    def living(self) -> list[DataKey]:
+        """Keys that are there."""
+        return [key for key in self._keys.values() if key.wrapped]
 
     def expired(self, now: int) -> list[DataKey]:
         """Keys whose month is over and that are still there, the oldest first."""
@@ -293,8 +317,14 @@ def _aead(key: bytes) -> AESGCM:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """A file that only we may read, whole under its name or not there: a crash leaves the old one or the new one."""
+    """
+    A file that only we may read, whole under its name or not there: a crash leaves the old one or the new one.
+
+    What was in it before is written over, as far as the disk does that where it is: a key must not stay behind in what
+    the file system calls free.
+    """
     part = path.with_name(f"{path.name}.new")
+    old = os.open(path, os.O_WRONLY) if path.exists() else None
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
         file.flush()
@@ -306,3 +336,8 @@ def write_durably(path: Path, content: bytes) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+    if old is not None:
+        with os.fdopen(old, "wb", closefd=True) as file:
+            file.write(bytes(os.fstat(old).st_size))
+            file.flush()
+            os.fsync(old)

@@ -120,6 +120,7 @@ select d.id, d.document, d.destination, n.name, d.patient, d.deadline, d.needs f
       and e.destination = d.destination and e.seq > d.seq)
     and not exists (select 1 from document p where p.series = o.series and p.version > o.version
       and p.message <> o.message)
+    and exists (select 1 from body b where b.id = o.id and b.key_id >= 0)
   order by d.id;
 -- name: raise_fanout
 update message set fanout = fanout + :n where id = :id;
@@ -428,3 +429,119 @@ select feed, series, first, last, seen_at, told from gap order by feed, series, 
 delete from gap where feed = :feed;
 -- name: add_gap
 insert into gap (feed, series, first, last, seen_at, told) values (?, ?, ?, ?, ?, ?);
+-- name: any_under
+select 1 from body where key_id = :key union all select 1 from reading where key_id = :key limit 1;
+-- name: raw_page
+-- What expires, by id; is something of it open?
+select b.id, exists (select 1 from message m where m.envelope = b.id and (m.state in ('stored', 'held', 'parked')
+    or exists (select 1 from delivery d where d.message = m.id and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked'))))
+  from body b where b.key_id = :key and b.id > :after order by b.id limit :most;
+-- name: document_page
+select b.id, o.kind,
+    (select max(d.sent_at) from delivery d where d.message = o.message and d.document = b.id),
+    exists (select 1 from delivery d where d.message = o.message and d.document = b.id and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked'))
+  from body b left join document o on o.id = b.id
+  where b.key_id = :key and b.id > :after order by b.id limit :most;
+-- name: episode_page
+select r.id, r.patient, p.merged_into,
+    (select n.key_id from reading n where n.patient = r.patient and n.episode = r.episode order by n.id desc limit 1)
+  from reading r left join patient p on p.id = r.patient
+  where r.key_id = :key and r.id > :after order by r.id limit :most;
+-- name: busy_patients
+select patient from message where state in ('stored', 'held')
+union select m.patient from task t join message m on m.id = t.about where t.what = 'message' and t.closed_at is null
+union select patient from delivery where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+union select patient from clock where state not in ('met', 'missed', 'cancelled');
+-- name: raw_open_under
+-- Is anything open under this key? Looked for from what is open, which is the smaller part.
+select 1 from message m join body b on b.id = m.envelope where m.state in ('stored', 'held') and b.key_id = :key
+union all select 1 from task t join message m on m.id = t.about join body b on b.id = m.envelope
+  where t.what = 'message' and t.closed_at is null and b.key_id = :key
+union all select 1 from delivery d join message m on m.id = d.message join body b on b.id = m.envelope
+  where d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and b.key_id = :key
+limit 1;
+-- name: document_open_under
+select 1 from delivery d join body b on b.id = d.document where d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and b.key_id = :key limit 1;
+-- name: episode_open_under
+select 1 from message m join reading r on r.patient = m.patient where m.state in ('stored', 'held') and r.key_id = :key
+union all select 1 from task t join message m on m.id = t.about join reading r on r.patient = m.patient
+  where t.what = 'message' and t.closed_at is null and r.key_id = :key
+union all select 1 from delivery d join reading r on r.patient = d.patient where d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and r.key_id = :key
+limit 1;
+-- name: stored_body
+select key_id, data from body where id = :id;
+-- name: stored_reading
+select key_id, items from reading where id = :id;
+-- name: reclose_body
+update body set key_id = :key_id, data = :data where id = :id;
+-- name: reclose_reading
+update reading set key_id = :key_id, items = :data where id = :id;
+-- name: clear_bodies
+update body set key_id = :purged, data = x'' where id in (select id from body where key_id = :key limit :most);
+-- name: clear_readings
+delete from reading where id in (select id from reading where key_id = :key limit :most);
+-- name: unencrypted_body
+-- Of schema 1: its row, its table, when it came and of what type it is.
+select b.id, b.data, case when e.id is null then 'document' else 'envelope' end,
+    coalesce(e.received_at, m.received_at, 0), coalesce(o.kind, '')
+  from body b left join envelope e on e.id = b.id left join document o on o.id = b.id left join message m on m.id = o.message
+  where b.key_id = 0 and b.id > :after order by b.id limit :most;
+-- name: unencrypted_reading
+select r.id, r.items, 'reading', coalesce(m.received_at, 0), '' from reading r left join message m on m.id = r.message
+  where r.key_id = 0 and r.id > :after order by r.id limit :most;
+-- name: property_page
+-- Tokens in their order; is the body gone of what each finds?
+select p.token, p.message, coalesce(b.key_id < 0, 1) from property p left join message m on m.id = p.message
+  left join body b on b.id = m.envelope
+  where (p.token, p.message) > (:token, :message) order by p.token, p.message limit :most;
+-- name: property_walk
+select token, message from property where (token, message) > (:token, :about) order by token, message limit :most;
+-- name: identity_walk
+select token, patient from identity where (token, patient) > (:token, :about) order by token, patient limit :most;
+-- name: patient_page
+select p.id, not (exists (select 1 from reading r where r.patient = p.id)
+    or exists (select 1 from message m join body b on b.id = m.envelope where m.patient = p.id and b.key_id >= 0)
+    or exists (select 1 from message m where m.patient = p.id and m.state in ('stored', 'held', 'parked'))
+    or exists (select 1 from lane l where l.patient = p.id and l.depth > 0)
+    or exists (select 1 from clock c where c.patient = p.id and c.state not in ('met', 'missed', 'cancelled'))
+    or exists (select 1 from patient q where q.merged_into = p.id))
+  from patient p where p.id > :after order by p.id limit :most;
+-- name: patient_is_needed
+select 1 where exists (select 1 from reading r where r.patient = :id)
+  or exists (select 1 from message m join body b on b.id = m.envelope where m.patient = :id and b.key_id >= 0)
+  or exists (select 1 from message m where m.patient = :id and m.state in ('stored', 'held', 'parked'))
+  or exists (select 1 from lane l where l.patient = :id and l.depth > 0)
+  or exists (select 1 from clock c where c.patient = :id and c.state not in ('met', 'missed', 'cancelled'))
+  or exists (select 1 from patient q where q.merged_into = :id);
+-- name: drop_property
+delete from property where token = :token and message = :about;
+-- name: drop_identity
+delete from identity where token = :token and patient = :about;
+-- name: drop_lanes_of
+delete from lane where patient = :id and depth = 0;
+-- name: drop_patient
+delete from patient where id = :id;
+-- name: patients_of_token
+select patient from identity where token = :token
+union select m.patient from property p join message m on m.id = p.message where p.token = :token and p.kind = 2;
+-- name: merged_with
+select id from patient where merged_into = :id union select merged_into from patient where id = :id and merged_into is not null;
+-- name: messages_of_patient
+select id from message where patient = :id;
+-- name: open_of_patient
+select count(*) from message m left join delivery d on d.message = m.id and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+  where m.patient = :id and (m.state in ('stored', 'held', 'parked') or d.id is not null);
+-- name: envelopes_of_patient
+select distinct m.envelope, exists (select 1 from message o where o.envelope = m.envelope and o.patient <> m.patient)
+  from message m where m.patient = :id;
+-- name: raw_open_of
+select 1 from message m where m.envelope = :id and (m.state in ('stored', 'held', 'parked')
+  or exists (select 1 from delivery d where d.message = m.id and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked'))) limit 1;
+-- name: documents_of_patient
+select id from document where message in (select id from message where patient = :id);
+-- name: hide_series_of
+update document set series = randomblob(32) where message in (select id from message where patient = :id);
+-- name: drop_readings_of
+delete from reading where patient = :id;
+-- name: drop_clocks_of
+delete from clock where patient = :id;

@@ -94,6 +94,8 @@ class Books:
         self.queries = queries()
         #: How many readings were written, those of a rolled-back transaction among them.
         self.readings = 0
+        #: The write-ahead log is to be cut to nothing after the commit.
+        self.tidy = False
         self._id = last_id
         self._chain = chain
         self._log: list[LogRow] = []
@@ -200,6 +202,10 @@ class Books:
         self._chain.seq, self._chain.mac = mark
         self._log.clear()
         self._tallies.clear()
+        self.forget_names()
+
+    def forget_names(self) -> None:
+        """Rows that were looked up may not be there any more."""
         self._patients.clear()
         self._destinations.clear()
 

@@ -111,6 +111,10 @@ class Folds:
         self._noted = 0
         self._patients: OrderedDict[bytes, _Patient] = OrderedDict()
 
+    def forget(self) -> None:
+        """Readings have gone: what was folded of them is not known any more."""
+        self._patients.clear()
+
     def known(self, patient: bytes, document: str, episode: bytes, before: Place | None = None) -> Known:
         """
         The fold of a patient's readings of an episode and a document type; of all of them, where these are empty.

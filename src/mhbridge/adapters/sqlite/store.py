@@ -27,11 +27,12 @@ from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.keyring import Retention
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
-from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, silence, tasks
+from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, purging, silence, tasks
 from mhbridge.adapters.sqlite import moves as verbs
-from mhbridge.adapters.sqlite.books import WRITER_ID, Books, Mark, micros, when
+from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.finding import LAST, Search
 from mhbridge.adapters.sqlite.folds import Said
+from mhbridge.adapters.sqlite.purging import Purging
 from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
@@ -43,6 +44,7 @@ from mhbridge.ports import (
     Committed,
     DueDelivery,
     Duties,
+    Erased,
     Fired,
     Gap,
     MessageRow,
@@ -50,6 +52,7 @@ from mhbridge.ports import (
     Original,
     Pending,
     Profile,
+    Purged,
     Sought,
     Status,
     Store,
@@ -334,6 +337,23 @@ class SqliteStore(Store):
     ) -> Sequence[AuditLine]:
         at = 0 if since is None else micros(since)
         return await self._ask(self._desk, auditing.audited, who, about, at, before, most)
+
+    # --- keeping ---
+
+    async def purge(self, now: datetime, *, who: str = GATEWAY, dry_run: bool = False) -> Purged:
+        purged = await self._purging().run(now, who=who, dry_run=dry_run)
+        self._near.folds.forget()
+        return purged
+
+    async def erase(self, kind: str, patient: str, who: str, basis: str, now: datetime) -> Erased:
+        self._require_writing()
+        found = await self._ask(self._desk, purging.patients, kind, tuple(tokens(self._keys, kind, patient).values()))
+        erased = await self._purging().erase(found, who, basis, now)
+        self._near.folds.forget()
+        return erased
+
+    def _purging(self) -> Purging:
+        return Purging(partial(self._ask, self._desk), self._write, self._keys.ring, self._retention.days)
 
     async def verify_log(self) -> int:
         head: Mark | None = None if self._read_only else await self._write(log_head, None)

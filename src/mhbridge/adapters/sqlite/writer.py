@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves, silence, tasks
+from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves, purging, silence, tasks
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -35,6 +35,10 @@ IO_ERROR: Final = 74
 
 #: The WAL is copied back whenever it has grown by so many pages: small and often, so that no commit waits long.
 _CHECKPOINT_PAGES: Final = 1_000
+
+#: Milliseconds for which the writer waits for readers when it cuts the WAL, and otherwise, as `opening.WRITER` has it.
+_CUT_WAITS: Final = 100
+_BUSY: Final = 5_000
 
 
 def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
@@ -66,6 +70,7 @@ _ORDER: Final[Sequence[Verb]] = (
     silence.keep_profiles,
     silence.keep_gaps,
     migrating.later,
+    *purging.VERBS,
     log_head,
 )
 
@@ -182,6 +187,9 @@ class Writer:
         return apsw.SQLITE_OK
 
     def _checkpoint(self) -> None:
+        if self._books.tidy:
+            self._cut()
+            return
         if self._pages < self._copied:
             # All of it had been copied, and SQLite has begun the file again.
             self._copied = 0
@@ -191,6 +199,18 @@ class Writer:
         # What is committed is safe in the WAL; the next one tries again.
         with suppress(apsw.BusyError, apsw.FullError):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _cut(self) -> None:
+        """Copy all of the WAL back and cut it to nothing. While somebody reads that cannot be; it is tried again."""
+        self._connection.set_busy_timeout(_CUT_WAITS)
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._books.tidy = False
+            self._copied = self._pages = 0
+        except (apsw.BusyError, apsw.FullError):
+            pass
+        finally:
+            self._connection.set_busy_timeout(_BUSY)
 
 
 def refusal(error: Exception) -> MhbridgeError:

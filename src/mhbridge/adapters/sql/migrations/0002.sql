@@ -29,6 +29,7 @@ create table clock (
   unique (name, subject)
 ) strict;
 create index clock_next on clock (next_at) where next_at is not null;
+create index clock_patient on clock (patient);
 
 create table task (
   id        integer primary key,

@@ -1,0 +1,300 @@
+"""After a purge the bytes are in no file, whatever copies of the database there are; a crash on the way is no harm."""
+
+import asyncio
+import json
+import shutil
+from itertools import count
+
+import apsw
+import pytest
+from keeping_contract import ALL_GONE, DOCUMENTS_GONE, deliver
+from store_cases import T0, a_patient, keep, key_of, take
+from test_sqlite_migrating import an_old_store, settled
+from test_sqlite_sealing import CANARY, files_with, opened, with_canaries
+
+from mhbridge.adapters.sqlite import SqliteStore, purging
+from mhbridge.errors import StoreError
+from mhbridge.model import DeliveryState
+from mhbridge.ports import Move
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "store" / "mhbridge.db"
+
+
+def copied(path, to):
+    """What somebody took away: the database with its log and the key, but not the file of data keys."""
+    to.mkdir(mode=0o700)
+    for name in ("mhbridge.db", "mhbridge.db-wal", "mhbridge.db.key"):
+        if (path.parent / name).exists():
+            shutil.copy2(path.parent / name, to)
+    return to / "mhbridge.db"
+
+
+async def code_of(call):
+    with pytest.raises(StoreError) as raised:
+        await call
+    return raised.value.code
+
+
+# --- the bytes ---
+
+
+async def test_after_a_purge_nothing_opens_a_copy_of_the_database(path, tmp_path):
+    store = await opened(path)
+    done = await with_canaries(store)
+    await deliver(store)
+    copy = copied(path, tmp_path / "copy")
+    await store.purge(ALL_GONE)
+    await store.close()
+    # Even with all that is left of the keys.
+    shutil.copy2(path.with_name("mhbridge.db.keys"), copy.parent)
+    stolen = await opened(copy)
+    assert await code_of(stolen.original(done.messages[0])) == "S222"
+    assert await code_of(stolen.documents(done.messages[0])) == "S222"
+    await stolen.close()
+
+
+async def test_with_the_keys_of_before_the_copy_would_have_opened(path, tmp_path):
+    # The control: what is tested is the dropping of the keys and nothing else.
+    store = await opened(path)
+    done = await with_canaries(store)
+    copy = copied(path, tmp_path / "copy")
+    shutil.copy2(path.with_name("mhbridge.db.keys"), copy.parent)
+    await store.purge(ALL_GONE)
+    await store.close()
+    stolen = await opened(copy)
+    assert CANARY in await stolen.original(done.messages[0])
+    await stolen.close()
+
+
+async def test_a_dropped_key_is_in_no_file(path):
+    store = await opened(path)
+    await with_canaries(store)
+    await deliver(store)
+    ring = store._keys.ring
+    keys = [ring._unwrap(key.about, key.wrapped) for key in ring.living()]
+    wrapped = [key.wrapped for key in ring.living()]
+    await store.purge(ALL_GONE)
+    for key in (*keys, *wrapped):
+        assert files_with(path.parent, key) == []
+        assert files_with(path.parent, key.hex().encode()) == []
+    await store.close()
+
+
+async def test_a_file_of_keys_is_written_over_where_it_was(path):
+    store = await opened(path)
+    await keep(store, 1, "gp")
+    await deliver(store)
+    file = path.with_name("mhbridge.db.keys")
+    with file.open("rb") as old:
+        wrapped = json.loads(old.read())["keys"][0]["wrapped"].encode()
+        await store.purge(ALL_GONE)
+        old.seek(0)
+        assert wrapped not in old.read()
+    await store.close()
+
+
+async def test_what_nobody_can_read_leaves_the_database(path):
+    store = await opened(path)
+    for number in range(150):
+        await with_canaries(store, number)
+    await deliver(store)
+    purged = await store.purge(ALL_GONE)
+    assert (purged.cleared, purged.forgotten > 150) == (450, True)
+    connection = apsw.Connection(str(path))
+    assert connection.execute("select count(*), sum(length(data)) from body").fetchall() == [(300, 0)]
+    for table in ("reading", "property", "identity", "patient", "lane"):
+        assert connection.execute(f"select count(*) from {table}").get == 0, table
+    assert connection.execute("select count(*), sum(n) from (select 1 as n from envelope)").get[0] == 150
+    # Of each body of a page and more, the pages are free.
+    assert connection.pragma("freelist_count") > 300
+    connection.close()
+    assert path.with_name("mhbridge.db-wal").stat().st_size < 200_000
+    assert (await store.status(ALL_GONE)).differences == ()
+    await store.close()
+
+
+async def test_bodies_of_schema_1_are_encrypted_first_and_their_bytes_go(tmp_path):
+    path = an_old_store(tmp_path / "store")
+    store = await opened(path)
+    await settled(store)
+    assert files_with(path.parent, b"original 2")
+    copy = next(path.parent.glob("*.before-schema-*"))
+    purged = await store.purge(T0)
+    assert (purged.encrypted, purged.expired) == (12, ())
+    assert files_with(path.parent, b"original 2") == [copy.name]
+    rows = await store.messages()
+    assert {await store.original(row.id) for row in rows} == {b"original %d" % n for n in (1, 2, 3, 4, 5, 7, 8)}
+    assert (await store.status(T0)).differences == ()
+    await store.close()
+
+
+async def test_the_bytes_of_an_erased_patient_are_in_no_file_and_the_log_says_why(path):
+    store = await opened(path)
+    await with_canaries(store)
+    await deliver(store)
+    stored = [data for (data,) in apsw.Connection(str(path)).execute("select data from body").fetchall()]
+    token = apsw.Connection(str(path)).execute("select token from patient").get
+    assert files_with(path.parent, token)
+    assert any(files_with(path.parent, data[:200]) for data in stored)
+    await store.erase("patient", "P0001", "anna", "Art. 17, request 1", T0)
+    for piece in (token, *(data[:200] for data in stored)):
+        assert files_with(path.parent, piece) == []
+    connection = apsw.Connection(str(path))
+    (row,) = connection.execute("select moves, who from log where what = 'erasure'").fetchall()
+    assert row == ("2 bodies, 1 readings, 3 tokens: Art. 17, request 1", "anna")
+    connection.close()
+    assert await store.verify_log() > 3
+    await store.close()
+
+
+async def test_the_log_names_what_was_purged_and_on_what_basis_it_was_kept(path):
+    store = await opened(path)
+    await keep(store, 1, "gp")
+    await deliver(store)
+    await store.purge(ALL_GONE, who="anna")
+    connection = apsw.Connection(str(path))
+    rows = connection.execute("select moves, who from log where what = 'purge' order by seq").fetchall()
+    connection.close()
+    assert rows == [
+        ("document until 2026-04; kept by: UK GDPR Art. 6(1)(e) and 9(2)(h), direct care", "anna"),
+        ("raw until 2026-06; kept by: UK GDPR Art. 6(1)(e) and 9(2)(h), direct care", "anna"),
+    ]
+    await store.verify_log()
+    await store.close()
+
+
+# --- on the way ---
+
+
+class StopError(Exception):
+    pass
+
+
+async def test_a_purge_that_ends_anywhere_is_finished_by_the_next(tmp_path, monkeypatch):
+    """Each call of the writer is the last one once, before or after it: nothing open is lost, and all else goes."""
+    calls = 0
+    for at in count(1):
+        path = tmp_path / f"run{at}" / "mhbridge.db"
+        store = await opened(path)
+        await keep(store, 1, "gp", patient=1)
+        await deliver(store)
+        waits = await keep(store, 2, "gp", patient=2)
+        left = at
+        write = store._write
+
+        async def stops(verb, item, noted=None, write=write):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise StopError
+            done = await write(verb, item, noted)
+            if left == 1:
+                left = 0
+                raise StopError
+            return done
+
+        monkeypatch.setattr(store, "_write", stops)
+        stopped = True
+        try:
+            await store.purge(ALL_GONE)
+            stopped = False
+        except StopError:
+            pass
+        await store.close()
+        store = await opened(path)
+        assert await store.original(waits.messages[0]) == b"original 2"
+        await store.purge(ALL_GONE)
+        assert await store.original(waits.messages[0]) == b"original 2"
+        assert (await store.documents(waits.messages[0]))[0].body
+        assert (await store.status(T0)).differences == ()
+        connection = apsw.Connection(str(path))
+        assert connection.execute("select count(*) from body where data = x''").get == 2
+        connection.close()
+        await store.close()
+        if not stopped:
+            break
+        calls = at
+    assert calls > 6
+
+
+async def test_what_opens_between_the_look_and_the_drop_keeps_the_key(path, monkeypatch):
+    store = await opened(path)
+    done = await keep(store, 1, "gp")
+    await deliver(store)
+    write = store._write
+
+    async def resends_first(verb, item, noted=None):
+        if verb is purging.drop:
+            await store.resend(done.messages[0], "anna", DOCUMENTS_GONE)
+        return await write(verb, item, noted)
+
+    monkeypatch.setattr(store, "_write", resends_first)
+    purged = await store.purge(DOCUMENTS_GONE)
+    assert [(e.retention, e.dropped) for e in purged.expired] == [("document", False)]
+    monkeypatch.undo()
+    (due,) = await take(store, DOCUMENTS_GONE)
+    assert due.document.body
+    await store.finish([Move(due.id, DeliveryState.DONE, level=2)], DOCUMENTS_GONE)
+    await store.close()
+
+
+async def test_messages_are_taken_while_a_purge_runs(path):
+    store = await opened(path)
+    for number in range(400):
+        await keep(store, number, "gp", patient=number % 90)
+    await deliver(store)
+    numbers, taken = count(10_000), []
+
+    async def load(purge):
+        for number in numbers:
+            if purge.done():
+                return
+            await keep(store, number, "gp", at=ALL_GONE, patient=number % 90)
+            taken.append(number)
+
+    purge = asyncio.create_task(store.purge(ALL_GONE))
+    await asyncio.gather(purge, *[load(purge) for _ in range(4)])
+    assert purge.result().cleared == 800
+    assert len(taken) > 20
+    assert (await store.status(ALL_GONE)).differences == ()
+    connection = apsw.Connection(str(path))
+    there = {key for (key,) in connection.execute("select dedupe from envelope").fetchall()}
+    connection.close()
+    assert {key_of(number) for number in taken} <= there
+    # What came meanwhile is found, also of patients of whom all else went.
+    assert len(await store.messages(search=a_patient(taken[0] % 90).value)) > 0
+    assert all([await store.original(row.id) for row in await store.messages(most=len(taken))])
+    await store.close()
+
+
+async def test_a_reader_that_stays_does_not_keep_the_log_from_being_cut_later(path):
+    store = await opened(path)
+    await with_canaries(store)
+    await deliver(store)
+    reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    reader.execute("begin")
+    reader.execute("select count(*) from body").fetchall()
+    await store.purge(ALL_GONE)
+    wal = path.with_name("mhbridge.db-wal")
+    assert wal.stat().st_size > 0
+    reader.execute("rollback")
+    reader.close()
+    await keep(store, 2, "gp", at=ALL_GONE)
+    assert wal.stat().st_size == 0
+    await store.close()
+
+
+async def test_a_store_opened_for_looking_says_what_would_go(path):
+    store = await opened(path)
+    await keep(store, 1, "gp")
+    await deliver(store)
+    looking = SqliteStore(path, read_only=True)
+    await looking.open()
+    assert len((await looking.purge(ALL_GONE, dry_run=True)).expired) == 2
+    assert await code_of(looking.purge(ALL_GONE)) == "S215"
+    assert await code_of(looking.erase("patient", "P0001", "anna", "Art. 17", T0)) == "S215"
+    await looking.close()
+    await store.close()
