@@ -159,6 +159,32 @@ PROBLEMS = {
         NAMED + 'kind = "fhir"\nurl = "https://x.example.org/\\n"\n',
         [("C810", "4:destination[0].url")],
     ),
+    "nothing expected": (
+        RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {between = "08:00-20:00"}\n',
+        [("C804", "5:receiver[0].expect")],
+    ),
+    "by an hour, but how many": (
+        RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {at_least = "1/h", by = "16:00"}\n',
+        [("C804", "5:receiver[0].expect")],
+    ),
+    "an hour that is none": (
+        RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {at_least = "1/d", by = "25:00"}\n',
+        [("C806", "5:receiver[0].expect.by")],
+    ),
+    "a holiday that is none": ('[watch]\nholidays = ["Christmas"]\n', [("C806", "2:watch.holidays[0]")]),
+    "a heartbeat in the open": (
+        '[watch]\nheartbeat = {url = "http://x.example.org/ping"}\n',
+        [("C810", "2:watch.heartbeat.url")],
+    ),
+    "alarms in the open": (
+        '[[alarm]]\nurl = "http://x.example.org"\nkey = "env:TOKEN"\n',
+        [("C810", "2:alarm[0].url")],
+    ),
+    "alarms that are not signed": ('[[alarm]]\nurl = "https://x.example.org"\n', [("C804", "1:alarm[0].key")]),
+    "an alarm's key in the file itself": (
+        '[[alarm]]\nurl = "https://x.example.org"\nkey = "abc"\n',
+        [("C807", "3:alarm[0].key")],
+    ),
     "one secret for two": (
         '[[access]]\ntoken = "env:TOKEN"\nroles = ["viewer"]\n[[access]]\ntoken = "env:TOKEN"\nroles = ["clinical"]\n',
         [("C811", "5:access[1].token")],
@@ -520,3 +546,31 @@ within = "3h"
     assert (duties.queue("records").role, duties.queue("records").next) == ("R", "")
     assert duties.of("M740") == duties.of("Z999") == duties.otherwise
     assert duties.of("M720").severity == "high"
+
+
+def test_what_is_expected_of_a_feed_has_several_forms(base):
+    forms = [
+        '{at_least = "3/d", by = "16:00", days = "working"}',
+        '{connection = "5m", between = "07:00-19:00"}',
+        '{at_least = "20/h"}',
+    ]
+    text = "".join(
+        RECEIVER + f'name = "r{n}"\nlisten = "127.0.0.1:{n}"\nexpect = {form}\n' for n, form in enumerate(forms, 1)
+    )
+    by, connected, hourly = (r.expect for r in config.parse(text, base=base, environ=ENVIRON).receivers)
+    assert (by.at_least.count, str(by.by), by.days) == (3, "16:00:00", "working")
+    assert (connected.at_least, connected.connection) == (None, 300)
+    assert (hourly.at_least, hourly.at_least.count, hourly.days) == (180, 20, "all")
+
+
+def test_who_watches_from_outside(base):
+    found = config.parse(
+        '[watch]\nholidays = [2026-12-25]\nheartbeat = {url = "https://x.example.org/ping", every = "30s"}\n'
+        '[[alarm]]\nurl = "http://127.0.0.1:1/a"\nkey = "env:TOKEN"\nseverity = "high"\n',
+        base=base,
+        environ=ENVIRON,
+    )
+    assert [day.isoformat() for day in found.watch.holidays] == ["2026-12-25"]
+    assert (found.watch.heartbeat.url, found.watch.heartbeat.every) == ("https://x.example.org/ping", 30)
+    (alarm,) = found.alarms
+    assert (alarm.key.reveal(), alarm.severity) == ("t", "high")

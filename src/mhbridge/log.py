@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Log = FilteringBoundLogger
 
-__all__ = ["KEYS", "Event", "Log", "adopt_asyncio", "adopt_logging", "make", "where"]
+__all__ = ["KEYS", "Event", "Log", "admitted", "adopt_asyncio", "adopt_logging", "make", "where"]
 
 
 class Event(StrEnum):
@@ -58,6 +58,10 @@ class Event(StrEnum):
     CONNECTED_AGAIN = "connected_again"
     NUMBERS_MISSING = "numbers_missing"
     NUMBERS_CAME = "numbers_came"
+    ALARM_TARGET_DOWN = "alarm_target_down"
+    ALARM_TARGET_BACK = "alarm_target_back"
+    HEARTBEAT_FAILED = "heartbeat_failed"
+    HEARTBEAT_BACK = "heartbeat_back"
     DESTINATION_HELD = "destination_held"
     DESTINATION_DOWN = "destination_down"
     DESTINATION_BACK = "destination_back"
@@ -91,13 +95,18 @@ def _number(value: Any) -> Any:
     return value if isinstance(value, int | float) else "?"
 
 
-_WORD: Final = re.compile(r"[A-Za-z0-9._:/@+\- (),{}\[\]]{0,160}")
+_WORD: Final = re.compile(r"[A-Za-z0-9._:/@+\- (),{}\[\]]*")
 
 
-def _word(value: Any) -> Any:
+def _word(value: Any, most: int = 160) -> Any:
     # Printable ASCII without quotes: one event is one line, and terminal escapes are inert (ASVS 5.0, 16.4.1).
     text = str(value)
-    return text if _WORD.fullmatch(text) else "?"
+    return text if len(text) <= most and _WORD.fullmatch(text) else "?"
+
+
+def _sentence(value: Any) -> Any:
+    # Words of ours, with names that were configured in them.
+    return _word(value, 600)
 
 
 #: Each key that may stand in a line, and what makes its value safe. Ids, codes, counts, sizes, configured names.
@@ -121,6 +130,7 @@ KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "queue": _word,
     "reference": _word,
     "route": _word,
+    "says": _sentence,
     "seconds": _number,
     "severity": _word,
     "size": _number,
@@ -135,6 +145,11 @@ KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
 _PACKAGE: Final = Path(__file__).parent
 _EVENTS: Final = frozenset(Event)
 _ALWAYS: Final = frozenset({"event", "level", "timestamp"})
+
+
+def admitted(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the keys of an event, those that may stand in a line, each made safe."""
+    return {key: KEYS[key](value) for key, value in about.items() if key in KEYS and value != ""}
 
 
 def _admit(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

@@ -388,6 +388,34 @@ class OpenTasks:
     oldest: datetime
 
 
+# --- alarms ------------------------------------------------------------------------------------------------
+
+#: From the least to the worst.
+URGENCIES: Final[tuple[Urgency, ...]] = ("normal", "high", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """
+    Something that somebody should know now.
+
+    Args:
+        id: the same for its beginning and its end.
+        state: `begun` and later `ended`, or `once`.
+        about: the event's keys, as they stand in the log.
+        count: how often it has happened since it was last said.
+    """
+
+    id: str
+    name: str
+    severity: Urgency
+    state: Literal["begun", "ended", "once"]
+    says: str
+    at: datetime
+    about: Mapping[str, Any] = field(default_factory=dict)
+    count: int = 1
+
+
 # --- silence -----------------------------------------------------------------------------------------------
 
 #: `last` of the gap behind the highest number of a series: all that has yet to come.

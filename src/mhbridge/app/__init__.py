@@ -5,6 +5,7 @@ The composition root: from a configuration to a running gateway. The one package
     feeds          mappings and routes → the feeds that envelopes name                (`feeds_of`)
     mappings       those in force, and how others take their place                    (`Mappings`, `Reloading`)
     destinations   senders and their outlets
+    outward        who is told of alarms, and hears the heartbeat
     listening      receivers, the API and its pages
     running        what was built, opened and closed in order                         (`App`)
     serving        one gateway in one process, until it is told to stop               (`run`)

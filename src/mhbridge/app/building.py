@@ -16,12 +16,15 @@ from mhbridge.app.destinations import outlet_of, sender_of
 from mhbridge.app.listening import Listening
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
+from mhbridge.app.outward import alarm_targets, heartbeat_of
 from mhbridge.app.running import App
 from mhbridge.gateway import Clocks, Disk, Gateway, Outbox, Pressure, Watch, Workers
+from mhbridge.gateway.alarms import Alarms
 from mhbridge.gateway.silence import Expected, Silence
 
 if TYPE_CHECKING:
     from mhbridge.adapters.mllp import MllpReceiver
+    from mhbridge.adapters.outward import AlarmWebhook, Heartbeat
     from mhbridge.log import Log
     from mhbridge.ports import Clock, Store
 
@@ -48,6 +51,8 @@ def build(
 
     log = log or logs.make()
     clock = clock or utc_now
+    targets = alarm_targets(config, clock, log)
+    log = Alarms(log=log, tell=[one.tell for one in targets], clock=clock, gateway=config.gateway.name).log
     mappings = Mappings(config)
     store = store or SqliteStore(config.gateway.store_path, duties=settings.duties_of(config))
     senders = [made_for(f"destination {found.name}", sender_of, found, clock) for found in config.destinations]
@@ -82,7 +87,8 @@ def build(
     listening = Listening(config, mappings, reloading, gateway, outbox, clocks, store, clock, log)
     receivers = listening.receivers()
     silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
-    return App(store, senders, gateway, outbox, watch, clocks, receivers, reloading, log, workers)
+    outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log))
+    return App(store, senders, gateway, outbox, watch, clocks, receivers, reloading, log, workers, outward)
 
 
 def _expected(expect: settings.Expect) -> Expected:

@@ -19,6 +19,7 @@ from mhbridge.gateway import Clocks, Gateway, Outbox, Watch, Workers
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
+    from mhbridge.adapters.outward import AlarmWebhook, Heartbeat
     from mhbridge.ports import Receiver, Sender, Store
 
 __all__ = ["App"]
@@ -34,6 +35,7 @@ class App:
 
     Args:
         receivers: what listens, by feed; `http` is the listener of the API.
+        outward: what tells others of alarms, and that the gateway is well.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class App:
     reloading: Reloading
     log: Log
     workers: Workers | None = None
+    outward: Sequence[AlarmWebhook | Heartbeat] = ()
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def open(self) -> None:
@@ -64,6 +67,9 @@ class App:
 
     async def _start(self) -> None:
         push = self._opened.push_async_callback
+        for one in self.outward:
+            push(one.close)
+            await one.open()
         push(self.store.close)
         await self.store.open()
         for sender in self.senders:

@@ -53,6 +53,8 @@ async def _serve(config: settings.Config) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     logs.adopt_asyncio(log, loop)
     app = build(config, log=log)
+    # What fails in the loop is an alarm, too.
+    logs.adopt_asyncio(app.log, loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     reloads: set[asyncio.Task[None]] = set()

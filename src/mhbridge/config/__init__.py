@@ -12,6 +12,7 @@ from mhbridge.config.duties import duties_of
 from mhbridge.config.reading import load, parse
 from mhbridge.config.sections import (
     Access,
+    AlarmSection,
     BearerAuth,
     ClientTls,
     Config,
@@ -22,6 +23,7 @@ from mhbridge.config.sections import (
     FolderDestination,
     FolderReceiver,
     GatewaySection,
+    HeartbeatSection,
     HttpReceiver,
     HttpSection,
     JwtAuth,
@@ -38,6 +40,7 @@ from mhbridge.config.values import Listen, Secret
 
 __all__ = [
     "Access",
+    "AlarmSection",
     "BearerAuth",
     "ClientTls",
     "Config",
@@ -48,6 +51,7 @@ __all__ = [
     "FolderDestination",
     "FolderReceiver",
     "GatewaySection",
+    "HeartbeatSection",
     "HttpReceiver",
     "HttpSection",
     "JwtAuth",

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from mhbridge.config.duties import queue_sections
 from mhbridge.config.sections import (
     Access,
+    AlarmSection,
     BearerAuth,
     Config,
     DutySection,
@@ -27,6 +28,7 @@ from mhbridge.config.sections import (
     FolderDestination,
     FolderReceiver,
     GatewaySection,
+    HeartbeatSection,
     HttpReceiver,
     HttpSection,
     JwtAuth,
@@ -57,12 +59,13 @@ _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
     "destination": {"fhir": FhirDestination, "folder": FolderDestination, "mllp": MllpDestination},
     "route": Route,
     "access": Access,
+    "alarm": AlarmSection,
     "queue": QueueSection,
     "duty": DutySection,
 }
 _AUTH: Final[Kinds] = {"bearer": BearerAuth, "private_key_jwt": JwtAuth}
 #: Tables inside sections, for the hint of an unknown key.
-_INNER: Final[Kinds] = {"tls": Tls, "expect": Expect, "retention": Retention, **_AUTH}
+_INNER: Final[Kinds] = {"tls": Tls, "expect": Expect, "heartbeat": HeartbeatSection, "retention": Retention, **_AUTH}
 #: What pydantic calls the shape that it wanted.
 _WANTED: Final = {
     "model_type": "a table",
@@ -167,6 +170,7 @@ class _Reading:
             http=one.get("http"),
             access=tuple(many["access"]),
             watch=one.get("watch") or WatchSection(),
+            alarms=tuple(many["alarm"]),
             receivers=tuple(many["receiver"]),
             destinations=tuple(many["destination"]),
             routes=tuple(many["route"]),

@@ -141,15 +141,49 @@ class Expect(Section):
         return self
 
 
+class HeartbeatSection(Section):
+    """Where it is said every so often that the gateway is well: something that raises the alarm when it is not."""
+
+    url: Text
+    every: Duration = 60.0
+    tls: ClientTls | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        return destination_url(value, ("https", "http"))
+
+
 class WatchSection(Section):
     """
-    `[watch]`: what is known of the days.
+    `[watch]`: what is known of the days, and who watches from outside.
 
     Args:
         holidays: days on which feeds send as on a Sunday: bank holidays, and those of the trust.
     """
 
     holidays: tuple[date, ...] = ()
+    heartbeat: HeartbeatSection | None = None
+
+
+class AlarmSection(Section):
+    """
+    `[[alarm]]`: where alarms are sent, besides the log.
+
+    Args:
+        key: signs what is sent, by reference.
+        severity: alarms below are not sent.
+    """
+
+    url: Text
+    key: SecretReference
+    severity: Literal["normal", "high", "critical"] = "normal"
+    tls: ClientTls | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        return destination_url(value, ("https", "http"))
 
 
 class _Receiver(Section):
@@ -437,6 +471,7 @@ class Config:
     http: HttpSection | None = None
     access: tuple[Access, ...] = ()
     watch: WatchSection = field(default_factory=WatchSection)
+    alarms: tuple[AlarmSection, ...] = ()
     receivers: tuple[Receiver, ...] = ()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()

@@ -54,6 +54,7 @@ class Watch:
         self._every = every
         self._begun: set[str] = set()
         self._first = True
+        self._looked: datetime | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -73,6 +74,11 @@ class Watch:
                     # What was learned since the last look is learned again.
                     await self._silence.close()
 
+    @property
+    def well(self) -> bool:
+        """The accounts could be looked at, not long ago. Before the first look nothing is known against it."""
+        return self._looked is None or (self._clock() - self._looked).total_seconds() < 3 * self._every
+
     async def look(self) -> Status | None:
         """Look once. `None` when the store cannot be asked, which is said, too."""
         now = self._clock()
@@ -87,6 +93,7 @@ class Watch:
             return None
         self._first = False
         self._say("store", Event.STORE_FAILED, Event.STORE_BACK, False)
+        self._looked = now
         differences = len(status.differences)
         self._say("balance", Event.BALANCE_DIFFERS, Event.BALANCE_HOLDS, bool(differences), count=differences)
         self._say("overdue", Event.OVERDUE, Event.NONE_OVERDUE, status.overdue > 0, count=status.overdue)
