@@ -104,6 +104,8 @@ class Holdings:
         self._ids = count(1)
         #: How often something changed for a business identifier: 1 is "once", however often it arrived.
         self.effects: Counter[Identifier] = Counter()
+        #: The business identifiers for which something changed, in the order in which it did.
+        self.order: list[Identifier] = []
         #: How often a write with this business identifier was carried out, with or without a change.
         self.arrivals: Counter[Identifier] = Counter()
 
@@ -336,6 +338,7 @@ class Holdings:
             resource = {"resourceType": plan.type, "id": plan.id, "meta": meta}
             version = Version(version.number, version.at, {**resource, **plan.resource, "id": plan.id, "meta": meta})
         self.effects.update(found)
+        self.order += sorted(found)
         self._reidentify(plan, last.resource if last else None)
         self._versions[(plan.type, plan.id)] = [*versions, version]
         created = plan.resource is not None and (last is None or last.resource is None)

@@ -81,9 +81,12 @@ class Asking:
         self.caller = caller
         self.clock = clock
 
-    async def ask(self, method: str, path: str, body: bytes | None, deadline: float) -> Answer:
+    async def ask(
+        self, method: str, path: str, body: bytes | None, deadline: float, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """One request with a resource, or without."""
-        return _read(await self.caller.ask(method, path, body, MEDIA_TYPE, deadline, {"Prefer": "return=minimal"}))
+        headers = {"Prefer": "return=minimal", **(headers or {})}
+        return _read(await self.caller.ask(method, path, body, MEDIA_TYPE, deadline, headers))
 
     async def search(self, type_: str, query: str, deadline: float) -> Answer:
         """

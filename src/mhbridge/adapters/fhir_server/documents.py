@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import orjson
 
 from mhbridge.adapters.calling import CONFLICTS, MAYBE_DONE
+from mhbridge.adapters.fhir_server.abilities import Abilities
 from mhbridge.adapters.fhir_server.asking import (
     Answer,
     Asking,
@@ -36,8 +37,9 @@ _TWO_LOOKS: Final = timedelta(seconds=30)
 class Documents:
     """How one server is given documents."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, abilities: Abilities) -> None:
         self._asking = asking
+        self._abilities = abilities
         self._conflicts = Conflicts()
         #: The server takes no PUT of a Bundle: learnt from its answer, forgotten at the next start.
         self._no_put = False
@@ -49,11 +51,7 @@ class Documents:
         delivered = await self._put(delivery, deadline)
         if delivered is not None:
             return delivered
-        answer = await self._asking.ask("POST", "/Bundle", delivery.document.body, deadline)
-        if answer.status in MAYBE_DONE:
-            # Only an update is the same there once or twice. This may have been made before it went wrong.
-            raise DestinationSilent("D942", "the destination failed while it was making the document")
-        return self._asking.judge(answer)
+        return await self._post(delivery, deadline)
 
     async def look(self, delivery: DueDelivery, deadline: float) -> Delivered | None:
         """Put it again, or where that is not taken, search for it."""
@@ -78,28 +76,53 @@ class Documents:
         self._conflicts.over(delivery.id)
         return delivered
 
+    async def _post(self, delivery: DueDelivery, deadline: float) -> Delivered:
+        """Create it, on the condition that it is not there where the server knows such a condition."""
+        able = await self._abilities.known(deadline)
+        once = {"If-None-Exist": _query(delivery)} if "Bundle" in able.creates else {}
+        answer = await self._asking.ask("POST", "/Bundle", delivery.document.body, deadline, once)
+        if answer.status in MAYBE_DONE:
+            # Only an update is the same there once or twice. This may have been made before it went wrong.
+            raise DestinationSilent("D942", "the destination failed while it was making the document")
+        if answer.status in CONFLICTS:
+            if await self._is_there(delivery, deadline):
+                return Delivered(2)
+            raise self._conflicts.again(delivery.id)
+        delivered = self._asking.judge(answer)
+        self._conflicts.over(delivery.id)
+        return delivered
+
     async def _search(self, delivery: DueDelivery, deadline: float) -> Delivered | None:
-        identifier = delivery.document.identifier
-        query = urlencode({"identifier": f"urn:ietf:rfc:3986|{identifier}"})
-        answer = await self._asking.search("Bundle", query, deadline)
-        if takes_no_search(answer):
-            raise DestinationRejected("D948", "the server cannot be asked whether it arrived")
-        self._asking.judge(answer)
-        found = answer.matches()
-        if found is None:
-            raise DestinationSilent("D943", "the answer to a search is no Bundle")
-        if any(identifier in own_identifiers(resource) for resource in found):
+        """Whether it is there; that it is not is believed at the second look."""
+        if await self._is_there(delivery, deadline):
             self._missed.pop(delivery.id, None)
             return Delivered(2)
-        if any(resource.get("resourceType") == "Bundle" for resource in found):
-            # A server that passes over what it does not know finds all documents (R4, Search, "Handling Errors").
-            raise DestinationRejected("D948", "the server does not search by what it is asked for")
         now = self._asking.now()
         first = self._missed.setdefault(delivery.id, now)
         if now - first < _TWO_LOOKS:
             raise DestinationSilent("D958", "not found yet", after=(first + _TWO_LOOKS - now).total_seconds())
         del self._missed[delivery.id]
         return None
+
+    async def _is_there(self, delivery: DueDelivery, deadline: float) -> bool:
+        answer = await self._asking.search("Bundle", _query(delivery), deadline)
+        if takes_no_search(answer):
+            raise DestinationRejected("D948", "the server cannot be asked whether it arrived")
+        self._asking.judge(answer)
+        found = answer.matches()
+        if found is None:
+            raise DestinationSilent("D943", "the answer to a search is no Bundle")
+        if any(delivery.document.identifier in own_identifiers(resource) for resource in found):
+            return True
+        if any(resource.get("resourceType") == "Bundle" for resource in found):
+            # A server that passes over what it does not know finds all documents (R4, Search, "Handling Errors").
+            raise DestinationRejected("D948", "the server does not search by what it is asked for")
+        return False
+
+
+def _query(delivery: DueDelivery) -> str:
+    """How a document is searched for. Its identifier was derived for it, and is nobody's."""
+    return urlencode({"identifier": f"urn:ietf:rfc:3986|{delivery.document.identifier}"})
 
 
 def _is_same(held: Answer, delivery: DueDelivery) -> bool:

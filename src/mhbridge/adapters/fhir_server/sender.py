@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mhbridge.adapters.calling import Authorise, Caller, nobody
+from mhbridge.adapters.fhir_server.abilities import Abilities
 from mhbridge.adapters.fhir_server.asking import MEDIA_TYPE, Asking
 from mhbridge.adapters.fhir_server.documents import Documents
 from mhbridge.adapters.fhir_server.transactions import Transactions
@@ -57,8 +58,9 @@ class FhirSender:
             context=context,
         )
         self._asking = Asking(self._caller, clock)
-        self._documents = Documents(self._asking)
-        self._transactions = Transactions(self._asking)
+        abilities = Abilities(self._asking)
+        self._documents = Documents(self._asking, abilities)
+        self._transactions = Transactions(self._asking, abilities)
 
     async def open(self) -> None:
         """Make the pool of connections; nothing is connected yet."""

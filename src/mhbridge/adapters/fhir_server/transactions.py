@@ -6,9 +6,10 @@ written, or on its not being there yet (`ifNoneExist`). A request that was lost 
 condition broken, and the older state does not come back. Where the server knows none, nothing is sent again before the
 lost request's own time, and a little more, has passed.
 
-    known, versions      PUT with ifMatch of the last ETag
+    in a known version   PUT with ifMatch of its ETag
     not known            POST with ifNoneExist; what turns out to be there is put in a second round, on its ETag
-    no such server       PUT as it stands
+    no such condition    read first, in which version it is
+    no versions          PUT as it stands
 
 This module must never remember what a resource says, only in which version it was left.
 """
@@ -16,14 +17,15 @@ This module must never remember what a resource says, only in which version it w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from mhbridge.adapters.calling import CONFLICTS, MAYBE_DONE
+from mhbridge.adapters.fhir_server.abilities import Abilities, Able
 from mhbridge.adapters.fhir_server.asking import Answer, Asking, canonical, version_of
 from mhbridge.adapters.fhir_server.conflicts import Conflicts
 from mhbridge.errors import DestinationSilent, DestinationUnavailable
@@ -36,35 +38,27 @@ __all__ = ["Transactions"]
 _SETTLE: Final = 5.0
 #: So many resources' versions are remembered; what is forgotten costs one request more.
 _REMEMBERED: Final = 20_000
-#: What a server says of itself is believed so long.
-_FRESH: Final = timedelta(hours=1)
 #: Once on the condition that nothing is there, once on the version of what was.
 _ROUNDS: Final = 2
-
-
-class _Able(NamedTuple):
-    """What a server says that it can (CapabilityStatement): types of resources."""
-
-    versions: frozenset[str] = frozenset()
-    creates: frozenset[str] = frozenset()
 
 
 class Transactions:
     """How one server is given transactions."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, abilities: Abilities) -> None:
         self._asking = asking
+        self._abilities = abilities
+        self._able = Able()
         self._conflicts = Conflicts()
         #: Digest of an entry's address → its last ETag, empty where it had none.
         self._versions: dict[bytes, str] = {}
-        self._able = _Able()
-        self._asked_at: datetime | None = None
 
     async def deliver(self, delivery: DueDelivery, deadline: float) -> Delivered:
         """Send it on the versions that are known. Raises a `DeliveryError`."""
-        await self._learn_of_server(deadline)
+        self._able = await self._abilities.known(deadline)
         bundle = loads(delivery.document.body)
         entries = bundle.get("entry") or []
+        await self._read_versions(entries, deadline)
         for _ in range(_ROUNDS):
             requests = [self._conditioned(entry) for entry in entries]
             body = delivery.document.body
@@ -85,7 +79,7 @@ class Transactions:
 
     async def look(self, delivery: DueDelivery, deadline: float) -> Delivered:
         """Send it again: at once where a lost request cannot do harm any more, otherwise when its time has passed."""
-        await self._learn_of_server(deadline)
+        self._able = await self._abilities.known(deadline)
         entries = loads(delivery.document.body).get("entry") or []
         if delivery.sent_at is not None and not all(self._is_guarded(entry) for entry in entries):
             until = delivery.sent_at + timedelta(seconds=self._asking.caller.timeout + _SETTLE)
@@ -96,12 +90,27 @@ class Transactions:
 
     # --- conditions ---
 
+    async def _read_versions(self, entries: Sequence[Mapping[str, Any]], deadline: float) -> None:
+        """Read in which version that is of which it is not known, where it cannot be created on a condition."""
+        for entry in entries:
+            request = entry.get("request")
+            if not isinstance(request, dict) or _key(request) in self._versions or self._is_guarded(entry):
+                continue
+            if request.get("method") != "PUT" or _type(request) not in self._able.versions:
+                continue
+            try:
+                held = await self._held(entry, deadline)
+            except DestinationSilent as error:
+                raise DestinationUnavailable(error.code, "it cannot be read now what is there") from error
+            if held is not None:
+                self._remember(_key(request), version_of(held))
+
     def _conditioned(self, entry: Mapping[str, Any]) -> Any:
         """The request of an entry, on the condition that nobody has written it since."""
         request = entry.get("request")
         if not isinstance(request, dict) or request.get("method") != "PUT" or "ifMatch" in request:
             return request
-        type_, _, query = request["url"].partition("?")
+        type_, query = _type(request), request["url"].partition("?")[2]
         known = self._versions.get(_key(request))
         if known:
             return {**request, "ifMatch": known}
@@ -176,35 +185,14 @@ class Transactions:
         wanted = [one for one in found or () if one.get("resourceType") == address]
         return wanted[0] if len(wanted) == 1 else None
 
-    # --- what the server can ---
-
-    async def _learn_of_server(self, deadline: float) -> None:
-        now = self._asking.now()
-        if self._asked_at is not None and now - self._asked_at < _FRESH:
-            return
-        try:
-            answer = await self._asking.ask("GET", "/metadata", None, deadline)
-        except DestinationSilent as error:
-            raise DestinationUnavailable(error.code, "the server does not say what it can") from error
-        self._asked_at = now
-        self._able = _able(answer.resource if answer.reply.success and answer.resource else {})
-
-
-def _able(statement: Mapping[str, Any]) -> _Able:
-    versions, creates = set(), set()
-    for rest in statement.get("rest") or ():
-        for one in rest.get("resource") or () if isinstance(rest, dict) else ():
-            type_ = str(one.get("type")) if isinstance(one, dict) else ""
-            if type_ and one.get("versioning") in ("versioned", "versioned-update"):
-                versions.add(type_)
-            if type_ and one.get("conditionalCreate") is True:
-                creates.add(type_)
-    return _Able(frozenset(versions), frozenset(creates))
-
 
 def _says(entry: Mapping[str, Any], names: Mapping[str, str]) -> Any:
     # As the server's own JSON is read, so that numbers compare.
     return canonical(orjson.loads(dumps(entry.get("resource") or {})), names)
+
+
+def _type(request: Mapping[str, Any]) -> str:
+    return str(request.get("url")).partition("?")[0].partition("/")[0]
 
 
 def _key(request: Mapping[str, Any]) -> bytes:
