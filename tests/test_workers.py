@@ -20,6 +20,7 @@ from mhbridge import log as logs
 from mhbridge.app import build, feeds_of, without_secrets
 from mhbridge.errors import MhbridgeError
 from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
+from mhbridge.gateway.workers.apart import ALL, Part
 from mhbridge.gateway.workers.process import DROP
 from mhbridge.gateway.workers.worker import Worker
 from mhbridge.mapping import record
@@ -205,7 +206,7 @@ async def test_a_worker_that_does_not_come_back_is_killed(make):
         assert workers.pids != [pid]
 
 
-async def test_the_gateway_parks_what_its_workers_die_of_and_answers(tmp_path):
+async def test_what_workers_die_of_is_safely_stored_and_parked_at_the_third_start(tmp_path):
     stream = io.BytesIO()
     settings = config.parse(CONFIGURATION, base=tmp_path, environ={"SENDER": SECRET})
     app = build(settings, log=logs.make(stream))
@@ -214,13 +215,22 @@ async def test_the_gateway_parks_what_its_workers_die_of_and_answers(tmp_path):
         good = await app.gateway.take(EVENT)
         assert good.answer.verdict is Verdict.ACCEPTED
 
-        async def dying(_envelope):
+        deaths = []
+
+        async def dying(_envelope, part=ALL):
+            deaths.append(part)
             raise WorkerDied(in_hand=True)
 
         app.workers.read, real = dying, app.workers.read
         bad = await app.gateway.take(an_envelope(EVENT.body.replace(b"000201", b"000202")))
+        assert (bad.answer.verdict, bad.answer.code, bad.answer.text) == (Verdict.ACCEPTED, "", "Safely stored.")
+        async with asyncio.timeout(20):
+            while (await app.store.trace(bad.messages[0])).message.state != "parked":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         app.workers.read = real
-        assert (bad.answer.verdict, bad.answer.code) == (Verdict.ACCEPTED, "D902")
+        assert (await app.store.trace(bad.messages[0])).message.code == "M780"
+        # Before the answer, into how many messages it falls, and once from the backlog: its second start.
+        assert deaths == [ALL, Part(unread=True), ALL]
         assert (await app.gateway.take(EVENT)).repeated
         pids = app.workers.pids
         assert len(pids) == 2
@@ -251,21 +261,53 @@ async def test_nothing_is_kept_of_what_nobody_waits_for_any_more(make, monkeypat
         assert told == [(DROP, 1), (DROP, 2)]
 
 
-async def test_a_large_envelope_lets_others_have_their_turn(make):
-    here = Here(make())
-    read = await here.read(an_envelope(b"\r".join([EVENT.body] * 201)))
-    turns = 0
+@pytest.fixture
+async def turns():
+    """How often something else had its turn."""
+    count = [0]
 
     async def other():
-        nonlocal turns
         while True:
-            turns += 1
+            count[0] += 1
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    found = await read.step(dict.fromkeys(read.asked.known, NOTHING_KNOWN))
+    yield count
     task.cancel()
-    assert (len(found), turns) == (201, 4)
+
+
+async def test_a_large_envelope_lets_others_have_their_turn(make, turns):
+    here, body = Here(make()), b"\r".join([EVENT.body] * 201)
+    before = turns[0]
+    read = await here.read(an_envelope(body), Part(frozenset(range(201))))
+    between = turns[0]
+    found = await read.step(dict.fromkeys(read.asked.known, NOTHING_KNOWN))
+    assert (len(found), between - before, turns[0] - between) == (201, 4, 4)
+
+
+@pytest.mark.parametrize("count", [50, 51])
+async def test_of_many_messages_only_their_names_are_held(make, count):
+    body = b"\r".join([EVENT.body] * count)
+    async with working(make) as (workers, _):
+        for maker in (Here(make()), workers):
+            read = await maker.read(an_envelope(body))
+            assert (read.asked.messages, read.asked.many) == (count, count > 50)
+            kept = await read.to_be_worked()
+            assert {outcome.state for outcome in kept} == {MessageState.STORED}
+            assert {outcome.patient for outcome in kept} == {kept[0].patient} != {None}
+            assert not any(reading.items for outcome in kept for reading in outcome.readings)
+
+
+async def test_some_messages_of_an_envelope_are_those_of_all_of_it(make):
+    names = ("a01-admission.hl7", "a02-transfer.hl7", "a08-update.hl7", "a01-unknown-codes.hl7")
+    body = b"\r".join((FIXTURES / "adt" / name).read_bytes() for name in names)
+    here = Here(make())
+    whole = await here.read(an_envelope(body))
+    for only in ({0}, {1, 3}, {3}, {7}):
+        read = await here.read(an_envelope(body), Part(frozenset(only)))
+        expected = [one for number, one in enumerate(whole._intake.messages) if number in only]
+        assert list(read._intake.messages) == expected
+        assert read.asked.messages == len(expected)
 
 
 async def test_a_worker_that_cannot_start_stops_the_start(tmp_path):

@@ -40,6 +40,7 @@ class Event(StrEnum):
     STOPPED = "stopped"
     LISTENING = "listening"
     RECEIVED = "received"
+    WORKED = "worked"
     REPEATED = "repeated"
     REFUSED = "refused"
     PARKED = "parked"

@@ -47,7 +47,8 @@ class Pending:
     A message that is durable and not yet worked.
 
     Args:
-        number: which of its envelope's messages it is, from 0.
+        number: which of its envelope's messages it is, from 0, of so many.
+        size: bytes of the envelope.
         patient: the store's own number of whose it is; a message that names no patient is its own.
         starts: how often work on it was begun and did not come to an end.
         due_at: when it is to be worked; once it is in hand, when it is taken from whoever has it.
@@ -63,6 +64,8 @@ class Pending:
     state: MessageState
     starts: int
     due_at: datetime
+    of: int = 1
+    size: int = 0
     historic: bool = False
 
 

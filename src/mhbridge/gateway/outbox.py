@@ -25,7 +25,7 @@ from mhbridge.gateway.outlets import Outlet
 from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, DueDelivery, Move, Store
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "first_of"]
 
 #: So many heads are asked for at a time, at most.
 _MOST: Final = 64
@@ -130,7 +130,7 @@ class Outbox:
             except Exception as error:  # noqa: BLE001  deliveries must go on, whatever one round ran into
                 self._log.critical(Event.FAILED, **where(error))
                 seconds = _STORE_PAUSE
-            await _first_of(self._woken, seconds)
+            await first_of(self._woken, seconds)
 
     async def _start_due(self) -> bool:
         """Start what is due and has room; whether there may be more."""
@@ -213,7 +213,7 @@ class Outbox:
                 return
 
 
-async def _first_of(event: asyncio.Event, seconds: float | None) -> None:
+async def first_of(event: asyncio.Event, seconds: float | None) -> None:
     """Wait for the event, or so long."""
     try:
         async with asyncio.timeout(seconds):

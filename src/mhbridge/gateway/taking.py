@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
-from weakref import WeakValueDictionary
 
 from mhbridge import pipeline
 from mhbridge.errors import MessageError, PastChanged, StoreError
+from mhbridge.gateway.backlog import Backlog
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.pressure import Pressure
-from mhbridge.gateway.workers import FailedThere, Here, Workers
+from mhbridge.gateway.turns import Turns
+from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
+from mhbridge.gateway.workers.apart import Part
 from mhbridge.gateway.workers.work import put_off
+from mhbridge.gateway.working import Told, failed_on, outcomes_of
 from mhbridge.log import Event, Log, where
-from mhbridge.model import Answer, Envelope, Issue, Key, MessageFacts, MessageState, Outcome, Severity, Verdict
+from mhbridge.model import Answer, Envelope, MessageFacts, MessageState, Outcome, Verdict
 from mhbridge.ports import Clock, Committed, Store
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Gateway:
         workers: processes that read and step; left out, it is done here.
         taken: told of each envelope that was not there before: its feed, when it came, and what became of it.
         pressure: the door; left out, one that does not look at the disk.
+        fast: a message is worked before its sender is answered where it may be; otherwise every one is made durable
+            first and worked after.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Gateway:
         workers: Workers | None = None,
         taken: Callable[[str, datetime, Sequence[Outcome]], None] | None = None,
         pressure: Pressure | None = None,
+        fast: bool = True,
     ) -> None:
         self._store = store
         self._feeds = feeds
@@ -77,12 +81,22 @@ class Gateway:
         self._clock = clock
         self._log = log
         self._taken = taken
-        self._patients: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._fast = fast
+        self._turns = Turns()
+        self._told = Told(outbox, log)
+        self.backlog = Backlog(
+            store=store,
+            workers=self._workers,
+            turns=self._turns,
+            deadlines=deadlines,
+            told=self._told,
+            clock=clock,
+            log=log,
+        )
         self.pressure = pressure or Pressure(log=log)
         self._open = False
         self._store_failed: datetime | None = None
-        #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
-        self.leaves: Counter[tuple[str, str]] = Counter()
+        self.leaves = self._told.leaves
 
     # --- open and close ---
 
@@ -92,6 +106,7 @@ class Gateway:
         if found:
             self._log.warning(Event.RECOVERED, count=found)
         await self._outbox.open()
+        await self.backlog.open()
         await self.pressure.open()
         self._open = True
 
@@ -111,6 +126,7 @@ class Gateway:
         except TimeoutError:
             # Not committed, so not acknowledged: the sender sends it again.
             self._log.warning(Event.STOPPING, count=self.pressure.inside)
+        await self.backlog.close()
         await self._outbox.close(within=ends - loop.time())
 
     @property
@@ -180,15 +196,16 @@ class Gateway:
             if earlier is not None:
                 self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
                 return earlier
-            async with self._in_turn(read.asked.patients):
-                known = {whose: await self._store.known(*whose, at) for whose, at in read.asked.known.items()}
-                wanted = read.asked.past.items()
-                past = [await self._store.past(*whose, bodies=bodies) for whose, bodies in wanted]
-                outcomes = await read.step(known, past)
-                if any(outcome.state is MessageState.HELD for outcome in outcomes):
-                    # What waits begins as every message that is not worked at once.
-                    outcomes = [put_off(outcome) for outcome in outcomes]
-                return await self._commit(envelope, feed, read.asked.key, outcomes)
+            if self._fast and not read.asked.many:
+                async with self._turns.of(read.asked.patients):
+                    # Whatever of a patient is here already is worked before what has come now.
+                    if not await self._store.busy(read.asked.patients):
+                        outcomes = await outcomes_of(self._store, read)
+                        if any(outcome.state is MessageState.HELD for outcome in outcomes):
+                            # What waits begins as every message that is not worked at once.
+                            outcomes = [put_off(outcome) for outcome in outcomes]
+                        return await self._commit(envelope, feed, read.asked.key, outcomes)
+            return await self._commit(envelope, feed, read.asked.key, await read.to_be_worked())
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  see _keep_poison
@@ -196,9 +213,11 @@ class Gateway:
         finally:
             read.drop()
 
-    async def _commit(self, envelope: Envelope, feed: Feed, key: bytes, outcomes: Sequence[Outcome]) -> Committed:
+    async def _commit(
+        self, envelope: Envelope, feed: Feed, key: bytes, outcomes: Sequence[Outcome], *, starts: int = 0
+    ) -> Committed:
         answer = pipeline.answer(outcomes, feed, envelope.received_at)
-        committed = await self._store.commit(envelope, key, outcomes, answer, self._deadlines)
+        committed = await self._store.commit(envelope, key, outcomes, answer, self._deadlines, starts=starts)
         reference = committed.answer.reference
         if committed.repeated:
             self._log.info(Event.REPEATED, feed=envelope.feed, reference=reference)
@@ -213,13 +232,9 @@ class Gateway:
             size=len(envelope.body),
             peer=envelope.peer,
         )
-        for message, outcome in zip(committed.messages, outcomes, strict=True):
-            if outcome.state is MessageState.PARKED:
-                self._log.warning(Event.PARKED, feed=envelope.feed, message=message, code=outcome.code)
-            for state, count in outcome.ledger.counts.items():
-                self.leaves[envelope.feed, state.value] += count
-        if any(outcome.deliveries for outcome in outcomes):
-            self._outbox.wake()
+        self._told.tell(envelope.feed, committed.messages, outcomes)
+        if any(outcome.state is MessageState.STORED for outcome in outcomes):
+            self.backlog.wake()
         return committed
 
     async def _keep_poison(self, envelope: Envelope, feed: Feed, error: Exception) -> Committed:
@@ -228,19 +243,25 @@ class Gateway:
 
         To raise would lose nothing, but the sender would repeat it for ever, and all behind it would wait.
         """
+        key = hashlib.blake2b(f"{envelope.feed}\0".encode() + envelope.body, digest_size=32).digest()
+        if isinstance(error, WorkerDied):
+            return await self._keep_suspect(envelope, feed, key)
         said = error.said if isinstance(error, FailedThere) else where(error)
         self._log.critical(Event.POISONED, feed=envelope.feed, size=len(envelope.body), **said)
-        issue = Issue("D902", Severity.ERROR, "the gateway itself failed on this message")
-        outcome = Outcome(MessageFacts("", "unreadable"), MessageState.PARKED, "D902", (issue,))
-        key = hashlib.blake2b(f"{envelope.feed}\0".encode() + envelope.body, digest_size=32).digest()
+        outcome = failed_on("D902", "the gateway itself failed on this message")
         return await self._commit(envelope, feed, key, [outcome])
 
-    @asynccontextmanager
-    async def _in_turn(self, patients: Sequence[Key]) -> AsyncIterator[None]:
-        """Hold the patients of whom something must be known, so that nobody else adds to it meanwhile."""
-        async with AsyncExitStack() as turn:
-            for patient in patients:
-                # The dictionary does not keep a lock alive: this frame does while it waits, then `turn` does.
-                lock = self._patients.setdefault(patient, asyncio.Lock())
-                await turn.enter_async_context(lock)
-            yield
+    async def _keep_suspect(self, envelope: Envelope, feed: Feed, key: bytes) -> Committed:
+        """
+        A worker died of this envelope, or did not come back from it: once may be chance.
+
+        It is durable with its first start counted, and each of its messages is worked alone. Which of them it was is
+        not known, nor whose they are: they were never read.
+        """
+        self._log.critical(Event.POISONED, feed=envelope.feed, size=len(envelope.body), code="D906")
+        try:
+            read = await self._workers.read(envelope, Part(unread=True))
+            key, outcomes = read.asked.key, await read.to_be_worked()
+        except Exception:  # noqa: BLE001  not even that it can be taken apart is sure
+            outcomes = [Outcome(MessageFacts("", "unreadable"), MessageState.STORED)]
+        return await self._commit(envelope, feed, key, outcomes, starts=1)

@@ -6,7 +6,7 @@ A bad message does not raise: it is taken with the code that parks it. This modu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -33,7 +33,7 @@ from mhbridge.pipeline.routing import Feed
 if TYPE_CHECKING:
     from mhbridge.formats import Divisible, Format, Part
 
-__all__ = ["Intake", "Taken", "intake", "parts", "take"]
+__all__ = ["Intake", "Taken", "arriving", "intake", "parts", "take"]
 
 #: Rows of one envelope. What is made of them is held together until it is committed.
 _MOST: Final = 2000
@@ -76,33 +76,57 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
     Raises:
         MalformedMessage: nothing of it can be read in any format of the feed.
     """
+    return Intake(tuple(arriving(envelope, feed)))
+
+
+def arriving(
+    envelope: Envelope, feed: Feed, only: Collection[int] | None = None, *, unread: bool = False
+) -> Iterator[Taken]:
+    """
+    The same, message by message.
+
+    Args:
+        only: places in the envelope, from 0: the others are passed over unread.
+        unread: no message is read under a mapping; what it says about itself is all that is known of it then.
+
+    Raises:
+        MalformedMessage: nothing of it can be read in any format of the feed.
+    """
     by_format: dict[str, list[SupplierMapping]] = {}
     for mapping in feed.mappings:
         by_format.setdefault(mapping.format.name, []).append(mapping)
     candidates = _candidates(envelope.body, by_format)
     format_ = candidates[0].format
     sources = [mapping.source for mapping in candidates]
-    taken: list[Taken] = []
+    last = None if only is None else max(only, default=-1)
+    number = -1
     try:
         if envelope.before == NOTHING_BEFORE:
             messages = format_.messages(envelope.body, sources)
         else:
             messages = cast("Divisible", format_).messages(envelope.body, sources, envelope.before)
-        for message, takers in messages:
-            if len(taken) == _MOST and _is_divisible(format_):
+        for number, (message, takers) in enumerate(messages):
+            if number == _MOST and _is_divisible(format_):
                 raise MalformedMessage("M778", f"more than {_MOST} rows came at once")
+            if last is not None and number > last:
+                return
+            if only is not None and number not in only:
+                continue
             if isinstance(message, MessageError):
-                taken.append(_unreadable(message, format_.name))
+                yield _unreadable(message, format_.name)
+            elif unread:
+                yield Taken(message.facts, message.body, message.identities)
             else:
-                taken.append(take(message, [candidates[index] for index in takers], envelope.received_at, feed.live))
+                yield take(message, [candidates[index] for index in takers], envelope.received_at, feed.live)
     except BrokenMessage as error:
         # It says whose it is, so it is kept for a person; what does not even say that is refused.
         if not error.facts.sender and not error.facts.control_id:
             raise
-        taken.append(_unreadable(error, format_.name))
-    if not taken and not _is_divisible(format_):
+        number += 1
+        if only is None or number in only:
+            yield _unreadable(error, format_.name)
+    if number < 0 and not _is_divisible(format_):
         raise MalformedMessage("M700", "there is no message in what was sent")
-    return Intake(tuple(taken))
 
 
 def parts(file: BinaryIO, feed: Feed, before: Before = NOTHING_BEFORE) -> Iterator[Part] | None:

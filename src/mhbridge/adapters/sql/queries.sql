@@ -129,7 +129,7 @@ update message set fanout = fanout + :n where id = :id;
 
 -- name: waiting_heads
 -- Messages that are due, of each patient the first: what is stored before what is held, which waits for an earlier one.
-select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages
+select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages, e.size
   from message m join envelope e on e.id = m.envelope where m.due_at <= :now
     and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
       and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))

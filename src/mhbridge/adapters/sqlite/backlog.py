@@ -129,7 +129,7 @@ def waiting(reader: Reader, now: int, most: int) -> list[Pending]:
     with reader.snapshot():
         found: list[Pending] = []
         numbers: dict[int, dict[int, int]] = {}
-        for *row, messages in reader.rows("waiting_heads", now=now, most=most):
+        for *row, messages, size in reader.rows("waiting_heads", now=now, most=most):
             if len(found) >= most:
                 break
             head = _Row(*row)
@@ -141,7 +141,7 @@ def waiting(reader: Reader, now: int, most: int) -> list[Pending]:
                 if head.state == MessageState.STORED:
                     following += _behind(reader, head, now, most - len(found) - 1)
             number = numbers.get(head.envelope, {})
-            found += [one.pending(number.get(one.id, 0)) for one in following]
+            found += [one.pending(number.get(one.id, 0), messages, size) for one in following]
     return found
 
 
@@ -169,7 +169,7 @@ class _Row(NamedTuple):
     due_at: int
     historic: int
 
-    def pending(self, number: int) -> Pending:
+    def pending(self, number: int, of: int, size: int) -> Pending:
         return Pending(
             self.id,
             self.envelope,
@@ -180,6 +180,8 @@ class _Row(NamedTuple):
             MessageState(self.state),
             self.starts,
             when(self.due_at),
+            of,
+            size,
             bool(self.historic),
         )
 

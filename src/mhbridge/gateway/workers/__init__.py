@@ -3,6 +3,7 @@ Reading envelopes and stepping their messages: in this process, or in others, so
 can harm none but its own.
 
     work       the two calls themselves, pure
+    apart      an envelope, or some messages of it, and what is kept of those that wait
     here       in this process                                           (`Here`)
     pool       in others, as the gateway sees them                       (`Workers`)
     worker     our end of one of those                                   (`Worker`)

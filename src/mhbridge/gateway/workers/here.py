@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mhbridge import pipeline
-from mhbridge.gateway.workers.work import Asked, asked, work
+from mhbridge.gateway.workers.apart import ALL, Part, Taking, to_be_worked
+from mhbridge.gateway.workers.work import Asked, work
 
 if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
     from mhbridge.model import Envelope, Known, Outcome, Past
-    from mhbridge.pipeline import Feed, Intake
+    from mhbridge.pipeline import Feed
 
 __all__ = ["Here", "Read"]
 
@@ -35,6 +35,9 @@ class Read(Protocol):
         self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
     ) -> list[Outcome]:
         """What became of its messages."""
+
+    async def to_be_worked(self) -> list[Outcome]:
+        """What is made durable of its messages when they are to be worked later."""
 
     def drop(self) -> None:
         """It is done with, stepped or not."""
@@ -53,16 +56,21 @@ class Here:
         """What comes from now on is read and stepped with these feeds."""
         self._feeds = feeds
 
-    async def read(self, envelope: Envelope) -> Read:
-        """Take an envelope apart. Raises what `pipeline.intake` does."""
+    async def read(self, envelope: Envelope, part: Part = ALL) -> Read:
+        """Take an envelope apart, or some messages of it. Raises what `pipeline.intake` does."""
         feed = self._feeds[envelope.feed]
-        return _ReadHere(envelope, feed, pipeline.intake(envelope, feed))
+        taking = Taking(envelope, feed, part)
+        more = taking.some(_BREATH)
+        while more:
+            await asyncio.sleep(0)
+            more = taking.some(_BREATH)
+        return _ReadHere(envelope, feed, taking)
 
 
 class _ReadHere:
-    def __init__(self, envelope: Envelope, feed: Feed, intake: Intake) -> None:
-        self.asked = asked(pipeline.dedupe_key(envelope, intake), intake, envelope.received_at)
-        self._envelope, self._feed, self._intake = envelope, feed, intake
+    def __init__(self, envelope: Envelope, feed: Feed, taking: Taking) -> None:
+        self.asked = taking.asked()
+        self._envelope, self._feed, self._intake = envelope, feed, taking.intake
 
     async def step(
         self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
@@ -75,6 +83,9 @@ class _ReadHere:
             if len(some) < _BREATH:
                 return outcomes
             await asyncio.sleep(0)
+
+    async def to_be_worked(self) -> list[Outcome]:
+        return to_be_worked(self._intake)
 
     def drop(self) -> None:
         pass

@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.errors import MalformedMessage, MhbridgeError
-from mhbridge.gateway.workers.process import DROP, READ, STEP, Failed, Refused
+from mhbridge.gateway.workers.apart import ALL, Part
+from mhbridge.gateway.workers.process import DROP, KEEP, READ, STEP, Failed, Refused
 from mhbridge.gateway.workers.worker import Make, Worker, WorkerDied
 from mhbridge.log import Event, Log
 
@@ -135,15 +136,15 @@ class Workers:
         for worker in before:
             self._retire(worker)
 
-    async def read(self, envelope: Envelope) -> Read:
+    async def read(self, envelope: Envelope, part: Part = ALL) -> Read:
         """
-        Take an envelope apart.
+        Take an envelope apart, or some messages of it.
 
         Raises:
             MessageError: as `pipeline.intake`.
             WorkerDied, FailedThere: see there.
         """
-        read = _ReadThere(self, envelope)
+        read = _ReadThere(self, envelope, part)
         await read.begin()
         return read
 
@@ -279,9 +280,10 @@ class _ReadThere:
 
     asked: Asked
 
-    def __init__(self, workers: Workers, envelope: Envelope) -> None:
+    def __init__(self, workers: Workers, envelope: Envelope, part: Part) -> None:
         self._workers = workers
         self._envelope = envelope
+        self._part = part
         self._ticket = workers.ticket()
         #: Who has it in hand.
         self._worker: Worker | None = None
@@ -291,7 +293,7 @@ class _ReadThere:
         while True:
             self._worker = worker = await self._workers.take()
             try:
-                self.asked = await self._ask(worker, READ, self._envelope)
+                self.asked = await self._ask(worker, READ, (self._envelope, self._part))
             except WorkerDied as died:
                 self._give_back()
                 self._count(died)
@@ -308,11 +310,17 @@ class _ReadThere:
     async def step(
         self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
     ) -> list[Outcome]:
-        said = {whose: _said(whose, one) for whose, one in known.items()}, past, worked_at
+        said = {whose: _said(whose, one) for whose, one in known.items()}
+        return await self._finish(STEP, (said, past, worked_at))
+
+    async def to_be_worked(self) -> list[Outcome]:
+        return await self._finish(KEEP, None)
+
+    async def _finish(self, verb: str, what: Any) -> list[Outcome]:
         while True:
             assert self._worker is not None
             try:
-                outcomes: list[Outcome] = await self._ask(self._worker, STEP, said)
+                outcomes: list[Outcome] = await self._ask(self._worker, verb, what)
             except WorkerDied as died:
                 self._give_back()
                 self._count(died)

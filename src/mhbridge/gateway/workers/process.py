@@ -19,10 +19,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mhbridge import pipeline
 from mhbridge.errors import MessageError
 from mhbridge.fhir.validate import default_validator
-from mhbridge.gateway.workers.work import Asked, asked, work
+from mhbridge.gateway.workers.apart import Part, Taking, to_be_worked
+from mhbridge.gateway.workers.work import Asked, work
 from mhbridge.log import where
 from mhbridge.mapping import record
 from mhbridge.model import Envelope, Known, Outcome, Past
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
     from mhbridge.pipeline import Feed, Intake
 
-__all__ = ["DROP", "READ", "STEP", "Failed", "Refused", "framed", "frames", "main"]
+__all__ = ["DROP", "KEEP", "READ", "STEP", "Failed", "Refused", "framed", "frames", "main"]
 
-READ, STEP, DROP = "read", "step", "drop"
+READ, STEP, KEEP, DROP = "read", "step", "keep", "drop"
 
 Told = tuple[Mapping["Whose", Known], Sequence[Past], datetime | None]
 """What a step is told: what is known, which documents there are, and the instant where that is not the receipt's."""
@@ -89,7 +89,12 @@ class _Bench:
     def answer(self, verb: str, ticket: int, what: Any) -> bytes:
         """As it goes over the socket: also of what is too large to be written, something can be said."""
         try:
-            return framed(self._do_read(ticket, what) if verb == READ else self._do_step(ticket, what))
+            match verb:
+                case "read":
+                    return framed(self._do_read(ticket, what))
+                case "step":
+                    return framed(self._do_step(ticket, what))
+            return framed(self._do_keep(ticket))
         except MessageError as error:
             return framed(Refused(error.code, error.message))
         except Exception as error:  # noqa: BLE001  whatever it is, the gateway keeps the message for a person
@@ -98,11 +103,13 @@ class _Bench:
     def drop(self, ticket: int) -> None:
         self._read.pop(ticket, None)
 
-    def _do_read(self, ticket: int, envelope: Envelope) -> Asked:
+    def _do_read(self, ticket: int, what: tuple[Envelope, Part]) -> Asked:
+        envelope, part = what
         feed = self._feeds[envelope.feed]
-        intake = pipeline.intake(envelope, feed)
-        self._read[ticket] = intake, envelope.received_at, feed
-        return asked(pipeline.dedupe_key(envelope, intake), intake, envelope.received_at)
+        taking = Taking(envelope, feed, part)
+        taking.some()
+        self._read[ticket] = taking.intake, envelope.received_at, feed
+        return taking.asked()
 
     def _do_step(
         self, ticket: int, what: tuple[Mapping[Whose, Known], Sequence[Past], datetime | None]
@@ -110,6 +117,10 @@ class _Bench:
         intake, now, feed = self._read.pop(ticket)
         known, past, worked_at = what
         return [_written(outcome) for outcome in work(intake, known, now, feed, past, worked_at)]
+
+    def _do_keep(self, ticket: int) -> list[Outcome]:
+        intake, _, _ = self._read.pop(ticket)
+        return to_be_worked(intake)
 
 
 def _serve(gateway: socket.socket) -> None:

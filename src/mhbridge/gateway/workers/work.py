@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from mhbridge import pipeline
 from mhbridge.mapping.known import restricts
-from mhbridge.model import NO_LEDGER, Act, Key, Known, Later, MessageState, Outcome, Past, Place
+from mhbridge.model import NO_LEDGER, Act, Key, Known, Later, MessageState, Outcome, Past, Place, Reading
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed, Intake, Taken
 
-__all__ = ["Asked", "Episode", "Whose", "asked", "put_off", "work"]
+__all__ = ["Asked", "Episode", "Whose", "after", "asked", "named", "put_off", "work"]
 
 Whose = tuple[Key, str, str]
 """What is to be known: a patient, an episode and a document type; an empty one is every one."""
@@ -38,12 +38,16 @@ class Asked:
         patients: those that its messages are about: nobody else may work a message of theirs meanwhile.
         known: what must be known, and before which place in the patient's order; `None`: whatever the order.
         past: the episodes of which must be known which documents there are; true: with their bodies.
+        messages: how many there are.
+        many: too many to be stepped at once, or read too little for it.
     """
 
     key: bytes
     patients: tuple[Key, ...]
     known: Mapping[Whose, Place | None]
     past: Mapping[Episode, bool] = field(default_factory=dict)
+    messages: int = 1
+    many: bool = False
 
 
 def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
@@ -75,7 +79,8 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
                 patients[reading.merged_from] = None
                 known[reading.merged_from, "", ""] = None
     # In one order, so that two envelopes never wait for each other.
-    return Asked(key, tuple(sorted(patients, key=lambda one: (one.system, one.value))), known, past)
+    in_order = tuple(sorted(patients, key=lambda one: (one.system, one.value)))
+    return Asked(key, in_order, known, past, len(intake.messages))
 
 
 def work(
@@ -101,7 +106,7 @@ def work(
         episodes = _episodes(one)
         if behind & whose or touched & episodes:
             behind |= whose
-            yield _after(one)
+            yield after(one)
             continue
         touched |= episodes
         taken = _merged(one, stored, said)
@@ -128,27 +133,28 @@ def _episodes(taken: Taken) -> set[Episode]:
     }
 
 
-def _after(taken: Taken) -> Outcome:
-    """A message that stays to be worked."""
+def after(taken: Taken) -> Outcome:
+    """What is made durable of a message that is to be worked later."""
     readings = tuple([reading for _, reading in taken.readings])
-    first = readings[0]
-    return put_off(
-        Outcome(
-            taken.facts, MessageState.STORED, readings=readings, patient=first.patient, episode=first.episode,
-            occurred_at=first.effective_at,
-        )
-    )  # fmt: skip
+    outcome = Outcome(taken.facts, MessageState.STORED, readings=readings)
+    if readings:
+        first = readings[0]
+        outcome = replace(outcome, patient=first.patient, episode=first.episode, occurred_at=first.effective_at)
+    return put_off(outcome)
 
 
 def put_off(outcome: Outcome) -> Outcome:
     """A message that was stepped and is to be stepped again: whose it is, and nothing of what it says."""
-    readings = tuple(
-        [replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"") for reading in outcome.readings]
-    )
+    readings = tuple([named(reading) for reading in outcome.readings])
     return Outcome(
         outcome.facts, MessageState.STORED, readings=readings, patient=outcome.patient, episode=outcome.episode,
         occurred_at=outcome.occurred_at,
     )  # fmt: skip
+
+
+def named(reading: Reading) -> Reading:
+    """What a message is found and ordered by, and nothing of what it says."""
+    return replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"")
 
 
 def _merged(taken: Taken, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]]) -> Taken:
