@@ -16,14 +16,17 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from zipfile import ZipFile
 
 import orjson
 
+from mhbridge.adapters.folder.archive import ORDINARY, Limits, is_archive, looked_through, unpack
 from mhbridge.adapters.folder.disk import make_folders
 from mhbridge.adapters.folder.watching import Settling, is_set_aside, regular_files
 from mhbridge.errors import MalformedMessage, StoreError, explanations
@@ -76,6 +79,7 @@ class FolderReceiver:
         marker: an ending such as `.done`; given, a file is complete when one of its name with this ending is there.
         every: seconds between looks.
         limit: bytes of an envelope; a file that comes in parts may be larger.
+        archives: what a ZIP file may be, each of whose members is received like a file.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class FolderReceiver:
         marker: str = "",
         every: float = 2.0,
         limit: int = 200_000_000,
+        archives: Limits = ORDINARY,
     ) -> None:
         self._supplier = supplier
         self._feed = feed
@@ -109,6 +114,7 @@ class FolderReceiver:
         self._marker = marker
         self._every = every
         self._limit = limit
+        self._archives = archives
         self._settling = Settling(path, pattern=pattern, settle=settle, marker=marker)
         #: What the disk will not do, as it was said; a fault that lasts is said once.
         self._faults: dict[str, str] = {}
@@ -248,6 +254,8 @@ class FolderReceiver:
 
     async def _received(self, name: str, file: BinaryIO) -> Answer | None:
         """What is answered to a file; `None` when the gateway stops in the middle of it."""
+        if await asyncio.to_thread(is_archive, file):
+            return await self._received_unpacked(name, file)
         if self._parts is not None:
             taken = self._taken.get(name)
             if taken is None:
@@ -257,6 +265,48 @@ class FolderReceiver:
                 answer = await self._received_in_parts(name, file, parts, taken)
                 if answer is not None or self._stop.is_set():
                     return answer
+        return await self._received_whole(file)
+
+    async def _received_unpacked(self, name: str, file: BinaryIO) -> Answer | None:
+        """
+        The worst of the answers to the members of an archive, which says whose it is.
+
+        Each is unpacked into a file that has no name and ends with us. After a stop all of them are received again, and
+        those that were taken are repeats.
+        """
+        try:
+            members = await asyncio.to_thread(looked_through, file, self._archives)
+        except MalformedMessage as error:
+            await self._refuse(self._feed, error.code)
+            return Answer(Verdict.REJECTED, f"{error.message}.", self._clock(), error.code)
+        taken, archive = _Taken(), await asyncio.to_thread(ZipFile, file)
+        for number, member in enumerate(members, 1):
+            with TemporaryFile(dir=self._claimed) as unpacked:
+                await asyncio.to_thread(unpack, archive, member, unpacked)
+                if self._stop.is_set():
+                    return None
+                answer = await self._received_member(f"{name}/{number}", unpacked)
+            if answer is None:
+                return None
+            if answer.verdict is not Verdict.ACCEPTED:
+                answer = replace(answer, text=f"Member {number}: {answer.text}")
+            taken = taken.further(NOTHING_BEFORE, answer)
+        if taken.worst is None:
+            await self._refuse(self._feed, "D976")
+            return Answer(Verdict.REJECTED, "The archive is refused: there is no file in it.", self._clock(), "D976")
+        return taken.worst
+
+    async def _received_member(self, name: str, file: BinaryIO) -> Answer | None:
+        """As a file by itself, but how far it was taken is not written down."""
+        parts = None if self._parts is None else await asyncio.to_thread(self._parts, file, NOTHING_BEFORE)
+        if parts is not None:
+            answer = await self._received_in_parts(name, file, parts, _Taken(), noted=False)
+            self._taken.pop(name, None)
+            if answer is not None or self._stop.is_set():
+                return answer
+        return await self._received_whole(file)
+
+    async def _received_whole(self, file: BinaryIO) -> Answer:
         if _look(file)[0] > self._limit:
             await self._refuse(self._feed, "D917")
             return Answer(Verdict.REJECTED, "The file is larger than is accepted here.", self._clock(), "D917")
@@ -264,19 +314,20 @@ class FolderReceiver:
         return await self._answered(await asyncio.to_thread(file.read))
 
     async def _received_in_parts(
-        self, name: str, file: BinaryIO, parts: Iterator[Part], taken: _Taken
+        self, name: str, file: BinaryIO, parts: Iterator[Part], taken: _Taken, *, noted: bool = True
     ) -> Answer | None:
         """The worst of the answers to its parts; `None` when it has none, or the gateway stops."""
         number = 0
         try:
             while (part := await asyncio.to_thread(next, parts, None)) is not None:
                 if self._stop.is_set():
-                    await asyncio.to_thread(self._note, name, file, taken)
+                    if noted:
+                        await asyncio.to_thread(self._note, name, file, taken)
                     return None
                 taken = taken.further(part.after, await self._answered(part.body, part.before))
                 self._taken[name] = taken
                 number += 1
-                if number % _NOTED == 0:
+                if noted and number % _NOTED == 0:
                     await asyncio.to_thread(self._note, name, file, taken)
         except MalformedMessage as error:
             await self._refuse(self._feed, error.code)
