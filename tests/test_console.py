@@ -18,7 +18,6 @@ from mhbridge.app import build
 from mhbridge.console import description
 from mhbridge.errors import DestinationRejected, MappingError, StoreError, explanations
 from mhbridge.mapping.catalogue import load
-from mhbridge.model import LeafState
 
 ROOT = Path(__file__).parents[1]
 LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
@@ -414,7 +413,7 @@ async def test_a_parked_delivery_is_let_go_by_a_person(tmp_path):
         _, body = await world.ask("get", "/parked", "viewer")
         assert [(row["id"], row["state"]) for row in body["messages"]] == [(message, "done")]
         assert body["messages"][0]["waiting"] == [{"delivery": delivery["id"], "destination": "out", "code": "D946"}]
-        assert b"\nmhbridge_waiting 1\n" in (await world.ask("get", "/metrics", "viewer"))[1]
+        assert b"\nmhbridge_messages_waiting 1\n" in (await world.ask("get", "/metrics", "viewer"))[1]
         path = f"/deliveries/{delivery['id']}/release"
         assert await world.ask("post", path, "operator") == (200, {"released": True})
         await world.delivered(message, "done")
@@ -446,8 +445,8 @@ async def test_a_task_is_taken_by_one_person_and_ends_with_what_it_is_about(tmp_
         status, body = await world.ask("post", f"{path}/done", "operator", json={"as": "looked at"})
         assert (status, code(body)) == (409, "D929")
         _, body = await world.ask("get", "/metrics", "viewer")
-        assert b'\nmhbridge_tasks{queue="records",state="high"} 1\n' in body
-        assert b"\nmhbridge_tasks_overdue 0\n" in body
+        assert b'\nmhbridge_tasks{queue="records",severity="high"} 1\n' in body
+        assert b'\nmhbridge_tasks_overdue{queue="records",severity="high"} 0\n' in body
         await world.ask("post", f"/messages/{message}/close", "operator", json={"why": "sent by post"})
         assert (await world.ask("get", "/tasks", "viewer"))[1] == {"tasks": []}
         _, body = await world.ask("get", "/tasks?ended=yes", "viewer")
@@ -459,52 +458,11 @@ async def test_a_task_is_taken_by_one_person_and_ends_with_what_it_is_about(tmp_
         assert [line["task"] for line in world.lines("task_done")] == [task["id"], about]
 
 
-async def test_metrics_are_prometheus_text_with_no_label_but_state_and_feed(tmp_path):
-    async with console(tmp_path) as world:
-        message = await world.send(PLAIN)
-        await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
-        await world.delivered(message, "done")
-        status, body = await world.ask("get", "/metrics", "viewer")
-    assert status == 200
-    lines = body.decode().splitlines()
-    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert samples["mhbridge_receipts_total"] == "2"
-    assert samples['mhbridge_messages{state="done"}'] == samples['mhbridge_messages{state="parked"}'] == "1"
-    assert samples["mhbridge_differences"] == "0"
-    assert samples["mhbridge_ready"] == "1"
-    leaves = {name: int(value) for name, value in samples.items() if name.startswith("mhbridge_leaves_total")}
-    assert sum(leaves.values()) > 1000
-    assert {name.partition('state="')[2] for name in leaves} == {f'{state.value}"}}' for state in LeafState}
-    assert len({name.partition("state=")[0] for name in leaves}) == 1
-    for name in {sample.partition("{")[0] for sample in samples}:
-        assert f"# TYPE {name} " in body.decode()
-        assert f"# HELP {name} " in body.decode()
-    assert all("{" not in sample or 'state="' in sample for sample in samples)
-
-
 async def test_status_adds_up_and_says_what_kind_of_gateway_this_is(tmp_path):
     async with console(tmp_path) as world:
         await world.send(PLAIN)
         _, body = await world.ask("get", "/status", "viewer")
         assert (body["mode"], body["ready"], body["receipts"], body["differences"]) == ("test", True, 1, [])
-
-
-async def test_readiness_follows_the_gateway(tmp_path):
-    async with console(tmp_path) as world:
-        commit = world.app.store.commit
-
-        async def failing(*_values):
-            raise StoreError("S206", "busy")
-
-        world.app.store.commit = failing
-        async with world.session.post(f"/feeds/{SUPPLIER}/http/messages", data=PLAIN) as response:
-            assert (response.status, response.headers["Retry-After"]) == (503, "5")
-        status, body = await world.ask("get", "/health/ready")
-        assert (status, code(body)) == (503, "D932")
-        assert (await world.ask("get", "/health/live"))[0] == 200
-        world.app.store.commit = commit
-        await world.send(PLAIN)
-        assert (await world.ask("get", "/health/ready"))[0] == 200
 
 
 async def test_the_mappings_in_use_are_listed(tmp_path):

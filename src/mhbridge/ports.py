@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+from mhbridge.meters import Histogram
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Past, Place
 
 Clock = Callable[[], datetime]
@@ -258,6 +259,28 @@ class Status:
     levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """
+    What the store can say of itself at once.
+
+    Args:
+        commit_seconds: how long commits took.
+        commit_size: how many calls were committed together.
+        waiting: calls that wait for the writer.
+        size: bytes of the database, and `wal_size` of what is not yet copied into it.
+        disk_free: bytes that are free on its disk, of `disk_size`.
+    """
+
+    commit_seconds: Histogram
+    commit_size: Histogram
+    waiting: int
+    size: int
+    wal_size: int
+    disk_free: int
+    disk_size: int
 
 
 #: What the levels of gateway design §2.2 are called.
@@ -731,6 +754,17 @@ class Store(Protocol):
 
     async def status(self, now: datetime) -> Status:
         """The accounts, counted from the rows, compared with the tallies (gateway design §2.3: C1 to C5)."""
+
+    def meters(self) -> Meters:
+        """What can be said without asking the database."""
+
+    async def probe(self, now: datetime) -> None:
+        """
+        Write something and make it durable, so that who asks knows that it can be done.
+
+        Raises:
+            StoreError: it cannot.
+        """
 
     # --- tasks ---
 

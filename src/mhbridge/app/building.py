@@ -84,7 +84,7 @@ def build(
     watch = Watch(store=store, silence=silence, shut=lambda: gateway.pressure.shut, clock=clock, log=log)
     clocks = Clocks(store=store, clock=clock, log=log)
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
-    listening = Listening(config, mappings, reloading, gateway, outbox, clocks, store, clock, log)
+    listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log)
     receivers = listening.receivers()
     silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
     outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log))

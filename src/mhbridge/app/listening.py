@@ -16,11 +16,15 @@ from mhbridge import pipeline
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.gateway import Clocks, Gateway, Outbox
+from mhbridge.gateway.silence import Silence
 from mhbridge.log import Log
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiohttp import web
 
+    from mhbridge.console import Sources
     from mhbridge.ports import Clock, Receiver, Store
 
 __all__ = ["Listening"]
@@ -35,6 +39,7 @@ class Listening:
     reloading: Reloading
     gateway: Gateway
     outbox: Outbox
+    silence: Silence
     clocks: Clocks
     store: Store
     clock: Clock
@@ -130,6 +135,28 @@ class Listening:
             shut=lambda: self.gateway.pressure.shut,
         ).routes
 
+    def _sources(self) -> Sources:
+        """Where the metrics come from."""
+        from mhbridge.adapters.certificates import Certificates
+        from mhbridge.console import Sources
+
+        gateway, pressure = self.gateway, self.gateway.pressure
+        return Sources(
+            ready=lambda: gateway.ready,
+            shut=lambda: self.outbox.shut,
+            intake_shut=lambda: pressure.shut,
+            inside=lambda: (pressure.inside, pressure.size),
+            workers=lambda: gateway.workers,
+            silent=lambda: self.silence.silent,
+            meters=self.store.meters,
+            certificates=Certificates(certificates_of(self.config)),
+            leaves=gateway.leaves,
+            acknowledged=gateway.acknowledged,
+            feeds=tuple(receiver.feed for receiver in self.config.receivers),
+            destinations=tuple(destination.name for destination in self.config.destinations),
+            mode=self.config.gateway.mode,
+        )
+
     def _console(self) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http_translate import TranslateDoor
         from mhbridge.console import Access, HealthPages, MappingPages, MessagePages, TaskPages, routes
@@ -140,10 +167,8 @@ class Listening:
         health = HealthPages(
             store=self.store,
             access=access,
-            ready=lambda: self.gateway.ready,
-            shut=lambda: self.outbox.shut,
-            leaves=self.gateway.leaves,
-            mode=self.config.gateway.mode,
+            unready=lambda: self.gateway.unready,
+            sources=self._sources(),
             clock=self.clock,
         )
         mappings = MappingPages(shown=self.mappings.shown, reload=self.reloading.reload, access=access)
@@ -160,3 +185,20 @@ class Listening:
             *translate.routes,
             *routes(self.config.gateway.name),
         )
+
+
+def certificates_of(config: settings.Config) -> dict[str, Path]:
+    """What each certificate is for that the gateway shows or relies on → its file."""
+    found: dict[str, Path | None] = {}
+    listening = [(f"receiver {one.feed}", getattr(one, "tls", None)) for one in config.receivers]
+    if config.http is not None:
+        listening.append(("http", config.http.tls))
+    for whose, tls in listening:
+        if tls is not None:
+            found |= {whose: tls.certificate, f"{whose} clients": tls.clients}
+    for destination in config.destinations:
+        tls = getattr(destination, "tls", None)
+        if tls is not None:
+            whose = f"destination {destination.name}"
+            found |= {whose: tls.certificate, f"{whose} authorities": tls.authorities}
+    return {whose: path for whose, path in found.items() if path is not None}

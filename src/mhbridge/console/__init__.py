@@ -12,7 +12,9 @@ from mhbridge.console.access import Access
 from mhbridge.console.health import HealthPages
 from mhbridge.console.mappings import MappingPages
 from mhbridge.console.messages import MessagePages
+from mhbridge.console.metrics import METRICS, Sources
 from mhbridge.console.openapi import description, routes
 from mhbridge.console.tasks import TaskPages
 
-__all__ = ["Access", "HealthPages", "MappingPages", "MessagePages", "TaskPages", "description", "routes"]
+__all__ = ["METRICS", "Access", "HealthPages", "MappingPages", "MessagePages", "Sources", "TaskPages", "description"]
+__all__ += ["routes"]

@@ -24,6 +24,7 @@ from mhbridge.gateway.workers.apart import Part
 from mhbridge.gateway.workers.work import put_off
 from mhbridge.gateway.working import Told, failed_on, outcomes_of
 from mhbridge.log import Event, Log, where
+from mhbridge.meters import Histogram
 from mhbridge.model import Answer, Envelope, MessageFacts, MessageState, Outcome, Verdict
 from mhbridge.ports import Clock, Committed, Store
 
@@ -96,6 +97,8 @@ class Gateway:
         self.pressure = pressure or Pressure(log=log)
         self._open = False
         self._store_failed: datetime | None = None
+        #: Feed → how long its answers took, in seconds.
+        self.acknowledged: dict[str, Histogram] = {}
         self.leaves = self._told.leaves
 
     # --- open and close ---
@@ -132,9 +135,26 @@ class Gateway:
     @property
     def ready(self) -> bool:
         """Envelopes can be taken now."""
+        return not self.unready
+
+    @property
+    def unready(self) -> str:
+        """Why no envelope can be taken now, in words; empty when they can."""
         failed = self._store_failed
-        wary = failed is not None and (self._clock() - failed).total_seconds() <= _WARY
-        return self._open and not wary and not self.pressure.shut
+        if not self._open:
+            return "The gateway is starting or stopping."
+        if failed is not None and (self._clock() - failed).total_seconds() <= _WARY:
+            return "The store has just failed."
+        if self.pressure.shut:
+            return "There is too little room on the disk."
+        if not self._workers.alive:
+            return "No process is there that translates."
+        return ""
+
+    @property
+    def workers(self) -> tuple[int, int]:
+        """How many processes translate, and how many requests they have not answered."""
+        return len(self._workers.pids), self._workers.waiting
 
     def adopt(self, feeds: Mapping[str, Feed]) -> None:
         """Envelopes that come from now on are worked with these feeds. What is in hand ends as it began."""
@@ -155,6 +175,8 @@ class Gateway:
         Raises:
             StoreError: it could not be made durable, or the gateway is stopping; the sender must send it again.
         """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         async with self.pressure.entered(envelope.feed, len(envelope.body)):
             if not self._open:
                 raise StoreError("D901", "the gateway is stopping; send it again")
@@ -167,6 +189,7 @@ class Gateway:
                     self.pressure.no_room()
                 raise
             self._store_failed = None
+            self.acknowledged.setdefault(envelope.feed, Histogram()).add(loop.time() - begun)
             return committed
 
     async def refuse(self, feed: str, code: str) -> None:

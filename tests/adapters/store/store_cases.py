@@ -145,6 +145,8 @@ class Interrupt:
 class HeldTurns:
     """Keeps calls until they are released, as one batch: what a busy thread does, at will."""
 
+    waiting = 0
+
     def __init__(self, _name: str) -> None:
         self.held: list[Call] | None = None
         self._work: Work | None = None

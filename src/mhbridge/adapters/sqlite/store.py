@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
+from mhbridge.adapters.disk import free_of
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.keyring import Retention
@@ -36,8 +37,9 @@ from mhbridge.adapters.sqlite.purging import Purging
 from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
-from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, refusal
+from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, probe, refusal
 from mhbridge.errors import PastChanged, StoreError
+from mhbridge.meters import Histogram
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Past, Place
 from mhbridge.ports import (
     AuditLine,
@@ -48,6 +50,7 @@ from mhbridge.ports import (
     Fired,
     Gap,
     MessageRow,
+    Meters,
     Move,
     Original,
     Pending,
@@ -364,6 +367,21 @@ class SqliteStore(Store):
             raise StoreError("S207", f"row {chain.seq + 1} of the log is missing")
         return held
 
+    def meters(self) -> Meters:
+        free, size = free_of(self._path)
+        return Meters(
+            commit_seconds=Histogram() if self._read_only else self._writer.seconds,
+            commit_size=Histogram() if self._read_only else self._writer.sizes,
+            waiting=0 if self._read_only else self._writing.waiting,
+            size=_size(self._path),
+            wal_size=_size(self._path.with_name(f"{self._path.name}-wal")),
+            disk_free=free,
+            disk_size=size,
+        )
+
+    async def probe(self, now: datetime) -> None:
+        await self._write(probe, micros(now))
+
     # --- tasks ---
 
     async def raise_task(
@@ -569,3 +587,10 @@ class SqliteStore(Store):
         if original is None:
             raise StoreError("S214", f"there is no message {message}")
         return original
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -55,6 +55,10 @@ class Turns(Protocol):
     def start(self, work: Work) -> None:
         """Begin, with what works a batch."""
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait, about."""
+
     def put(self, call: Call) -> None:
         """Have a call worked; its future tells what became of it."""
 
@@ -80,6 +84,10 @@ class ThreadTurns:
     def start(self, work: Work) -> None:
         self._thread = threading.Thread(target=self._run, args=(work,), name=self._name, daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        return self._calls.qsize()
 
     def put(self, call: Call) -> None:
         self._calls.put(call)
@@ -113,6 +121,9 @@ class ThreadTurns:
 
 class InlineTurns:
     """Works each call where it is put: for simulation, where a seed must replay exactly."""
+
+    #: Nothing ever waits.
+    waiting = 0
 
     def __init__(self) -> None:
         self._work: Work | None = None

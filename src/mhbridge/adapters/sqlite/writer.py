@@ -9,6 +9,7 @@ looks like what was written. This module must never tell a caller of something t
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,8 +22,9 @@ from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
+from mhbridge.meters import SECONDS, SIZES, Histogram
 
-__all__ = ["IO_ERROR", "UNUSABLE", "Die", "Verb", "Writer", "log_head", "refusal"]
+__all__ = ["IO_ERROR", "UNUSABLE", "Die", "Verb", "Writer", "log_head", "probe", "refusal"]
 
 Verb = Callable[[Books, Sequence[Any]], Sequence[Any]]
 """Works items of one kind together, in the transaction of its caller, and returns a value for each."""
@@ -39,6 +41,12 @@ _CHECKPOINT_PAGES: Final = 1_000
 #: Milliseconds for which the writer waits for readers when it cuts the WAL, and otherwise, as `opening.WRITER` has it.
 _CUT_WAITS: Final = 100
 _BUSY: Final = 5_000
+
+
+def probe(books: Books, items: Sequence[int]) -> list[None]:
+    """Write something of no consequence, so that it is known that it can be written."""
+    books.run("set_meta", name="probed", value=str(items[-1]))
+    return [None] * len(items)
 
 
 def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
@@ -70,6 +78,7 @@ _ORDER: Final[Sequence[Verb]] = (
     silence.keep_profiles,
     silence.keep_gaps,
     migrating.later,
+    probe,
     *purging.VERBS,
     log_head,
 )
@@ -92,13 +101,19 @@ class Writer:
         self._dead = False
         self._pages = 0
         self._copied = 0
+        #: How long commits took, and how many calls were committed together.
+        self.seconds = Histogram(SECONDS)
+        self.sizes = Histogram(SIZES)
         self._connection.set_wal_hook(self._grown)
 
     def work(self, batch: Sequence[Call]) -> Sequence[Result]:
         """Make a batch durable. Every call of it has its own result."""
         if not self._dead:
+            begun = time.perf_counter()
             try:
                 results = self._together(batch)
+                self.seconds.add(time.perf_counter() - begun)
+                self.sizes.add(len(batch))
                 self._checkpoint()
             except Exception:  # noqa: BLE001, there is nobody else to catch it
                 # An I/O error, or a rollback that failed: what is in memory and on the disk may differ.

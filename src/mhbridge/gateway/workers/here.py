@@ -49,6 +49,11 @@ class Here:
     answered, committed and delivered of the others goes on in between.
     """
 
+    #: There are no other processes, and it can always be asked.
+    pids: Sequence[int] = ()
+    waiting = 0
+    alive = True
+
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
 

@@ -94,6 +94,11 @@ class Workers:
         return [worker.pid for worker in self._asked]
 
     @property
+    def alive(self) -> bool:
+        """Some process can be asked."""
+        return bool(self._asked)
+
+    @property
     def waiting(self) -> int:
         """How many requests have no answer yet."""
         return sum(len(worker.waiting) for worker in self._all)
