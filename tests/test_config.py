@@ -306,7 +306,25 @@ PROBLEMS = {
     "PostgreSQL": (f'[gateway]\nstore = "postgresql://u:{CANARY}@x/y"\n', [("C814", "2:gateway.store")]),
     "an acknowledgement that never comes": (
         FHIR + 'acknowledged_by = "business"\n',
+        [("C815", "1:destination[0]")],
+    ),
+    "an acknowledgement that is not of this kind": (
+        FHIR + 'acknowledged_by = "infrastructure"\n',
         [("C815", "5:destination[0].acknowledged_by")],
+    ),
+    "a message without an event": (
+        FHIR + 'how = "message"\nsource = "https://example.org"\n',
+        [("C827", "1:destination[0]")],
+    ),
+    "an event of what is no message": (FHIR + 'event = "https://example.org"\n', [("C827", "1:destination[0]")]),
+    "a pace that is none": (FHIR + "catch_up = 50\n", [("C806", "5:destination[0].catch_up")]),
+    "a webhook in plain text": (
+        NAMED + 'kind = "webhook"\nurl = "http://hooks.example.org/x"\nsecret = "file:tls/gw.key"\n',
+        [("C810", "4:destination[0].url")],
+    ),
+    "a webhook that signs nothing": (
+        NAMED + 'kind = "webhook"\nurl = "https://hooks.example.org/x"\n',
+        [("C804", "1:destination[0].secret")],
     ),
     "an http receiver without a listener": (
         '[[receiver]]\nsupplier = "s"\nkind = "http"\n',

@@ -55,7 +55,10 @@ def build(
     log = Alarms(log=log, tell=[one.tell for one in targets], clock=clock, gateway=config.gateway.name).log
     mappings = Mappings(config)
     store = store or SqliteStore(config.gateway.store_path, duties=settings.duties_of(config))
-    senders = [made_for(f"destination {found.name}", sender_of, found, clock) for found in config.destinations]
+    senders = [
+        made_for(f"destination {found.name}", sender_of, found, config.gateway.name, clock)
+        for found in config.destinations
+    ]
     outlets = [outlet_of(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
     outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)
     deadlines = {destination.name: destination.deadline for destination in config.destinations}

@@ -27,9 +27,12 @@ def outlet_of(sender: Sender, destination: settings.Destination) -> Outlet:
     )
 
 
-def sender_of(destination: settings.Destination, clock: Clock) -> Sender:
+def sender_of(destination: settings.Destination, gateway: str, clock: Clock) -> Sender:
     """
     The sender of a destination.
+
+    Args:
+        gateway: our own name.
 
     Raises:
         ConfigurationError: a certificate, key or token that it names cannot be used.
@@ -38,24 +41,34 @@ def sender_of(destination: settings.Destination, clock: Clock) -> Sender:
 
     match destination:
         case settings.FhirDestination(name=name, url=url):
-            from mhbridge.adapters.fhir_server import FhirSender
-            from mhbridge.adapters.tokens import BearerToken, SignedTokens
+            from mhbridge.adapters.fhir_server import FhirSender, Messaging
 
-            context = client_context(destination.tls) if url.startswith("https:") else None
-            who: Any = {}
-            if isinstance(destination.auth, settings.BearerAuth):
-                who = {"authorise": BearerToken(destination.auth.token)}
-            elif isinstance(destination.auth, settings.JwtAuth):
-                token_context = client_context(None) if destination.auth.token_url.startswith("https:") else None
-                who = {"authorise": SignedTokens(destination.auth, clock=clock, context=token_context)}
+            messaging = None
+            if destination.how == "message":
+                recognised = destination.repeats == "recognised"
+                messaging = Messaging(destination.event, destination.source, gateway, recognised)
             return FhirSender(
                 name=name,
                 base=url,
                 clock=clock,
                 timeout=destination.timeout,
                 concurrency=destination.concurrency,
-                context=context,
-                **who,
+                context=client_context(destination.tls) if url.startswith("https:") else None,
+                messaging=messaging,
+                **_who(destination.auth, clock),
+            )
+        case settings.WebhookDestination(name=name, url=url):
+            from mhbridge.adapters.webhook import WebhookSender
+
+            return WebhookSender(
+                name=name,
+                url=url,
+                secret=destination.secret,
+                clock=clock,
+                timeout=destination.timeout,
+                concurrency=destination.concurrency,
+                context=client_context(destination.tls) if url.startswith("https:") else None,
+                **_who(destination.auth, clock),
             )
         case settings.FolderDestination(name=name, path=path):
             from mhbridge.adapters.folder import DiskFiles, FolderSender
@@ -72,3 +85,16 @@ def sender_of(destination: settings.Destination, clock: Clock) -> Sender:
                 context=context,
                 on_unknown=destination.on_unknown,
             )
+
+
+def _who(auth: settings.BearerAuth | settings.JwtAuth | None, clock: Clock) -> dict[str, Any]:
+    """Who we say that we are."""
+    from mhbridge.adapters.tls import client_context
+    from mhbridge.adapters.tokens import BearerToken, SignedTokens
+
+    if isinstance(auth, settings.BearerAuth):
+        return {"authorise": BearerToken(auth.token)}
+    if isinstance(auth, settings.JwtAuth):
+        context = client_context(None) if auth.token_url.startswith("https:") else None
+        return {"authorise": SignedTokens(auth, clock=clock, context=context)}
+    return {}

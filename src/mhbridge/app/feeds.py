@@ -33,7 +33,7 @@ def feeds_of(config: settings.Config, snapshot: Snapshot) -> dict[str, pipeline.
 
 def without_secrets(config: settings.Config) -> settings.Config:
     """Without what opens doors, which a worker does not do."""
-    nothing = dict.fromkeys(("auth", "tls", "token"))
+    nothing = dict.fromkeys(("auth", "tls", "token", "secret", "acknowledgements"))
     receivers = [one.model_copy(update={k: None for k in nothing if hasattr(one, k)}) for one in config.receivers]
     destinations = [one.model_copy(update={k: None for k in nothing if hasattr(one, k)}) for one in config.destinations]
     return replace(config, http=None, access=(), receivers=tuple(receivers), destinations=tuple(destinations))

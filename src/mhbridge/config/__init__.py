@@ -35,6 +35,7 @@ from mhbridge.config.sections import (
     Route,
     Tls,
     WatchSection,
+    WebhookDestination,
 )
 from mhbridge.config.values import Listen, Secret
 
@@ -65,6 +66,7 @@ __all__ = [
     "Secret",
     "Tls",
     "WatchSection",
+    "WebhookDestination",
     "duties_of",
     "load",
     "parse",

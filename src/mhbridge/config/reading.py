@@ -41,6 +41,7 @@ from mhbridge.config.sections import (
     Section,
     Tls,
     WatchSection,
+    WebhookDestination,
     named,
 )
 from mhbridge.errors import ConfigurationError
@@ -49,14 +50,19 @@ PREFIX: Final = "MHBRIDGE_"
 #: Variables with our prefix that are not overrides: where the file itself is.
 RESERVED: Final = frozenset({"MHBRIDGE_CONFIG"})
 #: Kinds that the configuration may name one day; naming one today gets a better answer than "unknown".
-PLANNED: Final = frozenset({"mesh", "webhook"})
+PLANNED: Final = frozenset({"mesh"})
 
 Kinds = Mapping[str, type[Section]]
 
 _ONE: Final[Kinds] = {"gateway": GatewaySection, "http": HttpSection, "watch": WatchSection}
 _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
     "receiver": {"mllp": MllpReceiver, "http": HttpReceiver, "folder": FolderReceiver},
-    "destination": {"fhir": FhirDestination, "folder": FolderDestination, "mllp": MllpDestination},
+    "destination": {
+        "fhir": FhirDestination,
+        "folder": FolderDestination,
+        "mllp": MllpDestination,
+        "webhook": WebhookDestination,
+    },
     "route": Route,
     "access": Access,
     "alarm": AlarmSection,

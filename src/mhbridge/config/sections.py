@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -38,6 +38,9 @@ from mhbridge.config.values import (
     store_reference,
     time_of_day,
 )
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s|\"<>]{1,500}")
+_EVENT = re.compile(rf"{_URI.pattern}(\|[^\s|]{{1,100}})?")
 
 
 class Section(BaseModel):
@@ -309,6 +312,8 @@ class _Destination(Section):
         catch_up: deliveries each second, at most, after it could not be reached.
     """
 
+    _ACKNOWLEDGED_BY: ClassVar[tuple[str, ...]] = ("sent", "accepted")
+
     name: Name
     acknowledged_by: Literal["sent", "accepted", "infrastructure", "business"] = "accepted"
     deadline: Duration = 86400.0
@@ -324,7 +329,7 @@ class _Destination(Section):
     @field_validator("acknowledged_by")
     @classmethod
     def _reachable(cls, value: str) -> str:
-        if value in ("infrastructure", "business"):
+        if value not in cls._ACKNOWLEDGED_BY:
             # It would wait for ever and be overdue each time: an alarm that means nothing.
             raise PydanticCustomError(
                 "C815", "a destination of this kind sends no such acknowledgement; write accepted"
@@ -333,18 +338,72 @@ class _Destination(Section):
 
 
 class FhirDestination(_Destination):
-    """A FHIR server."""
+    """
+    A FHIR server.
+
+    Args:
+        how: `document`: documents are put there and events are transactions; `message`: everything is a message, sent
+            to `$process-message`.
+        event: of messages: what happened, as agreed with the destination: a URI, or `system|code`.
+        source: of messages: the address that the destination answers to, or knows us by.
+        repeats: `recognised`: a message that comes again is known for what it is, so that it may be sent again after
+            no answer; left out, a person is asked.
+        acknowledgements: the token with which the destination posts what became of messages to our
+            `/acknowledgements`.
+    """
+
+    _ACKNOWLEDGED_BY = ("sent", "accepted", "business")
 
     kind: Literal["fhir"]
     url: Text
     target: Literal["r4"] = "r4"
     auth: Annotated[BearerAuth | JwtAuth, Field(discriminator="kind")] | None = None
     tls: ClientTls | None = None
+    how: Literal["document", "message"] = "document"
+    event: str = ""
+    source: str = ""
+    repeats: Literal["recognised"] | None = None
+    acknowledgements: SecretReference | None = None
 
     @field_validator("url")
     @classmethod
     def _https(cls, value: str) -> str:
         return destination_url(value, ("https", "http")).rstrip("/")
+
+    @model_validator(mode="after")
+    def _message(self) -> FhirDestination:
+        if self.how == "message":
+            for key, pattern in (("event", _EVENT), ("source", _URI)):
+                if not pattern.fullmatch(getattr(self, key)):
+                    raise PydanticCustomError("C827", f"a message needs {key}: a URI, or for an event system|code")
+        elif self.event or self.source or self.repeats or self.acknowledgements:
+            raise PydanticCustomError("C827", 'event, source, repeats and acknowledgements go with how = "message"')
+        if self.acknowledged_by == "business" and self.acknowledgements is None:
+            raise PydanticCustomError(
+                "C815", "nobody could acknowledge it: give acknowledgements, a token for those who do"
+            )
+        return self
+
+
+class WebhookDestination(_Destination):
+    """
+    An address that documents are posted to, signed as Standard Webhooks has it.
+
+    Args:
+        secret: what they are signed with: `whsec_` and base64, or 24 characters and more.
+    """
+
+    kind: Literal["webhook"]
+    url: Text
+    target: Literal["r4"] = "r4"
+    secret: SecretReference
+    auth: Annotated[BearerAuth | JwtAuth, Field(discriminator="kind")] | None = None
+    tls: ClientTls | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        return destination_url(value, ("https", "http"))
 
 
 class FolderDestination(_Destination):
@@ -454,7 +513,7 @@ class DutySection(Section):
 
 Place = tuple[str | int, ...]
 Receiver = MllpReceiver | HttpReceiver | FolderReceiver
-Destination = FhirDestination | FolderDestination | MllpDestination
+Destination = FhirDestination | FolderDestination | MllpDestination | WebhookDestination
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from sender_contract import (
     FAULTS,
@@ -20,12 +22,14 @@ from sender_contract import (
     identifier,
 )
 
-from mhbridge.adapters.fhir_server import FhirSender
+from mhbridge.adapters.fhir_server import FhirSender, Messaging
 from mhbridge.adapters.folder import FolderSender
 from mhbridge.adapters.mllp import MllpSender
-from mhbridge.config import Listen
+from mhbridge.adapters.webhook import WebhookSender
+from mhbridge.config import Listen, Secret
 from mhbridge.fhir.bundle import dumps
 from mhbridge.testing import DROP_AFTER, LATE, ReceivingServer, refused
+from mhbridge.testing.hooks import ReceivingHook
 from mhbridge.testing.listening import ReceivingListener
 
 SYSTEM = "https://example.org/id"
@@ -170,6 +174,84 @@ class TestTransactionsWhereNothingIsCreatedOnACondition(Transactions, KnowsRepea
             assert world.place.carry_out_late() == 1
             (patient,) = world.place.holdings.all("Patient")
             assert patient["multipleBirthInteger"] == 3
+
+
+class Messages(Fhir):
+    """Each in a Bundle of its own, which is acted on."""
+
+    messaging = Messaging("https://example.org/events|discharged", "https://example.org/us", "us", recognised=True)
+    body = Documents.body
+
+    def sender(self, place, clock, files):
+        return FhirSender(name="d", base=place.url, clock=clock, timeout=TIMEOUT, messaging=self.messaging)
+
+    def order(self, place):
+        inner = [entry["resource"] for bundle in place.holdings.all("Bundle") for entry in bundle["entry"][1:]]
+        return [int(one["identifier"]["value"][-12:]) for one in inner]
+
+    def effects(self, place):
+        return Counter(self.order(place))
+
+
+class TestMessagesThatAreRecognised(Messages, KnowsRepeats):
+    pass
+
+
+class TestMessagesThatAreActedOnEachTime(Messages):
+    """A server that knows no repeat, which the configuration does not say that it does."""
+
+    server = {"recognises": False}  # noqa: RUF012
+    messaging = replace(Messages.messaging, recognised=False)
+    unknown = "D948"
+
+    async def test_a_repeat_would_be_acted_on_twice(self, tmp_path):
+        """The control: with a configuration that says what is not so."""
+        self.messaging = Messages.messaging
+        async with self.world(tmp_path) as world:
+            world.place.plan = fated(self.carries, DROP_AFTER)
+            await world.add(1)
+            await world.live()
+            assert self.effects(world.place) == {1: 2}
+
+
+class Hooks(OverNetwork):
+    secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    recognises = True
+
+    @asynccontextmanager
+    async def place(self, path):
+        async with ReceivingHook(secret=self.secret, recognises=self.recognises) as hook:
+            yield hook
+
+    def sender(self, place, clock, files):
+        place._clock = clock
+        secret = Secret("env:HOOK", lambda: self.secret)
+        return WebhookSender(name="d", url=place.url, secret=secret, clock=clock, timeout=TIMEOUT)
+
+    def body(self, n):
+        return b"%d" % n
+
+    def effects(self, place):
+        return Counter(self.order(place))
+
+    def order(self, place):
+        return [int(body) for body in place.order]
+
+
+class TestWebhooks(Hooks, KnowsRepeats):
+    # A key that is still being worked is asked for again; there are no versions of which one could be the wrong one.
+    faults = (
+        FAULTS | HTTP_FAULTS | {"409 for ever": ([refused(409)] * 3, "done"), "412 twice": ([refused(412)], "D946")}
+    )
+
+    async def test_without_the_receivers_duty_it_would_arrive_twice(self, tmp_path):
+        """The control: a receiver that does not keep the key of what it took."""
+        self.recognises = False
+        async with self.world(tmp_path) as world:
+            world.place.plan = fated(self.carries, DROP_AFTER)
+            await world.add(1)
+            await world.live()
+            assert self.effects(world.place) == {1: 2}
 
 
 class TestRelays(KnowsRepeats):

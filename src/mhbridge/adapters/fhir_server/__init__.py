@@ -7,6 +7,7 @@ URL but the ids that were derived for it.
 
 from __future__ import annotations
 
+from mhbridge.adapters.fhir_server.messages import Messaging
 from mhbridge.adapters.fhir_server.sender import FhirSender
 
-__all__ = ["FhirSender"]
+__all__ = ["FhirSender", "Messaging"]

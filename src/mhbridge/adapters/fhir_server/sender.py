@@ -16,8 +16,8 @@ from mhbridge.adapters.calling import Authorise, Caller, nobody
 from mhbridge.adapters.fhir_server.abilities import Abilities
 from mhbridge.adapters.fhir_server.asking import MEDIA_TYPE, Asking
 from mhbridge.adapters.fhir_server.documents import Documents
+from mhbridge.adapters.fhir_server.messages import Messages, Messaging
 from mhbridge.adapters.fhir_server.transactions import Transactions
-from mhbridge.errors import DestinationRejected
 from mhbridge.ports import Clock, Delivered, DueDelivery
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class FhirSender:
         authorise: who we are.
         timeout: seconds for one delivery, from connecting to the last byte of the answer.
         context: TLS; `None` only for a server on this machine.
+        messaging: everything is sent as a message, made so; left out, only what is one already.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class FhirSender:
         timeout: float = 30.0,
         concurrency: int = 4,
         context: ssl.SSLContext | None = None,
+        messaging: Messaging | None = None,
     ) -> None:
         self.name = name
         self._caller = Caller(
@@ -61,6 +63,8 @@ class FhirSender:
         abilities = Abilities(self._asking)
         self._documents = Documents(self._asking, abilities)
         self._transactions = Transactions(self._asking, abilities)
+        self._wraps = messaging is not None
+        self._messages = Messages(self._asking, messaging or Messaging("", "", ""), base)
 
     async def open(self) -> None:
         """Make the pool of connections; nothing is connected yet."""
@@ -73,23 +77,20 @@ class FhirSender:
     async def deliver(self, delivery: DueDelivery) -> Delivered:
         """Send it, in the way that its kind of Bundle is sent."""
         deadline = self._caller.deadline()
-        match delivery.document.bundle:
-            case "transaction" | "batch":
-                return await self._transactions.deliver(delivery, deadline)
-            case "message":
-                body = delivery.document.body
-                return self._asking.judge(await self._asking.ask("POST", "/$process-message", body, deadline))
-        return await self._documents.deliver(delivery, deadline)
+        return await self._way(delivery).deliver(delivery, deadline)
 
     async def look(self, delivery: DueDelivery) -> Delivered | None:
         """
         What was put by id or as a transaction is sent again: it is the same there, once or twice. A POST is searched
-        for, twice, since it may still be executed after the first search.
+        for, twice, since it may still be executed after the first search. A message is sent again where a repeat is
+        known for what it is.
         """
         deadline = self._caller.deadline()
-        match delivery.document.bundle:
-            case "transaction" | "batch":
-                return await self._transactions.look(delivery, deadline)
-            case "message":
-                raise DestinationRejected("D948", "the server cannot be asked whether a message arrived")
-        return await self._documents.look(delivery, deadline)
+        return await self._way(delivery).look(delivery, deadline)
+
+    def _way(self, delivery: DueDelivery) -> Documents | Transactions | Messages:
+        """How what it is is sent."""
+        kind = delivery.document.bundle
+        if self._wraps or kind == "message":
+            return self._messages
+        return self._transactions if kind in ("transaction", "batch") else self._documents
