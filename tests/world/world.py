@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import disk
 from interrupt import Interrupt, Killed
 from network import PROCESS, Network
 
@@ -180,10 +181,10 @@ class Gateway:
         seed: str,
         interrupt: Interrupt | None,
         around: Callable[[Any], Any] = lambda store: store,
-        connect: Callable[..., apsw.Connection] = apsw.Connection,
+        connect: Callable[..., apsw.Connection] = disk.connect,
     ) -> None:
         self.world = world
-        self.dead = False
+        self.died = asyncio.Event()
         self.interrupt = interrupt or Interrupt()
         self.interrupt.kill = self.kill
         self.interrupt.dead = lambda: self.dead
@@ -198,6 +199,10 @@ class Gateway:
         self.app.outbox._jitter = self._random.random
         for outlet in self.app.outbox._outlets.values():
             outlet.sender = self.interrupt.around("sender", outlet.sender)
+
+    @property
+    def dead(self) -> bool:
+        return self.died.is_set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Do something as this process; it goes with it."""
@@ -225,7 +230,7 @@ class Gateway:
         """
         if self.dead:
             return
-        self.dead = True
+        self.died.set()
         self.world.loop.network.cut(self)
         for task in list(self.world.loop.tasks.get(self, ())):
             task.cancel()

@@ -1,0 +1,116 @@
+"""
+One run from its beginning to its end: hospitals send, receivers fail, the gateway is killed and started again, until
+all that was sent is answered and all that was taken is delivered. Then the checker says what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from heapq import merge
+from typing import Any
+
+from checker import Report, check
+from interrupt import Interrupt
+from receivers import Receiver, restarts
+from scene import MLLP, configuration
+from senders import Attempts, Message, Stays, over_mllp, send
+
+from mhbridge.testing.faults import OK, Plan
+from world import Gateway, Killed, World
+
+__all__ = ["Story", "hospitals"]
+
+_PATIENCE = 3 * 86_400.0
+
+
+def hospitals(
+    world: World, *, patients: int, messages: int, systems: int = 1, letters: bool = True
+) -> list[list[Message]]:
+    """What each of so many systems sends: its patients' messages, as they happen."""
+    stays = Stays(world.random, world.now() - timedelta(days=4_000), letters=letters)
+    of_each = [stays.of(patient, messages // patients) for patient in range(patients)]
+    return [list(merge(*of_each[n::systems], key=lambda message: message.at)) for n in range(systems)]
+
+
+@dataclass
+class Story:
+    """
+    Args:
+        plan: what the receiver does to each request.
+        interrupts: for the first gateway, the second …; those after that are not broken.
+        pause: seconds between two messages of one system.
+        again: as `senders.send` has it.
+        restart: about every so many seconds the receiver is started again; 0 never.
+        server: further options of the receiver.
+        started: called with each gateway that was started.
+        patience: what is not delivered after so many seconds never will be.
+    """
+
+    world: World
+    systems: list[list[Message]]
+    plan: Plan = lambda _: OK
+    interrupts: list[Interrupt] = field(default_factory=list)
+    pause: Callable[[], float] = lambda: 1.0
+    again: Callable[[int], int | None] = lambda _sent: None
+    restart: float = 0.0
+    server: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    started: Callable[[Gateway], None] = lambda _: None
+    patience: float = _PATIENCE
+    attempts: Attempts = field(default_factory=Attempts)
+    gateway: Gateway | None = None
+    receiver: Receiver = field(init=False)
+
+    async def run(self) -> Report:
+        """
+        Tell it to its end.
+
+        Raises:
+            TimeoutError: something was never answered, or never delivered.
+        """
+        async with Receiver(clock=self.world.now, plan=self.plan, **self.server) as self.receiver:
+            helpers = [asyncio.create_task(self._keep())]
+            if self.restart:
+                helpers.append(asyncio.create_task(restarts(self.receiver, self.world.random, self.restart)))
+            try:
+                deliver = over_mllp(*MLLP)
+                async with asyncio.timeout(100 * self.patience):
+                    sending = [
+                        send(s, deliver, self.attempts, pause=self.pause, again=self.again) for s in self.systems
+                    ]
+                    await asyncio.gather(*sending)
+                async with asyncio.timeout(self.patience):
+                    while not await self._delivered():  # noqa: ASYNC110
+                        await asyncio.sleep(10)
+            finally:
+                for helper in helpers:
+                    helper.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+            assert self.gateway is not None
+            report = check(self.attempts, self.receiver, await self.gateway.status())
+            await self.gateway.stop()
+            return report
+
+    async def _keep(self) -> None:
+        """Whenever there is no gateway, start one, as an init system does."""
+        interrupts = iter(self.interrupts)
+        while True:
+            try:
+                self.gateway = await self.world.gateway(
+                    configuration(self.receiver.url), interrupt=next(interrupts, None), **self.options
+                )
+                self.started(self.gateway)
+                await self.gateway.died.wait()
+            except Killed:
+                pass
+            await asyncio.sleep(1)
+
+    async def _delivered(self) -> bool:
+        if self.gateway is None or self.gateway.dead:
+            return False
+        status = await self.gateway.status()
+        open_ = sum(n for state, n in status.deliveries.items() if state not in ("done", "closed"))
+        return not open_ and not any(status.messages.get(state) for state in ("stored", "held"))
