@@ -6,7 +6,7 @@ all that was sent is answered and all that was taken is delivered. Then the chec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from heapq import merge
@@ -18,6 +18,7 @@ from receivers import Receiver, restarts
 from scene import MLLP, configuration
 from senders import Attempts, Message, Stays, over_mllp, send
 
+from mhbridge.errors import StoreError
 from mhbridge.testing.faults import OK, Plan
 from world import Gateway, Killed, World
 
@@ -52,7 +53,7 @@ class Story:
     world: World
     systems: list[list[Message]]
     plan: Plan = lambda _: OK
-    interrupts: list[Interrupt] = field(default_factory=list)
+    interrupts: Iterable[Interrupt] = ()
     pause: Callable[[], float] = lambda: 1.0
     again: Callable[[int], int | None] = lambda _sent: None
     restart: float = 0.0
@@ -104,7 +105,8 @@ class Story:
                 )
                 self.started(self.gateway)
                 await self.gateway.died.wait()
-            except Killed:
+            except (Killed, StoreError):
+                # Killed while it started, or it would not start.
                 pass
             await asyncio.sleep(1)
 
