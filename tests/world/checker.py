@@ -2,7 +2,8 @@
 The checker: what was promised against what is there, by set arithmetic, as Jepsen does it.
 
     lost         answered, and not found            R1
-    duplicated   found more than once               R4, R5
+    duplicated   found more than once               R5
+    kept_twice   a repeat that was taken for new    R4
     disordered   found in another order             R6
     unexpected   found, and never sent
     recovered    found, though nobody had answered  (as it should be)
@@ -39,6 +40,7 @@ class Report:
     duplicated: list[Mark] = field(default_factory=list)
     disordered: list[tuple[int, list[int]]] = field(default_factory=list)
     unexpected: list[Mark] = field(default_factory=list)
+    kept_twice: list[int] = field(default_factory=list)
     wrong: list[tuple[str, dict[str, str], dict[str, str]]] = field(default_factory=list)
     differences: Sequence[str] = ()
     recovered: int = 0
@@ -47,7 +49,7 @@ class Report:
     @property
     def faults(self) -> dict[str, Any]:
         """By kind, the first of each; what must not be."""
-        kinds = ("lost", "duplicated", "disordered", "unexpected", "wrong", "differences")
+        kinds = ("lost", "duplicated", "kept_twice", "disordered", "unexpected", "wrong", "differences")
         return {kind: getattr(self, kind)[:3] for kind in kinds if getattr(self, kind)}
 
 
@@ -64,6 +66,8 @@ def check(attempts: Attempts, receiver: Receiver, status: Any, *, excused: Itera
     report = Report(len(attempts.attempted), len(attempts.answered), attempts.repeats)
     report.lost = [m for m, control in marks.items() if m not in times and control in attempts.accepted - excused]
     report.duplicated = [m for m, n in times.items() if n > 1]
+    kept = sum(status.messages.values())
+    report.kept_twice = [kept - report.sent] if kept > report.sent else []
     report.unexpected = [m for m in times if m not in marks]
     report.recovered = sum(m in times and control in attempts.unknown for m, control in marks.items())
     report.unknown = sum(m not in times and control in attempts.unknown for m, control in marks.items())
