@@ -91,8 +91,11 @@ class Story:
                     helper.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
             assert self.gateway is not None
-            report = check(self.attempts, self.receiver, await self.gateway.status())
             await self.gateway.stop()
+            # Whatever the stop left behind, the next one finds in order.
+            last = await self.world.gateway(configuration(self.receiver.url), **self.options)
+            report = check(self.attempts, self.receiver, await last.status())
+            await last.stop()
             return report
 
     async def _keep(self) -> None:

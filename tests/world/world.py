@@ -220,9 +220,12 @@ class Gateway:
         await opening
 
     async def stop(self) -> None:
-        """Stop in good order."""
+        """Stop in good order; it may be killed even then."""
         if not self.dead:
-            await self.spawn(self.app.close())
+            closing = self.spawn(self.app.close())
+            await asyncio.wait([closing])
+            if not self.dead:
+                await closing
 
     def kill(self) -> None:
         """
