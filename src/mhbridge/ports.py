@@ -239,6 +239,8 @@ class Status:
         levels: destination → how far → how many deliveries got just so far.
         oldest: state → receipt of the oldest open message in it; `queued` and so on, of which a delivery is in it.
         held: destination → how many lanes wait for a person.
+        behind: destination → how many lanes have waited half a minute and more for their head to be sent. While the
+            destination takes nothing that is so for every lane; otherwise they have been forgotten (C5).
     """
 
     at: datetime
@@ -259,6 +261,7 @@ class Status:
     levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     oldest: Mapping[str, datetime] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+    behind: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -751,6 +754,9 @@ class Store(Protocol):
         """The bytes of the message's envelope as received. Where that holds several messages, they are all in it."""
 
     async def documents(self, message: int) -> Sequence[Document]: ...
+
+    async def receipts(self) -> int:
+        """How many receipts were counted, ever."""
 
     async def status(self, now: datetime) -> Status:
         """The accounts, counted from the rows, compared with the tallies (gateway design §2.3: C1 to C5)."""

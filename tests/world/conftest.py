@@ -13,16 +13,19 @@ for folder in (HERE, HERE.parent / "adapters" / "store"):
         sys.path.insert(0, str(folder))
 
 
-@pytest.fixture(autouse=True, scope="session")
+_made = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
 def _mappings_are_loaded_once():
     """A gateway is started a thousand times here, and its mappings are values that never change."""
-    make, made = catalogue.Catalogue, {}
+    make = catalogue.Catalogue
 
     def once(library):
         files = library._shelf.digest
-        if files not in made:
-            made[files] = make(library)
-        return made[files]
+        if files not in _made:
+            _made[files] = make(library)
+        return _made[files]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "Catalogue", once)

@@ -196,7 +196,7 @@ class Gateway:
         self._context.run(PROCESS.set, self)
         store = self.interrupt.around("store", around(self.files))
         self.app: App = self._context.run(build, parsed, log=logs.make(_Said(self)), clock=world.now, store=store)
-        self.app.outbox._jitter = self._random.random
+        self.app.outbox._attempts._jitter = self._random.random
         for outlet in self.app.outbox._outlets.values():
             outlet.sender = self.interrupt.around("sender", outlet.sender)
 

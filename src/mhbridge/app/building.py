@@ -84,7 +84,15 @@ def build(
         taken=silence.taken,
         pressure=Pressure(log=log, disk=lambda: Disk(*free_of(config.gateway.store_path))),
     )
-    watch = Watch(store=store, silence=silence, shut=lambda: gateway.pressure.shut, clock=clock, log=log)
+    watch = Watch(
+        store=store,
+        clock=clock,
+        log=log,
+        silence=silence,
+        shut=lambda: gateway.pressure.shut,
+        answered=lambda: gateway.answered,
+        crowded=lambda: outbox.crowded,
+    )
     clocks = Clocks(store=store, clock=clock, log=log)
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
     listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log)

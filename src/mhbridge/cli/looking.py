@@ -234,7 +234,7 @@ def status(config: Path | None, as_json: bool) -> int:
             "at": found.at.isoformat(), "receipts": found.receipts, "repeats": found.repeats,
             "refusals": found.refusals,
             "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
-            "overdue": found.overdue, "late": dict(found.late), "waiting": found.waiting,
+            "overdue": found.overdue, "late": dict(found.late), "behind": dict(found.behind), "waiting": found.waiting,
             "differences": list(found.differences), "tasks": list(found.tasks),
             "oldest_open": found.oldest_open.isoformat() if found.oldest_open else None,
         })  # fmt: skip
@@ -244,6 +244,7 @@ def status(config: Path | None, as_json: bool) -> int:
         rows += [[f"deliveries {state}", str(n)] for state, n in found.deliveries.items() if n]
         rows += [["acknowledged", str(found.acknowledged)], ["overdue", str(found.overdue)]]
         rows += [[f"overdue to {destination}", str(n)] for destination, n in found.late.items()]
+        rows += [[f"lanes to {destination} wait to be sent", str(n)] for destination, n in found.behind.items()]
         rows.append(["wait for a person", str(found.waiting)])
         rows += [[f"tasks of {open_.queue}, {open_.severity}", _how_many(open_)] for open_ in found.tasks]
         if found.oldest_open:

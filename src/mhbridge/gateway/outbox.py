@@ -33,6 +33,10 @@ _MOST: Final = 64
 _FIRST: Final = 2.0
 #: After a request's own deadline, so long a lost one may still be executed before anybody looks.
 _SETTLE: Final = 5.0
+#: However little there is to do, so often it is looked for: a wake that was lost must not be for ever.
+_LONGEST_SLEEP: Final = 20.0
+#: So long after a destination had no room, what is due there may still wait.
+_CROWDED: Final = 60.0
 #: When the gateway stops, what is being sent has so long.
 _DRAIN: Final = 25.0
 #: When the store fails, so long until it is asked again, and so often for one result.
@@ -72,11 +76,21 @@ class Outbox:
         self._loop: asyncio.Task[None] | None = None
         self._in_hand: dict[int, asyncio.Task[None]] = {}
         self._strange: set[str] = set()
+        #: When a destination last had no room.
+        self._full_at: dict[str, datetime] = {}
 
     @property
     def shut(self) -> Mapping[str, str]:
         """Destinations that are not being sent to, and why: `held` or `down`."""
         return {name: "held" if outlet.held else "down" for name, outlet in self._outlets.items() if outlet.down}
+
+    @property
+    def crowded(self) -> frozenset[str]:
+        """Destinations that have had no room just now, for whatever reason: what is due there waits, as it should."""
+        now = self._clock()
+        since = now - timedelta(seconds=_CROWDED)
+        self._without(now)
+        return frozenset(name for name, at in self._full_at.items() if at > since)
 
     def wake(self) -> None:
         """Something may be due."""
@@ -160,7 +174,9 @@ class Outbox:
         return bool(started) and len(heads) == most
 
     def _without(self, now: datetime) -> list[str]:
-        return [name for name, outlet in self._outlets.items() if outlet.room(now) <= 0] + sorted(self._strange)
+        full = [name for name, outlet in self._outlets.items() if outlet.room(now) <= 0]
+        self._full_at.update(dict.fromkeys(full, now))
+        return full + sorted(self._strange)
 
     async def _start(self, outlet: Outlet, deliveries: Sequence[DueDelivery], now: datetime) -> int:
         if not deliveries:
@@ -173,8 +189,8 @@ class Outbox:
                 self._in_hand[delivery.id] = asyncio.create_task(self._attempt(outlet, delivery))
         return len(taken)
 
-    async def _until_due(self) -> float | None:
-        """Seconds until there is something to start; `None` when only being woken can change anything."""
+    async def _until_due(self) -> float:
+        """Seconds until there is something to start, or to look whether there is."""
         now = self._clock()
         times = [at for outlet in self._outlets.values() if (at := outlet.opens_at(now)) is not None]
         without = self._without(now)
@@ -184,7 +200,7 @@ class Outbox:
                 times.append(due)
         future = [(at - now).total_seconds() for at in times]
         # What is due already and was not started is in hand, and will wake us; never spin meanwhile.
-        return max(min(future), 0.2) if future else None
+        return min(max(min(future, default=_LONGEST_SLEEP), 0.2), _LONGEST_SLEEP)
 
     # --- one attempt ---
 

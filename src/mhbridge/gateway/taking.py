@@ -96,6 +96,8 @@ class Gateway:
         )
         self.pressure = pressure or Pressure(log=log)
         self._open = False
+        #: How many receipts were answered since the start: whatever the answer, the store has each of them.
+        self.answered = 0
         self._store_failed: datetime | None = None
         #: Feed → how long its answers took, in seconds.
         self.acknowledged: dict[str, Histogram] = {}
@@ -196,6 +198,7 @@ class Gateway:
         """Count and log what a transport refuses, of which there is no envelope."""
         self._log.warning(Event.REFUSED, feed=feed, code=code)
         await self._store.refuse(feed, code, self._clock())
+        self.answered += 1
 
     async def _take(self, envelope: Envelope, feed: Feed) -> Committed:
         for _ in range(_AGAIN):
@@ -217,6 +220,7 @@ class Gateway:
         try:
             earlier = await self._store.repeat(envelope, read.asked.key)
             if earlier is not None:
+                self.answered += 1
                 self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
                 return earlier
             if self._fast and not read.asked.many:
@@ -241,6 +245,7 @@ class Gateway:
     ) -> Committed:
         answer = pipeline.answer(outcomes, feed, envelope.received_at)
         committed = await self._store.commit(envelope, key, outcomes, answer, self._deadlines, starts=starts)
+        self.answered += 1
         reference = committed.answer.reference
         if committed.repeated:
             self._log.info(Event.REPEATED, feed=envelope.feed, reference=reference)

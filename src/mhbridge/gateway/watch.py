@@ -1,5 +1,5 @@
 """
-What is looked at every minute: whether the accounts balance, what is overdue, which feed has gone silent.
+What is looked at twice a minute: whether the accounts balance, what is overdue, which feed has gone silent.
 
 Silence is how messages are really lost, so each of these is an event of level error, once when it begins and once when
 it ends; accounts that do not add up, and a disk that is full, are a task as well. This module must never mend anything:
@@ -9,7 +9,7 @@ it looks, and it says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -21,17 +21,19 @@ from mhbridge.ports import Clock, Status, Store
 
 __all__ = ["Watch"]
 
-_EVERY: Final = 60.0
+_EVERY: Final = 30.0
 #: The accounts do not add up.
 _UNBALANCED: Final = "D908"
 
 
 class Watch:
     """
-    Looks once a minute.
+    Looks twice a minute, so that whatever is wrong has been said after one.
 
     Args:
         silence: what listens to the feeds.
+        answered: how many receipts the gateway has answered since its start. The store has as many more than then.
+        crowded: destinations that take nothing now, so that what is due there waits and is not forgotten.
         shut: why nothing is taken now: a code, or empty.
     """
 
@@ -42,6 +44,8 @@ class Watch:
         clock: Clock,
         log: Log,
         silence: Silence | None = None,
+        answered: Callable[[], int] = lambda: 0,
+        crowded: Callable[[], Collection[str]] = frozenset,
         shut: Callable[[], str] = str,
         every: float = _EVERY,
     ) -> None:
@@ -49,6 +53,9 @@ class Watch:
         self._silence = silence
         self._shut = shut
         self._tasks: set[str] = set()
+        self._answered = answered
+        self._crowded = crowded
+        self._receipts = 0
         self._clock = clock
         self._log = log
         self._every = every
@@ -61,6 +68,7 @@ class Watch:
         """Begin to look."""
         if self._silence is not None:
             await self._silence.open()
+        self._receipts = await self._store.receipts() - self._answered()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -85,8 +93,11 @@ class Watch:
         try:
             if self._silence is not None:
                 await self._silence.look(now)
+            # Counted before the rows are: what is answered meanwhile is not missing.
+            answered = self._answered()
             status = await self._store.status(now)
-            await self._raise("accounts", _UNBALANCED if status.differences else "", now)
+            differences = len(status.differences) + self._missing(status, answered)
+            await self._raise("accounts", _UNBALANCED if differences else "", now)
             await self._raise("disk", self._shut(), now)
         except StoreError as error:
             self._say("store", Event.STORE_FAILED, Event.STORE_BACK, True, code=error.code)
@@ -94,10 +105,15 @@ class Watch:
         self._first = False
         self._say("store", Event.STORE_FAILED, Event.STORE_BACK, False)
         self._looked = now
-        differences = len(status.differences)
         self._say("balance", Event.BALANCE_DIFFERS, Event.BALANCE_HOLDS, bool(differences), count=differences)
         self._say("overdue", Event.OVERDUE, Event.NONE_OVERDUE, status.overdue > 0, count=status.overdue)
         return status
+
+    def _missing(self, status: Status, answered: int) -> int:
+        """C1 and C5 as far as only this process can tell: what it has answered, and who takes nothing now."""
+        crowded = self._crowded()
+        forgotten = sum(n for destination, n in status.behind.items() if destination not in crowded)
+        return max(self._receipts + answered - status.receipts, 0) + forgotten
 
     async def _raise(self, name: str, cause: str, now: datetime) -> None:
         """A task of the gateway's own is there while its cause is."""

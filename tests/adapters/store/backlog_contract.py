@@ -286,8 +286,8 @@ class BacklogContract:
 
     async def test_a_message_that_nobody_works_is_found(self, store):
         await keep(store, 1, **STORED)
-        balanced(await store.status(T0 + 59 * SECOND))
-        (found,) = (await store.status(T0 + 61 * SECOND)).differences
+        balanced(await store.status(T0 + 29 * SECOND))
+        (found,) = (await store.status(T0 + 31 * SECOND)).differences
         assert found.startswith("C5")
 
     async def test_one_that_waits_for_its_turn_is_not_forgotten(self, store):

@@ -595,14 +595,19 @@ class StoreContract:
         status = await store.status(T0 + 3 * MINUTE)
         recorded = how in ("after", "twice")
         assert status.deliveries == ({"done": 1} if recorded else {"sending": 1})
-        assert [text[:2] for text in status.differences] == ([] if recorded else ["C5"])
+        assert status.behind == ({} if recorded else {"gp": 1})
 
     async def test_what_nobody_takes_is_noticed(self, store):
         await keep(store, 1, "gp")
-        assert (await store.status(T0 + MINUTE)).differences == ()
-        (difference,) = (await store.status(T0 + 2 * MINUTE)).differences
-        assert difference.startswith("C5")
-        assert "gp" in difference
+        assert (await store.status(T0 + MINUTE / 2)).behind == {}
+        assert (await store.status(T0 + MINUTE)).behind == {"gp": 1}
+
+    async def test_receipts_are_counted_whatever_became_of_them(self, store):
+        assert await store.receipts() == 0
+        await keep(store, 1, "gp")
+        await keep(store, 1, "gp")
+        await store.refuse(FEED, "M701", T0)
+        assert await store.receipts() == 3
 
     async def test_a_message_that_nobody_works_is_noticed(self, store):
         await keep(store, 1, state=MessageState.STORED)

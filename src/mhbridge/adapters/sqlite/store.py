@@ -327,6 +327,9 @@ class SqliteStore(Store):
     async def documents(self, message: int) -> Sequence[Document]:
         return await self._ask(self._desk, Reader.documents, message)
 
+    async def receipts(self) -> int:
+        return await self._ask(self._desk, accounts.receipts)
+
     async def status(self, now: datetime) -> Status:
         return await self._ask(self._desk, accounts.status, now)
 
