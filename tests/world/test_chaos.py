@@ -62,9 +62,9 @@ def test_killed_again_and_again_in_the_same_chaos_it_loses_nothing(tmp_path):
         def started(one):
             nonlocal killed
             killed += 1
-            world.loop.call_later(world.random.expovariate(1 / 200), one.kill)
+            world.loop.call_later(world.random.expovariate(1 / 400), one.kill)
 
-        return await chaos(world, started=started).run()
+        return await chaos(world, MESSAGES // 2, started=started).run()
 
     report = simulate(SEED, tmp_path, told_with_kills)
     assert report.faults == {}
@@ -109,7 +109,7 @@ def test_without_the_order_of_lanes_messages_overtake_each_other(tmp_path, monke
 
 
 #: Every answer to what comes for the first time is lost, after it was carried out.
-NO_ANSWER = {"plan": first_time(DROP_AFTER), "restart": 0.0, "server": {"updates": False}}
+NO_ANSWER = {"plan": first_time(DROP_AFTER), "restart": 0.0, "server": {"updates": False, "conditional": False}}
 
 
 def test_where_nothing_can_be_put_by_id_the_look_up_keeps_letters_from_arriving_twice(tmp_path):
