@@ -159,6 +159,10 @@ PROBLEMS = {
         NAMED + 'kind = "fhir"\nurl = "https://x.example.org/\\n"\n',
         [("C810", "4:destination[0].url")],
     ),
+    "more than any number of requests": (
+        HTTP + '[[receiver]]\nsupplier = "s"\nkind = "http"\nat_most = "many"\n',
+        [("C806", "6:receiver[0].at_most")],
+    ),
     "nothing expected": (
         RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {between = "08:00-20:00"}\n',
         [("C804", "5:receiver[0].expect")],

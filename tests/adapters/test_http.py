@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from mhbridge import log as logs
+from mhbridge.adapters.allowance import Allowance
 from mhbridge.adapters.http import Entrance, HttpServer, MessageDoor
 from mhbridge.adapters.http_translate import TranslateDoor
 from mhbridge.config import Listen, Secret
@@ -55,6 +56,8 @@ async def serving(routes=(), **options):
     entrances = {
         "s/http": Entrance("s", "s/http", LIMIT),
         "s/guarded": Entrance("s", "s/guarded", LIMIT, Secret("env:T", lambda: "secret")),
+        "s/slow": Entrance("s", "s/slow", LIMIT, allowance=Allowance(20)),
+        "s/slow-guarded": Entrance("s", "s/slow-guarded", LIMIT, Secret("env:T", lambda: "secret"), Allowance(20)),
     }
     messages = MessageDoor(entrance=entrances.get, take=door.take, refuse=door.refuse, clock=lambda: NOW)
     server = HttpServer(
@@ -230,6 +233,32 @@ async def test_whoever_may_not_is_told_so(name):
             assert CANARY not in await response.text()
         assert door.envelopes == []
         assert CANARY not in json.dumps(log())
+
+
+async def test_whoever_asks_too_often_is_told_when_to_come_again():
+    async with serving() as (session, door, _):
+        statuses = []
+        for path in ["/feeds/s/slow/messages"] * 5 + [PATH]:
+            async with session.post(path, data=b"MSH|...") as response:
+                statuses.append(response.status)
+                if response.status == 429:
+                    assert (await told(response))[:2] == ("D977", "throttled")
+                    assert 1 <= int(response.headers["Retry-After"]) <= 20
+        assert statuses == [202, 202, 202, 429, 429, 202]
+        # Nothing of it was received, so nothing is counted.
+        assert (len(door.envelopes), door.refused) == (4, [])
+
+
+async def test_a_stranger_uses_nothing_of_what_a_sender_may_ask():
+    async with serving() as (session, _, _):
+
+        async def asked(token):
+            headers = {"Authorization": f"Bearer {token}"}
+            async with session.post("/feeds/s/slow-guarded/messages", data=b"MSH|...", headers=headers) as response:
+                return response.status
+
+        assert [await asked("guessed") for _ in range(9)] == [401] * 9
+        assert [await asked("secret") for _ in range(4)] == [202] * 3 + [429]
 
 
 async def test_the_right_token_is_let_in():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import socket
 import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -150,6 +151,31 @@ FAULTY = {
     "too large, then one that is not": (frame(message(0, "x" * 5000)) + frame(message(1)), ["AR 0", "AA 1"], ["D911"]),
     "never ended, then one that is": (VT + message(0) + frame(message(1)), ["AR 0", "AA 1"], ["D914"]),
     "an empty frame": (frame(b"") + frame(message(1)), ["AR", "AA 1"], []),
+    "a Latin-1 byte where UTF-8 is said": (
+        frame(message(0) + b"NTE|1||Caf\xe9\r") + frame(message(1)),
+        ["AA 0", "AA 1"],
+        [],
+    ),
+    "no text at all": (frame(bytes(range(128, 256))) + frame(message(1)), ["AA", "AA 1"], []),
+    "two messages in one frame": (frame(message(0) + message(1)) + frame(message(2)), ["AA 0", "AA 2"], []),
+    "two frames glued, without the end of the first": (VT + message(0) + FS + frame(message(1)), ["AA 0", "AA 1"], []),
+    "two frames glued, without FS and VT": (
+        VT + message(0) + CR + message(1) + FS + CR + frame(message(2)),
+        ["AA 0", "AA 2"],
+        [],
+    ),
+    "no VT, but an end": (message(0) + FS + CR + frame(message(1)), ["AR 0", "AA 1"], ["D910"]),
+    "an end alone": (FS + CR + frame(message(1)), ["AR", "AA 1"], ["D910"]),
+    "VT twice": (VT + frame(message(0)) + frame(message(1)), ["AA 0", "AA 1"], []),
+    "CR and LF between frames": (b"\r\n" + frame(message(0)) + b"\r\n\n\r" + frame(message(1)), ["AA 0", "AA 1"], []),
+    "VT and FS as content": (frame(message(0, "a\x0bb\x1cc")) + frame(message(1)), ["AA 0", "AA 1"], []),
+    "too large in the middle of others": (
+        frame(message(0)) + frame(message(1, "x" * 9000)) + frame(message(2)),
+        ["AA 0", "AR 1", "AA 2"],
+        ["D911"],
+    ),
+    "an empty frame between others": (frame(message(0)) + frame(b"") + frame(message(1)), ["AA 0", "AR", "AA 1"], []),
+    "blanks alone": (frame(b" \r\n ") + frame(message(1)), ["AA", "AA 1"], []),
     "FS LF": (VT + message(0) + FS + b"\n" + frame(message(1)), ["AA 0", "AA 1"], []),
 }
 
@@ -199,6 +225,31 @@ async def test_idle_connections_are_left_open():
         await asyncio.sleep(0.2)
         await peer.send(frame(message(2)))
         assert await peer.answer() == "AA 2"
+
+
+async def test_whoever_says_nothing_for_too_long_is_hung_up_on_where_that_is_wanted():
+    async with connected(idle=0.1) as (peer, door, _):
+        await peer.send(frame(message(1)))
+        assert [await peer.answer() for _ in range(2)] == ["AA 1", ""]
+        assert door.refused == []
+
+
+def asked(connection):
+    """Whether somebody is still there, after how many seconds, and how long it waits for confirmations."""
+    seconds = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    patience = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), seconds, patience
+
+
+async def test_a_sender_that_is_gone_without_a_word_is_noticed():
+    async with connected(keepalive=7.0) as (peer, _, _):
+        await peer.send(frame(message(1)))
+        assert await peer.answer() == "AA 1"
+        assert peer.receiver.connected == 1
+        (connection,) = peer.receiver.open_connections
+        assert asked(connection._transport.get_extra_info("socket")) == (1, 7, 67_000)
+        # The control: nobody asks on a connection that nothing was done to.
+        assert asked(peer.writer.get_extra_info("socket"))[0] == 0
 
 
 async def test_a_half_closed_connection_still_gets_its_answers_and_half_a_frame_is_refused():

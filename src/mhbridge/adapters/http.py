@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ from mhbridge.ports import Clock, Committed
 if TYPE_CHECKING:
     import ssl
 
+    from mhbridge.adapters.allowance import Allowance
     from mhbridge.config import Listen, Secret
 
 __all__ = ["Entrance", "HttpServer", "MessageDoor", "outcome", "read_body"]
@@ -45,6 +47,7 @@ _STATUS: Final[Mapping[int, tuple[str, str, str]]] = {
     413: ("D926", "too-long", "The request is larger than is accepted here."),
     415: ("D927", "not-supported", "This kind of content is not accepted here."),
     422: ("D928", "processing", "The content cannot be processed."),
+    429: ("D977", "throttled", "Too many requests; come again when Retry-After says."),
     503: ("D932", "transient", "Not now; try again."),
 }
 _FAILED: Final = ("D931", "exception", "The gateway failed. It is in its log.")
@@ -207,7 +210,7 @@ class HttpServer:
             response = _refused(
                 refusal.status, "" if refusal.text == f"{refusal.status}: {refusal.reason}" else refusal.text or ""
             )
-            for name in ("Allow", "WWW-Authenticate"):
+            for name in ("Allow", "Retry-After", "WWW-Authenticate"):
                 if name in refusal.headers:
                     response.headers[name] = refusal.headers[name]
         except MhbridgeError as error:
@@ -324,12 +327,18 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """One path that takes messages: for whom, how large, and the token that the sender must have, if any."""
+    """
+    One path that takes messages: for whom, how large, and the token that the sender must have, if any.
+
+    Args:
+        allowance: how often a sender may ask; shared by the paths of a receiver.
+    """
 
     supplier: str
     feed: str
     limit: int = 20_000_000
     token: Secret | None = None
+    allowance: Allowance | None = None
 
 
 class MessageDoor:
@@ -369,10 +378,14 @@ class MessageDoor:
             raise web.HTTPNotFound(text="No receiver takes messages for this supplier and feed here.")
         try:
             _authenticate(request, entrance.token)
+            _admit(request, entrance)
             if code := self._shut():
                 # Before any of it is read: it would have to be sent again.
                 raise StoreError(code, "nothing can be taken now; send it again")
             body = await read_body(request, entrance.limit)
+        except web.HTTPTooManyRequests:
+            # Nothing of it was received, and to write each of a flood into the store would make it the store's.
+            raise
         except web.HTTPException as refusal:
             await self._refuse(entrance.feed, _STATUS.get(refusal.status, _STATUS[400])[0])
             raise
@@ -401,6 +414,15 @@ def _authenticate(request: web.Request, token: Secret | None) -> None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.reveal().encode()):
         raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
+
+
+def _admit(request: web.Request, entrance: Entrance) -> None:
+    """By its token or certificate a sender is known; without either, by where it comes from."""
+    if entrance.allowance is None:
+        return
+    caller = "" if entrance.token is not None else _peer(request)
+    if wait := entrance.allowance.wait(caller, asyncio.get_running_loop().time()):
+        raise web.HTTPTooManyRequests(headers={"Retry-After": str(math.ceil(wait))}, text=_STATUS[429][2])
 
 
 def _peer(request: web.Request) -> str:

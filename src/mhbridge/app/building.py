@@ -115,4 +115,4 @@ def _expected(expect: settings.Expect) -> Expected:
 
 
 def _connections(receiver: MllpReceiver) -> Callable[[], int]:
-    return lambda: len(receiver.open_connections)
+    return lambda: receiver.connected

@@ -83,6 +83,8 @@ class Listening:
             limit=receiver.limit,
             frame_time=receiver.frame_time,
             connections=receiver.connections,
+            keepalive=receiver.keepalive,
+            idle=receiver.idle,
         )
 
     def _folder(self, receiver: settings.FolderReceiver) -> Receiver:
@@ -115,16 +117,19 @@ class Listening:
         return HttpServer(listen=listen, routes=routes, log=self.log, context=context, feed=feed)
 
     def _messages(self, receivers: Sequence[settings.HttpReceiver]) -> tuple[web.RouteDef, ...]:
+        from mhbridge.adapters.allowance import Allowance
         from mhbridge.adapters.http import Entrance, MessageDoor
 
         if not receivers:
             return ()
+        allowances = {receiver.feed: Allowance(receiver.at_most) for receiver in receivers if receiver.at_most}
 
         def entrance(name: str) -> Entrance | None:
             for receiver in receivers:
                 own = self.mappings.feeds[receiver.feed].mappings
                 if name == receiver.feed or any(name == mapping.name for mapping in own):
-                    return Entrance(receiver.supplier, name, receiver.limit, receiver.token)
+                    allowance = allowances.get(receiver.feed)
+                    return Entrance(receiver.supplier, name, receiver.limit, receiver.token, allowance)
             return None
 
         return MessageDoor(

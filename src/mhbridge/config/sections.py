@@ -202,7 +202,13 @@ class _Receiver(Section):
 
 
 class MllpReceiver(_Receiver):
-    """A port for HL7 v2 over MLLP."""
+    """
+    A port for HL7 v2 over MLLP.
+
+    Args:
+        keepalive: an idle connection is asked after so long whether anybody is still there.
+        idle: after so long an idle connection is closed; left out, never.
+    """
 
     kind: Literal["mllp"]
     name: Name = "mllp"
@@ -211,6 +217,8 @@ class MllpReceiver(_Receiver):
     allow_plaintext: str = ""
     limit: Size = 20_000_000
     frame_time: Duration = 30.0
+    keepalive: Duration = 60.0
+    idle: Duration | None = None
     connections: Annotated[int, Field(ge=1, le=10_000)] = 200
 
     @model_validator(mode="after")
@@ -222,7 +230,12 @@ class MllpReceiver(_Receiver):
 
 
 class HttpReceiver(_Receiver):
-    """A path for messages over HTTP, on its own listener or on that of `[http]`."""
+    """
+    A path for messages over HTTP, on its own listener or on that of `[http]`.
+
+    Args:
+        at_most: requests of one sender, by its token or certificate; those above are told when to come again.
+    """
 
     kind: Literal["http"]
     name: Name = "http"
@@ -230,6 +243,7 @@ class HttpReceiver(_Receiver):
     tls: Tls | None = None
     token: SecretReference | None = None
     limit: Size = 20_000_000
+    at_most: Annotated[Rate, BeforeValidator(rate)] | None = None
 
     @model_validator(mode="after")
     def _safe(self) -> HttpReceiver:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from mhbridge.adapters.mllp.framing import FRAME_LIMIT, Fault, Frame, Framer, NeedData, frame
+from mhbridge.adapters.tcp import notice_absence
 from mhbridge.adapters.tls import peer_name
 from mhbridge.errors import StoreError
 from mhbridge.log import Event, Log, where
@@ -59,6 +60,8 @@ class MllpReceiver:
         limit: the largest frame.
         frame_time: seconds from the first byte of a frame to its last. Between frames there is no limit.
         connections: so many at a time; one more is closed at once.
+        keepalive: seconds after which an idle connection is asked whether anybody is still there.
+        idle: seconds after which an idle connection is closed; left out, it may be idle for ever.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class MllpReceiver:
         limit: int = FRAME_LIMIT,
         frame_time: float = 30.0,
         connections: int = 200,
+        keepalive: float = 60.0,
+        idle: float | None = None,
     ) -> None:
         self.supplier = supplier
         self.feed = feed
@@ -88,6 +93,8 @@ class MllpReceiver:
         self.limit = limit
         self.frame_time = frame_time
         self.connections = connections
+        self.keepalive = keepalive
+        self.idle = idle
         self.open_connections: set[_Connection] = set()
         self._listen = listen
         self._server: asyncio.Server | None = None
@@ -99,6 +106,11 @@ class MllpReceiver:
             return str(self._listen)
         host, port = self._server.sockets[0].getsockname()[:2]
         return str(self._listen._replace(host=host, port=port))
+
+    @property
+    def connected(self) -> int:
+        """How many connections there are, of those who may have one."""
+        return sum(connection.secured for connection in self.open_connections)
 
     async def open(self) -> None:
         """Listen."""
@@ -133,6 +145,8 @@ class _Connection(asyncio.Protocol):
         self._lost = False
         self._stopping = False
         self._peer = ""
+        #: The handshake is done, where there is one.
+        self.secured = False
 
     # the transport's callbacks
 
@@ -143,6 +157,7 @@ class _Connection(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         self._peer = str(address[0]) if address else ""
         receiver = self._receiver
+        notice_absence(transport, receiver.keepalive)
         self._task = asyncio.get_running_loop().create_task(self._work())
         if len(receiver.open_connections) >= receiver.connections:
             receiver.log.warning(
@@ -198,6 +213,7 @@ class _Connection(asyncio.Protocol):
         try:
             if not await self._secure():
                 return
+            self.secured = True
             while True:
                 event = self._framer.next_event()
                 if isinstance(event, NeedData):
@@ -255,7 +271,12 @@ class _Connection(asyncio.Protocol):
         self._arrived.clear()
         self._transport.resume_reading()
         if not self._framer.partial:
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(self._receiver.idle):
+                    await self._arrived.wait()
+            except TimeoutError:
+                # Whoever has something to say connects again.
+                return False
             return True
         now = asyncio.get_running_loop().time()
         if self._deadline is None:

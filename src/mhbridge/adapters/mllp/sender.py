@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mhbridge.adapters.mllp.framing import Frame, Framer, NeedData, can_be_framed, frame
+from mhbridge.adapters.tcp import notice_absence
 from mhbridge.errors import DestinationRejected, DestinationSilent, DestinationUnavailable, StoreError
 from mhbridge.formats.hl7v2.envelope import own_bytes
 from mhbridge.ports import Delivered, DueDelivery
@@ -25,6 +26,8 @@ __all__ = ["MllpSender"]
 
 #: An acknowledgement is a few hundred bytes; what is larger is none.
 _ANSWER_LIMIT: Final = 1_000_000
+#: Seconds after which an idle connection is asked whether anybody is still there.
+_KEEPALIVE: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -121,6 +124,8 @@ class MllpSender:
             await _hang_up(line)
         host, port = self._address
         reader, writer = await asyncio.open_connection(host, port, ssl=self._context)
+        # A connection is used again after hours: by then it is known whether anybody is there.
+        notice_absence(writer.transport, _KEEPALIVE)
         return _Line(reader, writer, Framer(_ANSWER_LIMIT))
 
 
