@@ -190,7 +190,7 @@ async def test_what_no_mapping_takes_is_kept_for_a_person_and_the_sender_told_as
 # --- our own faults ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", ["arriving", "step", "answer"])
+@pytest.mark.parametrize("function", ["taken_of", "step", "answer"])
 async def test_a_fault_of_ours_parks_the_message_and_the_next_goes_on(tmp_path, mappings, monkeypatch, function):
     poison = (ADT / "a01-admission.hl7").read_bytes()
     real, broken = getattr(pipeline, function), []

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
-from mhbridge.pipeline.arriving import Intake, Taken, arriving, intake, parts, take
+from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take, taken_of
 from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import known_at, place
 from mhbridge.pipeline.routing import Feed, Route
@@ -23,7 +23,6 @@ __all__ = [
     "Route",
     "Taken",
     "answer",
-    "arriving",
     "dedupe_key",
     "intake",
     "known_at",
@@ -36,4 +35,5 @@ __all__ = [
     "serving",
     "step",
     "take",
+    "taken_of",
 ]

@@ -33,7 +33,7 @@ from mhbridge.pipeline.routing import Feed
 if TYPE_CHECKING:
     from mhbridge.formats import Divisible, Format, Part
 
-__all__ = ["Intake", "Taken", "arriving", "intake", "parts", "take"]
+__all__ = ["Intake", "Taken", "intake", "parts", "take", "taken_of"]
 
 #: Rows of one envelope. What is made of them is held together until it is committed.
 _MOST: Final = 2000
@@ -76,10 +76,10 @@ def intake(envelope: Envelope, feed: Feed) -> Intake:
     Raises:
         MalformedMessage: nothing of it can be read in any format of the feed.
     """
-    return Intake(tuple(arriving(envelope, feed)))
+    return Intake(tuple(taken_of(envelope, feed)))
 
 
-def arriving(
+def taken_of(
     envelope: Envelope, feed: Feed, only: Collection[int] | None = None, *, unread: bool = False
 ) -> Iterator[Taken]:
     """

@@ -50,7 +50,7 @@ class Taking:
 
     def __init__(self, envelope: Envelope, feed: Feed, part: Part) -> None:
         self._envelope = envelope
-        self._arriving = pipeline.arriving(envelope, feed, part.only, unread=part.unread)
+        self._coming = pipeline.taken_of(envelope, feed, part.only, unread=part.unread)
         self._part = part
         self._taken: list[Taken] = []
         self._many = False
@@ -59,7 +59,7 @@ class Taking:
         """Take so many, or all. Returns whether there may be more."""
         taken = self._taken
         before = len(taken)
-        for one in self._arriving if most is None else itertools.islice(self._arriving, most):
+        for one in self._coming if most is None else itertools.islice(self._coming, most):
             taken.append(_let_go(one) if self._many else one)
             if not self._many and self._part.only is None and len(taken) > MANY:
                 self._many = True
