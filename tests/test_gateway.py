@@ -480,5 +480,7 @@ async def test_a_store_that_cannot_be_asked_is_said():
 
 
 def test_the_package_says_what_it_has():
-    assert set(gateways.__all__) == {"Clocks", "Disk", "Gateway", "Outbox", "Outlet", "Pressure", "Watch", "Workers"}
+    assert set(gateways.__all__) == {
+        "Clocks", "Disk", "Gateway", "Keeping", "Outbox", "Outlet", "Pressure", "Watch", "Workers",
+    }  # fmt: skip
     assert issubclass(MalformedMessage, Exception)

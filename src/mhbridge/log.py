@@ -82,6 +82,8 @@ class Event(StrEnum):
     TASK_UNCLAIMED = "task_unclaimed"
     TASK_OVERDUE = "task_overdue"
     WALL_CLOCK_SET = "wall_clock_set"
+    PURGED = "purged"
+    HEADS_NOT_TOLD = "heads_not_told"
     ACCESS_DENIED = "access_denied"
     REQUEST = "request"
     FAILED = "failed"

@@ -491,6 +491,41 @@ class Gap:
 
 # --- keeping, and not keeping any longer ---
 
+RetentionClass = Literal["raw", "document", "episode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """
+    How many days each class is kept. A key is dropped at the end of the month in which its days are over.
+
+    Args:
+        raw: envelopes as they were received, after their receipt.
+        document: documents, after they were made.
+        episode: readings, after the last message of their episode.
+        documents: document type → days, where its routes keep it for longer or shorter.
+        basis: the legal basis of keeping all this.
+        bases: document type → the legal basis that its routes name.
+    """
+
+    raw: int = 90
+    document: int = 30
+    episode: int = 400
+    documents: Mapping[str, int] = field(default_factory=dict)
+    basis: str = "UK GDPR Art. 6(1)(e) and 9(2)(h), direct care"
+    bases: Mapping[str, str] = field(default_factory=dict)
+
+    def days(self, retention: RetentionClass, kind: str = "") -> int:
+        """How long; `kind` is the type of a document."""
+        if retention == "document":
+            return self.documents.get(kind, self.document)
+        return self.raw if retention == "raw" else self.episode
+
+    def why(self, retention: RetentionClass) -> str:
+        """The legal basis of what a class keeps, for the log."""
+        named = [self.basis, *self.bases.values()] if retention == "document" else [self.basis]
+        return "; ".join(dict.fromkeys(named))
+
 
 @dataclass(frozen=True, slots=True)
 class Expired:
@@ -873,6 +908,17 @@ class Store(Protocol):
 
         Raises:
             StoreError: S228 when something of the patient is open, S229 when it is nobody or several people.
+        """
+
+    async def log_head(self, now: datetime) -> tuple[str, str]:
+        """How far the log has come, in short, and as a signed line to be kept outside of the store."""
+
+    async def verify_heads(self, lines: Sequence[str]) -> int:
+        """
+        Check that the log has come as far as such lines say. Returns how many of them count.
+
+        Raises:
+            StoreError: S224, when a row that was told of is not there or is another one now.
         """
 
     async def verify_log(self) -> int:

@@ -18,7 +18,8 @@ from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.outward import alarm_targets, heartbeat_of
 from mhbridge.app.running import App
-from mhbridge.gateway import Clocks, Disk, Gateway, Outbox, Pressure, Watch, Workers
+from mhbridge.app.storing import store_of
+from mhbridge.gateway import Clocks, Disk, Gateway, Keeping, Outbox, Pressure, Watch, Workers
 from mhbridge.gateway.alarms import Alarms
 from mhbridge.gateway.silence import Expected, Silence
 
@@ -46,15 +47,15 @@ def build(
     """
     from mhbridge.adapters.clock import utc_now
     from mhbridge.adapters.disk import free_of
+    from mhbridge.adapters.heads import HeadsFile
     from mhbridge.adapters.mllp import MllpReceiver
-    from mhbridge.adapters.sqlite import SqliteStore
 
     log = log or logs.make()
     clock = clock or utc_now
     targets = alarm_targets(config, clock, log)
     log = Alarms(log=log, tell=[one.tell for one in targets], clock=clock, gateway=config.gateway.name).log
     mappings = Mappings(config)
-    store = store or SqliteStore(config.gateway.store_path, duties=settings.duties_of(config))
+    store = store or store_of(config)
     senders = [
         made_for(f"destination {found.name}", sender_of, found, config.gateway.name, clock)
         for found in config.destinations
@@ -94,12 +95,13 @@ def build(
         crowded=lambda: outbox.crowded,
     )
     clocks = Clocks(store=store, clock=clock, log=log)
+    keeping = Keeping(store=store, heads=HeadsFile(config.gateway.heads_path), clock=clock, log=log)
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
     listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log)
     receivers = listening.receivers()
     silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
     outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log))
-    return App(store, senders, gateway, outbox, watch, clocks, receivers, reloading, log, workers, outward)
+    return App(store, senders, gateway, outbox, watch, clocks, keeping, receivers, reloading, log, workers, outward)
 
 
 def _expected(expect: settings.Expect) -> Expected:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mhbridge.app.mappings import Reloading
 from mhbridge.errors import ConfigurationError
-from mhbridge.gateway import Clocks, Gateway, Outbox, Watch, Workers
+from mhbridge.gateway import Clocks, Gateway, Keeping, Outbox, Watch, Workers
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class App:
     outbox: Outbox
     watch: Watch
     clocks: Clocks
+    keeping: Keeping
     receivers: Mapping[str, Receiver]
     reloading: Reloading
     log: Log
@@ -84,6 +85,8 @@ class App:
             await self.workers.open()
         push(self.gateway.close)
         await self.gateway.open()
+        push(self.keeping.close)
+        await self.keeping.open()
         push(self.clocks.close)
         await self.clocks.open()
         push(self.watch.close)

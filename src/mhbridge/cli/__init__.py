@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "tasks": ("mhbridge.cli.tasks", "List what people have to do; take it, and say that it is done."),
     "status": ("mhbridge.cli.looking", "Show the accounts of a store."),
     "audit": ("mhbridge.cli.auditing", "List who read what and who did what, or check that the log is whole."),
+    "purge": ("mhbridge.cli.keeping", "Make unreadable what is not to be kept any longer; erase a patient."),
     "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
     "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),
 }

@@ -66,10 +66,9 @@ def act(
 
 
 async def _here(settings: Config, do: Callable[[Store], Awaitable[T]]) -> T:
-    from mhbridge.adapters.sqlite import SqliteStore
-    from mhbridge.config import duties_of
+    from mhbridge.app.storing import store_of
 
-    store = SqliteStore(settings.gateway.store_path, duties=duties_of(settings))
+    store = store_of(settings)
     await store.open()
     try:
         return await do(store)

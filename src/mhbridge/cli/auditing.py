@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mhbridge.cli.looking import asking, config_option, table
 from mhbridge.cli.options import as_json, show_json
+
+if TYPE_CHECKING:
+    from mhbridge.ports import Store
 
 __all__ = ["audit"]
 
@@ -29,8 +34,9 @@ def audit(
     from mhbridge.console.asking import instant
 
     if verify:
-        rows = asking(config, lambda store: store.verify_log())
+        rows, heads = asking(config, partial(_verified, config))
         click.echo(f"The log is whole: {rows} rows, each as it was written.")
+        click.echo(f"It is as long as it has been: {heads} notes of how far it had come.")
         return 0
     try:
         at = instant(since, datetime.now(UTC)) if since else None
@@ -57,3 +63,13 @@ def audit(
     if len(lines) == most:
         click.echo(f"the next page: --before {lines[-1].number}")
     return 0
+
+
+async def _verified(config: Path | None, store: Store) -> tuple[int, int]:
+    """How many rows the log has, and how many notes say so."""
+    from mhbridge.adapters.heads import HeadsFile
+    from mhbridge.cli.operating import found
+    from mhbridge.config import load
+
+    notes = HeadsFile(load(found(config)).gateway.heads_path)
+    return await store.verify_log(), await store.verify_heads(notes.lines())

@@ -28,18 +28,19 @@ config_option = click.option(
 
 def asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     """Open the configured store, ask it one thing, close it."""
-    from mhbridge.adapters.sqlite import SqliteStore
+    from mhbridge.app.storing import store_of
     from mhbridge.cli.operating import found
     from mhbridge.config import load
 
     file = found(config)
-    path = load(file).gateway.store_path
+    settings = load(file)
+    path = settings.gateway.store_path
     if not path.parent.is_dir() or not (path.exists() or path.with_name(f"{path.name}.key").exists()):
         hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
         raise StoreError("S217", f"there is no store {path}, {hint}")
 
     async def run() -> T:
-        store = SqliteStore(path, read_only=True)
+        store = store_of(settings, read_only=True)
         await store.open()
         try:
             return await ask(store)

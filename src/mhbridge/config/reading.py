@@ -37,6 +37,7 @@ from mhbridge.config.sections import (
     Place,
     QueueSection,
     Retention,
+    RetentionSection,
     Route,
     Section,
     Tls,
@@ -54,7 +55,12 @@ PLANNED: Final = frozenset({"mesh"})
 
 Kinds = Mapping[str, type[Section]]
 
-_ONE: Final[Kinds] = {"gateway": GatewaySection, "http": HttpSection, "watch": WatchSection}
+_ONE: Final[Kinds] = {
+    "gateway": GatewaySection,
+    "http": HttpSection,
+    "watch": WatchSection,
+    "retention": RetentionSection,
+}
 _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
     "receiver": {"mllp": MllpReceiver, "http": HttpReceiver, "folder": FolderReceiver},
     "destination": {
@@ -177,6 +183,7 @@ class _Reading:
             access=tuple(many["access"]),
             watch=one.get("watch") or WatchSection(),
             alarms=tuple(many["alarm"]),
+            retention=one.get("retention") or RetentionSection(),
             receivers=tuple(many["receiver"]),
             destinations=tuple(many["destination"]),
             routes=tuple(many["route"]),

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from mhbridge.config.values import (
     Address,
     Duration,
+    FilePath,
     FileReference,
     Folder,
     Listen,
@@ -84,6 +85,10 @@ class GatewaySection(Section):
     store: Annotated[str, BeforeValidator(store_reference)] = Field(
         default="sqlite:var/mhbridge.db", validate_default=True
     )
+    #: The key that the data keys are wrapped under, 64 hexadecimal digits; left out, it is made beside the store.
+    store_key: SecretReference | None = None
+    #: Where it is noted how far the log has come, best on another machine's disk; left out, beside the store.
+    log_heads: FilePath | None = None
     mappings: tuple[MappingFolder, ...] = ()
     mode: Literal["live", "test"] = "live"
     #: Processes that translate; 0: it is done in the gateway's own.
@@ -93,6 +98,11 @@ class GatewaySection(Section):
     def store_path(self) -> Path:
         """The file of the store: the one kind there is in this release is SQLite."""
         return Path(self.store.removeprefix("sqlite:"))
+
+    @property
+    def heads_path(self) -> Path:
+        """The file in which it is noted how far the log has come."""
+        return self.log_heads or self.store_path.with_name(f"{self.store_path.name}.heads")
 
 
 class HttpSection(Section):
@@ -453,11 +463,30 @@ class MllpDestination(_Destination):
         return Listen(parts.hostname or "", parts.port or 0)
 
 
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
 class Retention(Section):
     """How long what this route delivered is kept, and on what legal basis."""
 
-    days: Annotated[int, Field(ge=1, le=36_500)]
+    days: Days
     basis: Text
+
+
+class RetentionSection(Section):
+    """
+    `[retention]`: for how many days what is kept is kept, and on what legal basis, where a route does not say.
+
+    Args:
+        raw: messages as they came, after their receipt.
+        document: documents, after they were sent.
+        episode: what is known of an episode, after its last message.
+    """
+
+    raw: Days = 90
+    document: Days = 30
+    episode: Days = 400
+    basis: Text = "UK GDPR Art. 6(1)(e) and 9(2)(h), direct care"
 
 
 class Route(Section):
@@ -545,6 +574,7 @@ class Config:
     access: tuple[Access, ...] = ()
     watch: WatchSection = field(default_factory=WatchSection)
     alarms: tuple[AlarmSection, ...] = ()
+    retention: RetentionSection = field(default_factory=RetentionSection)
     receivers: tuple[Receiver, ...] = ()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = ()

@@ -103,6 +103,12 @@ def _folder(value: Any, info: ValidationInfo) -> Path:
     return (_base(info) / value).resolve()
 
 
+def _file_path(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise PydanticCustomError("C806", "write the path of a file as text")
+    return (_base(info) / value).resolve()
+
+
 def _mappings(value: Any, info: ValidationInfo) -> Path:
     path = _folder(value, info)
     if not path.is_dir():
@@ -203,6 +209,8 @@ Pause = Annotated[float, BeforeValidator(_pause)]
 Size = Annotated[int, BeforeValidator(_size)]
 Address = Annotated[Listen, BeforeValidator(_listen)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
+#: A file that need not be there yet.
+FilePath = Annotated[Path, BeforeValidator(_file_path)]
 #: A folder that must be there already, since nothing would be found in it otherwise.
 MappingFolder = Annotated[Path, BeforeValidator(_mappings)]
 FileReference = Annotated[Path, BeforeValidator(_file)]

@@ -6,19 +6,22 @@ This module must never put a value of a message anywhere but into the body of an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
 
 from mhbridge.console.access import Access, reason
 from mhbridge.console.asking import FILTERS, filters
+from mhbridge.errors import StoreError
 from mhbridge.log import Event, Log
 from mhbridge.model import Document, MessageState
 from mhbridge.ports import Clock, Store, Trace
 
 __all__ = ["MessagePages", "json", "object_of"]
+
+_T = TypeVar("_T")
 
 
 def json(value: Any) -> web.Response:
@@ -104,7 +107,7 @@ class MessagePages:
     async def _original(self, request: web.Request) -> web.Response:
         who = await self._access.allow_reading(request, "read original")
         self._log.warning(Event.BODY_READ, message=_id(request), who=who, kind="original")
-        body = await self._store.original(_id(request))
+        body = await _kept(self._store.original(_id(request)))
         if body is None:
             raise web.HTTPNotFound(text="There is no message with this id.")
         headers = {"Content-Disposition": f'attachment; filename="message-{_id(request)}"'}
@@ -114,7 +117,9 @@ class MessagePages:
         who = await self._access.allow_reading(request, "read documents")
         self._log.warning(Event.BODY_READ, message=_id(request), who=who, kind="documents")
         await self._found(request)
-        return json({"documents": [_document(document) for document in await self._store.documents(_id(request))]})
+        return json(
+            {"documents": [_document(document) for document in await _kept(self._store.documents(_id(request)))]}
+        )
 
     # --- acts: operator ---
 
@@ -159,6 +164,16 @@ class MessagePages:
         if trace is None:
             raise web.HTTPNotFound(text="There is no message with this id.")
         return trace
+
+
+async def _kept(asked: Awaitable[_T]) -> _T:
+    """What is asked for, unless it was purged."""
+    try:
+        return await asked
+    except StoreError as error:
+        if error.code != "S222":
+            raise
+        raise web.HTTPGone(text="It was kept for as long as it was to be, and has been purged.") from None
 
 
 def _id(request: web.Request) -> int:

@@ -7,6 +7,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
     pressure  how much may be inside at once, and when nothing more may come in        (`pressure.Pressure`)
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)
     clocks    what becomes due by itself: tasks nobody takes, deadlines                (`clocks.Clocks`)
+    keeping   every night what is no longer to be kept; how far the log has come    (`keeping.Keeping`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
     silence   what feeds usually send, the least that is expected of them, their gaps  (`silence.Silence`)
 
@@ -14,6 +15,7 @@ This package must never hold work that is not in the store.
 """
 
 from mhbridge.gateway.clocks import Clocks
+from mhbridge.gateway.keeping import Keeping
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.outlets import Outlet
 from mhbridge.gateway.pressure import Disk, Pressure
@@ -21,4 +23,4 @@ from mhbridge.gateway.taking import Gateway
 from mhbridge.gateway.watch import Watch
 from mhbridge.gateway.workers import Workers
 
-__all__ = ["Clocks", "Disk", "Gateway", "Outbox", "Outlet", "Pressure", "Watch", "Workers"]
+__all__ = ["Clocks", "Disk", "Gateway", "Keeping", "Outbox", "Outlet", "Pressure", "Watch", "Workers"]

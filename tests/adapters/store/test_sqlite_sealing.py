@@ -10,10 +10,11 @@ import apsw
 import pytest
 from store_cases import EVENT, T0, a_document, a_patient, a_reading, an_answer, an_envelope, an_outcome, keep, key_of
 
-from mhbridge.adapters.sql.keyring import Keyring, Retention, expiry
+from mhbridge.adapters.sql.keyring import Keyring, expiry
 from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import StoreError
+from mhbridge.ports import Retention
 
 CANARY = b"CANARY-OF-A-PATIENT"
 

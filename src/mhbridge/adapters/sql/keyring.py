@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from mhbridge.adapters.sql.sealing import KEY_SIZE, derived
 from mhbridge.errors import StoreError
+from mhbridge.ports import RetentionClass
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,13 +33,9 @@ __all__ = [
     "PURGED",
     "DataKey",
     "Keyring",
-    "Retention",
-    "RetentionClass",
     "expiry",
     "write_durably",
 ]
-
-RetentionClass = Literal["raw", "document", "episode"]
 
 #: What `key_id` says of a body that is gone: erased for one patient, or purged with its month. No key opens these.
 ERASED: Final = -1
@@ -53,39 +50,6 @@ _WAS_PURGED: Final = "purged: it was kept as long as it was to be"
 
 _DAY: Final = 86_400_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """
-    How many days each class is kept. A key is dropped at the end of the month in which its days are over.
-
-    Args:
-        raw: envelopes as they were received, after their receipt.
-        document: documents, after they were made.
-        episode: readings, after the last message of their episode.
-        documents: document type → days, where its routes keep it for longer or shorter.
-        basis: the legal basis of keeping all this.
-        bases: document type → the legal basis that its routes name.
-    """
-
-    raw: int = 90
-    document: int = 30
-    episode: int = 400
-    documents: Mapping[str, int] = field(default_factory=dict)
-    basis: str = "UK GDPR Art. 6(1)(e) and 9(2)(h), direct care"
-    bases: Mapping[str, str] = field(default_factory=dict)
-
-    def days(self, retention: RetentionClass, kind: str = "") -> int:
-        """How long; `kind` is the type of a document."""
-        if retention == "document":
-            return self.documents.get(kind, self.document)
-        return self.raw if retention == "raw" else self.episode
-
-    def why(self, retention: RetentionClass) -> str:
-        """The legal basis of what a class keeps, for the log."""
-        named = [self.basis, *self.bases.values()] if retention == "document" else [self.basis]
-        return "; ".join(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True)

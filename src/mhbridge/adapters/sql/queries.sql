@@ -429,6 +429,8 @@ select feed, series, first, last, seen_at, told from gap order by feed, series, 
 delete from gap where feed = :feed;
 -- name: add_gap
 insert into gap (feed, series, first, last, seen_at, told) values (?, ?, ?, ?, ?, ?);
+-- name: log_mac
+select mac from log where writer = :writer and seq = :seq;
 -- name: any_under
 select 1 from body where key_id = :key union all select 1 from reading where key_id = :key limit 1;
 -- name: raw_page

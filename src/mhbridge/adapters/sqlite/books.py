@@ -19,9 +19,9 @@ import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
-from mhbridge.adapters.sql.keyring import Retention, RetentionClass, expiry
+from mhbridge.adapters.sql.keyring import expiry
 from mhbridge.adapters.sql.sealing import Keys, Seal
-from mhbridge.ports import Duties
+from mhbridge.ports import Duties, Retention, RetentionClass
 
 __all__ = ["CLASS_OF", "GATEWAY", "WRITER_ID", "Books", "Mark", "for_each", "micros", "when"]
 

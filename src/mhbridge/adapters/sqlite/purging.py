@@ -15,12 +15,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from mhbridge.adapters.sql.keyring import ERASED, PURGED, DataKey, Keyring, RetentionClass, expiry
+from mhbridge.adapters.sql.keyring import ERASED, PURGED, DataKey, Keyring, expiry
 from mhbridge.adapters.sql.sealing import Seal
 from mhbridge.adapters.sqlite.books import CLASS_OF, GATEWAY, Books, micros
 from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.errors import StoreError
-from mhbridge.ports import Erased, Expired, Purged, Sought
+from mhbridge.ports import Erased, Expired, Purged, RetentionClass, Sought
 
 __all__ = ["VERBS", "Purging", "patients"]
 

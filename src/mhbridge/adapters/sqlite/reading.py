@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 import orjson
 
+from mhbridge.adapters.sql import heads as told
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
@@ -311,6 +312,19 @@ class Reader:
             chain.follow(rows)
             followed += len(rows)
         return followed
+
+    def has_heads(self, heads: Sequence[told.Head]) -> None:
+        """
+        Check that rows which were told of outside are there, and are what they were.
+
+        Raises:
+            StoreError: S224, naming the first that is not.
+        """
+        for head in heads:
+            # An empty log has no row, and nothing could be cut off it.
+            if head.seq and self.value("log_mac", writer=head.writer, seq=head.seq) != head.mac:
+                at = when(head.at)
+                raise StoreError("S224", f"row {head.seq} of the log, its last on {at:%d %B %Y at %H:%M}, is not there")
 
     def _log_rows(self, seq: int) -> list[LogRow]:
         return [LogRow(*row) for row in self.rows("log_rows", writer=WRITER_ID, seq=seq, most=_LOG_ROWS)]

@@ -25,7 +25,7 @@ import apsw
 from mhbridge.adapters.disk import free_of
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain
-from mhbridge.adapters.sql.keyring import Retention
+from mhbridge.adapters.sql.heads import Head, heads_in, line_of
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
 from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, purging, silence, tasks
@@ -56,6 +56,7 @@ from mhbridge.ports import (
     Pending,
     Profile,
     Purged,
+    Retention,
     Sought,
     Status,
     Store,
@@ -357,6 +358,15 @@ class SqliteStore(Store):
         erased = await self._purging().erase(found, who, basis, now)
         self._near.folds.forget()
         return erased
+
+    async def log_head(self, now: datetime) -> tuple[str, str]:
+        mark: Mark = await self._write(log_head, None)
+        return f"{mark.seq} {mark.mac.hex()}", line_of(self._keys, Head(micros(now), WRITER_ID, mark.seq, mark.mac))
+
+    async def verify_heads(self, lines: Sequence[str]) -> int:
+        heads = heads_in(self._keys, lines)
+        await self._ask(self._desk, Reader.has_heads, heads)
+        return len(heads)
 
     def _purging(self) -> Purging:
         return Purging(partial(self._ask, self._desk), self._write, self._keys.ring, self._retention.days)

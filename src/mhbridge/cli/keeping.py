@@ -1,0 +1,111 @@
+"""`purge`: what is not to be kept any longer, and one patient's erasure. What may go is decided in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from mhbridge.cli.acting import who_acts
+from mhbridge.cli.looking import config_option, table
+from mhbridge.cli.options import as_json, show_json
+from mhbridge.errors import StoreError
+
+if TYPE_CHECKING:
+    from mhbridge.adapters.sqlite import SqliteStore
+    from mhbridge.config import Config
+    from mhbridge.ports import Purged
+
+__all__ = ["purge"]
+
+T = TypeVar("T")
+
+
+def configured(config: Path | None) -> Config:
+    """
+    The configuration of a store that is there.
+
+    Raises:
+        StoreError: S217, when it is not.
+    """
+    from mhbridge.cli.operating import found
+    from mhbridge.config import load
+
+    file = found(config)
+    settings = load(file)
+    if not settings.gateway.store_path.exists():
+        hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
+        raise StoreError("S217", f"there is no store {settings.gateway.store_path}, {hint}")
+    return settings
+
+
+def on_store(settings: Config, do: Callable[[SqliteStore], Awaitable[T]], *, read_only: bool = False) -> T:
+    """Open the configured store, do one thing, close it."""
+    from mhbridge.app.storing import store_of
+
+    async def run() -> T:
+        store = store_of(settings, read_only=read_only)
+        await store.open()
+        try:
+            return await do(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing. The gateway may be running.")
+@click.option("--patient", default="", metavar="ID", help="Erase this patient instead: an identifier as it was sent.")
+@click.option(
+    "--kind",
+    type=click.Choice(["patient", "nhs", "person"]),
+    default="patient",
+    show_default=True,
+    help="What ID is: a sender's own number, an NHS number, or a surname and a date of birth.",
+)
+@click.option("--basis", default="", metavar="TEXT", help="Why a patient is erased, for the log.")
+@config_option
+@as_json
+def purge(dry_run: bool, patient: str, kind: str, basis: str, config: Path | None, as_json: bool) -> int:
+    """
+    Make unreadable what has been kept for as long as [retention] and the routes say, as the gateway does every night.
+
+    Nothing that is open goes. The gateway must be stopped, but for --dry-run.
+    """
+    settings, now = configured(config), datetime.now(UTC)
+    if patient:
+        if not basis or dry_run:
+            raise click.UsageError("to erase a patient give --basis, the request or decision, and no --dry-run")
+        erased = on_store(settings, lambda store: store.erase(kind, patient, who_acts(), basis, now))
+        if as_json:
+            show_json({name: getattr(erased, name) for name in erased.__slots__})
+        else:
+            click.echo(f"erased: {erased.bodies} bodies, {erased.readings} readings, {erased.tokens} search entries")
+            if erased.shared:
+                click.echo(f"{erased.shared} of the originals also held messages of others; their documents are kept")
+            click.echo("Backups still have it until they are deleted; so has every receiver that it was sent to.")
+        return 0
+    purged = on_store(settings, lambda store: store.purge(now, who=who_acts(), dry_run=dry_run), read_only=dry_run)
+    _show(purged, dry_run=dry_run, as_json=as_json)
+    return 0
+
+
+def _show(purged: Purged, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        show_json(
+            {
+                "expired": [{name: getattr(one, name) for name in one.__slots__} for one in purged.expired],
+                "cleared": purged.cleared, "forgotten": purged.forgotten, "encrypted": purged.encrypted,
+            }
+        )  # fmt: skip
+        return
+    if not purged.expired:
+        click.echo("nothing has expired")
+    else:
+        rows = [[one.month, str(one.rows), str(one.kept)] for one in purged.expired]
+        table("would go" if dry_run else "gone", ["what", "rows", "kept, since something is open or came later"], rows)
