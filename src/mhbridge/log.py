@@ -76,6 +76,8 @@ class Event(StrEnum):
     RESENT = "resent"
     RELEASED = "released"
     CLOSED = "closed"
+    CLOCK_STEP = "clock_step"
+    CLOCK_MISSED = "clock_missed"
     TASK_TAKEN = "task_taken"
     TASK_DONE = "task_done"
     TASK_HANDED_ON = "task_handed_on"

@@ -495,6 +495,38 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """
+    A clock that ought to run, or ought not to, as a message says. The store makes it so.
+
+    Args:
+        document: type of the document in whose pack it is declared.
+        episode: the stay, as the document's identity names it; empty where it is met for all of the patient's.
+        rank: how much its start is to be believed; 0 the most.
+        recipients: destinations that the document would go to now; empty: to none, or it is not sent.
+        authored: said by the document itself, so that the recipients are those that it goes to.
+        needs: the level that the newest version must reach at each recipient; 0: another document meets it.
+        ladder: (when, queue, severity) of each step; the last is when it is due.
+        ended: `cancelled` or `excluded`: it ought not to run.
+        met_at: another document says that it was met then.
+    """
+
+    name: str
+    document: str
+    patient: Key
+    episode: str = ""
+    rank: int = 0
+    recipients: tuple[str, ...] = ()
+    authored: bool = False
+    needs: int = 0
+    started_at: datetime | None = None
+    due_at: datetime | None = None
+    ladder: tuple[tuple[datetime, str, str], ...] = ()
+    ended: str = ""
+    met_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """
     All that became of one message: its state, what to say about it, and what is to be delivered.
@@ -504,6 +536,7 @@ class Outcome:
         due_at: when it is looked at again, where it waits (`held`, `stored`).
         past: what the step was told came before; the outcome holds only as long as that does.
         withdrawals: deliveries of older versions that have not left and are not to leave any more.
+        deadlines: the clocks that ought to run by it.
     """
 
     facts: MessageFacts
@@ -520,6 +553,7 @@ class Outcome:
     due_at: datetime | None = None
     past: tuple[Past, ...] = ()
     withdrawals: tuple[Withdrawal, ...] = ()
+    deadlines: tuple[Deadline, ...] = ()
 
 
 class Verdict(StrEnum):

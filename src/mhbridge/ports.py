@@ -210,6 +210,7 @@ class Trace:
         deliveries: each with `tried`, its attempts that did not end well, and `behind`: the head of its lane, when that
             is another delivery (`delivery`, `message`, `state`, `code`).
         tasks: what people had, or have, to do about it, in the order in which that was found.
+        clocks: those of its patient.
     """
 
     message: MessageRow
@@ -218,6 +219,32 @@ class Trace:
     deliveries: tuple[Mapping[str, Any], ...]
     documents: tuple[Mapping[str, Any], ...]
     tasks: tuple[Task, ...] = ()
+    clocks: tuple[ClockRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRow:
+    """
+    A clock as `trace` shows it.
+
+    Args:
+        document: the type of the document that is waited for.
+        recipient: the destination that it must reach; empty: none is known.
+        next_at: when somebody is told next.
+        step: how many steps of its ladder were taken, `of` how many.
+        state: `running`, `missed` (and still waited for), `met`, `late`, `cancelled` or `excluded`.
+    """
+
+    id: int
+    name: str
+    document: str
+    recipient: str
+    started_at: datetime
+    due_at: datetime
+    next_at: datetime | None
+    step: int
+    of: int
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +261,7 @@ class Status:
         waiting: messages that wait for a person, because they or deliveries of theirs are parked.
         late: destination → how many of the overdue deliveries go there.
         tasks: open tasks, by queue and severity.
+        clocks: name → state → how many.
         feeds: feed → state → how many messages; and `received`, `repeat` and `refused` receipts.
         destinations: destination → state → how many deliveries.
         levels: destination → how far → how many deliveries got just so far.
@@ -256,6 +284,7 @@ class Status:
     waiting: int = 0
     late: Mapping[str, int] = field(default_factory=dict)
     tasks: tuple[OpenTasks, ...] = ()
+    clocks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     feeds: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     destinations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -387,12 +416,13 @@ class Fired:
     What became due and was done by itself.
 
     Args:
-        kind: `handed_on` (nobody had taken the task), `unclaimed` (the same, and there is no queue after this one) or
-            `overdue` (a task that somebody has and that was to be done by now).
+        kind: `step` of a clock, `missed` (the step at which it was due), `handed_on` (nobody had taken the task),
+            `unclaimed` (the same, and there is no queue after this one) or `overdue` (a task that somebody has and that
+            was to be done by now).
         queue: where the task is now.
     """
 
-    kind: Literal["handed_on", "unclaimed", "overdue"]
+    kind: Literal["step", "missed", "handed_on", "unclaimed", "overdue"]
     task: int
     queue: str
     severity: Urgency

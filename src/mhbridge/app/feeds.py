@@ -61,6 +61,7 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
             targets=targets,
             needs={destination.name: destination.needs for destination in config.destinations},
         )
+        make = partial(make, clocks=pipeline.clocks_by_document(own))
         feeds[receiver.feed] = make(receiver.feed, own)
         if isinstance(receiver, settings.HttpReceiver):
             for mapping in own:

@@ -184,7 +184,7 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         show_json({
             "message": _plain(found.message), "issues": found.issues, "documents": found.documents,
             "deliveries": found.deliveries,
-            "tasks": found.tasks,
+            "tasks": found.tasks, "clocks": found.clocks,
             "lines": [
                 {"at": line.at.isoformat(), "what": line.what, "about": line.about, "moves": line.moves,
                  "who": line.who}
@@ -208,6 +208,9 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         for row in found.deliveries:
             if row["behind"] is not None:
                 click.echo(f"delivery {row['id']} waits {_behind(row['behind'])}")
+    if found.clocks:
+        columns = ["name", "document", "recipient", "started_at", "due_at", "state", "step", "of", "next_at"]
+        table("clocks", columns, [[_cell(getattr(clock, c)) for c in columns] for clock in found.clocks])
     if found.tasks:
         columns = ["id", "what", "cause", "queue", "severity", "deadline", "holder", "closed_as"]
         table("tasks", columns, [[_cell(getattr(task, c)) for c in columns] for task in found.tasks])
@@ -237,6 +240,7 @@ def status(config: Path | None, as_json: bool) -> int:
             "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
             "overdue": found.overdue, "late": dict(found.late), "behind": dict(found.behind), "waiting": found.waiting,
             "differences": list(found.differences), "tasks": list(found.tasks),
+            "clocks": {name: dict(states) for name, states in found.clocks.items()},
             "oldest_open": found.oldest_open.isoformat() if found.oldest_open else None,
         })  # fmt: skip
     else:
@@ -248,6 +252,7 @@ def status(config: Path | None, as_json: bool) -> int:
         rows += [[f"lanes to {destination} wait to be sent", str(n)] for destination, n in found.behind.items()]
         rows.append(["wait for a person", str(found.waiting)])
         rows += [[f"tasks of {open_.queue}, {open_.severity}", _how_many(open_)] for open_ in found.tasks]
+        rows += [[f"clocks {name} {s}", str(n)] for name, states in found.clocks.items() for s, n in states.items()]
         if found.oldest_open:
             rows.append(["oldest open", f"{found.oldest_open:%Y-%m-%d %H:%M:%S}"])
         table("accounts", ["what", "how many"], rows)

@@ -63,6 +63,7 @@ METRICS: Final = (
     _metric("tasks_unclaimed", "gauge", "queue severity", "Open tasks that nobody has taken."),
     _metric("tasks_overdue", "gauge", "queue severity", "Open tasks that were to be done by now."),
     _metric("tasks_oldest_seconds", "gauge", "queue severity", "Age of the oldest open task."),
+    _metric("clocks", "gauge", "clock state", "Deadlines of stays, by how they stand."),
     # Whether it all adds up.
     _metric("differences", "gauge", "check", "Conservation checks that do not hold; each 0 when all is well."),
     _metric("accounts_timestamp_seconds", "gauge", "", "When the accounts were last looked at."),
@@ -188,6 +189,9 @@ def _people(status: Status) -> _Said:
         yield "tasks_unclaimed", labels, tasks.unclaimed
         yield "tasks_overdue", labels, tasks.overdue
         yield "tasks_oldest_seconds", labels, round((status.at - tasks.oldest).total_seconds(), 3)
+    for clock, states in status.clocks.items():
+        for state, n in states.items():
+            yield "clocks", (clock, state), n
     for check in _CHECKS:
         yield "differences", (check,), sum(one.startswith(check) for one in status.differences)
     yield "accounts_timestamp_seconds", (), round(status.at.timestamp(), 3)

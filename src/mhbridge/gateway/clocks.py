@@ -28,6 +28,8 @@ _STORE_PAUSE: Final = 2.0
 _JUMP: Final = 30.0
 
 _SAID: Final = {
+    "step": Event.CLOCK_STEP,
+    "missed": Event.CLOCK_MISSED,
     "handed_on": Event.TASK_HANDED_ON,
     "unclaimed": Event.TASK_UNCLAIMED,
     "overdue": Event.TASK_OVERDUE,
@@ -72,7 +74,7 @@ class Clocks:
         fired: Sequence[Fired] = await self._store.fire(self._clock(), _MOST)
         for one in fired:
             self._say(one)
-        if len(fired) == _MOST:
+        if len(fired) >= _MOST:
             return 0.0
         following = await self._store.next_fire()
         if following is None:
@@ -103,5 +105,6 @@ class Clocks:
             self._log.warning(Event.WALL_CLOCK_SET, seconds=round(self._gone - gone, 1))
 
     def _say(self, fired: Fired) -> None:
-        say = self._log.info if fired.kind == "handed_on" else self._log.warning
+        say = self._log.error if fired.kind == "missed" else self._log.warning
+        say = self._log.info if fired.kind in ("step", "handed_on") else say
         say(_SAID[fired.kind], task=fired.task, queue=fired.queue, severity=fired.severity, code=fired.cause)

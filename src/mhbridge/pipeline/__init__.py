@@ -12,6 +12,7 @@ from __future__ import annotations
 from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take, taken_of
+from mhbridge.pipeline.clocking import clocks_by_document
 from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import known_at, place
 from mhbridge.pipeline.routing import Feed, Route
@@ -23,6 +24,7 @@ __all__ = [
     "Route",
     "Taken",
     "answer",
+    "clocks_by_document",
     "dedupe_key",
     "intake",
     "known_at",

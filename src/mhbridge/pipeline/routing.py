@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from mhbridge.mapping.catalogue import SupplierMapping
+from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.model import Reading
 
 __all__ = ["Feed", "Route", "destinations"]
@@ -45,6 +46,7 @@ class Feed:
         live: real patients: a message that says it is a trial waits for a person.
         targets: destination → target shape.
         needs: destination → level at which a delivery is done; 2, accepted, where it is not named.
+        clocks: document type → the clocks that its messages start or meet.
     """
 
     supplier: str
@@ -55,20 +57,33 @@ class Feed:
     live: bool = True
     targets: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, int] = field(default_factory=dict)
+    clocks: Mapping[str, tuple[ReadyClock, ...]] = field(default_factory=dict)
 
 
 def destinations(
-    mapping: SupplierMapping, reading: Reading, items: Mapping[str, Any], feed: Feed, now: datetime
+    mapping: SupplierMapping,
+    reading: Reading,
+    items: Mapping[str, Any],
+    feed: Feed,
+    now: datetime,
+    *,
+    document: str = "",
 ) -> tuple[str, ...]:
-    """The destinations of every route that fits, each once, in the order of the routes."""
+    """
+    The destinations of every route that fits, each once, in the order of the routes.
+
+    Args:
+        document: type of the document that is routed, where it is not that of the reading.
+    """
+    document = document or reading.document
     found: dict[str, None] = {}
     complete: Mapping[str, Any] | None = None
     for route in feed.routes:
-        if reading.document not in route.documents:
+        if document not in route.documents:
             continue
         if route.when is not None:
             complete = complete if complete is not None else mapping.derived(reading, items, now)
-            if not route.when(reading.document, complete):
+            if not route.when(document, complete):
                 continue
         found.update(dict.fromkeys(route.to))
     return tuple(found)

@@ -32,6 +32,7 @@ from mhbridge.model import (
     Withdrawal,
 )
 from mhbridge.pipeline.arriving import Taken
+from mhbridge.pipeline.clocking import deadlines
 from mhbridge.pipeline.naming import series
 from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations
@@ -121,7 +122,8 @@ def step(
         past=told(past) if past else (),
     )
     if taken.parked:
-        return base
+        # Whatever is wrong with it, the patient has left, and time goes by.
+        return replace(base, deadlines=deadlines(taken, known, now, feed))
     if all(reading.act is Act.NONE for reading in readings):
         return replace(base, state=MessageState.FILTERED, code="M730")
     waiting = None if past is None else _waiting(taken, known, past, now)
@@ -143,7 +145,7 @@ def step(
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
             readings = (*readings[:at], hidden, *readings[at + 1 :])
         making.add(mapping, reading, before, restricted=restricted)
-    return making.outcome(replace(base, readings=readings))
+    return making.outcome(replace(base, readings=readings, deadlines=deadlines(taken, known, now, feed)))
 
 
 def _waiting(taken: Taken, known: Mapping[str, Known], past: Sequence[Past], now: datetime) -> datetime | None:

@@ -387,8 +387,9 @@ update task set holder = :who, next_at = :next_at where id = :id and closed_at i
 select id, cause, queue, severity, holder from task where next_at <= :now order by next_at limit :most;
 -- name: move_task
 update task set queue = :queue, next_at = :next_at where id = :id and closed_at is null;
--- name: next_task
-select min(next_at) from task where next_at is not null;
+-- name: next_fire
+select min(at) from (select min(next_at) as at from task where next_at is not null
+  union all select min(next_at) from clock where next_at is not null);
 -- name: open_tasks
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
   where closed_at is null order by severity, deadline, id limit :most;
@@ -547,3 +548,59 @@ update document set series = randomblob(32) where message in (select id from mes
 delete from reading where patient = :id;
 -- name: drop_clocks_of
 delete from clock where patient = :id;
+
+-- Clocks ----------------------------------------------------------------------------------------------------
+
+-- name: clocks_of
+select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met from clock
+  where patient = :patient and episode = :episode and name = :name order by id;
+-- name: add_clock
+insert into clock (id, name, patient, kind, episode, destination, needs, rank, started_at, due_at, ladder, next_at, state, met)
+  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: begin_clock
+update clock set needs = :needs, rank = :rank, started_at = :started_at, due_at = :due_at, ladder = :ladder,
+  next_at = :next_at, step = 0, state = :state, met = :met where id = :id;
+-- name: move_clock
+update clock set started_at = :started_at, due_at = :due_at, ladder = :ladder, rank = :rank, next_at = :next_at,
+  state = :state where id = :id;
+-- name: settle_clock
+update clock set state = :state, next_at = :next_at, met = :met where id = :id;
+-- name: step_clock
+update clock set step = :step, next_at = :next_at, state = :state where id = :id;
+-- name: due_clocks
+select id, name, step, ladder, due_at, state from clock where next_at <= :now order by next_at limit :most;
+-- name: met_already
+-- The newest version that went to a recipient, where it has arrived.
+select d.id, d.sent_at from document o join delivery d on d.message = o.message and d.document = o.id
+  where o.patient = :patient and o.episode = :episode and o.kind = :kind and o.bundle = 'document' and o.status = 'final'
+    and d.destination = :destination and d.state in ('done', 'awaiting') and d.level >= :needs
+    and not exists (select 1 from document p join delivery e on e.message = p.message and e.document = p.id
+      where p.series = o.series and p.version > o.version and e.destination = d.destination)
+  order by d.id desc limit 1;
+-- name: clocks_of_deliveries
+select d.id, d.state, d.level, o.status = 'final' and not exists (select 1 from document p
+    join delivery e on e.message = p.message and e.document = p.id
+    where p.series = o.series and p.version > o.version and e.destination = d.destination),
+  c.id, c.name, c.state, c.due_at, c.ladder, c.step, c.needs, c.met
+  from delivery d join document o on o.id = d.document
+  join clock c on c.patient = o.patient and c.episode = o.episode and c.kind = o.kind and c.destination = d.destination
+  where d.id in (:each) and o.bundle = 'document' and c.needs > 0 and c.state in ('running', 'missed', 'met', 'late');
+-- name: clocks_to_meet
+select id, state, due_at from clock where patient = :patient and name = :name and needs = 0
+  and state in ('running', 'missed') and started_at <= :at;
+-- name: end_tasks_of_clock
+update task set closed_at = :at, closed_as = :as_what, next_at = null
+  where what = 'clock' and about = :about and closed_at is null and severity in ('normal', 'high', :even);
+-- name: unclaimed_of
+select id, severity, queue from task where what = :what and about = :about and closed_at is null and holder = ''
+  order by id desc limit 1;
+-- name: tell_task
+update task set queue = :queue, severity = :severity, next_at = :next_at where id = :id and closed_at is null;
+-- name: clocks_of_patient
+select c.id, c.name, c.kind, coalesce(n.name, ''), c.started_at, c.due_at, c.next_at, c.step, c.ladder, c.state from clock c
+  left join destination n on n.id = c.destination where c.patient = (select patient from message where id = :message) order by c.id;
+-- name: count_clocks
+select name, state, count(*) from clock group by state, name order by name, state;
+-- name: clocks_forgotten
+-- C5 of clocks
+select count(*) from clock where next_at < :limit;

@@ -187,20 +187,28 @@ create table tally (
   primary key (writer, feed, what, state)
 ) strict, without rowid;
 
--- A deadline with a ladder of steps, computed from what is known and made so: `subject` is what it runs for.
+-- A deadline with a ladder of steps, computed from what is known and made so: of a stay, the type of the document that is
+-- waited for, and each of its recipients (0: of nobody). `met` is the delivery that met it.
 create table clock (
-  id         integer primary key,
-  name       text    not null,
-  subject    blob    not null,
-  patient    integer not null,
-  started_at integer not null,
-  due_at     integer not null,
-  next_at    integer,
-  step       integer not null default 0,
-  state      text    not null,
-  unique (name, subject)
+  id          integer primary key,
+  name        text    not null,
+  patient     integer not null,
+  kind        text    not null,
+  episode     blob    not null,
+  destination integer not null,
+  needs       integer not null,
+  rank        integer not null,
+  started_at  integer not null,
+  due_at      integer not null,
+  ladder      text    not null,
+  next_at     integer,
+  step        integer not null default 0,
+  state       text    not null,
+  met         integer,
+  unique (patient, episode, name, kind, destination)
 ) strict;
-create index clock_next on clock (next_at) where next_at is not null;
+create index clock_next  on clock (next_at) where next_at is not null;
+create index clock_state on clock (state, name);
 create index clock_patient on clock (patient);
 
 -- Something that a person must do. `about` is the id of a row, or 0 with the name of a feed or destination in `name`.

@@ -93,6 +93,7 @@ def _look(reader: Reader, now: datetime) -> Status:
         late=late,
         behind={name or "?": n for name, n in reader.rows("lanes_forgotten", limit=at - _FORGOTTEN)},
         tasks=tuple([_open_tasks(*row) for row in reader.rows("count_tasks", now=at)]),
+        clocks=_clocks(reader),
         feeds=_nested({**messages, **receipts}),
         destinations=_nested(deliveries),
         levels=_nested(levels),
@@ -160,6 +161,7 @@ def _forgotten(reader: Reader, limit: int, messages: _Counts) -> Iterator[str]:
     yield from _counted(reader, "C5", "awaiting_forgotten", "deliveries await an answer behind their time", limit=limit)
     yield from _counted(reader, "C5", "lanes_wrong", "lanes are not due when their heads are")
     yield from _counted(reader, "C5", "tasks_without_time", "tasks lie behind their time", limit=limit)
+    yield from _counted(reader, "C5", "clocks_forgotten", "clocks lie behind their time", limit=limit)
 
 
 def _unseen(reader: Reader, messages: _Counts) -> Iterator[str]:
@@ -170,6 +172,13 @@ def _unseen(reader: Reader, messages: _Counts) -> Iterator[str]:
             yield from _counted(reader, "C6", "parked_without_task", text, feed=feed)
     yield from _counted(reader, "C6", "parked_deliveries_without_task", "deliveries are parked, and nobody's task")
     yield from _counted(reader, "C6", "tasks_of_nothing_parked", "tasks are about what is not parked")
+
+
+def _clocks(reader: Reader) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for name, state, count in reader.rows("count_clocks"):
+        found.setdefault(name, {})[state] = count
+    return found
 
 
 def _open_tasks(queue: str, severity: Urgency, count: int, unclaimed: int, overdue: int, oldest: int) -> OpenTasks:

@@ -15,6 +15,7 @@ from mhbridge.adapters.sql.transitions import NEW
 from mhbridge.adapters.sqlite import series
 from mhbridge.adapters.sqlite.backlog import Waits, waits_now
 from mhbridge.adapters.sqlite.books import Books
+from mhbridge.adapters.sqlite.clocks import ReadyDeadline, reconcile
 from mhbridge.adapters.sqlite.moves import arrive, move, withdraw
 from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
 from mhbridge.errors import PastChanged, StoreError
@@ -88,6 +89,8 @@ class _Rows:
         self.touched: set[tuple[int, bytes]] = set()
         #: Token and patient → kind. Most of a batch say of a patient what is known.
         self.identities: dict[tuple[bytes, int], int] = {}
+        #: Patient, now and clock that ought to run, in the order of the messages that say so.
+        self.deadlines: list[tuple[int, int, ReadyDeadline]] = []
 
     def add(self, table: str, *row: Any) -> None:
         self.by_table[table].append(row)
@@ -97,6 +100,7 @@ class _Rows:
         self.by_table["identity"] = [(*identity, kind) for identity, kind in self.identities.items()]
         for table, rows in self.by_table.items():
             books.each(f"add_{table}", rows)
+        reconcile(books, self.deadlines)
 
     def _join_lanes(self, books: Books) -> None:
         new = [(*lane, len(joining), len(joining), joining[0].due_at) for lane, joining in self.lanes.items()]
@@ -336,6 +340,7 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
     for token, kind in message.properties:
         rows.add("property", token, about, kind)
     rows.identities.update(((token, patient), kind) for token, kind in message.identities)
+    rows.deadlines += [(rows.patients[one.patient], due_at, one) for one in message.deadlines]
 
 
 def _planned(message: ReadyMessage) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
-from mhbridge.adapters.sqlite import tasks
+from mhbridge.adapters.sqlite import clocks, tasks
 from mhbridge.adapters.sqlite.books import GATEWAY, Books, micros
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState, MessageState, Withdrawal
@@ -242,6 +242,7 @@ def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
         lanes[lane] = lanes.get(lane, 0) + (new in IN_LANE) - (now.state in IN_LANE)
     books.each("add_attempt", attempts)
     books.each("settle_lane", [(*lane, change) for lane, change in lanes.items()])
+    clocks.follow(books, steps)
 
 
 def _find(books: Books, abouts: Iterable[int]) -> dict[int, _Delivery]:

@@ -29,7 +29,7 @@ from mhbridge.adapters.sqlite.ready import episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Past, Place
-from mhbridge.ports import DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
+from mhbridge.ports import ClockRow, DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
 
@@ -225,6 +225,7 @@ class Reader:
                 deliveries=deliveries,
                 documents=tuple([_described(about) for about in self.rows("documents", message=message)]),
                 tasks=tuple(tasks),
+                clocks=tuple([_clock(clock) for clock in self.rows("clocks_of_patient", message=message)]),
             )
 
     def _received(self, row: MessageRow) -> TraceLine:
@@ -345,6 +346,12 @@ def _described(row: Sequence[Any]) -> dict[str, Any]:
         "status": status,
         "replaces": replaces,
     }
+
+
+def _clock(row: Sequence[Any]) -> ClockRow:
+    about, name, kind, recipient, started_at, due_at, next_at, step, ladder, state = row
+    of = len(orjson.loads(ladder))
+    return ClockRow(about, name, kind, recipient, when(started_at), when(due_at), _maybe(next_at), step, of, state)
 
 
 def _task(row: Sequence[Any]) -> Task:

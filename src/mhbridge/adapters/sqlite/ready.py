@@ -17,11 +17,13 @@ from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import identities, properties
 from mhbridge.adapters.sql.transitions import NEW, require
 from mhbridge.adapters.sqlite.books import micros, when
+from mhbridge.adapters.sqlite.clocks import ReadyDeadline
 from mhbridge.mapping import record
 from mhbridge.model import (
     NOTHING_BEFORE,
     Answer,
     Before,
+    Deadline,
     Document,
     Envelope,
     Issue,
@@ -102,11 +104,12 @@ class ReadyMessage(NamedTuple):
     identities: Sequence[tuple[bytes, int]]
     past: Sequence[ReadyPast] = ()
     withdrawals: Sequence[Withdrawal] = ()
+    deadlines: Sequence[ReadyDeadline] = ()
 
     @property
     def patients(self) -> list[bytes]:
         """The tokens of all patients that its rows name."""
-        named = [*[reading.patient for reading in self.readings], *[past.patient for past in self.past]]
+        named = [one.patient for some in (self.readings, self.past, self.deadlines) for one in some]
         return named if self.patient is None else [self.patient, *named]
 
 
@@ -210,7 +213,26 @@ def ready_message(
             ReadyPast(patient_token(keys, one.patient), episode_token(keys, one.episode), one) for one in outcome.past
         ],
         withdrawals=outcome.withdrawals,
+        deadlines=[_ready_deadline(keys, one) for one in outcome.deadlines],
         identities=identities(keys, outcome, patient),
+    )
+
+
+def _ready_deadline(keys: Keys, one: Deadline) -> ReadyDeadline:
+    return ReadyDeadline(
+        one.name,
+        one.document,
+        patient_token(keys, one.patient),
+        episode_token(keys, one.episode),
+        one.rank,
+        one.recipients,
+        one.authored,
+        one.needs,
+        None if one.started_at is None else micros(one.started_at),
+        None if one.due_at is None else micros(one.due_at),
+        orjson.dumps([(micros(at), queue, severity) for at, queue, severity in one.ladder]).decode(),
+        one.ended,
+        None if one.met_at is None else micros(one.met_at),
     )
 
 

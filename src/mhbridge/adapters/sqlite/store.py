@@ -28,7 +28,18 @@ from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.heads import Head, heads_in, line_of
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
-from mhbridge.adapters.sqlite import accounts, auditing, backlog, intake, migrating, opening, purging, silence, tasks
+from mhbridge.adapters.sqlite import (
+    accounts,
+    auditing,
+    backlog,
+    clocks,
+    intake,
+    migrating,
+    opening,
+    purging,
+    silence,
+    tasks,
+)
 from mhbridge.adapters.sqlite import moves as verbs
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, Books, Mark, micros, when
 from mhbridge.adapters.sqlite.finding import LAST, Search
@@ -430,11 +441,11 @@ class SqliteStore(Store):
         return ended
 
     async def fire(self, now: datetime, most: int = 100) -> Sequence[Fired]:
-        fired: list[Fired] = await self._write(tasks.fire, tasks.Firing(micros(now), most))
+        fired: list[Fired] = await self._write(clocks.fire, tasks.Firing(micros(now), most))
         return fired
 
     async def next_fire(self) -> datetime | None:
-        at = await self._ask(self._flow, Reader.value, "next_task")
+        at = await self._ask(self._flow, Reader.value, "next_fire")
         return None if at is None else when(at)
 
     # --- silence ---

@@ -32,6 +32,7 @@ __all__ = [
     "follow",
     "open_task",
     "take",
+    "tell",
 ]
 
 _PARKED = {MessageState.PARKED, DeliveryState.PARKED}
@@ -144,6 +145,20 @@ def _open_task(books: Books, item: Raising) -> int:
     books.each("add_task", [(*row, item.now + _patience(books, queue))])
     books.log(item.now, "task", about, f"{NEW}>{queue} {item.cause}")
     return about
+
+
+def tell(books: Books, item: Raising) -> int:
+    """
+    Tell the next queue of something. A task that nobody has goes there; where somebody has one, that one stays theirs.
+    """
+    there = books.row("unclaimed_of", what=item.what, about=item.about)
+    if there is None:
+        return _open_task(books, item._replace(name=item.queue))
+    about, severity, _ = there
+    worse = min(item.severity or severity, severity, key=_WORST.index)
+    next_at = item.now + _patience(books, item.queue)
+    books.run("tell_task", id=about, queue=item.queue, severity=worse, next_at=next_at)
+    return int(about)
 
 
 def end(books: Books, items: Sequence[Ending]) -> list[bool]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import auditing, backlog, intake, migrating, moves, purging, silence, tasks
+from mhbridge.adapters.sqlite import auditing, backlog, clocks, intake, migrating, moves, purging, silence, tasks
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -74,7 +74,7 @@ _ORDER: Final[Sequence[Verb]] = (
     tasks.end,
     tasks.take,
     tasks.finished,
-    tasks.fire,
+    clocks.fire,
     silence.keep_profiles,
     silence.keep_gaps,
     migrating.later,

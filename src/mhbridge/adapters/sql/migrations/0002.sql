@@ -17,18 +17,25 @@ alter table patient add column person blob;
 alter table delivery add column needs integer not null default 2;
 
 create table clock (
-  id         integer primary key,
-  name       text    not null,
-  subject    blob    not null,
-  patient    integer not null,
-  started_at integer not null,
-  due_at     integer not null,
-  next_at    integer,
-  step       integer not null default 0,
-  state      text    not null,
-  unique (name, subject)
+  id          integer primary key,
+  name        text    not null,
+  patient     integer not null,
+  kind        text    not null,
+  episode     blob    not null,
+  destination integer not null,
+  needs       integer not null,
+  rank        integer not null,
+  started_at  integer not null,
+  due_at      integer not null,
+  ladder      text    not null,
+  next_at     integer,
+  step        integer not null default 0,
+  state       text    not null,
+  met         integer,
+  unique (patient, episode, name, kind, destination)
 ) strict;
-create index clock_next on clock (next_at) where next_at is not null;
+create index clock_next  on clock (next_at) where next_at is not null;
+create index clock_state on clock (state, name);
 create index clock_patient on clock (patient);
 
 create table task (

@@ -1,0 +1,250 @@
+"""
+Clocks: which there are follows from what messages say and what has been delivered, in the transaction of either.
+
+    reconcile   a message was worked: insert, move, cancel
+    follow      deliveries were moved: met, or no longer met
+    fire        a step has come: step + 1, the time of the next, a task, a row of the log
+
+A met clock stays met when a newer version replaces the delivered one; a version that never arrived meets nothing. A
+step that was taken stays taken. This module must never move a message or a delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
+
+from mhbridge.adapters.sqlite import tasks
+from mhbridge.adapters.sqlite.books import Books
+from mhbridge.adapters.sqlite.tasks import Firing, Raising
+from mhbridge.model import DeliveryState
+from mhbridge.ports import Fired
+
+__all__ = ["ReadyDeadline", "fire", "follow", "reconcile"]
+
+#: Nobody has met it yet; `missed` is that, and the time is over.
+_OPEN: Final = frozenset({"running", "missed"})
+_MET: Final = frozenset({"met", "late"})
+_LIVE: Final = _OPEN | _MET
+
+_ARRIVED: Final = frozenset({DeliveryState.DONE, DeliveryState.AWAITING})
+
+#: A start that nobody said. The first one stays: later messages only say again that it has begun.
+_SECOND_BEST: Final = 9
+
+#: Stands for the recipient where the document goes to nobody, or where nobody is sent anything.
+_NOBODY: Final = 0
+
+
+class ReadyDeadline(NamedTuple):
+    """A clock that a message speaks of, in the store's terms. `ladder` is JSON: [[at, queue, severity], …]."""
+
+    name: str
+    kind: str
+    patient: bytes
+    episode: bytes
+    rank: int
+    recipients: Sequence[str]
+    authored: bool
+    needs: int
+    started_at: int | None
+    due_at: int | None
+    ladder: str
+    ended: str
+    met_at: int | None
+
+
+class _Clock(NamedTuple):
+    """A clock as it stands. The columns of `clocks_of`."""
+
+    id: int
+    kind: str
+    destination: int
+    rank: int
+    started_at: int
+    due_at: int
+    ladder: str
+    next_at: int | None
+    step: int
+    state: str
+    met: int | None
+
+
+class _Step(Protocol):
+    """What `follow` needs to know of a move of a delivery."""
+
+    @property
+    def about(self) -> int: ...
+
+    @property
+    def new(self) -> str: ...
+
+    @property
+    def at(self) -> int: ...
+
+
+# --- what messages say -------------------------------------------------------------------------------------
+
+
+def reconcile(books: Books, wanted: Sequence[tuple[int, int, ReadyDeadline]]) -> None:
+    """Make it so: (patient, now, clock) for each, in the order of the messages that say so."""
+    for patient, now, one in wanted:
+        if one.met_at is not None:
+            _meet_all(books, patient, one.name, one.met_at, now)
+        else:
+            _reconcile(books, patient, now, one)
+
+
+def _reconcile(books: Books, patient: int, now: int, one: ReadyDeadline) -> None:
+    rows = [_Clock(*row) for row in books.run("clocks_of", patient=patient, episode=one.episode, name=one.name)]
+    live = {row.destination: row for row in rows if row.kind == one.kind and row.state in _LIVE}
+    if one.ended:
+        for row in live.values():
+            # What the patient's events started is not ended by a letter that is taken back.
+            if row.rank >= one.rank:
+                _end(books, row, one.ended, now)
+        return
+    if one.authored:
+        # The stay has a document after all, and this is it: nobody waits for one of another type.
+        for row in rows:
+            if row.kind != one.kind and row.state in _OPEN:
+                _end(books, row, "cancelled", now)
+    first = min(live.values(), key=lambda row: row.rank, default=None)
+    if first is not None and (first.rank < one.rank or (first.rank == one.rank == _SECOND_BEST)):
+        one = one._replace(rank=first.rank, started_at=first.started_at, due_at=first.due_at, ladder=first.ladder)
+    recipients = {books.destination(name) for name in one.recipients} or {_NOBODY}
+    if live and not one.authored and live.keys() != {_NOBODY}:
+        recipients = set(live)
+    for destination, row in live.items():
+        if destination not in recipients:
+            _end(books, row, "cancelled", now)
+    ended = {row.destination: row for row in rows if row.kind == one.kind and row.state not in _LIVE}
+    for destination in sorted(recipients):
+        if destination in live:
+            _move(books, live[destination], one, now)
+        else:
+            _begin(books, patient, destination, one, ended.get(destination), now)
+
+
+def _begin(books: Books, patient: int, destination: int, one: ReadyDeadline, ended: _Clock | None, now: int) -> None:
+    """A clock begins, or one that had ended begins anew. It may be met already."""
+    met, state = None, "running"
+    if one.needs and destination != _NOBODY:
+        row = books.row(
+            "met_already", patient=patient, episode=one.episode, kind=one.kind, destination=destination,
+            needs=one.needs,
+        )  # fmt: skip
+        if row is not None:
+            met = row[0]
+            state = "late" if one.due_at is not None and row[1] is not None and row[1] > one.due_at else "met"
+    next_at = _ladder(one.ladder)[0][0] if met is None else None
+    values = (one.needs, one.rank, one.started_at, one.due_at, one.ladder, next_at, state, met)
+    if ended is None:
+        about = books.id()
+        whose = (about, one.name, patient, one.kind, one.episode, destination)
+        books.each("add_clock", [(*whose, *values)])
+    else:
+        about = ended.id
+        columns = ("needs", "rank", "started_at", "due_at", "ladder", "next_at", "state", "met")
+        books.run("begin_clock", id=about, **dict(zip(columns, values, strict=True)))
+    books.log(now, "clock", about, f">{state} {one.name}")
+
+
+def _move(books: Books, row: _Clock, one: ReadyDeadline, now: int) -> None:
+    """The start is another one than was thought: it is due at another time. What was told stays told."""
+    if (row.started_at, row.due_at, row.ladder, row.rank) == (one.started_at, one.due_at, one.ladder, one.rank):
+        return
+    assert one.due_at is not None
+    state = row.state
+    if state in _OPEN:
+        state = "running" if one.due_at > now else row.state
+    books.run(
+        "move_clock", id=row.id, started_at=one.started_at, due_at=one.due_at, ladder=one.ladder, rank=one.rank,
+        next_at=_next_at(one.ladder, row.step) if state in _OPEN else None, state=state,
+    )  # fmt: skip
+    if row.due_at != one.due_at:
+        books.log(now, "clock", row.id, f"{row.state}>{state} due at another time")
+
+
+def _end(books: Books, row: _Clock, state: str, now: int) -> None:
+    """It ought not to run. Whoever was told loudly has still to say that they know: that task stays."""
+    books.run("settle_clock", id=row.id, state=state, next_at=None, met=None)
+    books.log(now, "clock", row.id, f"{row.state}>{state}")
+    books.run("end_tasks_of_clock", about=row.id, at=now, as_what=state, even="")
+
+
+def _ladder(text: str) -> list[tuple[int, str, Any]]:
+    found: list[tuple[int, str, Any]] = orjson.loads(text)
+    return found
+
+
+def _next_at(ladder: str, step: int) -> int | None:
+    """When the step after so many comes, or `None`."""
+    rungs = _ladder(ladder)
+    return rungs[step][0] if step < len(rungs) else None
+
+
+# --- what is delivered -------------------------------------------------------------------------------------
+
+
+def follow(books: Books, steps: Sequence[_Step]) -> None:
+    """After moves of deliveries: clocks that are met by them, and clocks that are not any more."""
+    moved = {step.about: step.at for step in steps if step.new in _ARRIVED or step.new == DeliveryState.PARKED}
+    if not moved:
+        return
+    for row in books.among("clocks_of_deliveries", list(moved)):
+        delivery, state, level, newest, about, name, clock, due_at, ladder, step, needs, met = row
+        now = moved[delivery]
+        if state in _ARRIVED:
+            if clock in _OPEN and level >= needs and newest:
+                _meet(books, about, name, clock, "met" if now <= due_at else "late", now, delivery)
+        elif clock in _MET and met == delivery:
+            # The receiver took it and has said since that it is of no use: nobody has it.
+            again = "running" if now < due_at else "missed"
+            books.run("settle_clock", id=about, state=again, next_at=_next_at(ladder, step), met=None)
+            books.log(now, "clock", about, f"{clock}>{again} by delivery {delivery}")
+
+
+def _meet(books: Books, about: int, name: str, old: str, new: str, now: int, met: int | None) -> None:
+    books.run("settle_clock", id=about, state=new, next_at=None, met=met)
+    by = f" by delivery {met}" if met else ""
+    books.log(now, "clock", about, f"{old}>{new}{by}")
+    # Also a critical task: what it was about has been done, and it says so.
+    books.run("end_tasks_of_clock", about=about, at=now, as_what=f"{new}: {name}{by}", even="critical")
+
+
+def _meet_all(books: Books, patient: int, name: str, met_at: int, now: int) -> None:
+    """Another document of the patient meets each clock of this name that had begun by then."""
+    for about, state, due_at in books.run("clocks_to_meet", patient=patient, name=name, at=met_at):
+        _meet(books, about, name, state, "met" if met_at <= due_at else "late", now, None)
+
+
+# --- time --------------------------------------------------------------------------------------------------
+
+
+def fire(books: Books, items: Sequence[Firing]) -> list[list[Fired]]:
+    """Steps whose time has come, and tasks that nobody takes."""
+    found = [[_fire(books, row, item.now) for row in _due(books, item)] for item in items]
+    handed_on = tasks.fire(books, items)
+    return [[*steps, *others] for steps, others in zip(found, handed_on, strict=True)]
+
+
+def _due(books: Books, item: Firing) -> list[Any]:
+    return books.run("due_clocks", now=item.now, most=item.most)
+
+
+def _fire(books: Books, row: Sequence[Any], now: int) -> Fired:
+    """Of the steps that have come, the latest: after a time without the gateway nobody is told what is past."""
+    about, name, step, ladder, due_at, state = row
+    rungs = _ladder(ladder)
+    last = max(number for number, (at, *_) in enumerate(rungs) if number >= step and at <= now)
+    _, queue, severity = rungs[last]
+    new = "missed" if due_at <= now else state
+    next_at = rungs[last + 1][0] if last + 1 < len(rungs) else None
+    books.run("step_clock", id=about, step=last + 1, next_at=next_at, state=new)
+    passed = f", {last - step} before it untold" if last > step else ""
+    books.log(now, "clock", about, f"{state}>{new} step {last + 1} of {len(rungs)} to {queue}{passed}")
+    task = tasks.tell(books, Raising("clock", name, now, about, "", queue, severity, due_at))
+    return Fired("missed" if new == "missed" and state != new else "step", task, queue, severity, name)

@@ -1,0 +1,143 @@
+"""
+The clocks that ought to run, as one message with what is known says (mapping language §9, gateway design §8).
+
+A clock is computed, not commanded: what is said here is made so by the store, in the transaction of the message. Values
+that are missing never stop one; only a cancellation does, a deleted start, or an exclusion. Pure. This module must
+never ask which clocks there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from mhbridge.mapping.clocks import ReadyClock, instant_of
+from mhbridge.mapping.run import Run
+from mhbridge.mapping.translation import identity_text
+from mhbridge.model import DELETED, NOTHING_KNOWN, Act, Deadline, Known, Reading
+from mhbridge.pipeline.ordering import folded
+from mhbridge.pipeline.routing import Feed, destinations
+
+if TYPE_CHECKING:
+    from mhbridge.mapping.catalogue import SupplierMapping
+    from mhbridge.pipeline.arriving import Taken
+
+__all__ = ["clocks_by_document", "deadlines"]
+
+#: What these wait for a person for: they are about no patient, or nobody can say about which.
+_ABOUT_NOBODY: Final = frozenset({"M710", "M711", "M720", "M721", "M722", "M742"})
+
+#: What began so long before it is heard of is no longer what a clock is for: the first news of a feed that was begun
+#: late tells of old stays, and an alarm for each would hide the one that matters.
+_OLD: Final = timedelta(days=35)
+
+_SECOND_BEST: Final = 9
+"""The rank of a start that nobody said: what anybody says is believed before it."""
+
+
+def clocks_by_document(mappings: Iterable[SupplierMapping]) -> dict[str, tuple[ReadyClock, ...]]:
+    """Document type → the clocks that its messages start or meet, among those of all mappings of a supplier."""
+    found: dict[str, dict[tuple[str, str], ReadyClock]] = {}
+    for mapping in mappings:
+        for clock in mapping.clocks:
+            rule = clock.rule
+            for document in filter(None, (*rule.sources, rule.met_by.document)):
+                found.setdefault(document, {})[rule.document, rule.name] = clock
+    return {document: tuple(clocks.values()) for document, clocks in found.items()}
+
+
+def deadlines(taken: Taken, known: Mapping[str, Known], now: datetime, feed: Feed) -> tuple[Deadline, ...]:
+    """The clocks that ought to run, or ought not to, by what this message says with what is known."""
+    if not feed.clocks or taken.parked in _ABOUT_NOBODY:
+        return ()
+    found: list[Deadline] = []
+    for mapping, reading in taken.readings:
+        clocks = feed.clocks.get(reading.document)
+        if clocks and reading.patient is not None and reading.act not in (Act.NONE, Act.MERGE):
+            found += _of_reading(clocks, mapping, reading, known.get(reading.document, NOTHING_KNOWN), now, feed)
+    return tuple(found)
+
+
+def _of_reading(
+    clocks: Iterable[ReadyClock], mapping: SupplierMapping, reading: Reading, before: Known, now: datetime, feed: Feed
+) -> Iterator[Deadline]:
+    said = [before.items, reading.items, *(one.items for one in before.later)]
+    items: Mapping[str, Any] | None = None
+    run: Run | None = None
+    for clock in clocks:
+        rule = clock.rule
+        starts = reading.document in rule.sources
+        # Most messages say nothing of when any clock begins, and cost no more than this.
+        if starts and all(rule.reads.isdisjoint(one) for one in said):
+            continue
+        if items is None:
+            items = reading.items if reading.authors else folded(before, reading.items)
+            run = mapping.run(reading.facts, now)
+        assert run is not None
+        zone = ZoneInfo(mapping.supplier.timezone)
+        if starts:
+            yield from _started(clock, mapping, reading, before, items, run, zone, now, feed)
+        elif clock.met_when is not None and clock.met_at is not None and clock.met_when(items, None, run, None, 0):
+            at = instant_of(clock.met_at(items, None, run, None, 0), zone)
+            if at is not None:
+                assert reading.patient is not None
+                yield Deadline(rule.name, rule.document, reading.patient, met_at=at)
+
+
+def _started(
+    clock: ReadyClock,
+    mapping: SupplierMapping,
+    reading: Reading,
+    before: Known,
+    items: Mapping[str, Any],
+    run: Run,
+    zone: ZoneInfo,
+    now: datetime,
+    feed: Feed,
+) -> Iterator[Deadline]:
+    rule = clock.rule
+    episode = "|".join(filter(None, (identity_text(items.get(name)) for name in rule.identity)))
+    if not episode:
+        return
+    assert reading.patient is not None
+    rank = rule.sources.index(reading.document)
+    if clock.excluded is not None and clock.excluded(items, None, run, None, 0):
+        yield Deadline(rule.name, rule.document, reading.patient, episode, rank=rank, ended="excluded")
+        return
+    start = instant_of(clock.starts(items, None, run, None, 0), zone)
+    if _taken_back(clock, reading, before, start):
+        yield Deadline(rule.name, rule.document, reading.patient, episode, rank=rank, ended="cancelled")
+        return
+    if start is None and clock.noticed is not None and clock.noticed(items, None, run, None, 0):
+        start, rank = instant_of(reading.effective_at, zone) or now, _SECOND_BEST
+    if start is None or now - start > _OLD:
+        return
+    own = reading.document == rule.document
+    to: tuple[str, ...] = ()
+    if rule.met_by.needs:
+        to = destinations(mapping, reading, items, feed, now, document=rule.document)
+    yield Deadline(
+        rule.name,
+        rule.document,
+        reading.patient,
+        episode,
+        rank=rank,
+        recipients=to,
+        authored=own,
+        needs=rule.met_by.needs,
+        started_at=start,
+        due_at=clock.due(start, zone),
+        ladder=clock.ladder(start, zone),
+    )
+
+
+def _taken_back(clock: ReadyClock, reading: Reading, before: Known, start: datetime | None) -> bool:
+    """Whether this message takes back what started the clock, and nothing newer has said it again."""
+    reads = clock.rule.reads
+    if start is not None and any(not reads.isdisjoint(one.items) for one in before.later):
+        return False
+    if reading.act is Act.CANCEL:
+        return True
+    return start is None and any(reading.items.get(name) is DELETED for name in reads)
