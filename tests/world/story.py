@@ -19,11 +19,12 @@ from scene import MLLP, configuration
 from senders import Attempts, Message, Stays, over_mllp, send
 
 from mhbridge.adapters.sql.transitions import OPEN_DELIVERIES
+from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import StoreError
 from mhbridge.testing.faults import OK, Plan
 from world import Gateway, Killed, World
 
-__all__ = ["Story", "hospitals"]
+__all__ = ["Story", "hospitals", "withheld"]
 
 _PATIENCE = 3 * 86_400.0
 
@@ -37,12 +38,12 @@ def hospitals(
     return [list(merge(*of_each[n::systems], key=lambda message: message.at)) for n in range(systems)]
 
 
-async def withheld(gateway: Gateway) -> set[str]:
+async def withheld(store: SqliteStore) -> set[str]:
     """Control ids of what was not sent because something newer made it void, which the store says of each."""
     query = "select distinct message from delivery where state in ('superseded', 'cancelled')"
     found = set()
-    for (message,) in gateway.files._readers[1].execute(query).fetchall():
-        original = await gateway.files.original(message)
+    for (message,) in store._readers[1].execute(query).fetchall():
+        original = await store.original(message)
         assert original is not None
         found.add(original.split(b"|")[9].decode())
     return found
@@ -106,7 +107,7 @@ class Story:
             await self.gateway.stop()
             # Whatever the stop left behind, the next one finds in order.
             last = await self.world.gateway(configuration(self.receiver.url), **self.options)
-            report = check(self.attempts, self.receiver, await last.status(), excused=await withheld(last))
+            report = check(self.attempts, self.receiver, await last.status(), excused=await withheld(last.files))
             await last.stop()
             return report
 
