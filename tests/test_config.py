@@ -163,6 +163,10 @@ PROBLEMS = {
         HTTP + '[[receiver]]\nsupplier = "s"\nkind = "http"\nat_most = "many"\n',
         [("C806", "6:receiver[0].at_most")],
     ),
+    "a connection that nobody keeps": (
+        '[[receiver]]\nsupplier = "s"\nkind = "folder"\npath = "in"\nexpect = {connection = "5m"}\n',
+        [("C806", "5:receiver[0].expect")],
+    ),
     "nothing expected": (
         RECEIVER + 'listen = "127.0.0.1:1"\nexpect = {between = "08:00-20:00"}\n',
         [("C804", "5:receiver[0].expect")],

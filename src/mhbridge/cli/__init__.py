@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "trace": ("mhbridge.cli.looking", "Tell the story of one message."),
     "parked": ("mhbridge.cli.looking", "List the messages that wait for a person."),
     "tasks": ("mhbridge.cli.tasks", "List what people have to do; take it, and say that it is done."),
+    "feeds": ("mhbridge.cli.feeds", "Show what feeds usually send, which are silent, and what is missing."),
     "status": ("mhbridge.cli.looking", "Show the accounts of a store."),
     "audit": ("mhbridge.cli.auditing", "List who read what and who did what, or check that the log is whole."),
     "purge": ("mhbridge.cli.keeping", "Make unreadable what is not to be kept any longer; erase a patient."),

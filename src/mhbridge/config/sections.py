@@ -200,10 +200,20 @@ class AlarmSection(Section):
 
 
 class _Receiver(Section):
+    #: Its senders stay connected.
+    _connected: ClassVar[bool] = False
+
     supplier: Name
     name: Name = ""
     parked: Literal["accept", "refuse"] = "accept"
     expect: Expect | None = None
+
+    @field_validator("expect")
+    @classmethod
+    def _knows(cls, value: Expect | None) -> Expect | None:
+        if value is not None and value.connection is not None and not cls._connected:
+            raise PydanticCustomError("C806", "only an mllp receiver knows whether its sender is connected")
+        return value
 
     @property
     def feed(self) -> str:
@@ -219,6 +229,8 @@ class MllpReceiver(_Receiver):
         keepalive: an idle connection is asked after so long whether anybody is still there.
         idle: after so long an idle connection is closed; left out, never.
     """
+
+    _connected: ClassVar[bool] = True
 
     kind: Literal["mllp"]
     name: Name = "mllp"

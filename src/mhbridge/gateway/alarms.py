@@ -48,7 +48,7 @@ ALARMS: Final[Mapping[Event, Kind]] = {
     Event.NO_CONNECTION: Kind("high", "{feed} has had no connection for {lasts}.", ("feed",), Event.CONNECTED_AGAIN),
     Event.NUMBERS_MISSING: Kind(
         "high",
-        "{count} messages of {feed} are missing by their numbers. Ask its sender to send them again.",
+        "{count} messages of {feed} are missing by their numbers. See mhbridge feeds, and ask its sender for them.",
         ("feed",),
         Event.NUMBERS_CAME,
     ),

@@ -91,8 +91,6 @@ class Watch:
         """Look once. `None` when the store cannot be asked, which is said, too."""
         now = self._clock()
         try:
-            if self._silence is not None:
-                await self._silence.look(now)
             # Counted before the rows are: what is answered meanwhile is not missing.
             answered = self._answered()
             status = await self._store.status(now)
@@ -107,6 +105,11 @@ class Watch:
         self._looked = now
         self._say("balance", Event.BALANCE_DIFFERS, Event.BALANCE_HOLDS, bool(differences), count=differences)
         self._say("overdue", Event.OVERDUE, Event.NONE_OVERDUE, status.overdue > 0, count=status.overdue)
+        if self._silence is not None:
+            try:
+                await self._silence.look(now)
+            except StoreError as error:
+                self._say("store", Event.STORE_FAILED, Event.STORE_BACK, True, code=error.code)
         return status
 
     def _missing(self, status: Status, answered: int) -> int:

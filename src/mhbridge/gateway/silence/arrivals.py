@@ -8,7 +8,7 @@ rule for either (gateway design §9). This module must never learn from a silenc
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
 from statistics import median
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from mhbridge.ports import Profile
 
-__all__ = ["LOCAL", "Arrivals", "Change", "hour_of_week"]
+__all__ = ["LOCAL", "Arrivals", "Change", "hour_of_week", "usually"]
 
 #: The hours of a feed are those of the wards.
 LOCAL: Final = ZoneInfo("Europe/London")
@@ -55,6 +55,11 @@ def hour_of_week(at: datetime, holidays: Collection[date] = ()) -> int:
     local = at.astimezone(LOCAL)
     day = _SUNDAY if local.date() in holidays else local.weekday()
     return day * 24 + local.hour
+
+
+def usually(hours: Mapping[int, Sequence[int]]) -> float:
+    """How many come in a day, by the counts of each hour of the week; 0 while that is not known."""
+    return sum(_rate(counts) for counts in hours.values()) / _SHARE / 7
 
 
 class Arrivals:
@@ -209,5 +214,5 @@ class Arrivals:
         return next(k for least, k in _K if a_day >= least)
 
 
-def _rate(counts: list[int]) -> float:
+def _rate(counts: Sequence[int]) -> float:
     return _SHARE * median(counts) if len(counts) >= _ENOUGH else 0.0

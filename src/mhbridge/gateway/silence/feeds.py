@@ -8,10 +8,12 @@ message: what is done for each is a few additions.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from mhbridge.errors import StoreError
 from mhbridge.gateway.silence.arrivals import Arrivals, Change
 from mhbridge.gateway.silence.floors import Expected, is_absent, is_silent
 from mhbridge.gateway.silence.numbers import Numbers
@@ -226,7 +228,12 @@ class Silence:
         await self._store.keep_profiles(profiles)
         for profile in profiles:
             self._arrivals[profile.feed].kept(profile)
-        for feed, numbers in tuple(self._numbers.items()):
-            if numbers.changed:
-                await self._store.keep_gaps(feed, numbers.kept(now))
-                numbers.changed = False
+        changed = {feed: numbers for feed, numbers in self._numbers.items() if numbers.changed}
+        for numbers in changed.values():
+            numbers.changed = False
+        try:
+            await asyncio.gather(*(self._store.keep_gaps(feed, one.kept(now)) for feed, one in changed.items()))
+        except StoreError:
+            for numbers in changed.values():
+                numbers.changed = True
+            raise
