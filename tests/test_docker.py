@@ -106,10 +106,12 @@ def test_ports_are_published_on_loopback_only() -> None:
 def test_what_the_composition_names_it_has() -> None:
     gateway = SERVICES["mhbridge"]
     assert gateway["network_mode"] == f"service:{gateway['depends_on'][0]}"
-    assert set(gateway["secrets"]) == COMPOSE["secrets"].keys()
-    for volume in gateway["volumes"]:
+    assert {name for service in SERVICES.values() for name in service.get("secrets", ())} == COMPOSE["secrets"].keys()
+    for volume in [volume for service in SERVICES.values() for volume in service.get("volumes", ())]:
         source = volume.split(":")[0]
         assert (DOCKER / source).exists() if source[0] == "." else source in COMPOSE["volumes"]
+    made = re.findall(r"for name in ([a-z_ ]+); do", (DOCKER / "README.md").read_text("utf-8"))
+    assert set(made[0].split()) == COMPOSE["secrets"].keys()
     assert f"store:{json.loads(dict(last_stage())['VOLUME'])[0]}" in gateway["volumes"]
     assert (DOCKER / gateway["build"]["context"] / gateway["build"]["dockerfile"]).is_file()
 
@@ -119,7 +121,7 @@ def test_what_the_composition_names_it_has() -> None:
 
 def configuration(folder: Path, text: str = TOML) -> Any:
     for name in COMPOSE["secrets"]:
-        (folder / name).write_text("synthetic\n", "utf-8")
+        (folder / name).write_text(f"synthetic {name}\n", "utf-8")
     return parse(text.replace("file:/run/secrets/", f"file:{folder}/"), environ={})
 
 
@@ -142,7 +144,7 @@ def test_the_configuration_fits_the_composition(tmp_path: Path) -> None:
 def test_the_configuration_holds_no_secret(tmp_path: Path) -> None:
     tables = tomllib.loads(TOML)
     tokens = [section["token"] for key in ("access", "receiver") for section in tables[key] if "token" in section]
-    assert sorted(tokens) == sorted(f"file:/run/secrets/{name}" for name in COMPOSE["secrets"])
+    assert sorted(tokens) == sorted(f"file:/run/secrets/{name}" for name in SERVICES["mhbridge"]["secrets"])
     assert configuration(tmp_path)
 
 
