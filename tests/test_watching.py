@@ -242,6 +242,7 @@ def test_every_trouble_that_a_metric_can_show_has_an_alarm() -> None:
         "ready", "differences", "accounts_timestamp_seconds", "feed_silent", "intake_shut", "deliveries_overdue",
         "destination_shut", "lanes_held", "oldest_seconds", "tasks", "tasks_unclaimed", "tasks_overdue",
         "messages_waiting",
+        "clocks",
         "disk_free_bytes", "commit_seconds", "acknowledge_seconds", "store_wal_bytes", "workers_waiting",
         "certificate_expiry_timestamp_seconds", "refusals_total", "repeats_total",
     }  # fmt: skip
