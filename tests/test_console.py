@@ -71,6 +71,7 @@ _TOLD = description("test")["paths"]
 def _template(path):
     """The path of the description that a path of a request is of."""
     path = re.sub(r"/\d+(?=/|$)", "/{id}", path.partition("?")[0])
+    path = re.sub(r"^/destinations/[^/]+", "/destinations/{name}", path)
     return re.sub(r"^/(feeds|translate)/[^/]+/[^/]+", r"/\1/{supplier}/{feed}", path)
 
 
@@ -146,6 +147,8 @@ ROLES = {
     ("get", "/tasks"): ("viewer", 200),
     ("post", "/tasks/{id}/take"): ("operator", 409),
     ("post", "/tasks/{id}/done"): ("operator", 400),
+    ("get", "/destinations"): ("viewer", 200),
+    ("post", "/destinations/{name}/release"): ("operator", 409),
     ("get", "/status"): ("viewer", 200),
     ("get", "/mappings"): ("viewer", 200),
     ("post", "/mappings/reload"): ("operator", 200),
@@ -164,7 +167,7 @@ async def test_every_route_and_every_role(tmp_path, route):
         message = await world.send(PLAIN)
         await world.delivered(message, "done")
         for role in (None, "viewer", "operator", "clinical"):
-            status, body = await world.ask(method, path.format(id=message), role)
+            status, body = await world.ask(method, path.format(id=message, name="out"), role)
             allowed = needed is None or needed == role or (needed == "viewer" and role is not None)
             assert status == (good if allowed else 401 if role is None else 403), role
             if not allowed:
@@ -183,6 +186,8 @@ async def test_the_roles_of_every_route_are_tested_above_and_told_in_the_descrip
             for method, operation in operations.items()
         }
     routes.pop(("post", "/feeds/{supplier}/{feed}/messages"))
+    # A destination says what became of what it was sent with a token of its own (test_acknowledgements).
+    routes.pop(("post", "/destinations/{name}/acknowledgements"))
     routes["post", "/translate/example-mental-health/discharge-letter"] = routes.pop(
         ("post", "/translate/{supplier}/{feed}")
     )
@@ -223,7 +228,7 @@ async def test_without_any_credential_states_can_be_read_and_nothing_else(tmp_pa
     async with console(tmp_path, access="") as world:
         message = await world.send(PLAIN)
         await world.delivered(message, "done")
-        status, _ = await world.ask(method, path.format(id=message))
+        status, _ = await world.ask(method, path.format(id=message, name="out"))
         assert status == (good if needed in (None, "viewer") else 403)
 
 
@@ -345,14 +350,16 @@ async def test_every_act_is_in_the_log_and_so_is_everybody_who_was_refused(tmp_p
         message = await world.send((LETTERS / "restricted-patient.hl7").read_bytes())
         acts = [route for route, (needed, _) in ROLES.items() if needed in ("operator", "clinical")]
         for method, path in acts:
-            await world.ask(method, path.format(id=message), "viewer", json={"why": "posted", "as": "posted"})
+            await world.ask(
+                method, path.format(id=message, name="out"), "viewer", json={"why": "posted", "as": "posted"}
+            )
         lines = await world.app.store.audited()
         assert [line.act for line in reversed(lines)] == [f"denied {m.upper()} {path}" for m, path in acts]
         assert {(line.who, line.why) for line in lines} == {("env:VIEWER", "")}
         assert [line.about for line in reversed(lines)] == [message if "{id}" in path else 0 for _, path in acts]
         for method, path in acts:
             needed, _ = ROLES[method, path]
-            await world.ask(method, path.format(id=message), needed, json={"why": "posted", "as": "posted"})
+            await world.ask(method, path.format(id=message, name="out"), needed, json={"why": "posted", "as": "posted"})
         done = {line.act: (line.who, line.why) for line in (await world.app.store.audited(most=len(acts)))[::-1]}
         assert (
             done.items()

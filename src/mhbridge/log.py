@@ -63,6 +63,8 @@ class Event(StrEnum):
     ALARM_TARGET_BACK = "alarm_target_back"
     HEARTBEAT_FAILED = "heartbeat_failed"
     HEARTBEAT_BACK = "heartbeat_back"
+    NOT_ACKNOWLEDGED = "not_acknowledged"
+    ACKNOWLEDGED = "acknowledged"
     DESTINATION_HELD = "destination_held"
     DESTINATION_DOWN = "destination_down"
     DESTINATION_BACK = "destination_back"

@@ -837,6 +837,27 @@ class Store(Protocol):
             StoreError: it cannot.
         """
 
+    # --- acknowledgements ---
+
+    async def acknowledge(
+        self, destination: str, remote_id: str, level: int, now: datetime, *, refused: str = ""
+    ) -> bool:
+        """
+        A receiver says what became of a delivery that it knows by `remote_id`. False: there is none of which it could.
+
+        A level only rises. What waited for this level is done; what is refused is parked, or where it was done with,
+        somebody's task.
+
+        Args:
+            refused: the code of a refusal; empty: it was accepted.
+        """
+
+    async def lapse(self, now: datetime, most: int = 100) -> Sequence[int]:
+        """
+        Deliveries whose acknowledgement was to be here by now: each is somebody's task (D960), and goes on waiting,
+        for a day at a time. Nothing waits for it.
+        """
+
     # --- tasks ---
 
     async def raise_task(

@@ -164,7 +164,15 @@ class Listening:
 
     def _console(self) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http_translate import TranslateDoor
-        from mhbridge.console import Access, HealthPages, MappingPages, MessagePages, TaskPages, routes
+        from mhbridge.console import (
+            Access,
+            DestinationPages,
+            HealthPages,
+            MappingPages,
+            MessagePages,
+            TaskPages,
+            routes,
+        )
 
         access = Access(self.config.access, store=self.store, clock=self.clock, log=self.log)
         messages = MessagePages(store=self.store, access=access, wake=self.outbox.wake, clock=self.clock, log=self.log)
@@ -176,6 +184,20 @@ class Listening:
             sources=self._sources(),
             clock=self.clock,
         )
+        destinations = DestinationPages(
+            names=tuple(destination.name for destination in self.config.destinations),
+            shut=lambda: self.outbox.shut,
+            let_go=self.outbox.let_go,
+            tokens={
+                destination.name: destination.acknowledgements
+                for destination in self.config.destinations
+                if isinstance(destination, settings.FhirDestination) and destination.acknowledgements is not None
+            },
+            store=self.store,
+            access=access,
+            clock=self.clock,
+            log=self.log,
+        )
         mappings = MappingPages(shown=self.mappings.shown, reload=self.reloading.reload, access=access)
         translate = TranslateDoor(
             mapping=self.mappings.catalogue.mapping,
@@ -186,6 +208,7 @@ class Listening:
             *health.routes,
             *messages.routes,
             *tasks.routes,
+            *destinations.routes,
             *mappings.routes,
             *translate.routes,
             *routes(self.config.gateway.name),

@@ -385,7 +385,7 @@ class FhirDestination(_Destination):
         repeats: `recognised`: a message that comes again is known for what it is, so that it may be sent again after
             no answer; left out, a person is asked.
         acknowledgements: the token with which the destination posts what became of messages to our
-            `/acknowledgements`.
+            `/destinations/{name}/acknowledgements`.
     """
 
     _ACKNOWLEDGED_BY = ("sent", "accepted", "business")
@@ -414,9 +414,9 @@ class FhirDestination(_Destination):
                     raise PydanticCustomError("C827", f"a message needs {key}: a URI, or for an event system|code")
         elif self.event or self.source or self.repeats or self.acknowledgements:
             raise PydanticCustomError("C827", 'event, source, repeats and acknowledgements go with how = "message"')
-        if self.acknowledged_by == "business" and self.acknowledgements is None:
+        if (self.acknowledged_by == "business") != (self.acknowledgements is not None):
             raise PydanticCustomError(
-                "C815", "nobody could acknowledge it: give acknowledgements, a token for those who do"
+                "C815", 'acknowledged_by = "business" and acknowledgements, the token that they come with, go together'
             )
         return self
 

@@ -9,6 +9,7 @@ Identifiers to search by come in a request's body and never in a URL, which prox
 from __future__ import annotations
 
 from mhbridge.console.access import Access
+from mhbridge.console.destinations import DestinationPages
 from mhbridge.console.health import HealthPages
 from mhbridge.console.mappings import MappingPages
 from mhbridge.console.messages import MessagePages
@@ -16,5 +17,15 @@ from mhbridge.console.metrics import METRICS, Sources
 from mhbridge.console.openapi import description, routes
 from mhbridge.console.tasks import TaskPages
 
-__all__ = ["METRICS", "Access", "HealthPages", "MappingPages", "MessagePages", "Sources", "TaskPages", "description"]
-__all__ += ["routes"]
+__all__ = [
+    "METRICS",
+    "Access",
+    "DestinationPages",
+    "HealthPages",
+    "MappingPages",
+    "MessagePages",
+    "Sources",
+    "TaskPages",
+    "description",
+    "routes",
+]

@@ -21,6 +21,7 @@ from typing import Final
 
 from mhbridge.errors import StoreError
 from mhbridge.gateway.attempts import Attempts
+from mhbridge.gateway.awaited import Awaited
 from mhbridge.gateway.outlets import Outlet
 from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, DueDelivery, Move, Store
@@ -41,6 +42,9 @@ _CROWDED: Final = 60.0
 _DRAIN: Final = 25.0
 #: When the store fails, so long until it is asked again, and so often for one result.
 _STORE_PAUSE, _FINISHES = 2.0, 30
+
+#: The receiver's own acknowledgement was here before the result of the attempt, and has moved the delivery on.
+_MOVED_ON: Final = frozenset({"S212", "S213"})
 
 
 class Outbox:
@@ -69,11 +73,14 @@ class Outbox:
         self._clock = clock
         self._log = log
         self._attempts = Attempts(clock=clock, log=log, jitter=jitter, first=first, settle=settle)
+        self._awaited = Awaited(store=store, clock=clock, log=log)
         self._settle = settle
         self._drain = drain
         self._woken = asyncio.Event()
         self._closing = False
         self._loop: asyncio.Task[None] | None = None
+        #: Whether there is a task about a destination that refuses us; what is not here is not known.
+        self._told: dict[str, bool] = {}
         self._in_hand: dict[int, asyncio.Task[None]] = {}
         self._strange: set[str] = set()
         #: When a destination last had no room.
@@ -109,6 +116,7 @@ class Outbox:
         """Begin to deliver."""
         self._closing = False
         self._loop = asyncio.create_task(self._run())
+        await self._awaited.open()
 
     async def close(self, *, within: float | None = None) -> None:
         """
@@ -120,6 +128,7 @@ class Outbox:
         drain = self._drain if within is None else min(self._drain, max(within, 0.0))
         self._closing = True
         self._woken.set()
+        await self._awaited.close()
         if self._loop is not None:
             await self._loop
             self._loop = None
@@ -213,9 +222,26 @@ class Outbox:
                 outlet.busy -= 1
                 self._woken.set()
             await self._finish(move)
+            await self._tell(outlet)
         finally:
             del self._in_hand[delivery.id]
             self._woken.set()
+
+    async def _tell(self, outlet: Outlet) -> None:
+        """A destination that refuses us is somebody's task, once, until it takes something again."""
+        if self._told.get(outlet.name) is outlet.held:
+            return
+        now = self._clock()
+        try:
+            if outlet.held:
+                await self._store.raise_task("destination", "D944", now, name=outlet.name)
+            else:
+                await self._store.close_task("destination", "it takes something again", now, name=outlet.name)
+        except StoreError as error:
+            # It is told after the next attempt.
+            self._log.error(Event.STORE_FAILED, code=error.code)
+            return
+        self._told[outlet.name] = outlet.held
 
     async def _finish(self, move: Move) -> None:
         """Record the result. Where the store cannot, it stays `sending`, becomes due again, and is then looked up."""
@@ -223,6 +249,8 @@ class Outbox:
             try:
                 await self._store.finish([move], self._clock())
             except StoreError as error:
+                if error.code in _MOVED_ON:
+                    return
                 self._log.error(Event.STORE_FAILED, delivery=move.delivery, code=error.code)
                 await asyncio.sleep(_STORE_PAUSE)
             else:

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from acknowledging_contract import AcknowledgingContract
 from backlog_contract import BacklogContract
 from keeping_contract import KeepingContract
 from search_contract import FOUND, SearchContract
@@ -17,7 +18,14 @@ from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
 class SqliteContract(
-    StoreContract, BacklogContract, SearchContract, SeriesContract, SilenceContract, TaskContract, KeepingContract
+    AcknowledgingContract,
+    StoreContract,
+    BacklogContract,
+    SearchContract,
+    SeriesContract,
+    SilenceContract,
+    TaskContract,
+    KeepingContract,
 ):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):

@@ -192,6 +192,18 @@ with recursive up (id, merged_into) as (select id, merged_into from patient wher
 select d.id, n.name, d.state, d.attempts from delivery d join destination n on n.id = d.destination
   where d.message = :message and d.document = :document order by d.id;
 
+-- Acknowledgements ------------------------------------------------------------------------------------------
+
+-- name: delivery_of_remote
+-- The last delivery to a destination that it knows by this id.
+select d.id, d.state, d.level, d.needs, d.due_at, d.deadline from delivery d join destination n on n.id = d.destination
+  where d.remote_id = :remote and d.remote_id <> '' and n.name = :destination order by d.id desc limit 1;
+-- name: raise_level
+update delivery set level = max(level, :level) where id = :id;
+-- name: awaiting_due
+select id from delivery where state = 'awaiting' and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+  and due_at <= :now order by due_at limit :most;
+
 -- Reading ---------------------------------------------------------------------------------------------------
 
 -- name: readings

@@ -34,6 +34,7 @@ __all__ = [
     "recover",
     "release",
     "resend",
+    "shift",
     "start",
     "withdraw",
 ]
@@ -324,6 +325,21 @@ def finish(books: Books, items: Sequence[Finishing]) -> list[None]:
             )
     _move_deliveries(books, steps)
     return [None] * len(items)
+
+
+def shift(
+    books: Books, about: int, new: str, *, at: int, due_at: int | None = None, code: str = "", level: int = 0
+) -> None:
+    """
+    Move one delivery on from whatever state it is in.
+
+    Raises:
+        StoreError: S212 when it may not go there, S214 when there is no such delivery.
+    """
+    delivery = _find(books, [about]).get(about)
+    if delivery is None:
+        raise StoreError("S214", f"there is no delivery {about}")
+    _move_deliveries(books, [_Step(about, delivery, new, at, due_at, code=code, level=level)])
 
 
 def withdraw(books: Books, withdrawals: Sequence[Withdrawal], message: int, now: int) -> None:

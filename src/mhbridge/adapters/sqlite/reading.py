@@ -153,6 +153,10 @@ class Reader:
             )
         return deliveries, damaged
 
+    def lapsed(self, at: int) -> bool:
+        """Whether an acknowledgement was to be here by now."""
+        return bool(self.rows("awaiting_due", now=at, most=1))
+
     def next_due(self, without: Collection[str]) -> int | None:
         """When the next lane has work."""
         times = (self.value("next_due", destination=about) for about, _ in self._destinations(without))

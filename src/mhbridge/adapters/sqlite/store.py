@@ -30,6 +30,7 @@ from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import tokens
 from mhbridge.adapters.sqlite import (
     accounts,
+    acknowledging,
     auditing,
     backlog,
     clocks,
@@ -447,6 +448,23 @@ class SqliteStore(Store):
     async def next_fire(self) -> datetime | None:
         at = await self._ask(self._flow, Reader.value, "next_fire")
         return None if at is None else when(at)
+
+    # --- acknowledgements ---
+
+    async def acknowledge(
+        self, destination: str, remote_id: str, level: int, now: datetime, *, refused: str = ""
+    ) -> bool:
+        said = acknowledging.Acknowledging(destination, remote_id, level, micros(now), refused)
+        found: bool = await self._write(acknowledging.acknowledge, said)
+        return found
+
+    async def lapse(self, now: datetime, most: int = 100) -> Sequence[int]:
+        # Most of the time none has lapsed, and then nothing is written.
+        at = micros(now)
+        if not await self._ask(self._flow, Reader.lapsed, at):
+            return []
+        late: list[int] = await self._write(acknowledging.lapse, acknowledging.Lapsing(at, most))
+        return late
 
     # --- silence ---
 

@@ -18,7 +18,18 @@ from typing import Any, Final
 
 import apsw
 
-from mhbridge.adapters.sqlite import auditing, backlog, clocks, intake, migrating, moves, purging, silence, tasks
+from mhbridge.adapters.sqlite import (
+    acknowledging,
+    auditing,
+    backlog,
+    clocks,
+    intake,
+    migrating,
+    moves,
+    purging,
+    silence,
+    tasks,
+)
 from mhbridge.adapters.sqlite.books import Books, Mark
 from mhbridge.adapters.sqlite.turns import Call, Result
 from mhbridge.errors import MhbridgeError, StoreError
@@ -59,6 +70,8 @@ _ORDER: Final[Sequence[Verb]] = (
     auditing.audit,
     moves.recover,
     moves.finish,
+    acknowledging.acknowledge,
+    acknowledging.lapse,
     moves.park,
     moves.start,
     moves.release,
