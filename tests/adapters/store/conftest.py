@@ -12,6 +12,7 @@ pytest.register_assert_rewrite(
     "backlog_contract",
     "search_contract",
     "series_contract",
+    "clock_contract",
     "task_contract",
     "keeping_contract",
 )

@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 from acknowledging_contract import AcknowledgingContract
 from backlog_contract import BacklogContract
+from clock_contract import ClockContract
 from keeping_contract import KeepingContract
 from search_contract import FOUND, SearchContract
 from series_contract import SeriesContract
@@ -20,6 +21,7 @@ from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 class SqliteContract(
     AcknowledgingContract,
     StoreContract,
+    ClockContract,
     BacklogContract,
     SearchContract,
     SeriesContract,

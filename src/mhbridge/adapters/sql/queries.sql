@@ -466,7 +466,7 @@ select r.id, r.patient, p.merged_into,
 select patient from message where state in ('stored', 'held')
 union select m.patient from task t join message m on m.id = t.about where t.what = 'message' and t.closed_at is null
 union select patient from delivery where state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
-union select patient from clock where state not in ('met', 'missed', 'cancelled');
+union select patient from clock where state = 'running';
 -- name: raw_open_under
 -- Is anything open under this key? Looked for from what is open, which is the smaller part.
 select 1 from message m join body b on b.id = m.envelope where m.state in ('stored', 'held') and b.key_id = :key
@@ -518,7 +518,7 @@ select p.id, not (exists (select 1 from reading r where r.patient = p.id)
     or exists (select 1 from message m join body b on b.id = m.envelope where m.patient = p.id and b.key_id >= 0)
     or exists (select 1 from message m where m.patient = p.id and m.state in ('stored', 'held', 'parked'))
     or exists (select 1 from lane l where l.patient = p.id and l.depth > 0)
-    or exists (select 1 from clock c where c.patient = p.id and c.state not in ('met', 'missed', 'cancelled'))
+    or exists (select 1 from clock c where c.patient = p.id and c.state = 'running')
     or exists (select 1 from patient q where q.merged_into = p.id))
   from patient p where p.id > :after order by p.id limit :most;
 -- name: patient_is_needed
@@ -526,7 +526,7 @@ select 1 where exists (select 1 from reading r where r.patient = :id)
   or exists (select 1 from message m join body b on b.id = m.envelope where m.patient = :id and b.key_id >= 0)
   or exists (select 1 from message m where m.patient = :id and m.state in ('stored', 'held', 'parked'))
   or exists (select 1 from lane l where l.patient = :id and l.depth > 0)
-  or exists (select 1 from clock c where c.patient = :id and c.state not in ('met', 'missed', 'cancelled'))
+  or exists (select 1 from clock c where c.patient = :id and c.state = 'running')
   or exists (select 1 from patient q where q.merged_into = :id);
 -- name: drop_property
 delete from property where token = :token and message = :about;

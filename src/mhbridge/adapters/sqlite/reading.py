@@ -221,6 +221,8 @@ class Reader:
             row, issues = self._row(message)
             deliveries = tuple([self._delivery(about) for about in self.rows("deliveries", message=message)])
             abouts = [message, *(delivery["id"] for delivery in deliveries)]
+            clocks = [_clock(clock) for clock in self.rows("clocks_of_patient", message=message)]
+            abouts += [clock.id for clock in clocks]
             tasks = [_task(task) for about in abouts for task in self.rows("tasks_about", about=about)]
             return Trace(
                 message=row,
@@ -229,7 +231,7 @@ class Reader:
                 deliveries=deliveries,
                 documents=tuple([_described(about) for about in self.rows("documents", message=message)]),
                 tasks=tuple(tasks),
-                clocks=tuple([_clock(clock) for clock in self.rows("clocks_of_patient", message=message)]),
+                clocks=tuple(clocks),
             )
 
     def _received(self, row: MessageRow) -> TraceLine:
