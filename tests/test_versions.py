@@ -1,163 +1,27 @@
 """
 Versions of letters, their replacement and withdrawal: what left, in order, and what it said of what left before.
 
-A scenario is a few lines. On the left what happens: a message comes (`letter one`: the text of the letter), or a
-destination is sent what is first in its lane and takes it, is silent, or fails. On the right of `:` what it was sent:
-the number of the version, in the order in which versions were made, and those that it replaces.
+How a scenario is written is said in `ward`.
 """
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mhbridge import log as logs
-from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite import intake as intake_verbs
-from mhbridge.adapters.sqlite.turns import InlineTurns
-from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import default_validator
-from mhbridge.gateway import Gateway, Outbox
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import DeliveryState, Envelope, Known, Severity
-from mhbridge.pipeline import Feed, Route, intake, step
-from mhbridge.ports import DueDelivery, Move
+from mhbridge.pipeline import intake, step
+from mhbridge.ports import Move
+from ward import NOW, SUPPLIER, Ward, a_ward, changed, feed
 
-NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
-SUPPLIER = "example-mental-health"
-FIXTURES = built_in("fixtures") / SUPPLIER
-LETTER, EVENT = "mental-health-inpatient-discharge", "encounter-event"
 #: What is clinical in the letter and must not be in its withdrawal.
 CLINICAL = ("Sertraline", "depress", "allerg", "suicid", "1 Invented Lane", "OBX")
-
-
-@cache
-def feed() -> Feed:
-    catalogue = Catalogue(Library([built_in("mappings")]))
-    mappings = tuple(catalogue.mapping(f"{SUPPLIER}/{name}") for name in ("adt", "discharge-letter"))
-    routes = (Route(frozenset({LETTER}), ("gp", "team")), Route(frozenset({EVENT}), ("spine",)))
-    return Feed(SUPPLIER, f"{SUPPLIER}/mllp", mappings, routes, live=False)
-
-
-def changed(name: str, fields: dict[str, str]) -> bytes:
-    found = (FIXTURES / f"{name}.hl7").read_bytes().split(b"\r")
-    for where, value in fields.items():
-        segment, _, place = where.partition("_")
-        row = next(i for i, line in enumerate(found) if line.startswith(segment.encode()))
-        parts = found[row].split(b"|")
-        parts += [b""] * (int(place) + 1 - len(parts))
-        parts[int(place)] = value.encode()
-        found[row] = b"|".join(parts)
-    return b"\r".join(found)
-
-
-EVENTS = {"admission": "adt/a01-admission", "discharge": "adt/a03-discharge", "update": "adt/a08-update"}
-
-
-class Ward:
-    """A gateway of which nothing leaves but by hand."""
-
-    def __init__(self, gateway: Gateway, store: SqliteStore) -> None:
-        self.gateway, self.store = gateway, store
-        self.numbers: dict[str, int] = {}
-        self.bodies: list[Any] = []
-        self.messages: list[int] = []
-        self._sent = 0
-        self._days = 0
-
-    async def run(self, scenario: str) -> None:
-        for line in scenario.strip().splitlines():
-            what, _, expected = (part.strip() for part in line.partition(":"))
-            who, *said = what.split()
-            if who in ("gp", "team"):
-                assert await self.deliver(who, said[0]) == expected, line
-            else:
-                state = await self.send(who, *said)
-                assert state == (expected or "done"), line
-
-    async def send(self, kind: str, text: str = "", *more: str) -> str:
-        """A message comes; whatever it made has a number from then on."""
-        self._sent += 1
-        self._days += kind not in ("letter", "update")
-        at = f"2025050{self._days}1200" if self._days else "202505010900"
-        fields = {"MSH_9": f"N-{self._sent}"}
-        if kind == "letter":
-            stay = "SP-2" if "elsewhere" in more else "SP-2025-00481"
-            fields |= {"PV1_19": f"{stay}^^^EXMH-SPELL", "PV1_7": f"9990001^{text.upper()}^Rowena^^^Dr^^^GMC"}
-            body = changed("discharge-letter/plain", fields)
-        elif kind == "cancel":
-            body = changed("adt/a13-cancel-discharge", fields | {"EVN_6": at})
-        else:
-            body = changed(EVENTS[kind], fields | {"EVN_6": at})
-        committed = await self.gateway.take(Envelope(body, SUPPLIER, feed().name, NOW, "mllp"))
-        (message,) = committed.messages
-        self.messages.append(message)
-        for document in await self.store.documents(message):
-            if document.bundle == "document":
-                self.numbers.setdefault(document.identifier, len(self.numbers) + 1)
-        trace = await self.store.trace(message)
-        assert trace is not None
-        return trace.message.state
-
-    async def head(self, destination: str) -> DueDelivery | None:
-        due = await self.store.due(NOW, 10, without=[name for name in ("gp", "team", "spine") if name != destination])
-        return next(iter(due), None)
-
-    async def deliver(self, destination: str, how: str) -> str:
-        """Send what is first in the lane of a destination, and record how that went."""
-        head = await self.head(destination)
-        if head is None:
-            return "nothing"
-        await self.store.start([head.id], NOW, NOW + timedelta(minutes=1))
-        if how != "begins":
-            state = {"takes": DeliveryState.DONE, "silent": DeliveryState.UNKNOWN, "fails": DeliveryState.RETRY}[how]
-            level = 2 if how == "takes" else 0
-            await self.store.finish([Move(head.id, state, level=level, due_at=NOW)], NOW)
-        return self.said(head.document.body)
-
-    def said(self, body: bytes) -> str:
-        """`2 replaces 1`, `3 withdrawn replaces 2`."""
-        bundle = loads(body)
-        self.bodies.append(bundle)
-        composition = bundle["entry"][0]["resource"]
-        assert composition["identifier"] == bundle["identifier"]
-        assert bundle["identifier"]["value"] == f"urn:uuid:{bundle['id']}"
-        number = str(self.numbers[bundle["identifier"]["value"]])
-        gone = " withdrawn" if composition["status"] == "entered-in-error" else ""
-        older = [self.numbers[one["targetIdentifier"]["value"]] for one in composition.get("relatesTo", ())]
-        assert {one["code"] for one in composition.get("relatesTo", ())} <= {"replaces"}
-        return number + gone + (f" replaces {', '.join(map(str, older))}" if older else "")
-
-    async def states(self, destination: str) -> list[str]:
-        """What became of all deliveries to a destination, in order."""
-        traces = [await self.store.trace(message) for message in self.messages]
-        found = [one for trace in traces if trace for one in trace.deliveries if one["destination"] == destination]
-        return [one["state"] for one in sorted(found, key=lambda one: one["id"])]
-
-
-@asynccontextmanager
-async def a_ward(path: Path) -> AsyncIterator[Ward]:
-    log = logs.make(io.BytesIO())
-    store = SqliteStore(path / "store.db", turns=lambda _name: InlineTurns())
-    outbox = Outbox(store=store, outlets=[], clock=lambda: NOW, log=log)
-    gateway = Gateway(store=store, feeds={feed().name: feed()}, outbox=outbox, deadlines={}, clock=lambda: NOW, log=log)
-    await store.open()
-    await gateway.open()
-    try:
-        yield Ward(gateway, store)
-    finally:
-        await gateway.close()
-        assert (await store.status(NOW)).differences == ()
-        await store.close()
 
 
 SCENARIOS = {
@@ -314,6 +178,20 @@ SCENARIOS = {
         discharge
         cancel
         gp takes: nothing
+    """,
+    "a cancellation that overtakes its discharge waits for it": """
+        cancel: held
+        discharge
+        message 1: done
+    """,
+    "and for what else it is worth, not for an update": """
+        cancel: held
+        update
+        message 1: held
+        wait 9
+        message 1: held
+        wait 2
+        message 1: parked
     """,
     "a letter of another stay stays": """
         discharge

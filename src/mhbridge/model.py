@@ -259,6 +259,7 @@ class Act(StrEnum):
     UPDATE = "update"
     CANCEL = "cancel"
     MERGE = "merge"
+    UNLINK = "unlink"
     NONE = "none"
 
 
@@ -474,6 +475,25 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Joining:
+    """
+    Two identifiers of a merge, or of its undoing, and how they stand to each other.
+
+    Args:
+        joined: the retired one belongs to the other already.
+        contrary: the merge contradicts an earlier one: the other belongs to the retired one, or that to a third.
+        busy: something is in the way that has to come to its end first.
+    """
+
+    retired: Key
+    survivor: Key
+    undone: bool = False
+    joined: bool = False
+    contrary: bool = False
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """
     What the store says of an episode besides what was said in it: which documents there are and what may have left.
@@ -484,6 +504,7 @@ class Past:
     patient: Key
     episode: str
     series: tuple[Series, ...] = ()
+    joining: Joining | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -537,6 +558,7 @@ class Outcome:
         past: what the step was told came before; the outcome holds only as long as that does.
         withdrawals: deliveries of older versions that have not left and are not to leave any more.
         deadlines: the clocks that ought to run by it.
+        merges: identifiers that are one patient's from now on, or no longer.
     """
 
     facts: MessageFacts
@@ -554,6 +576,7 @@ class Outcome:
     past: tuple[Past, ...] = ()
     withdrawals: tuple[Withdrawal, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
+    merges: tuple[Joining, ...] = ()
 
 
 class Verdict(StrEnum):

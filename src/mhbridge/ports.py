@@ -25,12 +25,18 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit made durable: the answer that the sender gets, and whether it is an earlier one again."""
+    """
+    What a commit made durable: the answer that the sender gets, and whether it is an earlier one again.
+
+    Args:
+        awaited: a message that waited for something may have got it, and is due.
+    """
 
     answer: Answer
     envelope: int
     messages: tuple[int, ...] = ()
     repeated: bool = False
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -681,6 +687,20 @@ class Store(Protocol):
         Args:
             bodies: with what is needed to make a withdrawal.
         """
+
+    async def joining(self, retired: Key, survivor: Key, *, undone: bool = False) -> Past:
+        """
+        How two identifiers of a merge, or of its undoing, stand to each other.
+
+        An outcome that says it (`Outcome.past`) is refused like any other when it does not hold any more. With
+        `Outcome.merges` what waits under the retired identifier moves behind what waits under the other; the deliveries
+        of the outcome come behind both. From then on `known` and `past` of either are those of both, under the
+        `patient_key` of the one that stays. Readings keep the identifier they came under, so that a merge can be
+        undone.
+        """
+
+    async def root(self, patient: Key) -> bytes:
+        """What stands for a patient, whichever of the identifiers that were merged is named."""
 
     # the backlog: messages that are durable first and worked after
 

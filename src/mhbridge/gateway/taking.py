@@ -83,7 +83,7 @@ class Gateway:
         self._log = log
         self._taken = taken
         self._fast = fast
-        self._turns = Turns()
+        self._turns = Turns(store.root)
         self._told = Told(outbox, log)
         self.backlog = Backlog(
             store=store,
@@ -261,7 +261,7 @@ class Gateway:
             peer=envelope.peer,
         )
         self._told.tell(envelope.feed, committed.messages, outcomes)
-        if any(outcome.state is MessageState.STORED for outcome in outcomes):
+        if committed.awaited or any(outcome.state is MessageState.STORED for outcome in outcomes):
             self.backlog.wake()
         return committed
 

@@ -8,7 +8,7 @@ keep anything of a patient whose turn nobody has.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -18,10 +18,16 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """The turns of all patients."""
+    """
+    The turns of all patients.
 
-    def __init__(self) -> None:
-        self._patients: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+    Args:
+        root: what stands for a patient, whichever of the identifiers that were merged is named.
+    """
+
+    def __init__(self, root: Callable[[Key], Awaitable[bytes]]) -> None:
+        self._root = root
+        self._patients: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     def __len__(self) -> int:
         """How many patients have somebody at work."""
@@ -30,9 +36,22 @@ class Turns:
     @asynccontextmanager
     async def of(self, patients: Sequence[Key]) -> AsyncIterator[None]:
         """Hold the turn of these patients, so that nobody else adds to what is known of them meanwhile."""
-        async with AsyncExitStack() as turn:
-            for patient in patients:
-                # The dictionary does not keep a lock alive: this frame does while it waits, then `turn` does.
-                lock = self._patients.setdefault(patient, asyncio.Lock())
-                await turn.enter_async_context(lock)
-            yield
+        names = await self._names(patients)
+        while True:
+            async with AsyncExitStack() as turn:
+                waited = False
+                for name in names:
+                    # The dictionary does not keep a lock alive: this frame does while it waits, then `turn` does.
+                    lock = self._patients.setdefault(name, asyncio.Lock())
+                    waited = waited or lock.locked()
+                    await turn.enter_async_context(lock)
+                # Whoever was waited for may have merged two of them.
+                now = await self._names(patients) if waited else names
+                if now == names:
+                    yield
+                    return
+                names = now
+
+    async def _names(self, patients: Sequence[Key]) -> list[bytes]:
+        """In one order, so that two envelopes never wait for each other."""
+        return sorted({await self._root(patient) for patient in patients})

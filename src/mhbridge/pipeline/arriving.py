@@ -200,7 +200,7 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
     issues = tuple(dict.fromkeys(issue for _, reading in readings for issue in reading.issues))
     # What came before decides the order, and a clock that runs ahead would put this after all that is still to come.
     issues += tuple(dict.fromkeys(early for _, reading in readings if (early := ahead(reading, received_at))))
-    if message.patients > 1 and not any(reading.act is Act.MERGE for _, reading in readings):
+    if message.patients > 1 and not any(reading.act in (Act.MERGE, Act.UNLINK) for _, reading in readings):
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"
         issues = (*issues, Issue("M721", Severity.ERROR, "the message names two patients"))

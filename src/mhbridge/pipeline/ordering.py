@@ -64,5 +64,13 @@ def known_at(whole: Known, said: Sequence[Later], at: Place | None) -> Known:
 
 
 def folded(known: Known, items: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known together with the message at hand, at its place."""
-    return fold([known.items, items, *(one.items for one in known.later)])
+    """
+    What is known together with the message at hand, at its place.
+
+    Known is by the identifier that stays, where two were merged: what comes under the other is that patient's.
+    """
+    found = fold([known.items, items, *(one.items for one in known.later)])
+    for one in (known.items, *(one.items for one in known.later)):
+        if "patient_key" in one:
+            found["patient_key"] = one["patient_key"]
+    return found

@@ -18,6 +18,8 @@ from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.known import fold, moment, restricts
 from mhbridge.mapping.translation import Translation
 from mhbridge.model import (
+    DELETED,
+    NO_LEDGER,
     NOTHING_KNOWN,
     Act,
     Document,
@@ -44,7 +46,10 @@ _CHANGES_NOTHING: Final = Issue(
     "M765", Severity.INFORMATION, "it says nothing that has not been said: nobody is sent it"
 )
 
-_WAITS: Final = Issue("M766", Severity.INFORMATION, "what it speaks of has not come yet: it waits for that")
+_WAITS: Final = Issue("M766", Severity.INFORMATION, "something has to come or to end before it: it waits for that")
+_CONTRARY: Final = Issue("M768", Severity.ERROR, "it contradicts an earlier merge")
+#: What is being sent has mostly come to its end by then.
+_LOOK_AGAIN: Final = timedelta(seconds=30)
 _CAME_ALONE: Final = Issue("M767", Severity.ERROR, "what it takes back has not come")
 
 
@@ -107,6 +112,7 @@ def step(
             that it waits for nothing.
         worked_at: the instant of this step, where that is later: a message does not wait for ever.
     """
+    taken = _parted(taken)
     readings = tuple(reading for _, reading in taken.readings)
     first = readings[0] if readings else None
     base = Outcome(
@@ -132,6 +138,20 @@ def step(
             issues = (*base.issues, _WAITS)
             return replace(base, state=MessageState.HELD, code="M766", issues=issues, due_at=waiting)
         return replace(base, code="M767", issues=(*base.issues, _CAME_ALONE))
+    joinings = [one.joining for one in past or () if one.joining is not None]
+    if any(one.contrary for one in joinings):
+        return replace(base, code="M768", issues=(*base.issues, _CONTRARY))
+    # A merge that is done already, and an undoing of none, change nothing.
+    joinings = [one for one in joinings if one.joined == one.undone]
+    if any(one.busy for one in joinings):
+        due_at = (worked_at or now) + _LOOK_AGAIN
+        return replace(base, state=MessageState.HELD, code="M766", issues=(*base.issues, _WAITS), due_at=due_at)
+    if any(one.undone for one in joinings):
+        # What is known of both no longer holds: it is worked when they are parted.
+        bare = tuple(replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"") for reading in readings)
+        return replace(
+            base, state=MessageState.STORED, code="", issues=(), readings=bare, ledger=NO_LEDGER, merges=tuple(joinings)
+        )
     making = _Making(now, feed, validator or default_validator(), past or ())
     for at, (mapping, reading) in enumerate(taken.readings):
         if reading.act is Act.NONE:
@@ -145,7 +165,22 @@ def step(
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
             readings = (*readings[:at], hidden, *readings[at + 1 :])
         making.add(mapping, reading, before, restricted=restricted)
-    return making.outcome(replace(base, readings=readings, deadlines=deadlines(taken, known, now, feed)))
+    return making.outcome(
+        replace(base, readings=readings, merges=tuple(joinings), deadlines=deadlines(taken, known, now, feed))
+    )
+
+
+def _parted(taken: Taken) -> Taken:
+    """Where a merge is undone, what is said of the patient says that nobody is merged any more."""
+    if all(reading.act is not Act.UNLINK for _, reading in taken.readings):
+        return taken
+    return replace(
+        taken,
+        readings=tuple(
+            (mapping, replace(reading, items={**reading.items, "merged_from": DELETED}, written=b""))
+            for mapping, reading in taken.readings
+        ),
+    )
 
 
 def _waiting(taken: Taken, known: Mapping[str, Known], past: Sequence[Past], now: datetime) -> datetime | None:
@@ -286,6 +321,7 @@ class _Making:
             documents=tuple(self._documents),
             deliveries=() if code else tuple(self._deliveries),
             withdrawals=() if code else tuple(self._withdrawals),
+            merges=() if code else base.merges,
             ledger=ledger,
         )
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite(
     "store_contract",
     "backlog_contract",
+    "merge_contract",
     "search_contract",
     "series_contract",
     "clock_contract",

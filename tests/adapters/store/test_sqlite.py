@@ -8,6 +8,7 @@ from acknowledging_contract import AcknowledgingContract
 from backlog_contract import BacklogContract
 from clock_contract import ClockContract
 from keeping_contract import KeepingContract
+from merge_contract import MergeContract
 from search_contract import FOUND, SearchContract
 from series_contract import SeriesContract
 from silence_contract import SilenceContract
@@ -23,6 +24,7 @@ class SqliteContract(
     StoreContract,
     ClockContract,
     BacklogContract,
+    MergeContract,
     SearchContract,
     SeriesContract,
     SilenceContract,

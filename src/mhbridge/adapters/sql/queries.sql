@@ -204,6 +204,36 @@ update delivery set level = max(level, :level) where id = :id;
 select id from delivery where state = 'awaiting' and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
   and due_at <= :now order by due_at limit :most;
 
+-- Merging ---------------------------------------------------------------------------------------------------
+
+-- name: merged_patients
+select id, merged_into from patient where merged_into is not null;
+-- name: merged_tokens
+select p.token, q.token from patient p join patient q on q.id = p.merged_into where p.merged_into is not null;
+-- name: patient_of_token
+select id, merged_into from patient where token = :token;
+-- name: patient_with_id
+select id, merged_into from patient where id = :id;
+-- name: merge_patient
+update patient set merged_into = :into where id = :id;
+-- name: may_be_leaving
+select 1 from delivery where patient = :patient and state in ('sending', 'unknown')
+  and state in ('queued', 'sending', 'unknown', 'retry', 'parked') limit 1;
+-- name: waits_in_lane
+select 1 from delivery where patient = :patient and state in ('queued', 'sending', 'unknown', 'retry', 'parked') limit 1;
+-- name: lanes_of_patient
+select destination, last_seq, depth from lane where patient = :patient order by destination;
+-- name: open_lane
+insert into lane (patient, destination, last_seq, depth) values (:patient, :destination, 0, 0) on conflict do nothing;
+-- name: move_deliveries
+update delivery set patient = :survivor,
+    seq = seq + (select last_seq from lane where patient = :survivor and destination = :destination)
+  where patient = :retired and destination = :destination and state in ('queued', 'retry', 'parked', 'awaiting');
+-- name: lengthen_lane
+update lane set last_seq = last_seq + :by where patient = :patient and destination = :destination;
+-- name: move_waiting_messages
+update message set patient = :survivor where patient = :retired and state in ('stored', 'held');
+
 -- Reading ---------------------------------------------------------------------------------------------------
 
 -- name: readings

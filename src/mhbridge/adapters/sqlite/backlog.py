@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from mhbridge.adapters.sqlite.books import Books, micros, when
 from mhbridge.adapters.sqlite.moves import move
 from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.adapters.sqlite.ready import before_of, patient_token
+from mhbridge.adapters.sqlite.ready import before_of
 from mhbridge.model import Envelope, Key, MessageState
 from mhbridge.ports import Pending
 
@@ -120,7 +120,7 @@ def busy(reader: Reader, patients: Sequence[Key]) -> bool:
     """Whether a message of one of these patients is stored and not yet worked."""
     if reader.row("anything_waits") is None:
         return False
-    tokens = [patient_token(reader.keys, patient) for patient in patients]
+    tokens = [reader.root(patient) for patient in patients]
     return bool(reader.among("stored_of_patients", tokens))
 
 

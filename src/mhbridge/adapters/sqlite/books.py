@@ -101,6 +101,7 @@ class Books:
         self._log: list[LogRow] = []
         self._tallies: dict[tuple[str, str, str], int] = {}
         self._patients: dict[bytes, int] = {}
+        self._merged: dict[int, int] | None = None
         self._destinations: dict[str, int] = {}
 
     def id(self) -> int:
@@ -174,6 +175,22 @@ class Books:
             self._patients.update((token, about) for about, token in made)
         return self._patients
 
+    def root(self, patient: int) -> int:
+        """The patient to whom one was merged in the end; most often the same."""
+        if self._merged is None:
+            self._merged = dict(self.run("merged_patients"))
+        while patient in self._merged:
+            patient = self._merged[patient]
+        return patient
+
+    def join(self, patient: int, into: int | None) -> None:
+        """Merge a patient into another, or into none any more."""
+        self.run("merge_patient", id=patient, into=into)
+        if self._merged is not None:
+            self._merged.pop(patient, None)
+            if into is not None:
+                self._merged[patient] = into
+
     def destination(self, name: str) -> int:
         """The destination of this name, made when not yet known."""
         found = self._destinations.get(name)
@@ -207,6 +224,7 @@ class Books:
     def forget_names(self) -> None:
         """Rows that were looked up may not be there any more."""
         self._patients.clear()
+        self._merged = None
         self._destinations.clear()
 
 

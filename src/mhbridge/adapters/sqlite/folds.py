@@ -153,6 +153,10 @@ class Folds:
                 later.append(Later(said.order[:2], said.items))
         return Known(earlier.items, whole.named.digest(), tuple(later))
 
+    def clear(self) -> None:
+        """Remember nothing: patients were merged."""
+        self._patients.clear()
+
     def note(self, number: int, patient: bytes, said: Said) -> None:
         """
         A reading has become durable.

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from mhbridge.adapters.sql.transitions import NEW
-from mhbridge.adapters.sqlite import series
+from mhbridge.adapters.sqlite import merging, series
 from mhbridge.adapters.sqlite.backlog import Waits, waits_now
 from mhbridge.adapters.sqlite.books import Books
 from mhbridge.adapters.sqlite.clocks import ReadyDeadline, reconcile
@@ -60,6 +60,11 @@ class Written(NamedTuple):
     committed: Committed | None
     numbered: Numbered
 
+    @property
+    def is_new(self) -> bool:
+        """Something was written."""
+        return self.committed is not None and not self.committed.repeated
+
 
 class Settling(NamedTuple):
     """What became of messages in hand."""
@@ -85,6 +90,8 @@ class _Rows:
         self.newest = newest
         #: What joins each lane, in order, but for its place there: the row of a delivery without `seq`.
         self.lanes: dict[tuple[int, int], list[_Waiting]] = {}
+        #: Patients of whom there are messages.
+        self.whose: set[int] = set()
         #: Patient and episode whose documents the batch adds to: what is read of them is not all that there is.
         self.touched: set[tuple[int, bytes]] = set()
         #: Token and patient → kind. Most of a batch say of a patient what is known.
@@ -142,7 +149,11 @@ def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
         else:
             written.append(Written(_again(books, first, item.feed, item.received_at), Numbered()))
     rows.write(books)
-    _bring_forward(books, rows, max((item.received_at for item in new), default=0))
+    if _bring_forward(books, rows, max((item.received_at for item in new), default=0)):
+        written = [
+            one if one.committed is None else one._replace(committed=replace(one.committed, awaited=True))
+            for one in written
+        ]
     return written
 
 
@@ -175,9 +186,10 @@ def settle(books: Books, items: Sequence[Settling]) -> list[Numbered]:
 
 def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, message: ReadyMessage, at: int) -> None:
     if message.state == MessageState.STORED:
+        _join(books, rows, pending.id, message, at)
         books.run("put_back", id=pending.id, due_at=message.due_at, starts=0)
         return
-    patient = now.patient if message.patient is None else rows.patients[message.patient]
+    patient = now.patient if message.patient is None else books.root(rows.patients[message.patient])
     more = _planned(message) + (", historic" if pending.historic else "")
     move(
         books, "message", pending.id, MessageState.STORED, message.state, feed=now.feed, at=at, code=message.code,
@@ -198,8 +210,15 @@ def _has_changed(books: Books, rows: _Rows, messages: Sequence[ReadyMessage]) ->
     """Whether what the steps of these messages were told of their episodes does not hold any more."""
     touched = set()
     for message in messages:
-        for patient, episode, told in message.past:
-            about = rows.patients[patient], episode
+        for patient, episode, told, retired in message.past:
+            if told.joining is not None:
+                # What is not yet in the tables cannot be moved.
+                if {books.root(rows.patients[one]) for one in (patient, retired) if one in rows.patients} & rows.whose:
+                    return True
+                if merging.joining(books.run, told.joining, retired, patient) != told.joining:
+                    return True
+                continue
+            about = books.root(rows.patients[patient]), episode
             if about in rows.touched or series.past(books.run, told, patient, episode) != told:
                 return True
             touched.add(about)
@@ -214,12 +233,15 @@ def _rows_for(books: Books, messages: Sequence[ReadyMessage]) -> _Rows:
     )
 
 
-def _bring_forward(books: Books, rows: _Rows, now: int) -> None:
-    """Where something of a patient has come, what waited for a time waits no longer."""
+def _bring_forward(books: Books, rows: _Rows, now: int) -> bool:
+    """Where something of a patient has come, what waited for a time waits no longer. Whether anything did."""
+    moved = 0
     came = {row[6] for row in rows.by_table["message"] if row[7] in (MessageState.STORED, MessageState.DONE)}
     if came and books.row("anything_waits") is not None:
         for patient in came:
             books.run("bring_forward", patient=patient, now=now)
+            moved += books.connection.changes()
+    return moved > 0
 
 
 def _newest(books: Books, messages: Iterable[ReadyMessage]) -> dict[bytes, tuple[int, int]]:
@@ -288,7 +310,7 @@ def _keep(books: Books, rows: _Rows, item: Ready) -> Written:
 def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message: ReadyMessage) -> int:
     about = books.id()
     # A message that names no patient is its own: ids are from one sequence, so it shares its lanes with nobody.
-    patient = about if message.patient is None else rows.patients[message.patient]
+    patient = about if message.patient is None else books.root(rows.patients[message.patient])
     rows.add(
         "message",
         about,
@@ -329,6 +351,8 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
             reading.sent_at,
             *books.sealed("reading", number, reading.items, due_at),
         )
+    rows.whose.add(patient)
+    _join(books, rows, about, message, due_at)
     withdraw(books, message.withdrawals, about, due_at)
     whose = about if message.patient is None else rows.patients[message.patient]
     documents = [
@@ -341,6 +365,15 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
         rows.add("property", token, about, kind)
     rows.identities.update(((token, patient), kind) for token, kind in message.identities)
     rows.deadlines += [(rows.patients[one.patient], due_at, one) for one in message.deadlines]
+
+
+def _join(books: Books, rows: _Rows, about: int, message: ReadyMessage, at: int) -> None:
+    """Identifiers that are one patient's from now on, or no longer."""
+    for one in message.merges:
+        if one.undone:
+            merging.unmerge(books, rows.patients[one.retired], about, at)
+        else:
+            merging.merge(books, rows.patients[one.retired], rows.patients[one.survivor], about, at)
 
 
 def _planned(message: ReadyMessage) -> str:

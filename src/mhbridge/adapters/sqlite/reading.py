@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from mhbridge.adapters.sql import heads as told
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.sealing import Keys, Seal
-from mhbridge.adapters.sqlite import series
+from mhbridge.adapters.sqlite import merging, series
 from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
 from mhbridge.adapters.sqlite.counts import Counts
 from mhbridge.adapters.sqlite.finding import LAST, Search, found
@@ -28,7 +29,7 @@ from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.model import DeliveryState, Document, Key, Known, MessageState, Past, Place
+from mhbridge.model import DeliveryState, Document, Joining, Key, Known, MessageState, Past, Place
 from mhbridge.ports import ClockRow, DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
 __all__ = ["Reader"]
@@ -106,7 +107,46 @@ class Reader:
     def known(self, patient: Key, episode: str, document: str, before: Place | None) -> Known:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
         token = episode_token(self.keys, episode) if episode else b""
-        return self.folds.known(patient_token(self.keys, patient), document, token, before)
+        return self.folds.known(self.root(patient), document, token, before)
+
+    def root(self, patient: Key | bytes) -> bytes:
+        """The token of the identifier to which one was merged in the end; most often the same."""
+        token = patient if isinstance(patient, bytes) else patient_token(self.keys, patient)
+        while token in self.merged:
+            token = self.merged[token]
+        return token
+
+    @cached_property
+    def merged(self) -> dict[bytes, bytes]:
+        """Token of an identifier → of the one that it was merged into. They are few; whoever commits one says so."""
+        return dict(self.rows("merged_tokens"))
+
+    @cached_property
+    def _parts(self) -> dict[bytes, set[bytes]]:
+        """The same the other way round."""
+        found: dict[bytes, set[bytes]] = {}
+        for token, into in self.merged.items():
+            found.setdefault(into, set()).add(token)
+        return found
+
+    def note_merge(self, retired: bytes, survivor: bytes, undone: bool) -> None:
+        """Identifiers were merged, or parted: what is known of them is to be read again."""
+        if not undone:
+            retired, survivor = self.root(retired), self.root(survivor)
+        before = self.merged.pop(retired, None)
+        if before is not None:
+            self._parts[before].discard(retired)
+        if not undone and retired != survivor:
+            self._parts.setdefault(survivor, set()).add(retired)
+            self.merged[retired] = survivor
+        self.folds.clear()
+
+    def joining(self, retired: Key, survivor: Key, undone: bool) -> Past:
+        """How two identifiers of a merge stand to each other."""
+        tokens = patient_token(self.keys, retired), patient_token(self.keys, survivor)
+        with self.snapshot():
+            found = merging.joining(self.rows, Joining(retired, survivor, undone), *tokens)
+        return Past(survivor, "", joining=found)
 
     def past(self, patient: Key, episode: str, bodies: bool) -> Past:
         """Which documents of an episode there are, and what of them may have left."""
@@ -125,6 +165,10 @@ class Reader:
         for number, document, episode, event_at, sent_at, key, items in self.rows("readings", token=patient):
             said = record.loads(self._seal.open("reading", number, items, key))
             yield Said(number, document, episode, event_at, sent_at, said)
+        for part in self._parts.get(patient, ()):
+            for one in self._readings(part):
+                # What is known of a patient goes by the identifier that stays.
+                yield one._replace(items={name: value for name, value in one.items.items() if name != "patient_key"})
 
     def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[tuple[int, str]]]:
         """Due heads with their documents, and the deliveries whose documents cannot be read, with the code of why."""

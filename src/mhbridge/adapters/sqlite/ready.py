@@ -69,11 +69,25 @@ class ReadyDocument(NamedTuple):
 
 
 class ReadyPast(NamedTuple):
-    """What a step was told of an episode, to be compared with what there is."""
+    """
+    What a step was told of an episode, to be compared with what there is.
+
+    Args:
+        retired: the other identifier, of a merge.
+    """
 
     patient: bytes
     episode: bytes
     told: Past
+    retired: bytes = b""
+
+
+class ReadyMerge(NamedTuple):
+    """Two identifiers that are one patient's from now on, or no longer."""
+
+    retired: bytes
+    survivor: bytes
+    undone: bool
 
 
 class ReadyDelivery(NamedTuple):
@@ -105,11 +119,13 @@ class ReadyMessage(NamedTuple):
     past: Sequence[ReadyPast] = ()
     withdrawals: Sequence[Withdrawal] = ()
     deadlines: Sequence[ReadyDeadline] = ()
+    merges: Sequence[ReadyMerge] = ()
 
     @property
     def patients(self) -> list[bytes]:
         """The tokens of all patients that its rows name."""
         named = [one.patient for some in (self.readings, self.past, self.deadlines) for one in some]
+        named += [token for merge in self.merges for token in (merge.retired, merge.survivor)]
         return named if self.patient is None else [self.patient, *named]
 
 
@@ -209,11 +225,13 @@ def ready_message(
             for planned in outcome.deliveries
         ],
         properties=properties(keys, outcome),
-        past=[
-            ReadyPast(patient_token(keys, one.patient), episode_token(keys, one.episode), one) for one in outcome.past
-        ],
+        past=[_ready_past(keys, one) for one in outcome.past],
         withdrawals=outcome.withdrawals,
         deadlines=[_ready_deadline(keys, one) for one in outcome.deadlines],
+        merges=[
+            ReadyMerge(patient_token(keys, one.retired), patient_token(keys, one.survivor), one.undone)
+            for one in outcome.merges
+        ],
         identities=identities(keys, outcome, patient),
     )
 
@@ -249,6 +267,11 @@ def _ready_reading(
         reading.written if reading.written and items is reading.items else record.dumps(items),
         items,
     )
+
+
+def _ready_past(keys: Keys, told: Past) -> ReadyPast:
+    retired = b"" if told.joining is None else patient_token(keys, told.joining.retired)
+    return ReadyPast(patient_token(keys, told.patient), episode_token(keys, told.episode), told, retired)
 
 
 def _deadline(since: int, seconds: float | None) -> int | None:

@@ -202,11 +202,17 @@ class SqliteStore(Store):
         self._require_writing()
         made = ready(self._keys, envelope, key, outcomes, answer, deadlines, starts)
         written: intake.Written = await self._write(
-            intake.commit, made, lambda written: self._note(made.messages, written.numbered)
+            intake.commit, made, lambda written: self._note(made.messages if written.is_new else (), written.numbered)
         )
         if written.committed is None:
             raise PastChanged("S218", "what came before has changed meanwhile")
         return written.committed
+
+    async def joining(self, retired: Key, survivor: Key, *, undone: bool = False) -> Past:
+        return self._answer_now(Reader.joining, retired, survivor, undone)
+
+    async def root(self, patient: Key) -> bytes:
+        return self._answer_now(Reader.root, patient)
 
     async def past(self, patient: Key, episode: str, *, bodies: bool = False) -> Past:
         return self._answer_now(Reader.past, patient, episode, bodies)
@@ -215,8 +221,15 @@ class SqliteStore(Store):
         """What was made durable is known from now on, and need not be read again."""
         readings = [reading for message in messages for reading in message.readings]
         for number, (about, reading) in enumerate(zip(written.readings, readings, strict=False), written.before + 1):
-            said = Said(about, reading.document, reading.episode, reading.event_at, reading.sent_at, reading.said)
-            self._near.folds.note(number, reading.patient, said)
+            whose = self._near.root(reading.patient)
+            items = reading.said
+            if whose != reading.patient:
+                items = {name: value for name, value in items.items() if name != "patient_key"}
+            said = Said(about, reading.document, reading.episode, reading.event_at, reading.sent_at, items)
+            self._near.folds.note(number, whose, said)
+        for message in messages:
+            for merge in message.merges:
+                self._near.note_merge(*merge)
 
     async def refuse(self, feed: str, code: str, at: datetime) -> None:
         await self._write(intake.refuse, intake.Refusal(feed, code, micros(at)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge import pipeline
 from mhbridge.mapping.known import restricts
@@ -27,6 +27,10 @@ Whose = tuple[Key, str, str]
 Episode = tuple[Key, str]
 """A patient, and which stay."""
 
+_JOINS: Final = frozenset({Act.MERGE, Act.UNLINK})
+#: Before everything.
+_FIRST: Final[Place] = (-(1 << 63), -(1 << 63))
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -38,6 +42,7 @@ class Asked:
         patients: those that its messages are about: nobody else may work a message of theirs meanwhile.
         known: what must be known, and before which place in the patient's order; `None`: whatever the order.
         past: the episodes of which must be known which documents there are; true: with their bodies.
+        joinings: retired and staying identifiers of merges, and whether they are undone, that must be looked up.
         messages: how many there are.
         many: too many to be stepped at once, or read too little for it.
     """
@@ -46,6 +51,7 @@ class Asked:
     patients: tuple[Key, ...]
     known: Mapping[Whose, Place | None]
     past: Mapping[Episode, bool] = field(default_factory=dict)
+    joinings: tuple[tuple[Key, Key, bool], ...] = ()
     messages: int = 1
     many: bool = False
 
@@ -55,6 +61,7 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
     patients: dict[Key, None] = {}
     known: dict[Whose, Place | None] = {}
     past: dict[Episode, bool] = {}
+    joinings: dict[tuple[Key, Key, bool], None] = {}
     for taken in intake.messages:
         for mapping, reading in taken.readings:
             if reading.patient is None:
@@ -75,12 +82,18 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
             if pipeline.needs_past(reading) and not taken.parked:
                 episode = reading.patient, reading.episode
                 past[episode] = past.get(episode, False) or reading.act is Act.CANCEL
-            if reading.act is Act.MERGE and reading.merged_from is not None:
+            if reading.merged_from is not None and reading.act in _JOINS:
                 patients[reading.merged_from] = None
                 known[reading.merged_from, "", ""] = None
+                if not taken.parked:
+                    joinings[reading.merged_from, reading.patient, reading.act is Act.UNLINK] = None
+                if reading.act is Act.MERGE and pipeline.needs_known(reading):
+                    # What is known of both, one by one: they are folded together.
+                    for patient in (reading.patient, reading.merged_from):
+                        known[patient, "", reading.document] = _FIRST
     # In one order, so that two envelopes never wait for each other.
     in_order = tuple(sorted(patients, key=lambda one: (one.system, one.value)))
-    return Asked(key, in_order, known, past, len(intake.messages))
+    return Asked(key, in_order, known, past, tuple(joinings), len(intake.messages))
 
 
 def work(
@@ -101,16 +114,20 @@ def work(
     alone = len(intake.messages) == 1
     touched: set[Episode] = set()
     behind: set[Key] = set()
+    seen: set[Key] = set()
     for one in intake.messages:
-        whose = {reading.patient for _, reading in one.readings if reading.patient is not None}
+        whose, joins = _whose(one)
         episodes = _episodes(one)
-        if behind & whose or touched & episodes:
+        if behind & whose or touched & episodes or (joins and seen & whose):
             behind |= whose
             yield after(one)
             continue
         touched |= episodes
+        seen |= whose
+        if joins:
+            behind |= whose
         taken = _merged(one, stored, said)
-        theirs = [told for told in past if (told.patient, told.episode) in episodes]
+        theirs = [told for told in past if _is_about(told, one, episodes)]
         outcome = pipeline.step(taken, _known(taken, stored, said, now), now, feed, past=theirs, worked_at=worked_at)
         yield outcome
         if alone:
@@ -122,6 +139,26 @@ def work(
             for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
                 later = Later(pipeline.place(reading, now), items)
                 said.setdefault((reading.patient, episode, document), []).append(later)
+
+
+def _whose(taken: Taken) -> tuple[set[Key], bool]:
+    """Whose a message is, and whether it joins identifiers or parts them."""
+    found: set[Key] = set()
+    joins = False
+    for _, reading in taken.readings:
+        if reading.patient is not None:
+            found.add(reading.patient)
+        if reading.act in _JOINS and reading.merged_from is not None:
+            joins = True
+            found.add(reading.merged_from)
+    return found, joins
+
+
+def _is_about(told: Past, taken: Taken, episodes: Collection[Episode]) -> bool:
+    if told.joining is None:
+        return (told.patient, told.episode) in episodes
+    pairs = {(reading.merged_from, reading.patient) for _, reading in taken.readings if reading.act in _JOINS}
+    return (told.joining.retired, told.joining.survivor) in pairs
 
 
 def _episodes(taken: Taken) -> set[Episode]:
@@ -189,6 +226,8 @@ def _known(
         at = pipeline.place(reading, now)
         episode = _folded((reading.patient, reading.episode, reading.document), at, stored, said)
         ever = _folded((reading.patient, "", reading.document), at, stored, said)
+        if reading.act is Act.MERGE and reading.merged_from is not None:
+            ever = _both(ever, stored[reading.merged_from, "", reading.document], at)
         # A stay's own items are known from that stay; what holds for the patient, from every one.
         lasting = mapping.document.lasting
         items = _without(episode.items, lasting) | _only(ever.items, lasting)
@@ -202,6 +241,13 @@ def _known(
             if "sensitivity" in anything.items:
                 known[""] = Known({"sensitivity": anything.items["sensitivity"]}, anything.digest)
     return known
+
+
+def _both(stays: Known, goes: Known, at: Place) -> Known:
+    """What is known of both identifiers of a merge, which is by the one that stays."""
+    theirs = [replace(one, items=_without(one.items, ("patient_key",))) for one in goes.later]
+    later = tuple(sorted((*stays.later, *theirs), key=lambda one: one.place))
+    return pipeline.known_at(Known(stays.items, stays.digest + goes.digest, later), (), at)
 
 
 def _only(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
