@@ -60,37 +60,37 @@ def check(attempts: Attempts, receiver: Receiver, status: Any, *, excused: Itera
     Args:
         excused: control ids of what the gateway keeps from the receiver, and says so: parked, filtered, superseded.
     """
-    effects, excused = receiver.effects, set(excused)
+    effects, excused, unknown, accepted = receiver.effects, set(excused), attempts.unknown, attempts.accepted
     times = Counter((patient, number) for patient, numbers in effects.items() for number in numbers)
     marks = {(message.patient, message.number): control for control, message in attempts.attempted.items()}
     report = Report(len(attempts.attempted), len(attempts.answered), attempts.repeats)
-    report.lost = [m for m, control in marks.items() if m not in times and control in attempts.accepted - excused]
+    promised = accepted - excused
+    report.lost = [m for m, control in marks.items() if m not in times and control in promised]
     report.duplicated = [m for m, n in times.items() if n > 1]
     kept = sum(status.messages.values())
     report.kept_twice = [kept - report.sent] if kept > report.sent else []
     report.unexpected = [m for m in times if m not in marks]
-    report.recovered = sum(m in times and control in attempts.unknown for m, control in marks.items())
-    report.unknown = sum(m not in times and control in attempts.unknown for m, control in marks.items())
+    report.recovered = sum(m in times and control in unknown for m, control in marks.items())
+    report.unknown = sum(m not in times and control in unknown for m, control in marks.items())
     firsts = {patient: list(dict.fromkeys(numbers)) for patient, numbers in effects.items()}
     report.disordered = [(patient, numbers) for patient, numbers in firsts.items() if numbers != sorted(numbers)]
-    report.wrong = list(_wrong(attempts, receiver, excused))
+    report.wrong = list(_wrong(attempts, receiver, excused | unknown))
     report.differences = status.differences
     return report
 
 
-def _wrong(attempts: Attempts, receiver: Receiver, excused: set[str]) -> Iterable[tuple[str, Any, Any]]:
-    for patient in attempts.order:
-        worked = [m for m in attempts.attempted.values() if m.patient == patient and m.control not in excused]
-        if any(message.control in attempts.unknown for message in worked):
-            # Nobody can say whether it counts.
-            continue
+def _wrong(attempts: Attempts, receiver: Receiver, without: set[str]) -> Iterable[tuple[str, Any, Any]]:
+    of_each: dict[int, list[Message]] = {}
+    strange = {attempts.attempted[control].patient for control in attempts.unknown}
+    for message in attempts.attempted.values():
+        # Where one was never answered nobody can say whether it counts.
+        if message.control not in without and message.patient not in strange:
+            of_each.setdefault(message.patient, []).append(message)
+    for worked in of_each.values():
+        local = worked[0].body.partition(b"PID|1||")[2].partition(b"^")[0].decode()
         for spell in dict.fromkeys(message.spell for message in worked):
             should = fold(worked, spell)
-            if not should:
-                continue
-            local = worked[0].body.partition(b"PID|1||")[2].partition(b"^")[0].decode()
-            found = receiver.facts(spell, local)
-            if found != should:
+            if should and (found := receiver.facts(spell, local)) != should:
                 yield spell, should, found
 
 

@@ -20,6 +20,7 @@ from mhbridge.testing.receiving import ReceivingServer
 
 __all__ = ["Receiver", "at_random", "restarts"]
 
+_SYSTEM = "https://example-mental-health.example/id"
 _MARK = re.compile(rb"N(\d{6})-(\d{4})E")
 
 
@@ -56,8 +57,8 @@ class Receiver(ReceivingServer):
 
     def facts(self, spell: str, patient: str) -> dict[str, str]:
         """What it holds of a stay and its patient now, as plain facts."""
-        encounter = _one(self.holdings, "Encounter", spell)
-        person = _one(self.holdings, "Patient", patient)
+        encounter = _one(self.holdings, "Encounter", f"{_SYSTEM}/spell|{spell}")
+        person = _one(self.holdings, "Patient", f"{_SYSTEM}/patient|{patient}")
         found = {"status": encounter.get("status", "")}
         places = [one["location"].get("display", "") for one in encounter.get("location", ())]
         found |= {"ward": places[0] if places else "", "bed": places[1] if len(places) > 1 else ""}
@@ -67,8 +68,8 @@ class Receiver(ReceivingServer):
         return {fact: value for fact, value in found.items() if value}
 
 
-def _one(holdings: Holdings, type_: str, value: str) -> Mapping[str, Any]:
-    found = holdings.search(type_, [("identifier", value)])
+def _one(holdings: Holdings, type_: str, identifier: str) -> Mapping[str, Any]:
+    found = holdings.search(type_, [("identifier", identifier)])
     return found[0] if found else {}
 
 

@@ -59,6 +59,8 @@ class Story:
         again: as `senders.send` has it.
         restart: about every so many seconds the receiver is started again; 0 never.
         server: further options of the receiver.
+        concurrency: deliveries at a time.
+        options: further options of the gateways.
         started: called with each gateway that was started.
         patience: what is not delivered after so many seconds never will be.
     """
@@ -71,6 +73,7 @@ class Story:
     again: Callable[[int], int | None] = lambda _sent: None
     restart: float = 0.0
     server: dict[str, Any] = field(default_factory=dict)
+    concurrency: int = 4
     options: dict[str, Any] = field(default_factory=dict)
     started: Callable[[Gateway], None] = lambda _: None
     patience: float = _PATIENCE
@@ -106,19 +109,21 @@ class Story:
             assert self.gateway is not None
             await self.gateway.stop()
             # Whatever the stop left behind, the next one finds in order.
-            last = await self.world.gateway(configuration(self.receiver.url), **self.options)
+            last = await self.world.gateway(self._text, **self.options)
             report = check(self.attempts, self.receiver, await last.status(), excused=await withheld(last.files))
             await last.stop()
             return report
+
+    @property
+    def _text(self) -> str:
+        return configuration(self.receiver.url, concurrency=self.concurrency)
 
     async def _keep(self) -> None:
         """Whenever there is no gateway, start one, as an init system does."""
         interrupts = iter(self.interrupts)
         while True:
             try:
-                self.gateway = await self.world.gateway(
-                    configuration(self.receiver.url), interrupt=next(interrupts, None), **self.options
-                )
+                self.gateway = await self.world.gateway(self._text, interrupt=next(interrupts, None), **self.options)
                 self.started(self.gateway)
                 await self.gateway.died.wait()
             except (Killed, StoreError):

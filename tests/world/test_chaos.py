@@ -39,6 +39,7 @@ def chaos(world, messages=MESSAGES, **options):
         "pause": lambda: draw.expovariate(1 / 30),
         "again": again,
         "restart": 1_800.0,
+        "concurrency": 32,
     }
     return Story(world, systems, **settings | options)
 

@@ -155,6 +155,10 @@ class Holdings:
             else:
                 raise Refused(400, "not-supported", "a search parameter that is not known here")
             ids = found if ids is None else ids & found
+        if ids is not None and len(ids) < 2:
+            # As most searches are: who asks for one thing must not wait for all that is held.
+            newest = [versions[-1].resource for id_ in ids if (versions := self._versions.get((type_, id_)))]
+            return [resource for resource in newest if resource is not None]
         held = self.all(type_)
         return held if ids is None else [resource for resource in held if resource["id"] in ids]
 
