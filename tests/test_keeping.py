@@ -19,7 +19,7 @@ from store_cases import T0, keep, take
 from mhbridge import config
 from mhbridge.app.storing import store_of
 from mhbridge.cli.auditing import audit
-from mhbridge.cli.keeping import purge
+from mhbridge.cli.keeping import backup, purge, restore
 from mhbridge.errors import ConfigurationError, StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move, Retention
@@ -214,3 +214,33 @@ def test_a_log_that_was_cut_is_found_by_audit(file, tmp_path):
     result = run(audit, file, "--verify")
     assert isinstance(result.exception, StoreError)
     assert result.exception.code == "S224"
+
+
+# --- backup and restore ---
+
+
+def test_a_store_is_backed_up_lost_and_restored(file, tmp_path):
+    fill(file, 1, 2)
+    result = run(backup, file, str(tmp_path / "copy"), "--keys", str(tmp_path / "apart"))
+    assert result.exit_code == 0, result.output
+    assert "2 messages, 2 deliveries" in result.output
+    fill(file, 3)
+    assert run(restore, file, str(tmp_path / "copy")).exception.code == "S225"
+    for name in ("mhbridge.db", "mhbridge.db.keys"):
+        (tmp_path / "var" / name).unlink()
+    result = run(restore, file, str(tmp_path / "copy"), "--keys", str(tmp_path / "apart" / "mhbridge.db.keys"))
+    assert result.exit_code == 0, result.output
+    assert "2 messages, 2 deliveries" in result.output
+    assert run(audit, file, "--verify").exit_code == 0
+    assert (tmp_path / "elsewhere" / "heads").exists()
+    fill(file, 4)
+    assert run(audit, file, "--verify").exit_code == 0
+
+
+def test_backup_and_restore_for_machines(file, tmp_path):
+    fill(file, 1)
+    did = json.loads(run(backup, file, str(tmp_path / "copy"), "--json").output)
+    assert (did["messages"], did["deliveries"]) == (1, 1)
+    (tmp_path / "var" / "mhbridge.db").unlink()
+    did = json.loads(run(restore, file, str(tmp_path / "copy"), "--json").output)
+    assert (did["messages"], did["bodies"], did["doubtful"]) == (1, 2, 0)

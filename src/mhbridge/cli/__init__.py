@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "status": ("mhbridge.cli.looking", "Show the accounts of a store."),
     "audit": ("mhbridge.cli.auditing", "List who read what and who did what, or check that the log is whole."),
     "purge": ("mhbridge.cli.keeping", "Make unreadable what is not to be kept any longer; erase a patient."),
+    "backup": ("mhbridge.cli.keeping", "Copy a store while the gateway goes on."),
+    "restore": ("mhbridge.cli.keeping", "Make a store from a backup, where there is none."),
     "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
     "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),
 }

@@ -1,4 +1,4 @@
-"""`purge`: what is not to be kept any longer, and one patient's erasure. What may go is decided in the store."""
+"""`purge`, `backup`, `restore`: what people do for a store. What may go or come is decided in the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mhbridge.config import Config
     from mhbridge.ports import Purged
 
-__all__ = ["purge"]
+__all__ = ["backup", "purge", "restore"]
 
 T = TypeVar("T")
 
@@ -109,3 +109,85 @@ def _show(purged: Purged, *, dry_run: bool, as_json: bool) -> None:
     else:
         rows = [[one.month, str(one.rows), str(one.kept)] for one in purged.expired]
         table("would go" if dry_run else "gone", ["what", "rows", "kept, since something is open or came later"], rows)
+
+
+_folder = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=_folder)
+@click.option("--keys", "keys_to", type=_folder, help="Where the data keys go; left out, FOLDER/keys. Keep them apart.")
+@config_option
+@as_json
+def backup(folder: Path, keys_to: Path | None, config: Path | None, as_json: bool) -> int:
+    """
+    Copy the store into FOLDER while the gateway goes on: all of one instant, and on the disk when this ends.
+
+    Not in it is the key of the store: NAME.key, or what store_key names.
+    """
+    from mhbridge.adapters.sqlite.backup import back_up
+    from mhbridge.config import master_key_of
+
+    settings = configured(config)
+    done = back_up(
+        settings.gateway.store_path,
+        folder,
+        datetime.now(UTC),
+        keys_to=keys_to,
+        master=master_key_of(settings),
+    )
+    if as_json:
+        show_json({name: getattr(done, name) for name in done.__slots__})
+        return 0
+    click.echo(
+        f"{done.messages} messages and {done.deliveries} deliveries, {done.size / 1e6:,.1f} MB in {done.seconds:.1f} s"
+    )
+    where = keys_to or folder / "keys"
+    click.echo(f"Move {where} away from the backup, and keep the store's own key in a third place: NOTE.txt says why.")
+    return 0
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--keys",
+    "keys_from",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file of data keys; left out, the one beside where the store was, else that in FOLDER/keys.",
+)
+@config_option
+@as_json
+def restore(folder: Path, keys_from: Path | None, config: Path | None, as_json: bool) -> int:
+    """
+    Make the configured store from the backup in FOLDER, where there is none, after looking at all of it.
+
+    What had not been delivered at the backup's instant may have been since: it is looked up before it is sent.
+    """
+    from mhbridge.adapters.heads import HeadsFile
+    from mhbridge.adapters.sqlite.backup import restore as made_from
+    from mhbridge.cli.operating import found
+    from mhbridge.config import load, master_key_of
+
+    settings = load(found(config))
+    done = asyncio.run(
+        made_from(
+            folder,
+            settings.gateway.store_path,
+            datetime.now(UTC),
+            who=who_acts(),
+            keys_from=keys_from,
+            master=master_key_of(settings),
+            tell=HeadsFile(settings.gateway.heads_path).add,
+        )
+    )
+    if as_json:
+        show_json({name: getattr(done, name) for name in done.__slots__})
+        return 0
+    click.echo(f"The store is as it was on {done.at:%d %B %Y at %H:%M:%S} UTC, in {done.seconds:.1f} s:")
+    click.echo(
+        f"{done.messages} messages, {done.deliveries} deliveries, {done.log_rows} rows of the log, each as written"
+    )
+    click.echo(f"{done.bodies} bodies opened, {done.purged} had been purged")
+    click.echo(f"{done.doubtful} deliveries may have left since then, and are looked up before anything is sent")
+    click.echo("What was received since then is not here: have the senders send it again, from that time on.")
+    return 0

@@ -590,6 +590,16 @@ update document set series = randomblob(32) where message in (select id from mes
 delete from reading where patient = :id;
 -- name: drop_clocks_of
 delete from clock where patient = :id;
+-- name: may_have_left
+select id from delivery where state in ('queued', 'retry', 'sending')
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') limit :most;
+-- name: counted_for_backup
+select (select count(*) from message), (select count(*) from delivery);
+-- name: body_page
+select b.id, case when exists (select 1 from envelope e where e.id = b.id) then 'envelope' else 'document' end, b.key_id, b.data
+  from body b where b.id > :after order by b.id limit :most;
+-- name: reading_page
+select id, 'reading', key_id, items from reading where id > :after order by id limit :most;
 
 -- Clocks ----------------------------------------------------------------------------------------------------
 

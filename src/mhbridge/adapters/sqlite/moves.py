@@ -21,6 +21,7 @@ from mhbridge.ports import Move
 
 __all__ = [
     "Closing",
+    "Doubting",
     "Finishing",
     "Parking",
     "Releasing",
@@ -28,6 +29,7 @@ __all__ = [
     "Starting",
     "arrive",
     "close",
+    "doubt",
     "finish",
     "move",
     "park",
@@ -61,6 +63,13 @@ class Finishing(NamedTuple):
     """Results of attempts."""
 
     moves: Sequence[Move]
+    now: int
+
+
+class Doubting(NamedTuple):
+    """So many deliveries of a store that came from a backup."""
+
+    most: int
     now: int
 
 
@@ -368,6 +377,27 @@ def _recover(books: Books, now: int) -> int:
     return len(found)
 
 
+def _doubt(books: Books, item: Doubting) -> int:
+    """
+    A portion of the deliveries that a backup has as waiting or being sent: since its instant they may have left.
+
+    What waits becomes `sending` and what is being sent `unknown`, so all of them are looked up before they are sent.
+    """
+    found = _find(books, (about for (about,) in books.run("may_have_left", most=item.most)))
+    steps = [
+        _Step(
+            about,
+            delivery,
+            DeliveryState.UNKNOWN if delivery.state == DeliveryState.SENDING else DeliveryState.SENDING,
+            item.now,
+            item.now,
+        )
+        for about, delivery in found.items()
+    ]
+    _move_deliveries(books, steps)
+    return len(steps)
+
+
 def _park(books: Books, item: Parking) -> bool:
     """Park what is due; what somebody took in hand meanwhile is left alone."""
     delivery = _find(books, [item.delivery]).get(item.delivery)
@@ -449,6 +479,7 @@ def _resend(books: Books, item: Resending) -> int:
 
 
 recover = _each(_recover)
+doubt = _each(_doubt)
 park = _each(_park)
 release = _each(_release)
 close = _each(_close)

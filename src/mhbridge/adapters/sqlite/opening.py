@@ -24,7 +24,7 @@ from mhbridge.adapters.sqlite.migrating import bring_forward, schema_of
 from mhbridge.errors import StoreError
 
 __all__ = ["READER", "WRITER", "Connect", "Pragma", "find_files", "lock", "open_files", "open_reader", "open_writer"]
-__all__ += ["Master", "refuse_build", "ring_of"]
+__all__ += ["Master", "refuse_build", "ring_of", "secret_beside"]
 
 Connect = Callable[..., apsw.Connection]
 
@@ -138,6 +138,19 @@ def _keys(path: Path, master: Master | None) -> Keys:
     key = _read_secret(_secret_of(path)) if master is None else master()
     ring = Keyring(ring_of(path), key)
     return Keys(ring.secret or key, ring)
+
+
+def secret_beside(path: Path) -> bytes:
+    """
+    The key in the file beside a store, which need not be there itself.
+
+    Raises:
+        StoreError: S203 when others may read it, S205 when it is not there or not whole.
+    """
+    secret = _secret_of(path)
+    if not secret.exists():
+        raise StoreError("S205", f"there is no {secret.name}")
+    return _read_secret(secret)
 
 
 def ring_of(path: Path) -> Path:

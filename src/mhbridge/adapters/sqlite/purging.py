@@ -28,6 +28,9 @@ __all__ = ["VERBS", "Purging", "patients"]
 _PAGE: Final = 500
 _PORTION: Final = 100
 
+#: More than are given between a backup and the end of its store.
+_SKIPPED: Final = 1_000_000_000
+
 _TABLE_OF: Final[Mapping[RetentionClass, str]] = {retention: table for table, retention in CLASS_OF.items()}
 
 Ask = Callable[..., Awaitable[Any]]
@@ -86,6 +89,14 @@ class Erasing(NamedTuple):
     identities: Sequence[tuple[bytes, int]]
     who: str
     basis: str
+    now: int
+
+
+class Noting(NamedTuple):
+    """A store that came from a backup of an instant."""
+
+    of: datetime
+    who: str
     now: int
 
 
@@ -225,6 +236,18 @@ def _erase(books: Books, item: Erasing) -> Erased:
     return Erased(len(item.patients), bodies, readings, tokens, shared)
 
 
+def note(books: Books, items: Sequence[Noting]) -> list[None]:
+    """
+    The log says that the store came from a backup; ids go on far behind those of the backup.
+
+    What was numbered since then is not here, but receivers may have it under its number.
+    """
+    for item in items:
+        last = books.value("last_id") or 0
+        books.log(item.now, "restore", last + _SKIPPED, f"from the backup of {item.of:%Y-%m-%d %H:%M:%S} UTC", item.who)
+    return [None] * len(items)
+
+
 def tidy(books: Books, items: Sequence[None]) -> list[None]:
     """After this the write-ahead log is copied back whole and cut to nothing: it had what is now deleted."""
     books.tidy = True
@@ -232,7 +255,7 @@ def tidy(books: Books, items: Sequence[None]) -> list[None]:
 
 
 #: Of this module, in the order in which a batch works them.
-VERBS: Final = (erase, adopt, close_later, drop, clear, forget, tidy)
+VERBS: Final = (note, erase, adopt, close_later, drop, clear, forget, tidy)
 
 
 def _month(key: DataKey) -> str:
@@ -293,6 +316,22 @@ def episode_page(
 
 def _page(rows: Sequence[Sequence[Any]], keep: Mapping[int, int]) -> Page:
     return Page(rows[-1][0] if len(rows) == _PAGE else 0, len(rows), keep)
+
+
+def bodies_page(reader: Reader, table: str, after: int) -> tuple[int, int, int, int]:
+    """Open a page of bodies or readings: where it ends, how many opened, how many are purged, how many are damaged."""
+    opened = purged = damaged = 0
+    rows = reader.rows(f"{table}_page", after=after, most=_PAGE)
+    for row, of, key, data in rows:
+        try:
+            reader.seal.open(of, row, data, key)
+            opened += 1
+        except StoreError as error:
+            if error.code == "S222":
+                purged += 1
+            else:
+                damaged += 1
+    return (rows[-1][0] if len(rows) == _PAGE else 0), opened, purged, damaged
 
 
 def busy_patients(reader: Reader) -> frozenset[int]:

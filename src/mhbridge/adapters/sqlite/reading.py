@@ -65,7 +65,7 @@ class Reader:
     def __init__(self, connection: apsw.Connection, keys: Keys) -> None:
         self.connection = connection
         self.keys = keys
-        self._seal = Seal(keys)
+        self.seal = Seal(keys)
         self._queries = queries()
         #: What has ended and need not be counted again.
         self.counts = Counts()
@@ -163,7 +163,7 @@ class Reader:
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
         for number, document, episode, event_at, sent_at, key, items in self.rows("readings", token=patient):
-            said = record.loads(self._seal.open("reading", number, items, key))
+            said = record.loads(self.seal.open("reading", number, items, key))
             yield Said(number, document, episode, event_at, sent_at, said)
         for part in self._parts.get(patient, ()):
             for one in self._readings(part):
@@ -340,7 +340,7 @@ class Reader:
         row = self.row("body", id=about)
         if row is None:
             raise StoreError("S208", f"{table} {about} has no body")
-        return self._seal.open(table, about, row[1], row[0])
+        return self.seal.open(table, about, row[1], row[0])
 
     # --- tasks ---
 

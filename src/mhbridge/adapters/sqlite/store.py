@@ -86,6 +86,8 @@ _CHECKED_AT_START: Final = 1_000
 
 #: Between two pieces of what a migration left for later: what arrives meanwhile has the writer nearly to itself.
 _PAUSE: Final = 0.02
+#: Deliveries of a restored store that are doubted in one transaction.
+_DOUBTED: Final = 500
 #: Before a piece that failed is tried again: the disk may have been full.
 _AGAIN: Final = 30.0
 
@@ -392,6 +394,31 @@ class SqliteStore(Store):
         heads = heads_in(self._keys, lines)
         await self._ask(self._desk, Reader.has_heads, heads)
         return len(heads)
+
+    async def verify_bodies(self) -> tuple[int, int, int]:
+        """Open every body and reading: how many opened, how many are purged, how many do neither."""
+        counts = [0, 0, 0]
+        for table in ("body", "reading"):
+            after, begun = 0, False
+            while after or not begun:
+                begun = True
+                after, *some = await self._ask(self._desk, purging.bodies_page, table, after)
+                counts = [sum(pair) for pair in zip(counts, some, strict=True)]
+        opened, purged, damaged = counts
+        return opened, purged, damaged
+
+    async def restored(self, of: datetime, who: str, now: datetime) -> int:
+        """Once, after this store was made from a backup of an instant. Returns how many deliveries are doubtful."""
+        await self._write(purging.note, purging.Noting(of, who, micros(now)))
+        while await self._write(verbs.doubt, verbs.Doubting(_DOUBTED, micros(now))):
+            pass
+        await self._write(purging.tidy, None)
+        return (await self.status(now)).deliveries.get(DeliveryState.UNKNOWN, 0)
+
+    @property
+    def keys(self) -> Keys:
+        """What tokens, seals and signatures are made with."""
+        return self._keys
 
     def _purging(self) -> Purging:
         return Purging(partial(self._ask, self._desk), self._write, self._keys.ring, self._retention.days)

@@ -69,6 +69,7 @@ def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
 _ORDER: Final[Sequence[Verb]] = (
     auditing.audit,
     moves.recover,
+    moves.doubt,
     moves.finish,
     acknowledging.acknowledge,
     acknowledging.lapse,
