@@ -223,14 +223,14 @@ def test_a_store_is_backed_up_lost_and_restored(file, tmp_path):
     fill(file, 1, 2)
     result = run(backup, file, str(tmp_path / "copy"), "--keys", str(tmp_path / "apart"))
     assert result.exit_code == 0, result.output
-    assert "2 messages, 2 deliveries" in result.output
+    assert "2 messages" in result.output
     fill(file, 3)
     assert run(restore, file, str(tmp_path / "copy")).exception.code == "S225"
     for name in ("mhbridge.db", "mhbridge.db.keys"):
         (tmp_path / "var" / name).unlink()
     result = run(restore, file, str(tmp_path / "copy"), "--keys", str(tmp_path / "apart" / "mhbridge.db.keys"))
     assert result.exit_code == 0, result.output
-    assert "2 messages, 2 deliveries" in result.output
+    assert "2 messages" in result.output
     assert run(audit, file, "--verify").exit_code == 0
     assert (tmp_path / "elsewhere" / "heads").exists()
     fill(file, 4)
@@ -239,8 +239,12 @@ def test_a_store_is_backed_up_lost_and_restored(file, tmp_path):
 
 def test_backup_and_restore_for_machines(file, tmp_path):
     fill(file, 1)
-    did = json.loads(run(backup, file, str(tmp_path / "copy"), "--json").output)
+    result = run(backup, file, str(tmp_path / "copy"), "--json")
+    assert result.exception is None
+    did = json.loads(result.output)
     assert (did["messages"], did["deliveries"]) == (1, 1)
     (tmp_path / "var" / "mhbridge.db").unlink()
-    did = json.loads(run(restore, file, str(tmp_path / "copy"), "--json").output)
+    result = run(restore, file, str(tmp_path / "copy"), "--json")
+    assert result.exception is None
+    did = json.loads(result.output)
     assert (did["messages"], did["bodies"], did["doubtful"]) == (1, 2, 0)

@@ -209,7 +209,6 @@ create table clock (
 ) strict;
 create index clock_next  on clock (next_at) where next_at is not null;
 create index clock_state on clock (state, name);
-create index clock_patient on clock (patient);
 
 -- Something that a person must do. `about` is the id of a row, or 0 with the name of a feed or destination in `name`.
 create table task (

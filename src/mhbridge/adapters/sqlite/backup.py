@@ -173,8 +173,9 @@ async def restore(
 
 def _copied_into(work: Path, path: Path, folder: Path, manifest: dict[str, Any], keys_from: Path | None) -> Path:
     """A store in a folder of its own, as the backup has it."""
-    if path.exists() or path.with_name(f"{path.name}-wal").exists():
-        raise StoreError("S225", f"there is a store {path}: nothing is written over it")
+    left = path.with_name(f"{path.name}-wal")
+    if path.exists() or (left.exists() and left.stat().st_size):
+        raise StoreError("S225", f"there is a store {path}, or its {left.name}: nothing is written over it")
     copy = folder / str(manifest["store"])
     if not copy.is_file() or _digest(copy) != manifest["sha256"]:
         raise StoreError("S226", f"{copy.name} in the backup is not what was written there")
@@ -268,6 +269,9 @@ def _put(made: Path, path: Path) -> None:
     ring = opening.ring_of(made)
     if ring.exists():
         ring.replace(opening.ring_of(path))
+    for left in ("-wal", "-shm"):
+        # Of the store that was here, and empty: who last looked into it left them.
+        path.with_name(f"{path.name}{left}").unlink(missing_ok=True)
     made.replace(path)
     if os.name == "posix":
         directory = os.open(path.parent, os.O_RDONLY)

@@ -36,7 +36,6 @@ create table clock (
 ) strict;
 create index clock_next  on clock (next_at) where next_at is not null;
 create index clock_state on clock (state, name);
-create index clock_patient on clock (patient);
 
 create table task (
   id        integer primary key,
