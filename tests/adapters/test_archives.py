@@ -100,6 +100,7 @@ BAD = {
     "a count that lies": (changed(GOOD, END, 8, struct.pack("<2H", 1, 1)), "another number"),
     "a count beyond all": (changed(GOOD, END, 8, b"\xff\xff\xff\xff"), "ZIP64"),
     "a directory beyond all": (changed(GOOD, END, 12, struct.pack("<L", 5_000_000)), "directory is too large"),
+    "a member before the beginning": (changed(GOOD, END, 16, struct.pack("<L", len(GOOD))), "outside the archive"),
     "one of several": (changed(GOOD, END, 4, b"\x01\x00"), "several parts"),
     "nothing in it": (packed(), "no file in it"),
     "a folder alone": (packed(("x/", b"")), "no file in it"),

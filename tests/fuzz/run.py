@@ -19,7 +19,15 @@ from pathlib import Path
 #: An input that is longer finds nothing that a shorter one does not, and is slower.
 LONGEST = 2048
 #: Inputs of a bounded run: about twenty seconds.
-RUNS = {"hl7v2": 20_000, "csv": 30_000, "mllp": 5_000, "yaml": 15_000, "expression": 100_000, "flow": 6_000}
+RUNS = {
+    "hl7v2": 20_000,
+    "csv": 30_000,
+    "mllp": 5_000,
+    "yaml": 15_000,
+    "expression": 100_000,
+    "flow": 6_000,
+    "zip": 30_000,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from mhbridge.adapters.mllp.framing import frame
 from mhbridge.mapping.library import built_in
@@ -34,6 +36,17 @@ _YAML = (
 )
 
 
+def _archives() -> Iterator[bytes]:
+    members = [("a.csv", b"a"), ("b/c.hl7", b"MSH|" * 99), ("d/", b""), ("\xe9.csv", bytes(range(256)))]
+    for compression in (ZIP_STORED, ZIP_DEFLATED):
+        for count in range(len(members) + 1):
+            made = BytesIO()
+            with ZipFile(made, "w", compression) as archive:
+                for name, content in members[:count]:
+                    archive.writestr(name, content)
+            yield made.getvalue()
+
+
 def of(target: str) -> list[bytes]:
     """The seeds of a target, each once, small ones first."""
     return sorted(dict.fromkeys(seed for seed in _found(target) if len(seed) <= _LARGEST), key=len)
@@ -44,6 +57,8 @@ def _found(target: str) -> Iterator[bytes]:
         yield from (one.encode() for one in _EXPRESSIONS)
     if target == "yaml":
         yield from _YAML
+    if target == "zip":
+        yield from _archives()
     if target == "csv":
         yield b'nhs_number,family,note\r\n9990000018,Testpatient,"a, ""b""\nc"\r\n'
         yield b"nhs_number;family;note\n9990000018;\xc4;\n\n;;\n"

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
 from typing import Any, Final
+from zipfile import ZipFile
 
+from mhbridge.adapters.folder.archive import Limits, is_archive, looked_through, unpack
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 from mhbridge.errors import MalformedMessage, MessageError, explanations
 from mhbridge.fhir.validate import default_validator
@@ -307,6 +309,35 @@ def flow(data: bytes) -> None:
                 assert not [i for i in default_validator()(loads(document.body)) if i.severity is Severity.ERROR]
 
 
+# --- archives ----------------------------------------------------------------------------------------------
+
+_LIMITS: Final = Limits(size=100_000, ratio=100, members=20)
+
+
+def archive(data: bytes) -> None:
+    """ZIP: refused with its code, or plain names each once, within the limits, each as long as the directory says."""
+    file = BytesIO(data)
+    if not is_archive(file):
+        return
+    try:
+        members = looked_through(file, _LIMITS)
+    except MalformedMessage as error:
+        known(error)
+        return
+    names = [member.filename for member in members]
+    assert len(set(names)) == len(names) <= _LIMITS.members, "each name once"
+    assert not any(name.startswith("/") or ".." in name.split("/") for name in names), "no way out"
+    contents = []
+    with ZipFile(file) as opened:
+        for member in members:
+            into = BytesIO()
+            unpack(opened, member, into)
+            contents.append(into.getvalue())
+            assert len(contents[-1]) == member.file_size, "as long as it says"
+    assert sum(map(len, contents)) <= min(_LIMITS.size, _LIMITS.ratio * len(data)), "within its limits"
+    assert not any(content.startswith((b"PK\x03\x04", b"\x1f\x8b")) for content in contents), "one level"
+
+
 #: By the name that `run.py` takes.
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "hl7v2": hl7v2,
@@ -315,4 +346,5 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "yaml": yaml,
     "expression": expression,
     "flow": flow,
+    "zip": archive,
 }

@@ -11,6 +11,7 @@ import seeds
 import targets
 from run import RUNS
 
+from mhbridge.adapters.folder import archive
 from mhbridge.adapters.mllp import framing
 from mhbridge.formats import csv as csv_format
 from mhbridge.formats.csv import rows
@@ -20,7 +21,9 @@ from mhbridge.mapping import expression, reader
 from mhbridge.mapping.scanner import Broken
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "hostile"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "adapters"))
 import cases
+import test_archives
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
@@ -38,6 +41,7 @@ OWN = {
     "yaml": [body for body, _ in cases.MAPPINGS.values()],
     "expression": [text.encode() for text in cases.EXPRESSIONS],
     "flow": [body for body, _ in cases.HL7V2.values()],
+    "zip": [archive for archive, _ in test_archives.BAD.values()],
 }
 
 
@@ -117,6 +121,12 @@ def test_an_expression_without_tree_and_diagnostic_breaks_the_law(monkeypatch):
 
     monkeypatch.setattr(expression, "scan", nothing)
     broken("expression")
+
+
+def test_a_member_that_is_not_looked_at_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(archive, "_look_at_name", lambda *_: None)
+    with pytest.raises(AssertionError, match="no way out"):
+        targets.archive(test_archives.BAD["above"][0])
 
 
 def test_an_unknown_code_breaks_the_law(monkeypatch):

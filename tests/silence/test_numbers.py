@@ -88,6 +88,16 @@ def test_a_sender_that_says_that_it_counts_is_believed_at_once(sequences, expect
     assert ranges(heard([], sequences)) == expected
 
 
+@pytest.mark.parametrize("sequences", [[(n * 7919) % 10007 + 2 for n in range(800)], range(0, 800, 2), [5] * 800])
+def test_a_sender_that_says_that_it_counts_and_does_not_is_not_believed_for_long(sequences):
+    assert ranges(heard([], [str(n) for n in sequences])) == []
+
+
+def test_a_sender_that_leaves_out_one_in_fifty_counts_for_others_too():
+    assert ranges(heard([f"MSG{n}" for n in range(10_000) if n % 50])) == []
+    assert len(ranges(heard([f"MSG{n}" for n in range(1_000) if n % 50]))) > 5
+
+
 def test_a_start_forgets_neither_gaps_nor_where_the_counting_was():
     kept = heard([*COUNTED, "MSG122"]).kept(T0)
     assert [(gap.first, gap.last) for gap in kept] == [(121, 121), (123, OPEN_ENDED)]
@@ -122,5 +132,7 @@ def test_what_people_know_of_is_marked_and_what_is_old_is_forgotten():
 def test_memory_is_bounded_whatever_is_counted():
     numbers = heard([f"{'abcdefghij'[n % 10]}{n}X{n}" for n in range(2_000)])
     assert len(numbers._series) <= 16
-    numbers = heard([], [str(n) for n in range(0, 6_000, 2)])
-    assert len(numbers.open()) <= 1_000
+    numbers = heard([], [str(n) for n in range(0, 80, 2)])
+    assert len(numbers.open()) == 39
+    restarts = [str(n + 5_000 * (n % 2)) for n in range(6_000)]
+    assert len(heard([], restarts).open()) <= 1_050

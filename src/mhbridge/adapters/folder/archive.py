@@ -15,6 +15,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, Final
@@ -67,7 +68,7 @@ def looked_through(file: BinaryIO, limits: Limits) -> Sequence[zipfile.ZipInfo]:
     Raises:
         MalformedMessage: D976, saying what is wrong, with the number of a member and never its name.
     """
-    try:
+    with _damaged():
         count = _look_at_end(file, limits)
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
@@ -76,16 +77,29 @@ def looked_through(file: BinaryIO, limits: Limits) -> Sequence[zipfile.ZipInfo]:
             _look_at_directory(members, limits)
             for number, member in enumerate(members, 1):
                 _look_at_content(archive, number, member, limits)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, struct.error) as error:
-        # Not the error's own text: it holds the names of members.
-        raise _refused(f"it is damaged ({type(error).__name__})") from None
     return [member for member in members if not member.is_dir() and not _is_beside(member.filename)]
 
 
 def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, into: BinaryIO) -> None:
-    """Unpack a member of an archive that was looked through, a block at a time."""
-    into.writelines(_blocks(archive, member))
-    into.flush()
+    """
+    Unpack a member of an archive that was looked through, a block at a time.
+
+    Raises:
+        MalformedMessage: D976, when the file has changed meanwhile.
+    """
+    with _damaged():
+        into.writelines(_blocks(archive, member))
+        into.flush()
+
+
+@contextmanager
+def _damaged() -> Iterator[None]:
+    """What the library raises, one way or another, of an archive that is not what it says."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
+        # Not the error's own text: it holds the names of members.
+        raise _refused(f"it is damaged ({type(error).__name__})") from None
 
 
 def _look_at_end(file: BinaryIO, limits: Limits) -> int:
@@ -114,6 +128,8 @@ def _look_at_directory(members: Sequence[zipfile.ZipInfo], limits: Limits) -> No
     names: set[str] = set()
     for number, member in enumerate(members, 1):
         _look_at_name(number, member, names)
+        if member.header_offset < 0:
+            raise _refused("it lies outside the archive", number)
         if member.flag_bits & _ENCRYPTED:
             raise _refused("it is encrypted", number)
         if member.compress_type not in _METHODS:

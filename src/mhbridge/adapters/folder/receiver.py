@@ -275,10 +275,13 @@ class FolderReceiver:
         those that were taken are repeats.
         """
         try:
-            members = await asyncio.to_thread(looked_through, file, self._archives)
+            return await self._received_members(name, file)
         except MalformedMessage as error:
             await self._refuse(self._feed, error.code)
             return Answer(Verdict.REJECTED, f"{error.message}.", self._clock(), error.code)
+
+    async def _received_members(self, name: str, file: BinaryIO) -> Answer | None:
+        members = await asyncio.to_thread(looked_through, file, self._archives)
         taken, archive = _Taken(), await asyncio.to_thread(ZipFile, file)
         for number, member in enumerate(members, 1):
             with TemporaryFile(dir=self._claimed) as unpacked:
@@ -292,8 +295,7 @@ class FolderReceiver:
                 answer = replace(answer, text=f"Member {number}: {answer.text}")
             taken = taken.further(NOTHING_BEFORE, answer)
         if taken.worst is None:
-            await self._refuse(self._feed, "D976")
-            return Answer(Verdict.REJECTED, "The archive is refused: there is no file in it.", self._clock(), "D976")
+            raise MalformedMessage("D976", "the archive is refused: there is no file in it")
         return taken.worst
 
     async def _received_member(self, name: str, file: BinaryIO) -> Answer | None:

@@ -27,7 +27,7 @@ __all__ = ["Silence"]
 _LATE: Final = timedelta(minutes=10)
 #: What was missed so long ago is not looked for any more.
 _FORGOTTEN: Final = timedelta(days=35)
-#: So many numbers of a gap are looked up in the store before people are told: they may have come by another feed.
+#: So many numbers are looked up in the store before people are told: they may have come by another feed.
 _LOOKED_UP: Final = 500
 
 #: What a task is about.
@@ -193,10 +193,12 @@ class Silence:
         numbers = self._numbers[feed]
         numbers.forget(now - _FORGOTTEN)
         late = [gap for gap in numbers.open() if not gap.told and now - gap.seen_at > _LATE]
+        left = _LOOKED_UP
         for gap in late:
-            here = {number for number, text in numbers.written(gap, _LOOKED_UP) if await self._is_here(text)}
+            here = {number for number, text in numbers.written(gap, left) if await self._is_here(text)}
             if here:
                 numbers.fill(gap, here)
+            left = max(0, left - (gap.last - gap.first + 1))
         missing = [gap for gap in numbers.open() if not gap.told and now - gap.seen_at > _LATE]
         if missing:
             count = sum(gap.last - gap.first + 1 for gap in missing)
@@ -205,7 +207,7 @@ class Silence:
             numbers.told(missing)
             self._begun.add((_GAP, feed))
         elif (_GAP, feed) in self._begun and not any(gap.told for gap in numbers.open()):
-            await self._store.close_task(_GAP, "the messages have come", now, name=feed)
+            await self._store.close_task(_GAP, "nothing is missing any more", now, name=feed)
             self._begun.discard((_GAP, feed))
             self._log.info(Event.NUMBERS_CAME, feed=feed)
 

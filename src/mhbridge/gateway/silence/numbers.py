@@ -28,7 +28,9 @@ _SHARE: Final = 0.95
 _ENOUGH: Final = 100
 #: A number so far below the highest is the beginning of a new counting; one that is nearer came late, or again.
 _FAR: Final = 1_000
-#: Countings and gaps of one feed. More of either is no counting.
+#: Whoever leaves out so many numbers counts what it sends to others, too, or does not count.
+_SCATTERED: Final = 50
+#: Countings of one feed, and gaps of those that began again.
 _PREFIXES: Final = 16
 _GAPS: Final = 1_000
 #: What MSH-13 counts has no prefix, and a control id has no such prefix.
@@ -38,7 +40,7 @@ _SEQUENCE: Final = "\0"
 class _Series:
     """One counting: the highest number so far, the gaps below it, and whether it counts at all."""
 
-    __slots__ = ("by_one", "gaps", "name", "steps", "sure", "top", "width")
+    __slots__ = ("by_one", "gaps", "name", "none", "steps", "sure", "top", "width")
 
     def __init__(self, name: str, *, sure: bool) -> None:
         self.name = name
@@ -49,8 +51,10 @@ class _Series:
         #: Of the last steps, which were by one: a ring of bits and how many of them are set.
         self.steps = bytearray()
         self.by_one = 0
-        #: Surely a counting: the sender says so, or it was one before.
+        #: The sender says that it counts, or it was a counting before.
         self.sure = sure
+        #: It turned out to be none.
+        self.none = False
 
     @property
     def counts(self) -> bool:
@@ -152,7 +156,7 @@ class Numbers:
 
     def kept(self, now: datetime) -> Sequence[Gap]:
         """What must not be forgotten: the gaps, and for each series that counts where it ends."""
-        counting = [series for series in self._all() if series.counts and series.top >= 0]
+        counting = [one for one in self._all() if one.counts and not one.none and one.top >= 0]
         ends = [Gap(self._feed, series.name, series.top + 1, OPEN_ENDED, now) for series in counting]
         return [*self.open(), *ends]
 
@@ -176,14 +180,16 @@ class Numbers:
             return
         series.step(False)
         if number > series.top:
-            if series.counts:
+            if series.counts and not series.none:
                 series.gaps.append(Gap(self._feed, series.name, series.top + 1, number - 1, at))
-                if len(series.gaps) > _GAPS:
-                    del series.gaps[0]
+                if len(series.gaps) > _SCATTERED:
+                    # It looked like a counting and is none of ours, so nothing of it is missing.
+                    series.gaps, series.none = [], True
+                    self._old = [gap for gap in self._old if gap.series != series.name]
             series.top = number
         elif number < series.top - _FAR or (prefix == _SEQUENCE and number <= 1):
             # It counts from the beginning again; what was missing before that is still missing.
-            self._old += series.gaps
+            self._old = (self._old + series.gaps)[-_GAPS:]
             series.gaps = []
             series.top = number
 
