@@ -11,6 +11,7 @@ pytest.register_assert_rewrite(
     "store_contract",
     "backlog_contract",
     "merge_contract",
+    "repairing_contract",
     "search_contract",
     "series_contract",
     "clock_contract",

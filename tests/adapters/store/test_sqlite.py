@@ -9,6 +9,7 @@ from backlog_contract import BacklogContract
 from clock_contract import ClockContract
 from keeping_contract import KeepingContract
 from merge_contract import MergeContract
+from repairing_contract import RepairingContract
 from search_contract import FOUND, SearchContract
 from series_contract import SeriesContract
 from silence_contract import SilenceContract
@@ -30,6 +31,7 @@ class SqliteContract(
     SilenceContract,
     TaskContract,
     KeepingContract,
+    RepairingContract,
 ):
     @pytest.fixture
     async def reopened(self, tmp_path, turns):

@@ -116,6 +116,7 @@ select id from delivery where message = :message and state = 'parked' order by i
 select d.id, d.document, d.destination, n.name, d.patient, d.deadline, d.needs from delivery d join destination n on n.id = d.destination
   join document o on o.id = d.document
   where d.message = :message and d.state not in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked', 'cancelled')
+    and (:to = '' or n.name = :to)
     and not exists (select 1 from delivery e where e.message = d.message and e.document = d.document
       and e.destination = d.destination and e.seq > d.seq)
     and not exists (select 1 from document p where p.series = o.series and p.version > o.version
@@ -160,6 +161,30 @@ select 1 from message where due_at is not null limit 1;
 update message set due_at = :now where patient = :patient and state in ('stored', 'held') and starts = 0 and due_at > :now;
 -- name: left_in_hand
 update message set due_at = :now where due_at > :now and starts > 0;
+-- name: may_be_worked_again
+-- Of what was purged or erased nothing can be worked again.
+select m.state, m.feed from message m where m.id = :id
+  and exists (select 1 from body b where b.id = m.envelope and b.key_id >= 0);
+-- name: work_again
+update message set starts = 0, historic = 1 where id = :id;
+-- name: unread_message
+delete from reading where message = :message and patient in (select patient from message where id = :message
+  union select p.id from patient p join message m on m.id = :message and p.merged_into = m.patient);
+-- name: sent_of_message
+-- What a message sent, or is about to send.
+select o.series, o.sha256, n.name from delivery d join document o on o.id = d.document join destination n on n.id = d.destination
+  where d.message = :message and d.state not in ('superseded', 'cancelled', 'closed');
+-- name: parked_messages_by
+select t.cause, m.feed, m.mapping, count(*), min(m.received_at), '', min(m.id) from task t join message m on m.id = t.about
+  where t.closed_at is null and t.what = 'message' group by t.cause, m.feed, m.mapping;
+-- name: parked_deliveries_by
+select d.code, m.feed, m.mapping, count(*), min(m.received_at), n.name, min(m.id) from delivery d
+  join message m on m.id = d.message join destination n on n.id = d.destination
+  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+  group by d.code, m.feed, m.mapping, d.destination;
+-- name: parked_because
+select m.id from task t join message m on m.id = t.about where t.closed_at is null and t.what = 'message'
+  and t.cause = :code and (:feed = '' or m.feed = :feed) and m.state = 'parked' order by m.id limit :most;
 -- name: envelope_whole
 select feed, received_at, transport, peer, before from envelope where id = :id;
 

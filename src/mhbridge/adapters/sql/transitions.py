@@ -30,8 +30,9 @@ MESSAGE_MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         _M.STORED: frozenset({_M.DONE, _M.HELD, _M.PARKED, _M.FILTERED, _M.SUPERSEDED}),
         _M.HELD: frozenset({_M.STORED, _M.DONE, _M.SUPERSEDED}),
         _M.PARKED: frozenset({_M.STORED, _M.CLOSED, _M.SUPERSEDED}),
-        _M.DONE: frozenset(),
-        _M.FILTERED: frozenset(),
+        # A person has it worked again, with the mapping as it is now.
+        _M.DONE: frozenset({_M.STORED}),
+        _M.FILTERED: frozenset({_M.STORED}),
         _M.SUPERSEDED: frozenset(),
         _M.CLOSED: frozenset(),
     }

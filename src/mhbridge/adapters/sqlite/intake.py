@@ -18,6 +18,7 @@ from mhbridge.adapters.sqlite.books import Books
 from mhbridge.adapters.sqlite.clocks import ReadyDeadline, reconcile
 from mhbridge.adapters.sqlite.moves import arrive, move, withdraw
 from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
+from mhbridge.adapters.sqlite.repairing import only_new
 from mhbridge.errors import PastChanged, StoreError
 from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import Committed, Pending
@@ -190,6 +191,8 @@ def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, mes
         books.run("put_back", id=pending.id, due_at=message.due_at, starts=0)
         return
     patient = now.patient if message.patient is None else books.root(rows.patients[message.patient])
+    if pending.historic:
+        message = only_new(books, pending.id, message)
     more = _planned(message) + (", historic" if pending.historic else "")
     move(
         books, "message", pending.id, MessageState.STORED, message.state, feed=now.feed, at=at, code=message.code,

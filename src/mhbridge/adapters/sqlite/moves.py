@@ -82,11 +82,12 @@ class Parking(NamedTuple):
 
 
 class Resending(NamedTuple):
-    """A message whose documents a person sends again."""
+    """A message whose documents a person sends again: to one destination, or to each that it was sent to."""
 
     message: int
     who: str
     now: int
+    to: str = ""
 
 
 class Releasing(NamedTuple):
@@ -462,7 +463,7 @@ def _resend(books: Books, item: Resending) -> int:
     if row is None:
         return 0
     received_at = row[3]
-    ended = books.run("may_be_sent_again", message=item.message)
+    ended = books.run("may_be_sent_again", message=item.message, to=item.to)
     for about, document, destination, name, patient, deadline, needs in ended:
         # As long as the first one had.
         again = None if deadline is None else item.now + deadline - received_at
@@ -472,7 +473,7 @@ def _resend(books: Books, item: Resending) -> int:
         arrive(books, "delivery", state, name)
         values = (delivery, item.message, document, destination, patient, seq, state, item.now, again, needs)
         books.connection.execute(books.queries["add_delivery"], values)
-        books.log(item.now, "delivery", delivery, f"{NEW}>{state} again after {about}", item.who)
+        books.log(item.now, "delivery", delivery, f"{NEW}>{state} again after {about}, historic", item.who)
     if ended:
         books.run("raise_fanout", id=item.message, n=len(ended))
     return len(ended)

@@ -38,6 +38,7 @@ from mhbridge.adapters.sqlite import (
     migrating,
     opening,
     purging,
+    repairing,
     silence,
     tasks,
 )
@@ -65,6 +66,7 @@ from mhbridge.ports import (
     Meters,
     Move,
     Original,
+    ParkedCause,
     Pending,
     Profile,
     Purged,
@@ -308,9 +310,21 @@ class SqliteStore(Store):
 
     # --- people ---
 
-    async def resend(self, message: int, who: str, now: datetime) -> int:
-        made: int = await self._write(verbs.resend, verbs.Resending(message, who, micros(now)))
+    async def resend(self, message: int, who: str, now: datetime, *, to: str = "") -> int:
+        made: int = await self._write(verbs.resend, verbs.Resending(message, who, micros(now), to))
         return made
+
+    async def reprocess(self, messages: Sequence[int], who: str, now: datetime, *, every: float = 0.0) -> Sequence[int]:
+        item = repairing.Reprocessing(tuple(messages), who, micros(now), round(every * 1_000_000))
+        # What was folded of their readings is not known any more.
+        taken: list[int] = await self._write(repairing.reprocess, item, lambda _: self._near.folds.forget())
+        return taken
+
+    async def parked_causes(self) -> Sequence[ParkedCause]:
+        return await self._ask(self._desk, repairing.parked_causes)
+
+    async def parked_of(self, code: str, *, feed: str = "", most: int = 1000) -> Sequence[int]:
+        return await self._ask(self._desk, repairing.parked_of, code, feed, most)
 
     async def release(self, delivery: int, who: str, now: datetime) -> bool:
         released: bool = await self._write(verbs.release, verbs.Releasing(delivery, who, micros(now)))

@@ -27,6 +27,7 @@ from mhbridge.adapters.sqlite import (
     migrating,
     moves,
     purging,
+    repairing,
     silence,
     tasks,
 )
@@ -83,6 +84,7 @@ _ORDER: Final[Sequence[Verb]] = (
     intake.settle,
     backlog.put_back,
     backlog.begin,
+    repairing.reprocess,
     moves.resend,
     tasks.open_task,
     tasks.end,
