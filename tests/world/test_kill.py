@@ -135,7 +135,9 @@ class Serving:
 async def serving(configuration, *how):
     command = [sys.executable, str(Path(__file__).with_name("serving.py")), str(configuration), *how]
     with (configuration.parent / "stderr").open("ab") as stderr:
-        parent = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=stderr)
+        # A gateway takes what begins with its name for its configuration.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("MHBRIDGE_")}
+        parent = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=stderr, env=environ)
     try:
         yield Serving(parent, random.Random(SEED))
     finally:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
-import disk
+import disk as disks
 from interrupt import Interrupt, Killed
 from network import PROCESS, Network
 
@@ -181,7 +181,7 @@ class Gateway:
         seed: str,
         interrupt: Interrupt | None,
         around: Callable[[Any], Any] = lambda store: store,
-        connect: Callable[..., apsw.Connection] = disk.connect,
+        connect: Callable[..., apsw.Connection] = disks.connect,
     ) -> None:
         self.world = world
         self.died = asyncio.Event()
@@ -189,7 +189,13 @@ class Gateway:
         self.interrupt.kill = self.kill
         self.interrupt.dead = lambda: self.dead
         parsed = config.parse(text, base=world.folder, environ={})
-        self.files = SqliteStore(parsed.gateway.store_path, turns=lambda _name: InlineTurns(), connect=connect)
+        self.files = SqliteStore(
+            parsed.gateway.store_path,
+            turns=lambda _name: InlineTurns(),
+            connect=connect,
+            die=self._die,
+            duties=config.duties_of(parsed),
+        )
         self._path = parsed.gateway.store_path
         self._random = random.Random(seed)
         self._context = contextvars.copy_context()
@@ -239,6 +245,11 @@ class Gateway:
             task.cancel()
         self._leave_files()
 
+    def _die(self, _code: int) -> None:
+        """What the store does after an I/O error."""
+        self.kill()
+        raise Killed
+
     async def bury(self) -> None:
         """What a dead process still holds of this one is given back; nothing of it reaches the world."""
         for sender in self.app.senders:
@@ -278,8 +289,9 @@ class _Said:
         """It is there."""
 
 
-def simulate(seed: int, folder: Path, main: Callable[[World], Awaitable[_T]]) -> _T:
+def simulate(seed: int, folder: Path, main: Callable[[World], Awaitable[_T]], *, disk: disks.Disk | None = None) -> _T:
     """Run a world until `main` returns."""
+    disks.put_in(disk or disks.Disk())
     loop = Loop(random.Random(f"{seed} network"))
     # What a gateway that is being taken apart says to the loop is nobody's business.
     loop.set_exception_handler(
