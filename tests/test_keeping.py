@@ -19,7 +19,7 @@ from store_cases import T0, keep, take
 from mhbridge import config
 from mhbridge.app.storing import store_of
 from mhbridge.cli.auditing import audit
-from mhbridge.cli.keeping import backup, purge, restore
+from mhbridge.cli.keeping import backup, purge, rekey, restore
 from mhbridge.errors import ConfigurationError, StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move, Retention
@@ -248,3 +248,20 @@ def test_backup_and_restore_for_machines(file, tmp_path):
     assert result.exception is None
     did = json.loads(result.output)
     assert (did["messages"], did["bodies"], did["doubtful"]) == (1, 2, 0)
+
+
+def test_a_store_is_brought_under_another_key(file, tmp_path):
+    fill(file, 1)
+    secret = tmp_path / "var" / "mhbridge.db.key"
+    before = secret.read_bytes()
+    assert run(rekey, file).exit_code == 0
+    assert secret.read_bytes() != before
+    (tmp_path / "key").write_text(KEY)
+    result = run(rekey, file, "--to", "file:key")
+    assert 'store_key = "file:key"' in result.output
+    assert run(audit, file, "--verify").exception.code == "S223"
+    file.write_text(CONFIGURATION + 'store_key = "file:key"\n')
+    assert run(audit, file, "--verify").exit_code == 0
+    assert run(audit, file).output.count("rekey") == 2
+    assert run(rekey, file).exit_code == 2
+    assert isinstance(run(rekey, file, "--to", KEY).exception, ConfigurationError)

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "purge": ("mhbridge.cli.keeping", "Make unreadable what is not to be kept any longer; erase a patient."),
     "backup": ("mhbridge.cli.keeping", "Copy a store while the gateway goes on."),
     "restore": ("mhbridge.cli.keeping", "Make a store from a backup, where there is none."),
+    "rekey": ("mhbridge.cli.keeping", "Bring a store under another key."),
     "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
     "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),
 }

@@ -1,4 +1,4 @@
-"""`purge`, `backup`, `restore`: what people do for a store. What may go or come is decided in the store."""
+"""`purge`, `backup`, `restore`, `rekey`: what people do for a store. What may go or come is decided in the store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mhbridge.config import Config
     from mhbridge.ports import Purged
 
-__all__ = ["backup", "purge", "restore"]
+__all__ = ["backup", "purge", "rekey", "restore"]
 
 T = TypeVar("T")
 
@@ -190,4 +190,41 @@ def restore(folder: Path, keys_from: Path | None, config: Path | None, as_json: 
     click.echo(f"{done.bodies} bodies opened, {done.purged} had been purged")
     click.echo(f"{done.doubtful} deliveries may have left since then, and are looked up before anything is sent")
     click.echo("What was received since then is not here: have the senders send it again, from that time on.")
+    return 0
+
+
+@click.command()
+@click.option("--to", "reference", default="", metavar="REFERENCE", help="The next key: file:PATH or env:NAME.")
+@config_option
+def rekey(reference: str, config: Path | None) -> int:
+    """
+    Bring the store under another key. The gateway must be stopped.
+
+    Without --to, a key beside the store gives way to a new one. With --to, write the same as store_key under [gateway]
+    before the next start. What is stored is not touched: only the keys of it are wrapped anew.
+    """
+    from mhbridge.adapters.sqlite import SqliteStore
+    from mhbridge.adapters.sqlite.rekeying import rekey as wrap
+    from mhbridge.config import key_at, master_key_of
+
+    settings, now = configured(config), datetime.now(UTC)
+    master = master_key_of(settings)
+    to = key_at(reference, settings) if reference else None
+    if to is None and master is not None:
+        raise click.UsageError("the configuration has store_key: make the next key where that is kept, and give --to")
+    path = settings.gateway.store_path
+    wrap(path, master=master, to=to)
+
+    async def note() -> None:
+        store = SqliteStore(path, master=to)
+        await store.open()
+        try:
+            await store.audit(who_acts(), "rekey", 0, now)
+        finally:
+            await store.close()
+
+    asyncio.run(note())
+    click.echo("The data keys are wrapped under the new key.")
+    if reference:
+        click.echo(f'Write store_key = "{reference}" under [gateway] before the next start, and destroy the old key.')
     return 0

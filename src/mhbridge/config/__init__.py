@@ -9,7 +9,7 @@ messages (which quote their input) never leave this package.
 from __future__ import annotations
 
 from mhbridge.config.duties import duties_of
-from mhbridge.config.keeping import master_key_of, retention_of
+from mhbridge.config.keeping import key_at, master_key_of, retention_of
 from mhbridge.config.reading import load, parse
 from mhbridge.config.sections import (
     Access,
@@ -69,6 +69,7 @@ __all__ = [
     "WatchSection",
     "WebhookDestination",
     "duties_of",
+    "key_at",
     "load",
     "master_key_of",
     "parse",

@@ -7,14 +7,18 @@ store needs it.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+from mhbridge.config.reading import parse
 from mhbridge.config.sections import Config
 from mhbridge.errors import ConfigurationError
 from mhbridge.ports import Retention
 
-__all__ = ["master_key_of", "retention_of"]
+__all__ = ["key_at", "master_key_of", "retention_of"]
 
 #: Of AES-256, in hexadecimal digits.
 _DIGITS: Final = 64
@@ -49,6 +53,21 @@ def master_key_of(config: Config) -> Callable[[], bytes] | None:
     def key() -> bytes:
         return key_from(secret.reveal(), config.where("gateway", "store_key"))
 
+    return key
+
+
+def key_at(reference: str, config: Config) -> Callable[[], bytes]:
+    """
+    What gives the key at a reference that a person gave.
+
+    Raises:
+        ConfigurationError: it is no reference, or there is nothing there.
+    """
+    text = f"[gateway]\nstore_key = {json.dumps(reference)}"
+    base = Path(config.file).parent if config.file else None
+    other = parse(text, file="--to", base=base, environ=os.environ)
+    key = master_key_of(other)
+    assert key is not None
     return key
 
 

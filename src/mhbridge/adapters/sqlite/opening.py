@@ -24,7 +24,7 @@ from mhbridge.adapters.sqlite.migrating import bring_forward, schema_of
 from mhbridge.errors import StoreError
 
 __all__ = ["READER", "WRITER", "Connect", "Pragma", "find_files", "lock", "open_files", "open_reader", "open_writer"]
-__all__ += ["Master", "refuse_build", "ring_of", "secret_beside"]
+__all__ += ["Master", "next_secret_of", "refuse_build", "ring_of", "secret_beside", "take_next_secret"]
 
 Connect = Callable[..., apsw.Connection]
 
@@ -112,7 +112,7 @@ def open_files(path: Path, master: Master | None = None) -> Keys:
     _create(path)
     if master is None and not secret.exists():
         write_durably(secret, secrets.token_bytes(KEY_SIZE))
-    keys = _keys(path, master)
+    keys = _keys(path, master, may_write=True)
     if master is not None and not used and keys.ring.secret is None:
         # So that a key which is kept elsewhere can be changed.
         keys.ring.adopt(secrets.token_bytes(KEY_SIZE))
@@ -134,10 +134,36 @@ def find_files(path: Path, master: Master | None = None) -> Keys:
     return _keys(path, master)
 
 
-def _keys(path: Path, master: Master | None) -> Keys:
-    key = _read_secret(_secret_of(path)) if master is None else master()
+def _keys(path: Path, master: Master | None, *, may_write: bool = False) -> Keys:
+    if master is not None:
+        return _keys_under(path, master())
+    try:
+        return _keys_under(path, _read_secret(_secret_of(path)))
+    except StoreError:
+        # A change of the key that was not finished: the data keys are under the next one already.
+        following = next_secret_of(path)
+        if not following.exists():
+            raise
+        keys = _keys_under(path, _read_secret(following))
+    if may_write:
+        take_next_secret(path)
+    return keys
+
+
+def _keys_under(path: Path, key: bytes) -> Keys:
     ring = Keyring(ring_of(path), key)
     return Keys(ring.secret or key, ring)
+
+
+def next_secret_of(path: Path) -> Path:
+    """Where the next key is, until the data keys are under it."""
+    return path.with_name(f"{path.name}.key.next")
+
+
+def take_next_secret(path: Path) -> None:
+    """The next key is the key from now on; what the old one was is written over."""
+    write_durably(_secret_of(path), next_secret_of(path).read_bytes())
+    next_secret_of(path).unlink()
 
 
 def secret_beside(path: Path) -> bytes:
