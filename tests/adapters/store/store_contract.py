@@ -273,6 +273,28 @@ class StoreContract:
         assert [one.document.identifier[-1] for one in due] == ["2", "3"]
         assert len(await store.due(T0 + 5 * MINUTE, 2)) == 2
 
+    async def test_where_much_waits_letters_go_before_events_and_the_sooner_due_first(self, store):
+        """Also the letter that waits behind an event of the same patient: the event goes first, and then the letter."""
+        for number, bundle, patient, deadline in (
+            (1, "transaction", 1, 60.0),
+            (2, "transaction", 2, 60.0),
+            (3, "document", 2, 60.0),
+            (4, "document", 3, 7200.0),
+            (5, "document", 4, 3600.0),
+        ):
+            outcome = an_outcome(number, "gp", patient=patient)
+            outcome = replace(outcome, documents=tuple(replace(one, bundle=bundle) for one in outcome.documents))
+            at = T0 + number * MINUTE
+            await store.commit(an_envelope(number, at=at), key_of(number), [outcome], an_answer(), {"gp": deadline})
+        seen, now = [], T0 + 10 * MINUTE
+        while due := await store.due(now, 10):
+            await store.start([due[0].id], now, now)
+            await store.finish([Move(due[0].id, DeliveryState.DONE, level=2)], now)
+            seen.append(int(due[0].document.identifier[-1]))
+        assert seen == [2, 3, 5, 4, 1]
+        assert await store.next_due() is None
+        assert (await store.status(now)).differences == ()
+
     async def test_messages_without_a_patient_share_no_lane(self, store):
         await keep(store, 1, "gp", patient=None)
         await keep(store, 2, "gp", patient=None)

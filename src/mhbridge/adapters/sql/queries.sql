@@ -46,9 +46,10 @@ with wanted (series) as (values (?))
   select w.series, d.id, d.version from wanted w join document d on d.series = w.series
     and d.version = (select max(e.version) from document e where e.series = w.series);
 -- name: extend_lane
--- By so many deliveries as are new in the lane, the first of which is due then.
-insert into lane (patient, destination, last_seq, depth, next_at) values (?, ?, ?, ?, ?)
+-- By so many deliveries as are new in the lane, the first of which is due then, and so many of them are documents.
+insert into lane (patient, destination, last_seq, depth, next_at, letters) values (?, ?, ?, ?, ?, ?)
   on conflict (patient, destination) do update set last_seq = lane.last_seq + excluded.last_seq, depth = lane.depth + excluded.depth,
+    letters = lane.letters + excluded.letters,
     next_at = case when lane.held = '' and lane.depth = 0 then excluded.next_at else lane.next_at end
   returning patient, destination, last_seq;
 -- name: add_envelope
@@ -90,8 +91,9 @@ with moved (id, old, new, code, due_at, level, tries, sent_at, remote_id) as (va
   from moved m where delivery.id = m.id and delivery.state = m.old returning delivery.id;
 -- name: settle_lane
 -- Depth, next time and hold follow from the lane's head. The aggregate makes one row also where there is no head.
-with settled (patient, destination, change) as (values (?, ?, ?))
-  update lane set depth = depth + s.change, (next_at, held) = (select max(h.due_at), coalesce(max(h.held), '') from (
+with settled (patient, destination, change, letters) as (values (?, ?, ?, ?))
+  update lane set depth = depth + s.change, letters = case depth + s.change when 0 then 0 else max(lane.letters + s.letters, 0) end,
+    (next_at, held) = (select max(h.due_at), coalesce(max(h.held), '') from (
     select case d.state when 'parked' then null else d.due_at end as due_at, case d.state when 'parked' then 'parked' else '' end as held
     from delivery d where d.patient = s.patient and d.destination = s.destination
       and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked') order by d.seq limit 1) h)
@@ -99,7 +101,8 @@ with settled (patient, destination, change) as (values (?, ?, ?))
 -- name: delivery_now
 select d.id, d.state, d.patient, d.destination, n.name, d.attempts, d.due_at, d.sent_at,
   not exists (select 1 from delivery e where e.patient = d.patient and e.destination = d.destination and e.seq < d.seq
-    and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked')) as head
+    and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked')) as head,
+  exists (select 1 from document o where o.id = d.document and o.bundle = 'document') as letter
   from delivery d join destination n on n.id = d.destination where d.id in (:each);
 -- name: message_now
 select state, feed, code, received_at from message where id = :id;
@@ -113,7 +116,7 @@ select id from delivery where state = 'sending'
 select id from delivery where message = :message and state = 'parked' order by id;
 -- name: may_be_sent_again
 -- The last delivery of each document of a message to each destination, where it has ended and the document is still the newest.
-select d.id, d.document, d.destination, n.name, d.patient, d.deadline, d.needs from delivery d join destination n on n.id = d.destination
+select d.id, d.document, d.destination, n.name, d.patient, d.deadline, d.needs, o.bundle = 'document' from delivery d join destination n on n.id = d.destination
   join document o on o.id = d.document
   where d.message = :message and d.state not in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked', 'cancelled')
     and (:to = '' or n.name = :to)
@@ -192,16 +195,28 @@ select feed, received_at, transport, peer, before from envelope where id = :id;
 
 -- name: destinations
 select id, name from destination order by id;
--- name: due_heads
+-- name: due_letters
+-- Heads of lanes that a document waits in.
 select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document, d.sent_at, d.needs
   from lane l
   join delivery d on d.patient = l.patient and d.destination = l.destination
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
     and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
       and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
-  where l.destination = :destination and l.next_at <= :now order by l.next_at limit :most;
+  where l.destination = :destination and l.letters > 0 and l.next_at <= :now order by l.next_at limit :most;
+-- name: due_heads
+-- Heads of all others.
+select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document, d.sent_at, d.needs
+  from lane l
+  join delivery d on d.patient = l.patient and d.destination = l.destination
+    and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
+    and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
+      and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
+  where l.destination = :destination and l.letters = 0 and l.next_at <= :now order by l.next_at limit :most;
 -- name: next_due
-select min(next_at) from lane where destination = :destination and next_at is not null;
+select min(at) from (
+  select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0
+  union all select min(next_at) as at from lane where destination = :destination and next_at is not null and letters = 0);
 
 -- Series ----------------------------------------------------------------------------------------------------
 

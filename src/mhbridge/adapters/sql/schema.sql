@@ -108,7 +108,8 @@ create index patient_merged on patient (merged_into) where merged_into is not nu
 create table destination (id integer primary key, name text not null unique) strict;
 
 -- Patient and destination: what leaves in order, one at a time. A message that names no patient is its own patient.
--- `next_at` is when its head may leave, null when it has none or waits for a person (`held`).
+-- `next_at` is when its head may leave, null when it has none or waits for a person (`held`). `letters` is how many
+-- documents are in it: where much waits, its head goes before those of lanes that have none.
 create table lane (
   patient     integer not null,
   destination integer not null,
@@ -116,9 +117,11 @@ create table lane (
   depth       integer not null,
   next_at     integer,
   held        text    not null default '',
+  letters     integer not null default 0,
   primary key (patient, destination)
 ) strict, without rowid;
-create index lane_due on lane (destination, next_at) where next_at is not null;
+create index lane_due     on lane (destination, next_at) where next_at is not null and letters = 0;
+create index lane_letters on lane (destination, next_at) where next_at is not null and letters > 0;
 
 create table delivery (
   id          integer primary key,

@@ -111,7 +111,10 @@ class _Rows:
         reconcile(books, self.deadlines)
 
     def _join_lanes(self, books: Books) -> None:
-        new = [(*lane, len(joining), len(joining), joining[0].due_at) for lane, joining in self.lanes.items()]
+        new = [
+            (*lane, len(joining), len(joining), joining[0].due_at, sum(one.letter for one in joining))
+            for lane, joining in self.lanes.items()
+        ]
         for patient, destination, last in books.each("extend_lane", new):
             joining = self.lanes[patient, destination]
             for seq, one in enumerate(joining, last - len(joining) + 1):
@@ -130,6 +133,7 @@ class _Waiting(NamedTuple):
     due_at: int
     deadline: int | None
     needs: int
+    letter: bool
 
 
 def commit(books: Books, items: Sequence[Ready]) -> list[Written]:
@@ -427,6 +431,6 @@ def _plan(
 ) -> None:
     lane = patient, books.destination(planned.destination)
     rows.lanes.setdefault(lane, []).append(
-        _Waiting(books.id(), message, document, due_at, planned.deadline, planned.needs)
+        _Waiting(books.id(), message, document, due_at, planned.deadline, planned.needs, planned.letter)
     )
     arrive(books, "delivery", DeliveryState.QUEUED, planned.destination)

@@ -118,6 +118,7 @@ class _Delivery(NamedTuple):
     due_at: int | None
     sent_at: int | None
     head: int
+    letter: int
 
 
 def arrive(books: Books, what: What, state: str, feed: str, *, about: int = 0, at: int = 0, code: str = "") -> None:
@@ -239,7 +240,7 @@ def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
         there = set(moved)
         wrong = next((step for step in steps if step.about not in there), steps[-1])
         raise _elsewhere("delivery", wrong.about, wrong.now.state)
-    lanes: dict[tuple[int, int], int] = {}
+    lanes: dict[tuple[int, int], tuple[int, int]] = {}
     attempts = []
     for step in steps:
         now, new = step.now, step.new
@@ -250,9 +251,10 @@ def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
         if now.state == DeliveryState.SENDING and new not in _WENT_WELL:
             attempts.append((step.about, now.attempts, now.sent_at, step.at, new, step.code))
         lane = now.patient, now.destination
-        lanes[lane] = lanes.get(lane, 0) + (new in IN_LANE) - (now.state in IN_LANE)
+        change, letters = (new in IN_LANE) - (now.state in IN_LANE), lanes.get(lane, (0, 0))
+        lanes[lane] = letters[0] + change, letters[1] + change * now.letter
     books.each("add_attempt", attempts)
-    books.each("settle_lane", [(*lane, change) for lane, change in lanes.items()])
+    books.each("settle_lane", [(*lane, *changes) for lane, changes in lanes.items()])
     clocks.follow(books, steps)
 
 
@@ -464,10 +466,10 @@ def _resend(books: Books, item: Resending) -> int:
         return 0
     received_at = row[3]
     ended = books.run("may_be_sent_again", message=item.message, to=item.to)
-    for about, document, destination, name, patient, deadline, needs in ended:
+    for about, document, destination, name, patient, deadline, needs, letter in ended:
         # As long as the first one had.
         again = None if deadline is None else item.now + deadline - received_at
-        ((_, _, seq),) = books.each("extend_lane", [(patient, destination, 1, 1, item.now)])
+        ((_, _, seq),) = books.each("extend_lane", [(patient, destination, 1, 1, item.now, letter)])
         delivery = books.id()
         state = DeliveryState.QUEUED
         arrive(books, "delivery", state, name)

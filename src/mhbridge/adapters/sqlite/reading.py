@@ -54,6 +54,12 @@ class Head(NamedTuple):
     needs: int
 
 
+def _urgent(found: tuple[Head, str]) -> tuple[int, int]:
+    """Which of two letters is the more urgent: the one that is due at its receiver sooner."""
+    head, _ = found
+    return LAST if head.deadline is None else head.deadline, head.next_at
+
+
 class Reader:
     """
     Answers from one read-only connection, for one thread.
@@ -210,12 +216,16 @@ class Reader:
         return [row for row in self.rows("destinations") if row[1] not in without]
 
     def _heads(self, now: int, most: int, without: Collection[str]) -> list[tuple[str, Head]]:
-        # One search of the index for each destination, so that one with a long queue costs the others nothing.
-        found = [
-            [(Head(*row), name) for row in self.rows("due_heads", destination=about, now=now, most=most)]
-            for about, name in self._destinations(without)
-        ]
-        return [(name, head) for head, name in islice(heapq.merge(*found), most)]
+        # One search of an index for each destination, so that one with a long queue costs the others nothing.
+        destinations, found = self._destinations(without), list[tuple[str, Head]]()
+        for query, key in (("due_letters", _urgent), ("due_heads", None)):
+            heads = [
+                sorted(((Head(*row), name) for row in rows), key=key)
+                for about, name in destinations
+                if (rows := self.rows(query, destination=about, now=now, most=most - len(found)))
+            ]
+            found += [(name, head) for head, name in islice(heapq.merge(*heads, key=key), most - len(found))]
+        return found
 
     # --- for people ---
 

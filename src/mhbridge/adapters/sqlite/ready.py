@@ -91,12 +91,18 @@ class ReadyMerge(NamedTuple):
 
 
 class ReadyDelivery(NamedTuple):
-    """A delivery to be planned: which of the message's documents goes where, by when, and when it is done."""
+    """
+    A delivery to be planned: which of the message's documents goes where, by when, and when it is done.
+
+    Args:
+        letter: it is of a document that somebody wrote, and not of an event.
+    """
 
     document: int
     destination: str
     deadline: int | None
     needs: int
+    letter: bool
 
 
 class ReadyMessage(NamedTuple):
@@ -221,6 +227,7 @@ def ready_message(
                 planned.destination,
                 _deadline(since, deadlines.get(planned.destination)),
                 planned.needs,
+                outcome.documents[planned.document].bundle == "document",
             )
             for planned in outcome.deliveries
         ],

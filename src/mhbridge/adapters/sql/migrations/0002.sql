@@ -15,6 +15,13 @@ create index document_episode on document (patient, episode) where bundle = 'doc
 alter table patient add column merged_into integer;
 alter table patient add column person blob;
 alter table delivery add column needs integer not null default 2;
+alter table lane add column letters integer not null default 0;
+update lane set letters = (select count(*) from delivery d join document o on o.id = d.document
+  where d.patient = lane.patient and d.destination = lane.destination and o.bundle = 'document'
+    and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')) where depth > 0;
+drop index lane_due;
+create index lane_due     on lane (destination, next_at) where next_at is not null and letters = 0;
+create index lane_letters on lane (destination, next_at) where next_at is not null and letters > 0;
 
 create table clock (
   id          integer primary key,
