@@ -6,7 +6,7 @@ All problems are found at once. This module must never need a secret: it runs in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mhbridge import config as settings
 from mhbridge import pipeline
+from mhbridge.app.recipients import is_for, unfit
 from mhbridge.errors import ConfigurationError, Diagnostic, MappingError
 
 if TYPE_CHECKING:
@@ -111,12 +112,27 @@ def _routes(
                 except MappingError as error:
                     # One fault is found again for each document type.
                     faults = {(d.code, d.span.column): d for d in error.diagnostics} | faults
+            if route.recipients is not None and (type_ := catalogue.document(document)) is not None:
+                place = config.where("route", number, "recipients")
+                unknown = unfit(route.recipients, type_)
+                problems += [("C828", f"{place}: {document} names no organisation in {name}") for name in unknown]
         for (code, _), fault in faults.items():
             hint = f"; {fault.hint}" if fault.hint else ""
             problems.append(("C817", f"{where}: {code}: {fault.message}{hint}"))
         when = partial(_holds, conditions) if route.when else None
+        if route.recipients is not None:
+            when = partial(_is_for, is_for(route.recipients), when)
         routes.append(pipeline.Route(frozenset(route.documents), route.to, when))
     return tuple(routes)
+
+
+def _is_for(
+    named: Callable[[Mapping[str, Any]], bool],
+    when: Callable[[str, Mapping[str, Any]], bool] | None,
+    document: str,
+    items: Mapping[str, Any],
+) -> bool:
+    return named(items) and (when is None or when(document, items))
 
 
 def _holds(conditions: Mapping[str, Any], document: str, items: Mapping[str, Any]) -> bool:

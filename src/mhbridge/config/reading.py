@@ -36,6 +36,7 @@ from mhbridge.config.sections import (
     MllpReceiver,
     Place,
     QueueSection,
+    Recipients,
     Retention,
     RetentionSection,
     Route,
@@ -77,7 +78,20 @@ _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
 }
 _AUTH: Final[Kinds] = {"bearer": BearerAuth, "private_key_jwt": JwtAuth}
 #: Tables inside sections, for the hint of an unknown key.
-_INNER: Final[Kinds] = {"tls": Tls, "expect": Expect, "heartbeat": HeartbeatSection, "retention": Retention, **_AUTH}
+_INNER: Final[Kinds] = {
+    "tls": Tls,
+    "expect": Expect,
+    "heartbeat": HeartbeatSection,
+    "retention": Retention,
+    "recipients": Recipients,
+    **_AUTH,
+}
+#: How what a list holds is written; under nothing, a name.
+_SHAPES: Final = {
+    "": "a name is small letters, digits and hyphens, and begins with a letter or digit",
+    "organisations": "an ODS code is capital letters and digits",
+    "items": "an item is small letters, digits and underscores",
+}
 #: What pydantic calls the shape that it wanted.
 _WANTED: Final = {
     "model_type": "a table",
@@ -247,7 +261,7 @@ class _Reading:
         elif kind == "literal_error":
             self.problem("C805", here, f"known: {ctx['expected']}")
         elif kind == "string_pattern_mismatch":
-            self.problem("C806", here, "a name is small letters, digits and hyphens, and begins with a letter or digit")
+            self.problem("C806", here, _SHAPES.get(str(loc[-2] if len(loc) > 1 else ""), _SHAPES[""]))
         elif kind in ("greater_than_equal", "less_than_equal"):
             self.problem(
                 "C806", here, f"must be at least {ctx['ge']}" if "ge" in ctx else f"must be at most {ctx['le']}"

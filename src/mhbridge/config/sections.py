@@ -24,9 +24,11 @@ from mhbridge.config.values import (
     FilePath,
     FileReference,
     Folder,
+    ItemName,
     Listen,
     MappingFolder,
     Name,
+    OdsCode,
     Pause,
     Rate,
     SecretReference,
@@ -501,12 +503,31 @@ class RetentionSection(Section):
     basis: Text = "UK GDPR Art. 6(1)(e) and 9(2)(h), direct care"
 
 
+class Recipients(Section):
+    """
+    Organisations that a route is for.
+
+    Args:
+        items: that name the recipients of a document: an organisation, a person or place of one, or a list of these.
+        organisations: ODS codes, of which one must be among them.
+    """
+
+    items: Annotated[tuple[ItemName, ...], Field(min_length=1)]
+    organisations: Annotated[tuple[OdsCode, ...], Field(min_length=1)]
+
+
 class Route(Section):
-    """Which documents go to which destinations, and when."""
+    """
+    Which documents go to which destinations, and when.
+
+    Args:
+        recipients: only those that are for one of these organisations.
+    """
 
     documents: Annotated[tuple[Name, ...], Field(min_length=1)]
     to: Annotated[tuple[Name, ...], Field(min_length=1)]
     when: str = ""
+    recipients: Recipients | None = None
     retention: Retention | None = None
 
     @field_validator("when")

@@ -216,6 +216,10 @@ MappingFolder = Annotated[Path, BeforeValidator(_mappings)]
 FileReference = Annotated[Path, BeforeValidator(_file)]
 SecretReference = Annotated[Secret, BeforeValidator(_secret)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+#: An item of a document type.
+ItemName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+#: An organisation or site, as the Organisation Data Service names it.
+OdsCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{3,12}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 

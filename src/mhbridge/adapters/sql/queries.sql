@@ -262,7 +262,7 @@ select 1 from delivery where patient = :patient and state in ('sending', 'unknow
 -- name: waits_in_lane
 select 1 from delivery where patient = :patient and state in ('queued', 'sending', 'unknown', 'retry', 'parked') limit 1;
 -- name: lanes_of_patient
-select destination, last_seq, depth from lane where patient = :patient order by destination;
+select destination, last_seq, depth, letters from lane where patient = :patient order by destination;
 -- name: open_lane
 insert into lane (patient, destination, last_seq, depth) values (:patient, :destination, 0, 0) on conflict do nothing;
 -- name: move_deliveries

@@ -55,11 +55,11 @@ def merge(books: Books, retired: int, survivor: int, message: int, now: int) -> 
     retired, survivor = books.root(retired), books.root(survivor)
     books.join(retired, survivor)
     moved = 0
-    for destination, last_seq, depth in books.run("lanes_of_patient", patient=retired):
+    for destination, last_seq, depth, letters in books.run("lanes_of_patient", patient=retired):
         books.run("open_lane", patient=survivor, destination=destination)
         books.run("move_deliveries", retired=retired, survivor=survivor, destination=destination)
         books.run("lengthen_lane", patient=survivor, destination=destination, by=last_seq)
-        books.each("settle_lane", [(survivor, destination, depth), (retired, destination, -depth)])
+        books.each("settle_lane", [(survivor, destination, depth, letters), (retired, destination, -depth, -letters)])
         moved += depth
     books.run("move_waiting_messages", retired=retired, survivor=survivor)
     books.log(now, "message", message, f"merged {retired} into {survivor}, {moved} deliveries with it")
