@@ -151,6 +151,33 @@ async def test_what_did_not_come_by_its_hour_is_silence_until_it_comes(world):
     assert await world.look(hours=16) == []
 
 
+async def test_the_end_of_its_hours_ends_no_silence(world):
+    world = await world(expected=Expected(HOUR, (time(8), time(20))))
+    assert await world.look(hours=10) == ["silent"]
+    assert await world.look(hours=24) == []
+    assert world.silence.silent == {FEED}
+    await world.send()
+    assert await world.look(minutes=1) == ["heard_again"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_task_from_before_a_start_ends_when_it_is_so_no_more(world, again):
+    count = 0
+    world = await world(expected=Expected(HOUR, connection=5 * MINUTE), connections={FEED: lambda: count})
+    await numbered(world, 1, 120)
+    await numbered(world, 122, 122)
+    assert await world.look(hours=2) == ["no_connection", "numbers_missing", "silent"]
+    assert len(await world.tasks()) == 3
+    if again:
+        await world.start_again()
+        assert len(await world.tasks()) == 3
+    count = 1
+    world.now += MINUTE
+    await numbered(world, 121, 121)
+    await world.look(minutes=1)
+    assert await world.tasks() == set()
+
+
 async def test_two_reasons_are_one_task_that_ends_with_the_last(world):
     world = await world(expected=Expected(HOUR))
     await usual(world)
@@ -230,6 +257,25 @@ async def test_what_came_right_before_a_crash_is_not_missing(world):
     await world.open()
     await numbered(world, 131, 135)
     assert await world.look(minutes=20) == []
+
+
+async def test_an_end_that_cannot_be_kept_is_found_again(world):
+    world = await world()
+    await usual(world)
+    assert await world.look(hours=1) == ["silent"]
+    close_task = world.store.close_task
+
+    async def fails(*_args, **_others):
+        raise StoreError("S209", "the store has failed")
+
+    world.store.close_task = fails
+    for _ in range(3):
+        await world.send()
+    with pytest.raises(StoreError):
+        await world.look(minutes=1)
+    world.store.close_task = close_task
+    assert await world.look(minutes=1) == ["heard_again"]
+    assert await world.tasks() == set()
 
 
 async def test_what_cannot_be_kept_is_found_again(world):

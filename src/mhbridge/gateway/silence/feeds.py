@@ -14,12 +14,12 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from mhbridge.errors import StoreError
-from mhbridge.gateway.silence.arrivals import Arrivals, Change
+from mhbridge.gateway.silence.arrivals import Arrivals
 from mhbridge.gateway.silence.floors import Expected, is_absent, is_silent
 from mhbridge.gateway.silence.numbers import Numbers
 from mhbridge.log import Event, Log
 from mhbridge.model import Outcome
-from mhbridge.ports import Clock, Gap, Profile, Store
+from mhbridge.ports import Clock, Gap, Profile, Sought, Store
 
 __all__ = ["Silence"]
 
@@ -82,6 +82,10 @@ class Silence:
         #: Feed → from when it is known what came.
         self._since: dict[str, datetime] = {}
         self._begun: set[tuple[str, str]] = set()
+        #: What a task from before the start can no longer be about.
+        self._sure: set[tuple[str, str]] = set()
+        #: Feed → when it began to be listened to, in this process.
+        self._started: dict[str, datetime] = {}
         #: (feed, when it was last heard) of floors that were broken: only a message ends that.
         self._broken: dict[str, datetime] = {}
 
@@ -119,6 +123,8 @@ class Silence:
         for feed, arrivals in tuple(self._arrivals.items()):
             await self._look_at_arrivals(feed, arrivals, now)
             await self._look_at_floor(feed, arrivals, now)
+            if arrivals.heard_at > self._started[feed] and feed not in self.silent:
+                await self._make_sure(_SILENCE, feed, now)
             await self._look_at_connections(feed, now)
             await self._look_at_numbers(feed, now)
         await self._keep(now)
@@ -136,7 +142,7 @@ class Silence:
         arrivals = Arrivals(feed, now, profile, holidays=self._holidays, k=self._k)
         self._arrivals[feed] = arrivals
         self._numbers[feed] = Numbers(feed, gaps)
-        self._connected[feed] = now
+        self._connected[feed] = self._started[feed] = now
         # Of a feed that was listened to before, also what came earlier today is known.
         self._since[feed] = now - timedelta(days=1) if profile else now
         if profile is not None and profile.silent_since is not None:
@@ -146,13 +152,13 @@ class Silence:
         return arrivals
 
     async def _look_at_arrivals(self, feed: str, arrivals: Arrivals, now: datetime) -> None:
-        change = arrivals.look(now)
-        if change is Change.BEGAN or (arrivals.silent_since is not None and (_ARRIVALS, feed) not in self._begun):
-            quiet = now - (arrivals.silent_since or now)
-            await self._begin(
-                _ARRIVALS, feed, now, code="D970", seconds=round(quiet.total_seconds()), count=round(arrivals.expected)
-            )
-        elif change is Change.ENDED:
+        arrivals.look(now)
+        # By how it stands and not by what has changed: what the store would not take is said at the next look.
+        since, begun = arrivals.silent_since, (_ARRIVALS, feed) in self._begun
+        if since is not None and not begun:
+            seconds = round((now - since).total_seconds())
+            await self._begin(_ARRIVALS, feed, now, code="D970", seconds=seconds, count=round(arrivals.expected))
+        elif since is None and begun:
             await self._end(_ARRIVALS, feed, now)
 
     async def _look_at_floor(self, feed: str, arrivals: Arrivals, now: datetime) -> None:
@@ -161,8 +167,8 @@ class Silence:
             return
         heard, since = arrivals.heard_at, self._since[feed]
         silent = is_silent(expected, now, heard=heard, today=arrivals.today, since=since, holidays=self._holidays)
-        # A day that is over does not make up for its messages: what ends it is the next one.
-        silent = silent or (expected.by is not None and self._broken.get(feed) == heard)
+        # Neither the end of its hours nor that of a day makes up for what did not come: what ends it is a message.
+        silent = silent or self._broken.get(feed) == heard
         if silent and (_FLOOR, feed) not in self._begun:
             self._broken[feed] = heard
             await self._begin(_FLOOR, feed, now, code="D971", seconds=round((now - heard).total_seconds()))
@@ -188,6 +194,8 @@ class Silence:
             await self._store.close_task(_CONNECTION, "connected again", now, name=feed)
             self._begun.discard(about)
             self._log.info(Event.CONNECTED_AGAIN, feed=feed)
+        elif connected:
+            await self._make_sure(_CONNECTION, feed, now)
 
     async def _look_at_numbers(self, feed: str, now: datetime) -> None:
         numbers = self._numbers[feed]
@@ -210,9 +218,11 @@ class Silence:
             await self._store.close_task(_GAP, "nothing is missing any more", now, name=feed)
             self._begun.discard((_GAP, feed))
             self._log.info(Event.NUMBERS_CAME, feed=feed)
+        elif (_GAP, feed) not in self._begun:
+            await self._make_sure(_GAP, feed, now)
 
     async def _is_here(self, control_id: str) -> bool:
-        return bool(await self._store.messages(search=control_id, most=1))
+        return bool(await self._store.messages(search=control_id, kind=Sought.CONTROL, most=1))
 
     async def _begin(self, what: str, feed: str, now: datetime, **about: object) -> None:
         await self._store.raise_task(_SILENCE, str(about["code"]), now, name=feed)
@@ -224,6 +234,12 @@ class Silence:
             await self._store.close_task(_SILENCE, "it was heard again", now, name=feed)
         self._begun.discard((what, feed))
         self._log.info(Event.HEARD_AGAIN, feed=feed, kind=what)
+
+    async def _make_sure(self, what: str, feed: str, now: datetime) -> None:
+        """Once after a start: a task from before it, of which nothing is so any more, has ended."""
+        if (what, feed) not in self._sure:
+            await self._store.close_task(what, "it is so no more", now, name=feed)
+            self._sure.add((what, feed))
 
     async def _keep(self, now: datetime) -> None:
         profiles = [arrivals.profile() for arrivals in self._arrivals.values()]
