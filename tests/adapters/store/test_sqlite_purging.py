@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import apsw
@@ -124,9 +125,15 @@ async def test_bodies_of_schema_1_are_encrypted_first_and_their_bytes_go(tmp_pat
     copy = next(path.parent.glob("*.before-schema-*"))
     purged = await store.purge(T0)
     assert (purged.encrypted, purged.expired) == (12, ())
-    assert files_with(path.parent, b"original 2") == [copy.name]
     rows = await store.messages()
     assert {await store.original(row.id) for row in rows} == {b"original %d" % n for n in (1, 2, 3, 4, 5, 7, 8)}
+    assert files_with(path.parent, b"original 2") == [copy.name]
+    # The copy of before stays for a month, and is all that is left of them then.
+    made_at = datetime.fromtimestamp(copy.stat().st_mtime, UTC)
+    await store.purge(made_at + timedelta(days=29))
+    assert copy.exists()
+    await store.purge(made_at + timedelta(days=31))
+    assert files_with(path.parent, b"original 2") == []
     assert (await store.status(T0)).differences == ()
     await store.close()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from mhbridge.adapters.sql.migrations import SCHEMA, migrations
 from mhbridge.adapters.sqlite.books import Books
 from mhbridge.errors import StoreError
 
-__all__ = ["bring_forward", "later", "schema_of"]
+__all__ = ["bring_forward", "drop_copies", "later", "schema_of"]
 
 #: Rows that one piece of the rest changes: some milliseconds, so that what arrives waits no longer than for a commit.
 _ROWS: Final = 500
@@ -126,6 +127,18 @@ def _copy(connection: apsw.Connection, path: Path, schema: int, connect: Callabl
         target.close()
     part.rename(copy)
     _sync(copy.parent)
+
+
+def drop_copies(path: Path, before: datetime) -> int:
+    """Delete copies that were made before an instant: what is purged from the store is still in them."""
+    old = [
+        file
+        for file in path.parent.glob(f"{path.name}.before-schema-*")
+        if datetime.fromtimestamp(file.stat().st_mtime, UTC) < before
+    ]
+    for file in old:
+        file.unlink()
+    return len(old)
 
 
 def _sync(directory: Path) -> None:

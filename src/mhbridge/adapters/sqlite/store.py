@@ -15,7 +15,7 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -88,6 +88,8 @@ _CHECKED_AT_START: Final = 1_000
 
 #: Between two pieces of what a migration left for later: what arrives meanwhile has the writer nearly to itself.
 _PAUSE: Final = 0.02
+#: How long the copy stays that was made before the store came forward from an older version.
+_COPIES: Final = timedelta(days=30)
 #: Deliveries of a restored store that are doubted in one transaction.
 _DOUBTED: Final = 500
 #: Before a piece that failed is tried again: the disk may have been full.
@@ -390,6 +392,8 @@ class SqliteStore(Store):
 
     async def purge(self, now: datetime, *, who: str = GATEWAY, dry_run: bool = False) -> Purged:
         purged = await self._purging().run(now, who=who, dry_run=dry_run)
+        if not dry_run:
+            await asyncio.to_thread(migrating.drop_copies, self._path, now - _COPIES)
         self._near.folds.forget()
         return purged
 
