@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mhbridge.testing.sending import mllp_peer
 
@@ -166,6 +166,19 @@ class Attempts:
     def unknown(self) -> set[str]:
         """Sent, and nobody has said anything."""
         return set(self.attempted) - set(self.answered)
+
+    @property
+    def late(self) -> set[str]:
+        """Answered after something of the same patient that happened later."""
+        found = set()
+        for controls in self.order.values():
+            newest = datetime.min.replace(tzinfo=UTC)
+            for control in controls:
+                message = self.attempted[control]
+                if message.at < newest:
+                    found.add(control)
+                newest = max(newest, message.at)
+        return found
 
     @property
     def accepted(self) -> set[str]:

@@ -16,7 +16,7 @@ from checker import Report, check
 from interrupt import Interrupt
 from receivers import Receiver, restarts
 from scene import MLLP, configuration
-from senders import Attempts, Message, Stays, over_mllp, send
+from senders import Attempts, Message, Stays, over_mllp, send, slips
 
 from mhbridge.adapters.sql.transitions import OPEN_DELIVERIES
 from mhbridge.adapters.sqlite import SqliteStore
@@ -30,11 +30,11 @@ _PATIENCE = 3 * 86_400.0
 
 
 def hospitals(
-    world: World, *, patients: int, messages: int, systems: int = 1, letters: bool = True
+    world: World, *, patients: int, messages: int, systems: int = 1, letters: bool = True, slip: float = 0.0
 ) -> list[list[Message]]:
-    """What each of so many systems sends: its patients' messages, as they happen."""
+    """What each of so many systems sends: its patients' messages as they happen, but for those that slip."""
     stays = Stays(world.random, world.now() - timedelta(days=4_000), letters=letters)
-    of_each = [stays.of(patient, messages // patients) for patient in range(patients)]
+    of_each = [slips(world.random, stays.of(patient, messages // patients), slip) for patient in range(patients)]
     return [list(merge(*of_each[n::systems], key=lambda message: message.at)) for n in range(systems)]
 
 

@@ -72,6 +72,27 @@ def test_killed_again_and_again_in_the_same_chaos_it_loses_nothing(tmp_path):
     assert killed > 5
 
 
+def test_what_comes_out_of_order_adds_up_to_the_same(tmp_path):
+    """
+    One in five slips behind its successor. A late one has no effect of its own, or that of the newest again; what the
+    receiver has in the end is what all of them say in the order in which it happened.
+    """
+
+    async def main(world):
+        systems = hospitals(world, patients=30, messages=240, systems=5, slip=0.2)
+        story = chaos(world, 8)
+        story.systems = systems
+        report = await story.run()
+        late = {(m.patient, m.number) for c, m in story.attempts.attempted.items() if c in story.attempts.late}
+        assert len(late) > 20
+        return {mark for mark in report.lost if mark not in late}, report
+
+    lost, report = simulate(SEED, tmp_path, main)
+    assert lost == set()
+    assert report.wrong == report.unexpected == report.kept_twice == []
+    assert report.differences == ()
+
+
 # --- controls: each protection off, and it is seen -----------------------------------------------------------
 
 #: What is wrong without a protection shows soon.
