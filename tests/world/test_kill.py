@@ -114,12 +114,20 @@ class Serving:
     async def _line(self):
         return int(await self._parent.stdout.readline())
 
-    async def live(self):
-        """Start it, kill it at some point of its life, as often as is asked for; at last, start it and leave it."""
+    async def live(self, answered):
+        """
+        Start it, kill it at some point of its life, as often as is asked for; at last, start it and leave it.
+
+        Now and then it is killed while it starts, otherwise when so many more have been answered, however long that is.
+        """
         for _ in range(KILLS):
             self._parent.stdin.write(b"\n")
-            number = await self._line()
-            await asyncio.sleep(self._draw.uniform(0.15, 0.6))
+            number, begun = await self._line(), answered()
+            more = self._draw.randrange(60) if self._draw.random() < 0.9 else 0
+            async with asyncio.timeout(60):
+                while answered() < begun + more:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            await asyncio.sleep(self._draw.uniform(0, 0.02 if more else 0.4))
             os.kill(number, signal.SIGKILL)
             assert await self._line() == -signal.SIGKILL
             self.kills += 1
@@ -162,7 +170,7 @@ async def killed_again_and_again(folder, *how):
         async with serving(folder / "mhbridge.toml", *how) as gateway:
             ways = [over_mllp("127.0.0.1", mllp)] * 3 + [over_http(session, http)] * 2 + [over_folder(folder)]
             hospitals = [asyncio.create_task(hospital(deliver)) for deliver in ways]
-            await gateway.live()
+            await gateway.live(lambda: len(attempts.answered))
             ended.set()
             receiver.plan = lambda _: OK
             await asyncio.wait_for(asyncio.gather(*hospitals), 60)
