@@ -42,8 +42,10 @@ _MARK: Final = re.compile(rb"(MSH|msh|FHS|BHS|BTS|FTS)(?![A-Za-z0-9])")
 _NEXT_MARK: Final = re.compile(rb"[\r\n]" + _MARK.pattern)
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*")
 _LINE_END: Final = re.compile(rb"[\r\n]")
-# ACK^A03, ADT^A03, ZZZ^Z01. It is shown in logs and counted in metrics, so it must not be any text.
-_KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,19}(?:\^[A-Za-z0-9_]{1,20})?")
+# ACK^A03, ADT^A03, ZZZ^Z01: codes of three characters (HL7 v2.5.1 tables 0076 and 0003), and a little more for those
+# who make up their own. It is shown in lists and answers and is kept in clear, so it must not be any word: where a
+# sender's fields have slipped, a name may stand there.
+_KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2}(?:\^[A-Za-z0-9_]{1,5})?")
 _UNREADABLE: Final = "unreadable"
 _ANSWER: Final = frozenset({"MSA"})
 _ENVELOPE: Final = frozenset({"FHS", "BHS", "BTS", "FTS"})
