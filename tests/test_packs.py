@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +67,17 @@ def test_the_two_standards_differ_where_they_differ() -> None:
     }
     assert "family-history" in sections("mental-health-inpatient-discharge")
     assert "family-history" not in sections("acute-inpatient-discharge")
+
+
+def test_an_event_of_a_patient_writes_nothing_that_patients_share() -> None:
+    """
+    Two patients' events at once would overwrite each other's consultant, the older over the newer: whoever and wherever
+    is shared is named by identifier and words.
+    """
+    written = set()
+    for golden in sorted(Path(str(built_in("fixtures"))).rglob("*.r4.json")):
+        found = json.loads(golden.read_bytes())
+        for bundle in found if isinstance(found, list) else [found]:
+            if bundle["type"] == "transaction":
+                written |= {entry["resource"]["resourceType"] for entry in bundle["entry"]}
+    assert written == {"Patient", "Encounter"}

@@ -6,17 +6,21 @@ How a scenario is written is said in `ward`.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mhbridge.adapters.sqlite import intake as intake_verbs
 from mhbridge.fhir.validate import default_validator
 from mhbridge.model import DeliveryState, Envelope, Known, Severity
-from mhbridge.pipeline import intake, step
+from mhbridge.pipeline import intake, step, succeeding
 from mhbridge.ports import Move
 from ward import NOW, SUPPLIER, Ward, a_ward, changed, feed
 
@@ -212,6 +216,98 @@ async def test_what_leaves(tmp_path: Path, scenario: str) -> None:
             assert not [issue for issue in default_validator()(bundle) if issue.severity is Severity.ERROR]
 
 
+# --- any order of letters, cancellations and deliveries ----------------------------------------------------
+
+STEPS = st.lists(
+    st.one_of(
+        st.sampled_from(["letter one", "letter two", "letter three", "cancel", "cancel"]),
+        st.builds(
+            "{} {}".format, st.sampled_from(["gp", "team"]), st.sampled_from(["takes", "takes", "silent", "fails"])
+        ),
+    ),
+    max_size=14,
+)
+
+
+class Receiver:
+    """What one destination was sent, and what it got."""
+
+    def __init__(self) -> None:
+        self.sent: set[str] = set()
+        self.got: list[str] = []
+        self.last: Any = None
+
+    def take(self, bundle: Any, how: str) -> None:
+        """Judge what comes by what came before."""
+        composition = bundle["entry"][0]["resource"]
+        identifier = bundle["identifier"]["value"]
+        replaced = [one["targetIdentifier"]["value"] for one in composition.get("relatesTo", ())]
+        if identifier not in self.sent:
+            # It says of the last one that certainly came that it does not hold any more, and names no strangers.
+            assert set(replaced) <= self.sent
+            assert not self.got or self.got[-1] in replaced
+        self.sent.add(identifier)
+        if how == "takes":
+            self.got.append(identifier)
+            self.last = bundle
+
+
+def text_of(bundle: Any) -> str:
+    if bundle["entry"][0]["resource"]["status"] == "entered-in-error":
+        return "withdrawn"
+    said = json.dumps(bundle, default=str)
+    return next(text for text in ("one", "two", "three") if f'"{text.upper()}"' in said)
+
+
+async def goes(path: Path, steps: list[str]) -> None:
+    receivers = {"gp": Receiver(), "team": Receiver()}
+    ought = ""
+
+    async def deliver(ward: Ward, who: str, how: str) -> bool:
+        if await ward.deliver(who, how) == "nothing":
+            return False
+        # What fails has certainly not come.
+        if how != "fails":
+            receivers[who].take(ward.bodies[-1], how)
+        return True
+
+    async with a_ward(path) as ward:
+        await ward.run("discharge")
+        for step in steps:
+            who, how = step.split() if " " in step else (step, "")
+            if who in receivers:
+                await deliver(ward, who, how)
+            else:
+                assert await ward.send(who, *filter(None, [how])) == "done"
+                ought = how or ("withdrawn" if ought else "")
+        for who, receiver in receivers.items():
+            while await deliver(ward, who, "takes"):
+                pass
+            # A letter of which nothing left need not be taken back.
+            if receiver.last is None:
+                assert ought in ("", "withdrawn")
+            else:
+                assert text_of(receiver.last) == ought
+
+
+@settings(max_examples=30)
+@given(steps=STEPS)
+def test_in_the_end_each_receiver_holds_what_was_said_last(steps: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(goes(Path(folder), steps))
+
+
+@pytest.mark.parametrize("part", ["_standing", "withdrawals"])
+def test_the_control_for_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Without knowing what left, or without taking back, it is found."""
+    if part == "_standing":
+        monkeypatch.setattr(succeeding, "_standing", lambda *_: succeeding._Standing())
+    else:
+        monkeypatch.setattr("mhbridge.pipeline.stepping.withdrawals", lambda *_: iter(()))
+    with pytest.raises(AssertionError):
+        asyncio.run(goes(tmp_path, ["letter one", "gp takes", "letter two", "gp takes", "cancel"]))
+
+
 async def test_a_withdrawal_says_so_and_nothing_clinical(tmp_path: Path) -> None:
     async with a_ward(tmp_path) as ward:
         await ward.run("discharge\nletter one\ngp takes: 1\ncancel\ngp takes: 2 withdrawn replaces 1")
@@ -366,8 +462,6 @@ async def test_a_second_letter_with_another_discharge_is_a_version_with_a_warnin
 
 async def test_of_two_at_once_the_second_knows_of_the_first(tmp_path: Path) -> None:
     """One of them in each turn of the patient; without turns, one is worked again."""
-    import asyncio
-
     async with a_ward(tmp_path) as ward:
         await asyncio.gather(*[ward.send("letter", text) for text in ("one", "two", "three")])
         assert await ward.states("gp") == ["superseded", "superseded", "queued"]

@@ -25,6 +25,9 @@ _WHY: Final[Mapping[str, str]] = {
     "M741": "No destination takes it",
     "M743": "The message has no number of its own",
     "M742": "It says that it is a trial and this gateway is live",
+    "M744": "A document that has left cannot be taken back by itself",
+    "M767": "What it takes back has not come",
+    "M768": "It contradicts an earlier merge",
     "M750": "What it was translated to is not valid",
 }
 

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from clock_contract import a_clock
+from series_contract import keep_version
 from store_cases import EVENT, MINUTE, T0, a_patient, a_reading, an_answer, an_envelope, an_outcome, keep, key_of, take
 
 from mhbridge.errors import PastChanged
@@ -133,6 +135,33 @@ class MergeContract:
         parting = await store.joining(ONE, TWO, undone=True)
         assert parting.joining is not None
         assert parting.joining.busy
+
+    async def test_documents_go_along_and_back(self, store):
+        await keep_version(store, 1, "gp", patient=1)
+        await keep_version(store, 2, "gp", patient=2, stay="V2")
+        await merge(store, 3, ONE, TWO)
+        for patient in (ONE, TWO):
+            (series,) = (await store.past(patient, "V1")).series
+            assert len(series.versions) == 1
+        await keep_version(store, 4, "gp", patient=2)
+        (series,) = (await store.past(ONE, "V1")).series
+        assert len(series.versions) == 2
+        assert len(await leaves(store)) == 3
+        await merge(store, 5, ONE, TWO, undone=True)
+        assert [len(one.versions) for one in (await store.past(ONE, "V1")).series] == [1]
+        assert [len(one.versions) for one in (await store.past(TWO, "V1")).series] == [1]
+        assert [len(one.versions) for one in (await store.past(TWO, "V2")).series] == [1]
+
+    async def test_clocks_go_along_and_one_is_enough(self, store):
+        await keep(store, 1, patient=1, deadlines=(a_clock("gp"),))
+        await keep(store, 2, patient=1, deadlines=(a_clock("gp", episode="V2"),))
+        await keep(store, 3, patient=2, deadlines=(a_clock("gp", patient=2),))
+        (merged,) = (await merge(store, 4, ONE, TWO)).messages
+        trace = await store.trace(merged)
+        assert [clock.state for clock in trace.clocks] == ["running", "running"]
+        await keep(store, 5, patient=1, deadlines=(a_clock("gp", episode="V2"),))
+        status = await store.status(T0)
+        assert (status.clocks, status.differences) == ({"summary-24h": {"running": 2, "cancelled": 1}}, ())
 
     async def test_a_merge_outlives_the_process(self, reopened):
         store = await reopened()

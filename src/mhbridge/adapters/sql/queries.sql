@@ -221,13 +221,12 @@ select min(at) from (
 -- Series ----------------------------------------------------------------------------------------------------
 
 -- name: versions_of_episode
--- Of all identifiers of the patient that were merged: up to the one that stays, and down again to each.
+-- Of the identifier that stays, where some were merged: all of them belong to it.
 with recursive up (id, merged_into) as (select id, merged_into from patient where token = :token
-    union select p.id, p.merged_into from up join patient p on p.id = up.merged_into),
-  family (id) as (select id from up where merged_into is null
-    union select p.id from family f join patient p on p.merged_into = f.id)
+    union select p.id, p.merged_into from up join patient p on p.id = up.merged_into)
   select d.id, d.message, d.series, d.version, d.kind, d.target, d.identifier, d.content, d.status
-  from family f join document d on d.patient = f.id and d.episode = :episode where d.bundle = 'document' order by d.id;
+  from up join document d on d.patient = up.id and d.episode = :episode where d.bundle = 'document' and up.merged_into is null
+  order by d.id;
 -- name: sent_of_document
 select d.id, n.name, d.state, d.attempts from delivery d join destination n on n.id = d.destination
   where d.message = :message and d.document = :document order by d.id;
@@ -271,6 +270,23 @@ update delivery set patient = :survivor,
   where patient = :retired and destination = :destination and state in ('queued', 'retry', 'parked', 'awaiting');
 -- name: lengthen_lane
 update lane set last_seq = last_seq + :by where patient = :patient and destination = :destination;
+-- name: move_documents
+update document set patient = :survivor where patient = :retired and bundle = 'document';
+-- name: move_documents_back
+-- Those that came under the identifier, which its readings know.
+update document set patient = :retired where patient = :survivor and bundle = 'document'
+  and message in (select message from reading where patient = :retired);
+-- name: move_clocks
+update clock set patient = :survivor where patient = :retired and not exists (select 1 from clock c where c.patient = :survivor
+  and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination);
+-- name: move_clocks_back
+update clock set patient = :retired where patient = :survivor
+  and episode in (select episode from reading where patient = :retired)
+  and episode not in (select episode from reading where patient = :survivor)
+  and not exists (select 1 from clock c where c.patient = :retired
+    and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination);
+-- name: clocks_left_behind
+select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met from clock where patient = :patient;
 -- name: move_waiting_messages
 update message set patient = :survivor where patient = :retired and state in ('stored', 'held');
 

@@ -22,7 +22,7 @@ from mhbridge.adapters.sqlite.tasks import Firing, Raising
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Fired
 
-__all__ = ["ReadyDeadline", "fire", "follow", "reconcile"]
+__all__ = ["ReadyDeadline", "fire", "follow", "hand_over", "reconcile"]
 
 #: Nobody has met it yet; `missed` is that, and the time is over.
 _OPEN: Final = frozenset({"running", "missed"})
@@ -173,6 +173,14 @@ def _end(books: Books, row: _Clock, state: str, now: int) -> None:
     books.run("settle_clock", id=row.id, state=state, next_at=None, met=None)
     books.log(now, "clock", row.id, f"{row.state}>{state}")
     books.run("end_tasks_of_clock", about=row.id, at=now, as_what=state, even="")
+
+
+def hand_over(books: Books, retired: int, survivor: int, now: int) -> None:
+    """The clocks of a patient are another's. Where that one has the same already, one is enough."""
+    books.run("move_clocks", retired=retired, survivor=survivor)
+    for row in (_Clock(*columns) for columns in books.run("clocks_left_behind", patient=retired)):
+        if row.state in _OPEN:
+            _end(books, row, "cancelled", now)
 
 
 def _ladder(text: str) -> list[tuple[int, str, Any]]:

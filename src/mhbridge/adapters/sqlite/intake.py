@@ -361,9 +361,8 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
     rows.whose.add(patient)
     _join(books, rows, about, message, due_at)
     withdraw(books, message.withdrawals, about, due_at)
-    whose = about if message.patient is None else rows.patients[message.patient]
     documents = [
-        _keep_document(books, rows, _Origin(about, whose, message.mapping_hash, due_at), document)
+        _keep_document(books, rows, _Origin(about, patient, message.mapping_hash, due_at), document)
         for document in message.documents
     ]
     for planned in message.deliveries:
@@ -371,7 +370,7 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
     for token, kind in message.properties:
         rows.add("property", token, about, kind)
     rows.identities.update(((token, patient), kind) for token, kind in message.identities)
-    rows.deadlines += [(rows.patients[one.patient], due_at, one) for one in message.deadlines]
+    rows.deadlines += [(books.root(rows.patients[one.patient]), due_at, one) for one in message.deadlines]
 
 
 def _join(books: Books, rows: _Rows, about: int, message: ReadyMessage, at: int) -> None:

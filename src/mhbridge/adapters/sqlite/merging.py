@@ -2,8 +2,9 @@
 Merging two identifiers of one patient, and undoing that: a barrier between what came before it and what comes after.
 
 What waits under the retired identifier moves behind what waits under the one that stays, in its order, in the
-transaction of the merge; the merge's own deliveries come behind both. Readings and documents keep the identifier that
-they came under: `patient.merged_into` alone says where they belong, so that a merge can be undone. This module must
+transaction of the merge; the merge's own deliveries come behind both. Readings keep the identifier that they
+came under: `patient.merged_into` alone says where they fold, so that a merge can be undone. Documents and clocks, of
+which each stay has one series, go along, and back. This module must
 never move what is being sent: who sends it would not find it again.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mhbridge.adapters.sqlite.books import Books
+from mhbridge.adapters.sqlite.clocks import hand_over
 from mhbridge.model import Joining
 
 __all__ = ["joining", "merge", "unmerge"]
@@ -61,11 +63,16 @@ def merge(books: Books, retired: int, survivor: int, message: int, now: int) -> 
         books.run("lengthen_lane", patient=survivor, destination=destination, by=last_seq)
         books.each("settle_lane", [(survivor, destination, depth, letters), (retired, destination, -depth, -letters)])
         moved += depth
-    books.run("move_waiting_messages", retired=retired, survivor=survivor)
+    for query in ("move_waiting_messages", "move_documents"):
+        books.run(query, retired=retired, survivor=survivor)
+    hand_over(books, retired, survivor, now)
     books.log(now, "message", message, f"merged {retired} into {survivor}, {moved} deliveries with it")
 
 
 def unmerge(books: Books, retired: int, message: int, now: int) -> None:
-    """An identifier stands for itself again; what has come under it meanwhile folds where it came."""
+    """An identifier stands for itself again, and what has come under it belongs to it."""
+    survivor = books.root(retired)
     books.join(retired, None)
+    for query in ("move_documents_back", "move_clocks_back"):
+        books.run(query, retired=retired, survivor=survivor)
     books.log(now, "message", message, f"{retired} is merged no longer")
