@@ -13,6 +13,7 @@ from store_cases import T0, a_patient, keep, key_of, take
 from test_sqlite_migrating import an_old_store, settled
 from test_sqlite_sealing import CANARY, files_with, opened, with_canaries
 
+from mhbridge.adapters.sql import queries, schema
 from mhbridge.adapters.sqlite import SqliteStore, purging
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
@@ -305,3 +306,53 @@ async def test_a_store_opened_for_looking_says_what_would_go(path):
     assert await code_of(looking.erase("patient", "P0001", "anna", "Art. 17", T0)) == "S215"
     await looking.close()
     await store.close()
+
+
+# --- how long a purge keeps others waiting ---
+
+
+class _Any(dict):
+    def __missing__(self, name):
+        return 1
+
+
+def plan(name):
+    connection = apsw.Connection(":memory:")
+    for statement in schema():
+        connection.execute(statement)
+    details = [row[-1] for row in connection.execute(f"explain query plan {queries()[name]}", _Any()).fetchall()]
+    connection.close()
+    return details
+
+
+@pytest.mark.parametrize("name", ["raw_open_under", "document_open_under", "episode_open_under"])
+def test_what_is_open_is_looked_for_from_what_is_open(name):
+    # From the side of the key it would take half a minute of the writer, with a month of readings and a busy day.
+    details = plan(name)
+    assert not [detail for detail in details if "body_key" in detail or "reading_key" in detail]
+    assert [detail for detail in details if "SCAN" in detail and "message_turn" not in detail] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "any_under",
+        "raw_page",
+        "document_page",
+        "episode_page",
+        "clear_bodies",
+        "clear_readings",
+        "property_page",
+        "patient_page",
+        "patient_is_needed",
+        "drop_property",
+        "drop_identity",
+        "may_have_left",
+        "body_page",
+        "reading_page",
+    ],
+)
+def test_each_step_of_a_purge_searches(name):
+    details = plan(name)
+    assert [detail for detail in details if detail.startswith("SCAN") and detail != "SCAN CONSTANT ROW"] == []
+    assert not [detail for detail in details if "clock_state" in detail]
