@@ -60,6 +60,13 @@ def test_what_is_no_alarm_is_logged_as_it_is():
     assert "says" not in heard.lines()[0]
 
 
+def test_a_task_is_as_bad_as_it_says_itself():
+    heard = Heard()
+    heard.log.error(Event.CLOCK_MISSED, task=7, queue="safety", severity="critical", code="follow-up-72h")
+    heard.log.warning(Event.TASK_OVERDUE, task=8, queue="ward", severity="normal", code="D970")
+    assert [alarm.severity for alarm in heard.alarms] == ["critical", "normal"]
+
+
 def test_what_lasts_is_said_when_it_begins_and_when_it_ends():
     heard = Heard()
     heard.log.error(Event.DESTINATION_DOWN, destination="gp")

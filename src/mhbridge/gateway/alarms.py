@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast
 
 from mhbridge.log import Event, Log, admitted
-from mhbridge.ports import Alarm, Clock, Urgency
+from mhbridge.ports import URGENCIES, Alarm, Clock, Urgency
 
 __all__ = ["ALARMS", "Alarms", "Kind"]
 
@@ -59,9 +59,9 @@ ALARMS: Final[Mapping[Event, Kind]] = {
         Event.STORE_BACK,
     ),
     Event.PRESSURE: Kind(
-        "critical",
-        "There is hardly any room on the disk ({code}). Nothing is taken until there is. Senders keep what they have.",
-        (),
+        "high",
+        "There is no room for more ({code}), so nothing more is taken until there is. Senders keep what they have.",
+        ("code",),
         Event.PRESSURE_EASED,
     ),
     Event.BALANCE_DIFFERS: Kind(
@@ -98,6 +98,14 @@ ALARMS: Final[Mapping[Event, Kind]] = {
     ),
     Event.TASK_UNCLAIMED: Kind("high", "Nobody has taken task {task} in {queue}, and no queue is left.", ("task",)),
     Event.TASK_OVERDUE: Kind("high", "Task {task} in {queue} was to be done by now.", ("task",)),
+    Event.CLOCK_MISSED: Kind(
+        "critical",
+        "What was to be done in time was not ({code}). Task {task} says so, and waits in {queue}.",
+        ("code",),
+    ),
+    Event.HEADS_NOT_TOLD: Kind(
+        "normal", "Where the log was up to cannot be written down apart from it ({error}), so its end is not proved."
+    ),
     Event.WORKER_DIED: Kind("normal", "A process that translates has ended ({code}). Another one has its work."),
     Event.WALL_CLOCK_SET: Kind("normal", "The clock of this machine was set. Deadlines are reckoned by it."),
     Event.RELOAD_FAILED: Kind("normal", "New mappings cannot be used ({code}). Those in force stay in force."),
@@ -148,13 +156,15 @@ class Alarms:
         if kind is not None:
             about = admitted(given)
             says = kind.says.format_map(_Words(about))
-            self._begin(event, kind, about, says)
-            return {"severity": kind.severity, "says": says} | dict(given)
+            # A task has a severity of its own.
+            severity: Urgency = about["severity"] if about.get("severity") in URGENCIES else kind.severity
+            self._begin(event, kind, severity, about, says)
+            return {"severity": severity, "says": says} | dict(given)
         for begun in _ENDED_BY.get(event, ()):
             self._end(begun, admitted(given))
         return given
 
-    def _begin(self, event: Event, kind: Kind, about: Mapping[str, Any], says: str) -> None:
+    def _begin(self, event: Event, kind: Kind, severity: Urgency, about: Mapping[str, Any], says: str) -> None:
         now, key = self._clock(), (event, tuple(about.get(name) for name in kind.by))
         raised = self._raised.get(key)
         if raised is not None and now - raised.at < (_AGAIN if kind.ends is None else _STILL):
@@ -168,7 +178,7 @@ class Alarms:
         self._raised[key] = _Raised(name, now)
         count = 1 + (raised.unsaid if raised is not None else 0)
         state: Literal["begun", "once"] = "once" if kind.ends is None else "begun"
-        self._say(Alarm(name, event.value, kind.severity, state, says, now, about, count))
+        self._say(Alarm(name, event.value, severity, state, says, now, about, count))
 
     def _end(self, event: Event, about: Mapping[str, Any]) -> None:
         kind = ALARMS[event]
