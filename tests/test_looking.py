@@ -19,7 +19,8 @@ from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.app import build
 from mhbridge.cli import commands
 from mhbridge.cli.auditing import audit
-from mhbridge.cli.looking import messages, parked, status, trace
+from mhbridge.cli.looking import messages, status, trace
+from mhbridge.cli.repairing import parked
 from mhbridge.cli.tasks import tasks
 from mhbridge.config import load
 from mhbridge.errors import StoreError
@@ -78,10 +79,19 @@ def look(command, config, *arguments):
 
 def test_a_message_with_a_parked_delivery_is_on_the_list_with_its_reason(filled):
     config, first, _ = filled
-    (row,) = json.loads(look(parked, config, "--json"))
+    (row,) = json.loads(look(parked, config, "--all", "--json"))
     assert (row["id"], row["state"]) == (first, "done")
     assert [(waiting["destination"], waiting["code"]) for waiting in row["waiting"]] == [("acute", "D946")]
-    assert "D946 at acute" in look(parked, config)
+    assert "D946 at acute" in look(parked, config, "--cause", "D946")
+    assert json.loads(look(parked, config, "--cause", "M710", "--json")) == []
+    (cause,) = json.loads(look(parked, config, "--json"))
+    told = {key: cause[key] for key in ("cause", "what", "feed", "destination", "count", "example")}
+    assert told == {
+        "cause": "D946", "what": "delivery", "feed": "s/mllp", "destination": "acute", "count": 1, "example": first,
+    }  # fmt: skip
+    said = look(parked, config)
+    assert "1 delivery to acute" in said
+    assert cause["mend"] in said
     told = json.loads(look(status, config, "--json"))
     assert (told["waiting"], told["late"]) == (1, {"acute": 2})
     assert "overdue to acute" in look(status, config)

@@ -76,6 +76,7 @@ class Event(StrEnum):
     BALANCE_HOLDS = "balance_holds"
     BODY_READ = "body_read"
     RESENT = "resent"
+    REPROCESSED = "reprocessed"
     RELEASED = "released"
     CLOSED = "closed"
     CLOCK_STEP = "clock_step"

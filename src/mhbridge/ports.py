@@ -739,6 +739,9 @@ class Store(Protocol):
         every patient's messages in order. What is in hand is not given, nor is any other message of its patient.
         """
 
+    async def as_pending(self, message: int) -> Pending | None:
+        """A message as if it waited to be worked, whatever became of it."""
+
     async def next_waiting(self, now: datetime) -> datetime | None:
         """When the next message comes due after now, or `None`."""
 

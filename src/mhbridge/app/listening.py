@@ -170,12 +170,21 @@ class Listening:
             HealthPages,
             MappingPages,
             MessagePages,
+            RepairPages,
             TaskPages,
             routes,
         )
 
         access = Access(self.config.access, store=self.store, clock=self.clock, log=self.log)
         messages = MessagePages(store=self.store, access=access, wake=self.outbox.wake, clock=self.clock, log=self.log)
+        repairs = RepairPages(
+            store=self.store,
+            access=access,
+            rehearse=self.gateway.rehearse,
+            wake=self.gateway.backlog.wake,
+            clock=self.clock,
+            log=self.log,
+        )
         tasks = TaskPages(store=self.store, access=access, wake=self.clocks.wake, clock=self.clock, log=self.log)
         health = HealthPages(
             store=self.store,
@@ -207,6 +216,7 @@ class Listening:
         return (
             *health.routes,
             *messages.routes,
+            *repairs.routes,
             *tasks.routes,
             *destinations.routes,
             *mappings.routes,

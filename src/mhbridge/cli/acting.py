@@ -35,7 +35,12 @@ def who_acts() -> str:
 
 
 def act(
-    config: Path | None, do: Callable[[Store], Awaitable[T]], path: str, body: dict[str, Any] | None = None
+    config: Path | None,
+    do: Callable[[Store], Awaitable[T]],
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    why: str = "",
 ) -> tuple[int, T | Any]:
     """
     Do one thing to the configured store: status and answer, as the API gives them (200 and a value where it was done
@@ -44,6 +49,7 @@ def act(
     Args:
         do: what is done where no gateway has the store.
         path: of the API, which POST is sent to where one has; with `body` as JSON.
+        why: why something of a patient is read, which needs a credential that may.
 
     Raises:
         StoreError: there is no store, or a gateway has it whose API cannot be asked.
@@ -62,7 +68,7 @@ def act(
     except StoreError as error:
         if error.code != _IN_USE or settings.http is None:
             raise
-    return asyncio.run(_there(settings, path, body or {}))
+    return asyncio.run(_there(settings, path, body or {}, why))
 
 
 async def _here(settings: Config, do: Callable[[Store], Awaitable[T]]) -> T:
@@ -76,14 +82,17 @@ async def _here(settings: Config, do: Callable[[Store], Awaitable[T]]) -> T:
         await store.close()
 
 
-async def _there(settings: Config, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+async def _there(settings: Config, path: str, body: dict[str, Any], why: str) -> tuple[int, Any]:
     import aiohttp
 
+    from mhbridge.console.access import REASON
+
     assert settings.http is not None
-    credential = next((access for access in settings.access if "operator" in access.roles), None)
+    role, whose = ("clinical", "a clinical role") if why else ("operator", "an operator")
+    credential = next((access for access in settings.access if role in access.roles), None)
     if credential is None:
-        raise click.ClickException("a gateway has the store, and its configuration names no credential of an operator")
-    headers = {"Authorization": f"Bearer {credential.token.reveal()}"}
+        raise click.ClickException(f"a gateway has the store, and its configuration names no credential of {whose}")
+    headers = {"Authorization": f"Bearer {credential.token.reveal()}", **({REASON: why} if why else {})}
     scheme = "http" if settings.http.tls is None else "https"
     url = f"{scheme}://{settings.http.listen}{path}"
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)

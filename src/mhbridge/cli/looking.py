@@ -1,4 +1,4 @@
-"""`messages`, `trace`, `parked` and `status`: what a store holds. They read; they change nothing and show no bodies."""
+"""`messages`, `trace` and `status`: what a store holds. They read; they change nothing and show no bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mhbridge.errors import StoreError
 from mhbridge.model import MessageState, Severity
 from mhbridge.ports import MessageRow, OpenTasks, Sought, Store
 
-__all__ = ["asking", "config_option", "messages", "parked", "show_trace", "status", "table", "trace"]
+__all__ = ["asking", "config_option", "messages", "plain", "show_messages", "show_trace", "status", "table", "trace"]
 
 T = TypeVar("T")
 
@@ -50,7 +50,8 @@ def asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def _plain(row: MessageRow) -> dict[str, Any]:
+def plain(row: MessageRow) -> dict[str, Any]:
+    """A message as JSON has it."""
     return {
         "id": row.id, "received_at": row.received_at.isoformat(), "feed": row.feed, "kind": row.kind,
         "place": row.place, "state": row.state.value, "code": row.code, "mapping": row.mapping,
@@ -95,7 +96,8 @@ def _behind(head: Mapping[str, Any]) -> str:
     return f"{said}, {head['code']}" if head["code"] else said
 
 
-def _show(rows: list[MessageRow], title: str) -> None:
+def show_messages(rows: list[MessageRow], title: str) -> None:
+    """Print messages for people."""
     table(
         title,
         ["id", "received", "feed", "kind", "state", "why", "deliveries"],
@@ -139,29 +141,12 @@ def messages(config: Path | None, as_json: bool, **given: Any) -> int:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if as_json:
-        show_json([_plain(row) for row in rows])
+        show_json([plain(row) for row in rows])
         return 0
     full = len(rows) == wanted["most"]
-    _show(rows, f"{len(rows)} message{'s' * (len(rows) != 1)}{', and there may be more' * full}")
+    show_messages(rows, f"{len(rows)} message{'s' * (len(rows) != 1)}{', and there may be more' * full}")
     if full:
         click.echo(f"the next page: --before {rows[-1].id}")
-    return 0
-
-
-@click.command()
-@config_option
-@as_json
-def parked(config: Path | None, as_json: bool) -> int:
-    """
-    List the messages that wait for a person, with the code that says why (`mhbridge explain CODE`).
-
-    A message waits that is parked itself, or of which a delivery is.
-    """
-    rows = list(asking(config, lambda store: store.messages(state="parked", most=1000)))
-    if as_json:
-        show_json([_plain(row) for row in rows])
-    else:
-        _show(rows, f"{len(rows)} messages wait for a person")
     return 0
 
 
@@ -182,7 +167,7 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         return 1
     if as_json:
         show_json({
-            "message": _plain(found.message), "issues": found.issues, "documents": found.documents,
+            "message": plain(found.message), "issues": found.issues, "documents": found.documents,
             "deliveries": found.deliveries,
             "tasks": found.tasks, "clocks": found.clocks,
             "lines": [
@@ -192,7 +177,7 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
             ],
         })  # fmt: skip
         return 0
-    _show([found.message], "message")
+    show_messages([found.message], "message")
     lines = [
         [f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], f"{line.what} {line.about}", line.moves, line.who]
         for line in found.lines

@@ -15,6 +15,7 @@ from mhbridge.console.mappings import MappingPages
 from mhbridge.console.messages import MessagePages
 from mhbridge.console.metrics import METRICS, Sources
 from mhbridge.console.openapi import description, routes
+from mhbridge.console.repairing import RepairPages
 from mhbridge.console.tasks import TaskPages
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "HealthPages",
     "MappingPages",
     "MessagePages",
+    "RepairPages",
     "Sources",
     "TaskPages",
     "description",

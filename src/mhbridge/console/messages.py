@@ -124,10 +124,14 @@ class MessagePages:
     # --- acts: operator ---
 
     async def _resend(self, request: web.Request) -> web.Response:
+        await self._access.require(request, "operator")
+        to = (await object_of(request)).get("to", "")
+        if not isinstance(to, str):
+            raise web.HTTPBadRequest(text="The destination is the text of the key to.")
         who = await self._access.allow(request, "operator", "resend")
         self._log.warning(Event.RESENT, message=_id(request), who=who)
         await self._found(request)
-        made = await self._store.resend(_id(request), who, self._clock())
+        made = await self._store.resend(_id(request), who, self._clock(), to=to)
         if not made:
             raise web.HTTPConflict(
                 text="Nothing of this message can be sent again: replaced, under way, or never made."

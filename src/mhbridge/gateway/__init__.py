@@ -3,6 +3,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
 
     taking    an envelope from a transport → intake → step → commit → the answer      (`taking.Gateway`)
     backlog   messages that are durable first → begin → intake → step → settle       (`backlog.Backlog`)
+    rehearsing  what would become of a message if it were worked again               (`rehearsing.rehearse`)
     workers   the pure part of that, here or in processes of its own                   (`workers.Workers`)
     pressure  how much may be inside at once, and when nothing more may come in        (`pressure.Pressure`)
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)

@@ -18,6 +18,7 @@ from mhbridge.errors import MessageError, PastChanged, StoreError
 from mhbridge.gateway.backlog import Backlog
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.pressure import Pressure
+from mhbridge.gateway.rehearsing import Rehearsed, rehearse
 from mhbridge.gateway.turns import Turns
 from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
 from mhbridge.gateway.workers.apart import Part
@@ -193,6 +194,10 @@ class Gateway:
             self._store_failed = None
             self.acknowledged.setdefault(envelope.feed, Histogram()).add(loop.time() - begun)
             return committed
+
+    async def rehearse(self, message: int) -> Rehearsed | None:
+        """What would become of a message if it were worked again now. See `rehearsing`."""
+        return await rehearse(self._store, self._workers, message)
 
     async def refuse(self, feed: str, code: str) -> None:
         """Count and log what a transport refuses, of which there is no envelope."""

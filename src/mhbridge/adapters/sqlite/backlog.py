@@ -19,7 +19,18 @@ from mhbridge.adapters.sqlite.ready import before_of
 from mhbridge.model import Envelope, Key, MessageState
 from mhbridge.ports import Pending
 
-__all__ = ["Beginning", "PuttingBack", "Waits", "begin", "busy", "envelope", "next_waiting", "put_back", "waiting"]
+__all__ = [
+    "Beginning",
+    "PuttingBack",
+    "Waits",
+    "as_pending",
+    "begin",
+    "busy",
+    "envelope",
+    "next_waiting",
+    "put_back",
+    "waiting",
+]
 __all__ += ["waits_now"]
 
 #: At this start a message is parked instead: twice before, work on it was begun and did not come to an end.
@@ -143,6 +154,16 @@ def waiting(reader: Reader, now: int, most: int) -> list[Pending]:
             number = numbers.get(head.envelope, {})
             found += [one.pending(number.get(one.id, 0), messages, size) for one in following]
     return found
+
+
+def as_pending(reader: Reader, about: int) -> Pending | None:
+    """A message as if it waited."""
+    row = reader.row("as_waiting", id=about)
+    if row is None:
+        return None
+    *own, messages, size = row
+    number = reader.row("part_of_envelope", id=about)[1] if messages > 1 else 0
+    return _Row(*own).pending(number, messages, size)
 
 
 def _behind(reader: Reader, head: _Row, now: int, most: int) -> list[_Row]:

@@ -248,6 +248,9 @@ class SqliteStore(Store):
     async def waiting(self, now: datetime, most: int) -> Sequence[Pending]:
         return await self._ask(self._flow, backlog.waiting, micros(now), most)
 
+    async def as_pending(self, message: int) -> Pending | None:
+        return await self._ask(self._desk, backlog.as_pending, message)
+
     async def next_waiting(self, now: datetime) -> datetime | None:
         at = await self._ask(self._flow, backlog.next_waiting, micros(now))
         return None if at is None else when(at)
