@@ -768,6 +768,14 @@ class Store(Protocol):
             StoreError: S213, when one of them is not in hand any more as it was taken; then nothing is changed.
         """
 
+    async def divide(self, pending: Pending, outcomes: Sequence[Outcome], now: datetime) -> None:
+        """
+        A message in hand that stood for a whole envelope becomes the messages that it falls into, all `stored`.
+
+        Raises:
+            StoreError: S213, when it is not in hand any more as it was taken; then nothing is changed.
+        """
+
     async def put_back(self, messages: Sequence[Pending], now: datetime, *, counted: bool) -> None:
         """
         Messages in hand that were not worked to an end are due again. What is not in hand any more is left alone.

@@ -219,13 +219,29 @@ async def test_the_control_for_the_count(tmp_path):
     assert ends == [-signal.SIGKILL] * 4
 
 
-async def test_an_envelope_that_falls_into_other_messages_than_it_did_waits_for_a_person(tmp_path):
+async def kept_as(world, count, body):
+    """An envelope that was kept as so many messages, of which nothing is known."""
+    outcomes = [Outcome(MessageFacts("", "unreadable"), MessageState.STORED)] * count
+    answer = Answer(Verdict.ACCEPTED, "Safely stored.", NOW)
+    committed = await world.store.commit(an_envelope(body), b"k" * 32, outcomes, answer, {})
+    world.gateway.backlog.wake()
+    await world.worked()
+    return committed
+
+
+@pytest.mark.parametrize("count", [2, 70])
+async def test_an_envelope_that_was_kept_as_one_message_becomes_those_that_it_has(tmp_path, count):
+    body = a_batch(*[an_event(f"{n:06}", patient=n) for n in range(count)])
     async with running(tmp_path) as world:
-        store = world.store
-        envelope = an_envelope(a_batch(an_event(GOOD, 1), an_event("000002", 2)))
-        outcome = Outcome(MessageFacts("", "unreadable"), MessageState.STORED)
-        answer = Answer(Verdict.ACCEPTED, "Safely stored.", NOW)
-        committed = await store.commit(envelope, b"k" * 32, [outcome], answer, {})
-        world.gateway.backlog.wake()
-        await world.worked()
-        assert await world.states(committed) == ["parked M781"]
+        await kept_as(world, 1, body)
+        rows = await world.store.messages(most=100)
+        assert [(row.state, row.fanout) for row in rows] == [("done", 1)] * count
+        assert len({row.envelope for row in rows}) == 1
+        found = [row.id for n in range(count) for row in await world.store.messages(search=f"{n:06}")]
+        assert found == sorted(row.id for row in rows)
+
+
+async def test_a_message_that_is_not_in_its_envelope_any_more_waits_for_a_person(tmp_path):
+    async with running(tmp_path) as world:
+        committed = await kept_as(world, 3, a_batch(an_event(GOOD, 1), an_event("000002", 2)))
+        assert await world.states(committed) == ["done", "done", "parked M781"]

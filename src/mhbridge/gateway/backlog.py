@@ -235,6 +235,10 @@ class Backlog:
         try:
             if read.asked.messages != len(taken):
                 # With the mapping as it is now the envelope falls into other messages than it did.
+                if taken[0].of == 1 and read.asked.messages > 1:
+                    # It was kept as one, since it could not be taken apart.
+                    await self._store.divide(taken[0], await read.to_be_worked(), self._clock())
+                    return
                 if len(taken) > 1:
                     await self._put_back(taken, counted=True)
                     return

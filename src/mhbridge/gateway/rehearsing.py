@@ -104,6 +104,8 @@ async def rehearse(store: Store, workers: Workers | Here, message: int) -> Rehea
     try:
         read = await workers.read(envelope, ALL if pending.of == 1 else Part(frozenset([pending.number])))
         try:
+            if pending.of == 1 and read.asked.messages > 1:
+                return Rehearsed(message, was, f"{read.asked.messages} messages, each worked by itself")
             outcomes = await outcomes_of(store, read) if not read.asked.many else []
         finally:
             read.drop()

@@ -282,6 +282,30 @@ class BacklogContract:
         # Something has come: it waits no longer, and goes first.
         assert [pending.id for pending in await store.waiting(T0 + SECOND, 10)] == [taken.id]
 
+    # --- what was kept as one message ---------------------------------------------------------------------
+
+    async def test_a_message_becomes_those_that_its_envelope_falls_into(self, store):
+        done = await keep(store, 1, patient=None, **STORED)
+        (pending,) = await begun(store)
+        await store.divide(pending, [an_outcome(n, patient=n, **STORED) for n in (1, 2, 2)], T0)
+        given = await store.waiting(T0, 10)
+        assert [(one.number, one.of, one.starts, one.envelope) for one in given] == [
+            (n, 3, 0, done.envelope) for n in range(3)
+        ]
+        assert given[0].id == done.messages[0]
+        assert given[1].patient == given[2].patient != given[0].patient
+        assert balanced(await store.status(T0)).messages == {"stored": 3}
+        with pytest.raises(StoreError):
+            await store.divide(pending, [an_outcome(1, **STORED)] * 2, T0)
+        assert balanced(await store.status(T0)).messages == {"stored": 3}
+
+    async def test_any_message_is_shown_as_if_it_waited(self, store):
+        outcomes = [an_outcome(n, patient=n) for n in range(3)]
+        done = await store.commit(an_envelope(1), key_of(1), outcomes, an_answer(), {})
+        shown = await store.as_pending(done.messages[2])
+        assert (shown.id, shown.envelope, shown.number, shown.of) == (done.messages[2], done.envelope, 2, 3)
+        assert await store.as_pending(1_000_000) is None
+
     # --- C5 -----------------------------------------------------------------------------------------------
 
     async def test_a_message_that_nobody_works_is_found(self, store):

@@ -160,6 +160,10 @@ update message set due_at = :due_at, starts = :starts where id = :id;
 -- name: settle_message
 update message set patient = :patient, kind = :kind, place = :place, mapping = :mapping, mapping_hash = :mapping_hash,
   fanout = fanout + :fanout, issues = :issues, starts = 0 where id = :id;
+-- name: divide_envelope
+update envelope set messages = :messages where id = :id;
+-- name: historic_as
+update message set historic = 1 where envelope = :envelope;
 -- name: anything_waits
 select 1 from message where due_at is not null limit 1;
 -- name: bring_forward

@@ -14,16 +14,28 @@ from typing import Any, Final, NamedTuple
 from mhbridge.adapters.sql.transitions import NEW
 from mhbridge.adapters.sqlite import merging, series
 from mhbridge.adapters.sqlite.backlog import Waits, waits_now
-from mhbridge.adapters.sqlite.books import Books
+from mhbridge.adapters.sqlite.books import Books, micros
 from mhbridge.adapters.sqlite.clocks import ReadyDeadline, reconcile
 from mhbridge.adapters.sqlite.moves import arrive, move, withdraw
 from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
 from mhbridge.adapters.sqlite.repairing import only_new
 from mhbridge.errors import PastChanged, StoreError
-from mhbridge.model import DeliveryState, MessageState
+from mhbridge.model import Answer, DeliveryState, MessageState, Verdict
 from mhbridge.ports import Committed, Pending
 
-__all__ = ["Numbered", "Refusal", "Repeat", "Settling", "Written", "commit", "refuse", "repeat", "settle"]
+__all__ = [
+    "Dividing",
+    "Numbered",
+    "Refusal",
+    "Repeat",
+    "Settling",
+    "Written",
+    "commit",
+    "divide",
+    "refuse",
+    "repeat",
+    "settle",
+]
 
 
 class Refusal(NamedTuple):
@@ -71,6 +83,14 @@ class Settling(NamedTuple):
     """What became of messages in hand."""
 
     results: Sequence[tuple[Pending, ReadyMessage]]
+    now: int
+
+
+class Dividing(NamedTuple):
+    """A message in hand that stood for a whole envelope, which falls into these."""
+
+    pending: Pending
+    messages: Sequence[ReadyMessage]
     now: int
 
 
@@ -211,6 +231,47 @@ def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, mes
     if message.state == MessageState.DONE:
         # In their order: those that follow are still in hand, and stay there.
         books.run("bring_forward", patient=patient, now=at)
+
+
+def divide(books: Books, items: Sequence[Dividing]) -> list[None]:
+    """
+    An envelope that was kept as one message becomes the messages that it falls into, each to be worked by itself.
+
+    Raises:
+        StoreError: S213, when the message is not in hand any more as it was taken.
+    """
+    for item in items:
+        _divide(books, item)
+    return [None] * len(items)
+
+
+def _divide(books: Books, item: Dividing) -> None:
+    pending, (first, *others) = item.pending, item.messages
+    now = waits_now(books, [pending.id]).get(pending.id)
+    if now is None or not now.is_in_hand_as(pending):
+        raise StoreError("S213", f"message {pending.id} is not in hand any more")
+    rows = _rows_for(books, item.messages)
+    patient = pending.id if first.patient is None else books.root(rows.patients[first.patient])
+    books.run("divide_envelope", id=pending.envelope, messages=len(item.messages))
+    books.run("put_back", id=pending.id, due_at=item.now, starts=0)
+    books.run(
+        "settle_message", id=pending.id, patient=patient, kind=first.kind, place=first.place, mapping=first.mapping,
+        mapping_hash=first.mapping_hash, fanout=0, issues=first.issues,
+    )  # fmt: skip
+    books.log(item.now, "message", pending.id, f"is {len(item.messages)} messages")
+    _keep_what_became(books, rows, pending.id, patient, first, item.now)
+    for message in others:
+        _keep_message(books, rows, _source(pending, item.now), pending.envelope, message)
+    rows.write(books)
+    if pending.historic:
+        books.run("historic_as", envelope=pending.envelope)
+
+
+def _source(pending: Pending, now: int) -> Ready:
+    """What the messages of an envelope that is here already have from it."""
+    received_at = micros(pending.received_at)
+    answer = Answer(Verdict.ACCEPTED, "", pending.received_at)
+    return Ready(b"", pending.feed, received_at, "", "", b"", now, answer, "", ())
 
 
 def _has_changed(books: Books, rows: _Rows, messages: Sequence[ReadyMessage]) -> bool:

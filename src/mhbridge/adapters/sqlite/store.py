@@ -278,6 +278,11 @@ class SqliteStore(Store):
         since = micros(now) if pending.historic or outcome.state is MessageState.STORED else received_at
         return ready_message(self._keys, outcome, received_at, since, deadlines)
 
+    async def divide(self, pending: Pending, outcomes: Sequence[Outcome], now: datetime) -> None:
+        self._require_writing()
+        made = [self._ready(pending, outcome, now, {}) for outcome in outcomes]
+        await self._write(intake.divide, intake.Dividing(pending, made, micros(now)))
+
     async def put_back(self, messages: Sequence[Pending], now: datetime, *, counted: bool) -> None:
         await self._write(backlog.put_back, backlog.PuttingBack(tuple(messages), micros(now), counted))
 

@@ -82,6 +82,7 @@ _ORDER: Final[Sequence[Verb]] = (
     intake.repeat,
     intake.commit,
     intake.settle,
+    intake.divide,
     backlog.put_back,
     backlog.begin,
     repairing.reprocess,
