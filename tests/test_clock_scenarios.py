@@ -324,7 +324,7 @@ SCENARIOS = {
 }
 
 
-def played(path, mappings, events, *, to=("gp", "team"), then=48.0):
+def played(path, mappings, events, *, to=("gp", "team"), then=30.0):
     """Play a scenario: the world, and how the clocks of the last message's patient stand in the end."""
 
     async def play():

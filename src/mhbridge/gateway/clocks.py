@@ -9,7 +9,6 @@ year takes minutes. This module must never decide what is due: that is in the st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from mhbridge.errors import StoreError
@@ -71,15 +70,14 @@ class Clocks:
     async def look(self) -> float:
         """Do what is due now. Returns for how many seconds nothing more will be."""
         self._see_the_wall()
-        fired: Sequence[Fired] = await self._store.fire(self._clock(), _MOST)
-        for one in fired:
-            self._say(one)
-        if len(fired) >= _MOST:
-            return 0.0
+        now = self._clock()
         following = await self._store.next_fire()
-        if following is None:
-            return _LONGEST
-        return min(max((following - self._clock()).total_seconds(), 0.0), _LONGEST)
+        if following is None or following > now:
+            return _LONGEST if following is None else min((following - now).total_seconds(), _LONGEST)
+        for one in await self._store.fire(now, _MOST):
+            self._say(one)
+        # There may be more than a portion of them, or something is due next.
+        return 0.0
 
     async def _run(self) -> None:
         while True:

@@ -140,10 +140,6 @@ class ReadyClock:
         """Its name."""
         return self.rule.name
 
-    def concerns(self, items: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-        """Whether these items can say anything about it; `said` are those of the message alone. Cheap: most cannot."""
-        return not self.rule.reads.isdisjoint(items) or not self.rule.reads.isdisjoint(said)
-
     def due(self, start: datetime, zone: ZoneInfo) -> datetime:
         """By when it must be met."""
         return self.rule.within.after(start, zone)

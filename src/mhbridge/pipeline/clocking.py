@@ -70,7 +70,7 @@ def _of_reading(
         rule = clock.rule
         starts = reading.document in rule.sources
         # Most messages say nothing of when any clock begins, and cost no more than this.
-        if starts and all(rule.reads.isdisjoint(one) for one in said):
+        if starts and reading.act is not Act.CANCEL and all(rule.reads.isdisjoint(one) for one in said):
             continue
         if items is None:
             items = reading.items if reading.authors else folded(before, reading.items)

@@ -104,7 +104,7 @@ class _Reading:
             within=within,
             met_by=met_by,
             ladder=ladder,
-            reads=_items_of(starts) | _items_of(noticed) | _items_of(excluded),
+            reads=_items_of(starts) | _items_of(noticed),
             span=key,
         )
 
