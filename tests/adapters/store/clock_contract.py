@@ -242,6 +242,25 @@ class ClockContract:
         await said(store, 3, replace(too_early, met_at=T0 + HOUR), at=T0 + 30 * HOUR)
         assert await states(store, message) == {"": "met"}
 
+    async def test_a_stay_is_the_same_under_either_of_two_identifiers_that_were_merged(self, store):
+        from merge_contract import merge  # which takes its clocks from here
+
+        message = await said(store, 1, a_clock("gp", "team"))
+        await written(store, 2, a_letter(2, "team"))
+        await merge(store, 3, a_patient(1), a_patient(2))
+        await said(store, 4, a_clock("gp", "team", patient=2), patient=2)
+        assert await states(store, message) == {"gp": "running", "team": "running"}
+        await written(store, 5, a_letter(5, "gp", patient=2, series="other"))
+        await delivered(store, T0 + HOUR)
+        assert await states(store, message) == {"gp": "met", "team": "met"}
+
+    async def test_stays_of_one_number_of_two_patients_are_two(self, store):
+        message = await said(store, 1, a_clock("gp"))
+        await written(store, 2, a_letter(2, "gp", patient=2, series="other"))
+        await said(store, 3, ended("cancelled", patient=2), patient=2)
+        await delivered(store, T0 + HOUR)
+        assert await states(store, message) == {"gp": "running"}
+
     # --- time ---------------------------------------------------------------------------------------------
 
     async def test_each_step_is_taken_once_and_told_to_one_queue(self, store):

@@ -716,8 +716,12 @@ select id, severity, queue from task where what = :what and about = :about and c
 -- name: tell_task
 update task set queue = :queue, severity = :severity, next_at = :next_at where id = :id and closed_at is null;
 -- name: clocks_of_patient
-select c.id, c.name, c.kind, coalesce(n.name, ''), c.started_at, c.due_at, c.next_at, c.step, c.ladder, c.state from clock c
-  left join destination n on n.id = c.destination where c.patient = (select patient from message where id = :message) order by c.id;
+-- They are those of the identifier that stays, where some were merged.
+with recursive up (id, merged_into) as (
+    select id, merged_into from patient where id = (select patient from message where id = :message)
+    union select p.id, p.merged_into from up join patient p on p.id = up.merged_into)
+  select c.id, c.name, c.kind, coalesce(n.name, ''), c.started_at, c.due_at, c.next_at, c.step, c.ladder, c.state
+  from up join clock c on c.patient = up.id left join destination n on n.id = c.destination where up.merged_into is null order by c.id;
 -- name: count_clocks
 select name, state, count(*) from clock group by state, name order by name, state;
 -- name: clocks_forgotten
