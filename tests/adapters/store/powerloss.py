@@ -77,6 +77,10 @@ class Disk(apsw.VFS):
         """What was on the disk before."""
         self.files[path.name] = File(durable=bytearray(path.read_bytes()))
 
+    def cut_at(self, cuts: set[int]) -> None:
+        """At which operations the power goes from now on."""
+        self._at = cuts
+
     def tick(self) -> None:
         self.operations += 1
         if self.operations in self._at:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import shutil
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -9,12 +10,15 @@ from itertools import count
 import apsw
 import pytest
 from keeping_contract import ALL_GONE, DOCUMENTS_GONE, deliver
-from store_cases import T0, a_patient, keep, key_of, take
+from powerloss import Disk
+from store_cases import EVENT, T0, a_patient, a_reading, keep, key_of, take
 from test_sqlite_migrating import an_old_store, settled
 from test_sqlite_sealing import CANARY, files_with, opened, with_canaries
 
 from mhbridge.adapters.sql import queries, schema
-from mhbridge.adapters.sqlite import SqliteStore, purging
+from mhbridge.adapters.sqlite import SqliteStore, opening, purging
+from mhbridge.adapters.sqlite.opening import Pragma
+from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move
@@ -306,6 +310,83 @@ async def test_a_store_opened_for_looking_says_what_would_go(path):
     assert await code_of(looking.erase("patient", "P0001", "anna", "Art. 17", T0)) == "S215"
     await looking.close()
     await store.close()
+
+
+async def purge_until_the_power_goes(directory, rng):
+    """A purge on a disk that forgets; the files of keys are those of the instant of each cut."""
+    path = directory / "mhbridge.db"
+    beside = [directory / f"mhbridge.db.{name}" for name in ("key", "keys")]
+    disk = Disk(set(), [], beside)
+    try:
+        store = SqliteStore(path, turns=lambda _name: InlineTurns(), connect=disk.connect)
+        await store.open()
+        for number in range(1, 9):
+            await keep(
+                store, number, "gp", patient=number, readings=[a_reading({"n": number}, patient=a_patient(number))]
+            )
+        for due in (await take(store, T0))[:5]:
+            await store.finish([Move(due.id, DeliveryState.DONE, level=2)], T0)
+        # All of that is on the disk, also where commits are not synced.
+        await store.close()
+        await store.open()
+        first = disk.operations
+        disk.cut_at({first + rng.randrange(1, 130) for _ in range(25)})
+        await store.purge(ALL_GONE)
+        during = disk.operations - first
+        await store.close()
+    finally:
+        disk.unregister()
+    return disk.cuts, during
+
+
+async def after_power_cuts(tmp_path, runs):
+    """How many cuts there were; and of what was open after each, how much is readable and how much is not."""
+    rng, cuts, kept, lost = random.Random(20260303), 0, 0, 0
+    for run in range(runs):
+        before = tmp_path / f"run{run}"
+        before.mkdir(mode=0o700)
+        found, during = await purge_until_the_power_goes(before, rng)
+        assert during > 60
+        for cut in found:
+            after = tmp_path / "after"
+            after.mkdir(mode=0o700)
+            cut.restore(after, rng)
+            store = SqliteStore(after / "mhbridge.db", turns=lambda _name: InlineTurns())
+            await store.open()
+            await store.verify_log()
+            for row in await store.messages():
+                if "done" in row.deliveries:
+                    continue
+                try:
+                    assert (await store.original(row.id)).startswith(b"original")
+                    assert (await store.documents(row.id))[0].body
+                    assert (await store.known(a_patient(8), "V1", EVENT)).items == {"n": 8}
+                    kept += 1
+                except StoreError:
+                    lost += 1
+            # And the next purge ends what this one began.
+            await store.purge(ALL_GONE)
+            for row in await store.messages():
+                if "done" in row.deliveries:
+                    assert await code_of(store.original(row.id)) == "S222"
+            await store.close()
+            shutil.rmtree(after)
+            cuts += 1
+    return cuts, kept, lost
+
+
+async def test_a_power_cut_in_a_purge_loses_nothing_that_is_open(tmp_path):
+    cuts, kept, lost = await after_power_cuts(tmp_path, 4)
+    assert cuts > 40
+    assert (kept, lost) == (3 * cuts, 0)
+
+
+async def test_with_anything_weaker_than_full_a_purge_loses_what_is_open(tmp_path, monkeypatch):
+    # What is open was closed under another key, the old one dropped; and the disk does not have the first of the two.
+    pragmas = tuple(Pragma("synchronous", "normal", 1) if one.name == "synchronous" else one for one in opening.WRITER)
+    monkeypatch.setattr(opening, "WRITER", pragmas)
+    _, _, lost = await after_power_cuts(tmp_path, 2)
+    assert lost > 0
 
 
 # --- how long a purge keeps others waiting ---

@@ -295,6 +295,9 @@ def _require_newest(connection: apsw.Connection) -> None:
 
 def _require_keys(connection: apsw.Connection, keys: Keys) -> None:
     """A lost or older file of keys would be gone on with as if nothing had been closed with the others."""
+    if connection.execute(queries()["read_meta"], {"name": "later"}).get:
+        # Of a store that has just come forward. It has no such keys yet, nor the index that says so.
+        return
     last = connection.execute(queries()["last_key"]).get or 0
     if last > keys.ring.last_id:
         raise StoreError("S223", f"key {last} is in use, and {keys.ring.path.name} has none after {keys.ring.last_id}")
