@@ -236,6 +236,22 @@ async def test_nobody_waits_for_a_target_that_is_not_there():
         assert len(made._waiting) == 1_000
 
 
+async def test_what_was_raised_while_it_stops_is_still_sent():
+    target = Target()
+    async with served(target) as url:
+        async with webhook(url) as made:
+            for number in range(5):
+                made.tell(an_alarm(number))
+        assert len(target.got) == 5
+
+
+async def test_a_target_that_does_not_answer_holds_up_no_stop():
+    target = Target(*[500] * 1_000)
+    async with served(target) as url, asyncio.timeout(2), webhook(url) as made:
+        made.tell(an_alarm())
+        await until(lambda: said(made) == ["alarm_target_down"])
+
+
 async def test_what_is_less_bad_than_is_wanted_is_not_sent():
     target = Target()
     async with served(target) as url, webhook(url, least="critical") as made:

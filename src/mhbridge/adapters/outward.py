@@ -14,6 +14,7 @@ import binascii
 import hmac
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -38,6 +39,8 @@ _WAITING: Final = 1_000
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 300.0
 _TIMEOUT: Final = 20.0
+#: What was raised while the gateway stopped has so long to be sent.
+_PARTING: Final = 3.0
 
 
 def sign(key: str, name: str, at: int, body: bytes) -> str:
@@ -91,6 +94,8 @@ class AlarmWebhook:
         self._first_pause = first_pause
         self._waiting: deque[Alarm] = deque(maxlen=_WAITING)
         self._come = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._sent.set()
         self._task: asyncio.Task[None] | None = None
         self._down = False
         self._dropped = 0
@@ -101,6 +106,7 @@ class AlarmWebhook:
             return
         self._dropped += len(self._waiting) == _WAITING
         self._waiting.append(alarm)
+        self._sent.clear()
         self._come.set()
 
     async def open(self) -> None:
@@ -109,8 +115,12 @@ class AlarmWebhook:
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Send no more. What lasts is raised again at the next start."""
+        """Send what waits, if that is soon done, and no more. What lasts is raised again at the next start."""
         if self._task is not None:
+            if not self._down:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PARTING):
+                        await self._sent.wait()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -120,6 +130,7 @@ class AlarmWebhook:
         pause = self._first_pause
         while True:
             while not self._waiting:
+                self._sent.set()
                 self._come.clear()
                 await self._come.wait()
             alarm = self._waiting[0]

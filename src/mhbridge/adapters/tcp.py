@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import Final
 
 __all__ = ["notice_absence"]
@@ -31,10 +32,12 @@ def notice_absence(transport: asyncio.BaseTransport, after: float) -> None:
         # A network within the process, in simulation.
         return
     seconds = max(1, round(after))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle = next((name for name in _IDLE if hasattr(socket, name)), "")
     options = {idle: seconds, "TCP_KEEPINTVL": _EVERY, "TCP_KEEPCNT": _TRIES}
     options["TCP_USER_TIMEOUT"] = (seconds + _EVERY * _TRIES) * 1000
-    for name, value in options.items():
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    # A connection that is over already may not take them any more.
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in options.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
