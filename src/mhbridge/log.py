@@ -61,6 +61,7 @@ class Event(StrEnum):
     NUMBERS_CAME = "numbers_came"
     ALARM_TARGET_DOWN = "alarm_target_down"
     ALARM_TARGET_BACK = "alarm_target_back"
+    CERTIFICATE_ENDS = "certificate_ends"
     HEARTBEAT_FAILED = "heartbeat_failed"
     HEARTBEAT_BACK = "heartbeat_back"
     NOT_ACKNOWLEDGED = "not_acknowledged"

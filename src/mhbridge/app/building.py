@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mhbridge import config as settings
 from mhbridge import log as logs
 from mhbridge.app.destinations import outlet_of, sender_of
-from mhbridge.app.listening import Listening
+from mhbridge.app.listening import Listening, certificates_of
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.outward import alarm_targets, heartbeat_of
@@ -21,6 +21,7 @@ from mhbridge.app.running import App
 from mhbridge.app.storing import store_of
 from mhbridge.gateway import Clocks, Disk, Gateway, Keeping, Outbox, Pressure, Watch, Workers
 from mhbridge.gateway.alarms import Alarms
+from mhbridge.gateway.expiry import Expiry
 from mhbridge.gateway.silence import Expected, Silence
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def build(
         ConfigurationError: it names a supplier or document type that does not exist, or something that cannot be used.
         MappingError: a mapping that it needs has errors.
     """
+    from mhbridge.adapters.certificates import Certificates
     from mhbridge.adapters.clock import utc_now
     from mhbridge.adapters.disk import free_of
     from mhbridge.adapters.heads import HeadsFile
@@ -90,6 +92,7 @@ def build(
         clock=clock,
         log=log,
         silence=silence,
+        expiry=Expiry(store=store, certificates=Certificates(certificates_of(config))(), log=log),
         shut=lambda: gateway.pressure.shut,
         answered=lambda: gateway.answered,
         crowded=lambda: outbox.crowded,

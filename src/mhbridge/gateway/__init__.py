@@ -10,6 +10,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
     clocks    what becomes due by itself: tasks nobody takes, deadlines                (`clocks.Clocks`)
     keeping   every night what is no longer to be kept; how far the log has come    (`keeping.Keeping`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
+    expiry    which certificates end soon                                              (`expiry.Expiry`)
     silence   what feeds usually send, the least that is expected of them, their gaps  (`silence.Silence`)
 
 This package must never hold work that is not in the store.

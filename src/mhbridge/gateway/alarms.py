@@ -109,6 +109,9 @@ ALARMS: Final[Mapping[Event, Kind]] = {
     Event.WORKER_DIED: Kind("normal", "A process that translates has ended ({code}). Another one has its work."),
     Event.WALL_CLOCK_SET: Kind("normal", "The clock of this machine was set. Deadlines are reckoned by it."),
     Event.RELOAD_FAILED: Kind("normal", "New mappings cannot be used ({code}). Those in force stay in force."),
+    Event.CERTIFICATE_ENDS: Kind(
+        "normal", "The certificate of {kind} is good for another {lasts}, and nobody connects without it.", ("kind",)
+    ),
     Event.HEARTBEAT_FAILED: Kind(
         "normal", "The watch outside cannot be reached with our heartbeat.", (), Event.HEARTBEAT_BACK
     ),

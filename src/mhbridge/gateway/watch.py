@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from mhbridge.errors import StoreError
+from mhbridge.gateway.expiry import Expiry
 from mhbridge.gateway.silence import Silence
 from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, Status, Store
@@ -32,6 +33,7 @@ class Watch:
 
     Args:
         silence: what listens to the feeds.
+        expiry: what knows when certificates end.
         answered: how many receipts the gateway has answered since its start. The store has as many more than then.
         crowded: destinations that take nothing now, so that what is due there waits and is not forgotten.
         shut: why nothing is taken now: a code, or empty.
@@ -44,6 +46,7 @@ class Watch:
         clock: Clock,
         log: Log,
         silence: Silence | None = None,
+        expiry: Expiry | None = None,
         answered: Callable[[], int] = lambda: 0,
         crowded: Callable[[], Collection[str]] = frozenset,
         shut: Callable[[], str] = str,
@@ -51,6 +54,7 @@ class Watch:
     ) -> None:
         self._store = store
         self._silence = silence
+        self._expiry = expiry
         self._shut = shut
         self._tasks: set[str] = set()
         self._answered = answered
@@ -105,11 +109,12 @@ class Watch:
         self._looked = now
         self._say("balance", Event.BALANCE_DIFFERS, Event.BALANCE_HOLDS, bool(differences), count=differences)
         self._say("overdue", Event.OVERDUE, Event.NONE_OVERDUE, status.overdue > 0, count=status.overdue)
-        if self._silence is not None:
-            try:
-                await self._silence.look(now)
-            except StoreError as error:
-                self._say("store", Event.STORE_FAILED, Event.STORE_BACK, True, code=error.code)
+        for one in (self._silence, self._expiry):
+            if one is not None:
+                try:
+                    await one.look(now)
+                except StoreError as error:
+                    self._say("store", Event.STORE_FAILED, Event.STORE_BACK, True, code=error.code)
         return status
 
     def _missing(self, status: Status, answered: int) -> int:
