@@ -48,6 +48,8 @@ class Drop:
     memory: object = None
     fault: object = OK
     late: float = 0.0
+    #: Nothing is worked before it is answered.
+    stored: bool = False
 
 
 def cancel_attempts(gateway):
@@ -60,8 +62,12 @@ def end_loop(gateway):
 
 
 def lose_wakes(gateway):
-    gateway.app.outbox._woken = asyncio.Event()
-    gateway.app.outbox.wake = lambda: None
+    for loop in (gateway.app.outbox, gateway.app.gateway.backlog):
+        loop.wake = lambda: None
+
+
+def end_backlog(gateway):
+    gateway.app.gateway.backlog._loop.cancel()
 
 
 DOWN = unavailable()
@@ -75,6 +81,11 @@ DROPS = {
     "what became of an attempt": Drop("store.finish", late=40.0),
     "what is due": Drop("store.due", (), once=False),
     "when something is due": Drop("store.next_due", None, once=False, fault=DOWN, late=30.0),
+    "what waits to be worked": Drop("store.waiting", (), once=False, stored=True),
+    "that work was begun": Drop("store.begin", (), once=False, stored=True),
+    "what became of work": Drop("store.settle", stored=True, late=60.0),
+    "the loop that works what waits": Drop(memory=end_backlog, stored=True),
+    "that something waits to be worked": Drop(memory=lose_wakes, stored=True),
     "an attempt, in memory": Drop(memory=cancel_attempts, late=40.0),
     "the loop that delivers": Drop(memory=end_loop),
     "that something is there to be delivered": Drop(memory=lose_wakes),
@@ -123,7 +134,8 @@ async def dropped(world, drop):
             interrupt.only, interrupt.at, interrupt.always = frozenset({drop.port}), 0, not drop.once
             interrupt.act = Swallow(told)
             interrupt.calls.clear()
-        if drop.memory in (lose_wakes, end_loop):
+        gateway.app.gateway._fast = not drop.stored
+        if drop.memory in (lose_wakes, end_loop, end_backlog):
             drop.memory(gateway)
         if drop.port == "store.refuse":
             await gateway.app.gateway.refuse(FEED, "D912")
@@ -152,6 +164,26 @@ def test_what_is_dropped_in_silence_is_found_or_made_good_within_a_minute(tmp_pa
     assert said or arrived
     # What is gone without a trace is not made good by the message having arrived.
     assert said or not DROPS[what].sql
+
+
+def test_a_clock_that_nobody_looks_at_is_found(tmp_path):
+    """A delivery is parked, and the loop that hands its task on to the next queue has ended."""
+
+    async def main(world):
+        stays = Stays(world.random, world.now() - timedelta(days=9), letters=False)
+        async with Receiver(clock=world.now, plan=lambda _: UNPROCESSABLE) as receiver:
+            gateway = await world.gateway(configuration(receiver.url))
+            gateway.app.clocks._task.cancel()
+            await send(stays.of(0, 1), over_mllp(*MLLP), Attempts())
+            await asyncio.sleep(1)
+            (due,) = gateway.files._books.connection.execute("select min(next_at) from task").fetchone()
+            due = due / 1e6 - START.timestamp()
+            await asyncio.sleep(due - world.loop.time())
+            assert world.events("balance_differs") == []
+            await asyncio.sleep(MINUTE)
+            assert world.events("balance_differs")
+
+    simulate(1, tmp_path, main)
 
 
 @pytest.mark.parametrize("fault", [unavailable(), SILENT, UNAUTHORISED], ids=["down", "silent", "refusing"])

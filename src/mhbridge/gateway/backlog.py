@@ -42,6 +42,8 @@ _LEASE: Final = 60.0
 _BYTES_A_SECOND: Final = 50_000
 #: After the store has failed, so long until it is asked again.
 _STORE_PAUSE: Final = 2.0
+#: However little there is to do, so often it is looked for: a wake that was lost must not be for ever.
+_LONGEST_SLEEP: Final = 20.0
 #: When the gateway stops, what is in hand has so long.
 _DRAIN: Final = 10.0
 #: At this start the store parks it.
@@ -143,15 +145,13 @@ class Backlog:
             if self._in_hand:
                 return False
             self._suspects_next = False
-            await self._start(suspects[:1])
-            return True
+            return await self._start(suspects[:1])
         # In turns, so that neither keeps the others waiting for long.
         self._suspects_next = bool(suspects)
         started = False
         for group in self._grouped([pending for pending in waiting if not pending.starts])[:room]:
             if not self._closing:
-                await self._start(group)
-                started = True
+                started |= await self._start(group)
         return started
 
     def _grouped(self, waiting: Sequence[Pending]) -> list[list[Pending]]:
@@ -161,28 +161,30 @@ class Backlog:
             groups.setdefault(pending.envelope, []).append(pending)
         return [sorted(group, key=lambda pending: pending.number)[: self._together] for group in groups.values()]
 
-    async def _start(self, group: Sequence[Pending]) -> None:
+    async def _start(self, group: Sequence[Pending]) -> bool:
+        """Take these in hand; whether anything came of it. What nobody may take is not asked for without a pause."""
         now = self._clock()
         until = now + timedelta(seconds=self._lease + group[0].size / _BYTES_A_SECOND)
         taken = await self._store.begin(group, now, until)
         there = {pending.id for pending in taken}
-        for pending in group:
-            if pending.id not in there and pending.starts + 1 >= _LAST_START:
-                self._log.warning(Event.PARKED, feed=pending.feed, message=pending.id, code="M780")
+        parked = [one for one in group if one.id not in there and one.starts + 1 >= _LAST_START]
+        for pending in parked:
+            self._log.warning(Event.PARKED, feed=pending.feed, message=pending.id, code="M780")
         if taken:
             task = asyncio.create_task(self._work(taken))
             self._in_hand[task] = taken
             task.add_done_callback(self._ended)
+        return bool(taken or parked)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._in_hand[task]
         self._woken.set()
 
-    async def _until_due(self) -> float | None:
-        """Seconds until something comes due; `None` when only being woken can change anything."""
+    async def _until_due(self) -> float:
+        """Seconds until something comes due, or to look whether it has."""
         now = self._clock()
         due = await self._store.next_waiting(now)
-        return None if due is None else max((due - now).total_seconds(), 0.0)
+        return _LONGEST_SLEEP if due is None else min(max((due - now).total_seconds(), 0.2), _LONGEST_SLEEP)
 
     # --- one part of an envelope ---
 

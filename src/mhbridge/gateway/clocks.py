@@ -12,7 +12,7 @@ import asyncio
 from typing import Final
 
 from mhbridge.errors import StoreError
-from mhbridge.log import Event, Log
+from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, Fired, Store
 
 __all__ = ["Clocks"]
@@ -86,6 +86,9 @@ class Clocks:
                 seconds = await self.look()
             except StoreError as error:
                 self._log.error(Event.STORE_FAILED, code=error.code)
+                seconds = _STORE_PAUSE
+            except Exception as error:  # noqa: BLE001  clocks must run on, whatever one look ran into
+                self._log.critical(Event.FAILED, kind="clocks", **where(error))
                 seconds = _STORE_PAUSE
             try:
                 async with asyncio.timeout(seconds):
