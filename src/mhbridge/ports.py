@@ -732,7 +732,8 @@ class Store(Protocol):
 
     async def waiting(self, now: datetime, most: int) -> Sequence[Pending]:
         """
-        Messages whose time has come, the longest waiting first; at most so many.
+        Messages whose time has come, the longest waiting first; at most so many. Where more wait, some of those that
+        came last are among them, and before the others: what has just come does not wait for all that there is.
 
         Of each patient the first that is `stored`, and with it those that follow it in the same envelope; a `held` one
         only when none of the patient is stored. So whoever works all that it is given of an envelope, in order, works

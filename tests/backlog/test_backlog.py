@@ -117,6 +117,17 @@ async def test_a_stop_in_the_middle_goes_on_where_it_was(tmp_path):
     assert before.get("done", 0) > 0
 
 
+async def test_what_comes_meanwhile_does_not_wait_for_all_of_it(tmp_path):
+    async with running(tmp_path, fast=False) as world:
+        many = await world.take(a_batch(*[an_event(f"{n:06}", patient=n) for n in range(1500)]))
+        late = await world.take(an_event("009999", patient=99_999))
+        async with asyncio.timeout(20):
+            while await world.states(late) != ["done"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await world.store.status(NOW)).messages["stored"] > 500
+        assert len(many.messages) == 1500
+
+
 # --- poison ------------------------------------------------------------------------------------------------
 
 

@@ -224,6 +224,15 @@ class BacklogContract:
         assert len(await store.waiting(T0, 3)) == 3
         assert len({pending.id for pending in await begun(store)}) == 6
 
+    async def test_where_more_waits_than_is_asked_for_what_came_last_is_among_it(self, store):
+        outcomes = [an_outcome(n, patient=n, **STORED) for n in range(30)]
+        await store.commit(an_envelope(1), key_of(1), outcomes, an_answer(), {})
+        late = await keep(store, 2, patient=99, at=T0 + SECOND, **STORED)
+        given = await store.waiting(T0 + SECOND, 8)
+        assert given[0].id == late.messages[0]
+        assert [pending.number for pending in given[1:]] == [29, 0, 1, 2, 3, 4, 5]
+        assert len({pending.id for pending in await store.waiting(T0 + SECOND, 100)}) == 31
+
     async def test_one_that_was_started_before_is_given_alone(self, store):
         outcomes = [an_outcome(n, **STORED) for n in range(3)]
         await store.commit(an_envelope(1), key_of(1), outcomes, an_answer(), {}, starts=1)

@@ -307,6 +307,7 @@ HOT = [
     "oldest_in_state",
     "overdue",
     "waiting_heads",
+    "waiting_newest_heads",
     "waiting_behind",
     "next_waiting",
     "waits_now",

@@ -138,6 +138,13 @@ select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.
     and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
       and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
   order by m.due_at, m.id limit :most;
+-- name: waiting_newest_heads
+-- The same, but those that came due last.
+select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages, e.size
+  from message m join envelope e on e.id = m.envelope where m.due_at <= :now
+    and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
+      and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
+  order by m.due_at desc, m.id desc limit :most;
 -- name: as_waiting
 select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, coalesce(m.due_at, m.received_at), m.historic,
   e.messages, e.size from message m join envelope e on e.id = m.envelope where m.id = :id;

@@ -36,6 +36,8 @@ __all__ += ["waits_now"]
 #: At this start a message is parked instead: twice before, work on it was begun and did not come to an end.
 _LAST_START: Final = 3
 _POISON: Final = "M780"
+#: Where more waits than is asked for, one in so many is of those that came last.
+_FRESH: Final = 4
 
 
 class Beginning(NamedTuple):
@@ -136,14 +138,22 @@ def busy(reader: Reader, patients: Sequence[Key]) -> bool:
 
 
 def waiting(reader: Reader, now: int, most: int) -> list[Pending]:
-    """What is due, the longest waiting first: of each patient the first, and what follows it in the same envelope."""
+    """What is due: of each patient the first, and what follows it in the same envelope."""
     with reader.snapshot():
+        heads = reader.rows("waiting_heads", now=now, most=most)
+        if len(heads) == most:
+            # More waits than is asked for: what has just come does not wait until all of that is done.
+            heads = [*reader.rows("waiting_newest_heads", now=now, most=-(-most // _FRESH)), *heads]
         found: list[Pending] = []
+        seen: set[int] = set()
         numbers: dict[int, dict[int, int]] = {}
-        for *row, messages, size in reader.rows("waiting_heads", now=now, most=most):
+        for *row, messages, size in heads:
             if len(found) >= most:
                 break
             head = _Row(*row)
+            if head.id in seen:
+                continue
+            seen.add(head.id)
             following = [head]
             if messages > 1:
                 if head.envelope not in numbers:
