@@ -76,6 +76,7 @@ def build(
         clock=clock,
         log=log,
     )
+    clocks = Clocks(store=store, clock=clock, log=log)
     gateway = Gateway(
         store=store,
         feeds=mappings.feeds,
@@ -85,6 +86,7 @@ def build(
         log=log,
         workers=workers,
         taken=silence.taken,
+        clocks=clocks,
         pressure=Pressure(log=log, disk=lambda: Disk(*free_of(config.gateway.store_path))),
     )
     watch = Watch(
@@ -97,7 +99,6 @@ def build(
         answered=lambda: gateway.answered,
         crowded=lambda: outbox.crowded,
     )
-    clocks = Clocks(store=store, clock=clock, log=log)
     keeping = Keeping(store=store, heads=HeadsFile(config.gateway.heads_path), clock=clock, log=log)
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
     listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log)

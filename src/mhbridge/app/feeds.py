@@ -19,6 +19,7 @@ from mhbridge.errors import ConfigurationError, Diagnostic, MappingError
 
 if TYPE_CHECKING:
     from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
+    from mhbridge.mapping.clocks import ReadyClock
     from mhbridge.mapping.library import Snapshot
 
 __all__ = ["feeds_from", "feeds_of", "without_secrets"]
@@ -45,6 +46,8 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
     problems: list[tuple[str, str]] = []
     routes = _routes(config, catalogue, problems)
     mappings = _mappings(config, catalogue, problems)
+    clocks = {supplier: pipeline.clocks_by_document(own) for supplier, own in mappings.items()}
+    problems += _unknown_queues(config, [one for found in clocks.values() for of in found.values() for one in of])
     if problems:
         raise ConfigurationError(problems)
     targets = {destination.name: destination.target for destination in config.destinations}
@@ -60,9 +63,9 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
             parked=receiver.parked,
             live=config.gateway.mode == "live",
             targets=targets,
+            clocks=clocks[receiver.supplier],
             needs={destination.name: destination.needs for destination in config.destinations},
         )
-        make = partial(make, clocks=pipeline.clocks_by_document(own))
         feeds[receiver.feed] = make(receiver.feed, own)
         if isinstance(receiver, settings.HttpReceiver):
             for mapping in own:
@@ -137,6 +140,16 @@ def _is_for(
 
 def _holds(conditions: Mapping[str, Any], document: str, items: Mapping[str, Any]) -> bool:
     return bool(conditions[document](items))
+
+
+def _unknown_queues(config: settings.Config, clocks: Sequence[ReadyClock]) -> list[tuple[str, str]]:
+    """Queues that a clock tells and that are not there: whoever was meant would never hear of it."""
+    queues = settings.duties_of(config).queues
+    return [
+        ("C829", f"{clock.rule.span}: the clock {clock.name} tells the queue {queue!r}{_meant(queue, sorted(queues))}")
+        for clock, queue in dict.fromkeys((clock, rung.queue) for clock in clocks for rung in clock.rule.ladder)
+        if queue not in queues
+    ]
 
 
 def _meant(word: str, known: Sequence[str]) -> str:

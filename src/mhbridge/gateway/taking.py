@@ -30,6 +30,7 @@ from mhbridge.model import Answer, Envelope, MessageFacts, MessageState, Outcome
 from mhbridge.ports import Clock, Committed, Store
 
 if TYPE_CHECKING:
+    from mhbridge.gateway.clocks import Clocks
     from mhbridge.pipeline import Feed
 
 __all__ = ["Gateway"]
@@ -57,6 +58,7 @@ class Gateway:
         workers: processes that read and step; left out, it is done here.
         taken: told of each envelope that was not there before: its feed, when it came, and what became of it.
         pressure: the door; left out, one that does not look at the disk.
+        clocks: what is told that something may be due sooner than it thinks.
         fast: a message is worked before its sender is answered where it may be; otherwise every one is made durable
             first and worked after.
     """
@@ -73,6 +75,7 @@ class Gateway:
         workers: Workers | None = None,
         taken: Callable[[str, datetime, Sequence[Outcome]], None] | None = None,
         pressure: Pressure | None = None,
+        clocks: Clocks | None = None,
         fast: bool = True,
     ) -> None:
         self._store = store
@@ -85,7 +88,7 @@ class Gateway:
         self._taken = taken
         self._fast = fast
         self._turns = Turns(store.root)
-        self._told = Told(outbox, log)
+        self._told = Told(outbox, log, clocks)
         self.backlog = Backlog(
             store=store,
             workers=self._workers,

@@ -17,6 +17,7 @@ from mhbridge.model import Issue, MessageFacts, MessageState, Outcome, Severity
 from mhbridge.ports import Store
 
 if TYPE_CHECKING:
+    from mhbridge.gateway.clocks import Clocks
     from mhbridge.gateway.outbox import Outbox
     from mhbridge.gateway.workers import Read
 
@@ -43,10 +44,11 @@ def failed_on(code: str, text: str) -> Outcome:
 
 
 class Told:
-    """Who is told of what became of messages, once it is durable: the log, the counters and the outbox."""
+    """Who is told of what became of messages, once it is durable: the log, the counters, the outbox and the clocks."""
 
-    def __init__(self, outbox: Outbox, log: Log) -> None:
+    def __init__(self, outbox: Outbox, log: Log, clocks: Clocks | None = None) -> None:
         self._outbox = outbox
+        self._clocks = clocks
         self._log = log
         #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
         self.leaves: Counter[tuple[str, str]] = Counter()
@@ -60,3 +62,6 @@ class Told:
                 self.leaves[feed, state.value] += count
         if any(outcome.deliveries for outcome in outcomes):
             self._outbox.wake()
+        if self._clocks is not None and any(outcome.deadlines for outcome in outcomes):
+            # What is heard of late may be due already.
+            self._clocks.wake()
