@@ -52,6 +52,10 @@ _LAST_START: Final = 3
 _NOT_ITS_FAULT: Final = frozenset({"S206", "S209", "S210", "S213", "S215"})
 
 
+#: Nothing becomes of these however often they are tried.
+_UNREADABLE: Final = {"S208": "its bytes are damaged", "S222": "its bytes have been purged"}
+
+
 class Backlog:
     """
     Works what the store says is waiting. Sleeps until something is, and is woken by `wake`.
@@ -211,9 +215,9 @@ class Backlog:
         try:
             envelope = await self._store.envelope(taken[0].envelope)
         except StoreError as error:
-            if error.code != "S208":
+            if error.code not in _UNREADABLE:
                 raise
-            await self._settle(taken, [failed_on(error.code, "its bytes are damaged")] * len(taken))
+            await self._settle(taken, [failed_on(error.code, _UNREADABLE[error.code])] * len(taken))
             return
         if envelope is None:
             await self._settle(taken, [failed_on("S208", "its bytes are not there")] * len(taken))

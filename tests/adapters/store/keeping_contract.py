@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from merge_contract import merge
 from store_cases import EVENT, MINUTE, T0, a_patient, a_reading, an_answer, an_envelope, an_outcome, keep, key_of, take
 
 from mhbridge.errors import StoreError
@@ -118,6 +119,24 @@ class KeepingContract:
             assert await store.known(a_patient(2), "V1", EVENT) == NOTHING_KNOWN
         await store.purge(T0 + 1100 * DAY)
         assert await store.known(a_patient(1), "V1", EVENT) == NOTHING_KNOWN
+
+    async def test_readings_of_who_was_merged_are_kept_while_the_episode_of_who_stays_goes_on(self, store):
+        for number in (1, 2, 3):
+            reading = a_reading({f"n{number}": number}, patient=a_patient(number))
+            await keep(store, number, readings=[reading], patient=number)
+        await merge(store, 4, a_patient(1), a_patient(2))
+        # Of another episode, so the third's goes.
+        for number, at in ((5, T0 + 200 * DAY), (6, T0 + 400 * DAY)):
+            await keep(store, number, at=at, readings=[a_reading({f"n{number}": 1}, patient=a_patient(2))], patient=2)
+        await store.purge(T0 + 700 * DAY)
+        assert set((await store.known(a_patient(1), "V1", EVENT)).items) == {"n1", "n2", "n5", "n6"}
+        assert await store.known(a_patient(3), "V1", EVENT) == NOTHING_KNOWN
+        await store.purge(T0 + 1400 * DAY)
+        assert await store.known(a_patient(2), "V1", EVENT) == NOTHING_KNOWN
+        assert await store.messages(search="P0001") == []
+        await keep(store, 7, "gp", at=T0 + 1400 * DAY, patient=1)
+        await keep(store, 8, "gp", at=T0 + 1400 * DAY, patient=2)
+        assert (await store.status(T0 + 1400 * DAY)).differences == ()
 
     async def test_readings_are_kept_while_something_of_the_patient_is_open(self, store):
         await keep(store, 1, readings=[a_reading({"n": 1})], patient=1)

@@ -232,6 +232,26 @@ async def test_a_purge_that_ends_anywhere_is_finished_by_the_next(tmp_path, monk
     assert calls > 6
 
 
+async def test_what_is_known_is_known_without_readings_whose_key_has_just_gone(path, monkeypatch):
+    store = await opened(path)
+    await keep(store, 1, readings=[a_reading({"n1": 1})])
+    await keep(store, 2, at=ALL_GONE, readings=[a_reading({"n2": 2}, episode="V2")])
+    write = store._write
+
+    async def stops(verb, item, noted=None):
+        if verb is purging.clear:
+            raise StopError
+        return await write(verb, item, noted)
+
+    monkeypatch.setattr(store, "_write", stops)
+    with pytest.raises(StopError):
+        await store.purge(ALL_GONE)
+    store._near.forget()
+    assert (await store.known(a_patient(), "", "")).items == {"n2": 2}
+    assert (await store.known(a_patient(), "V1", EVENT)).items == {}
+    await store.close()
+
+
 async def test_what_opens_between_the_look_and_the_drop_keeps_the_key(path, monkeypatch):
     store = await opened(path)
     done = await keep(store, 1, "gp")

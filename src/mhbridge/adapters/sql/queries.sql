@@ -558,10 +558,9 @@ select b.id, o.kind,
   from body b left join document o on o.id = b.id
   where b.key_id = :key and b.id > :after order by b.id limit :most;
 -- name: episode_page
-select r.id, r.patient, p.merged_into,
-    (select n.key_id from reading n where n.patient = r.patient and n.episode = r.episode order by n.id desc limit 1)
-  from reading r left join patient p on p.id = r.patient
-  where r.key_id = :key and r.id > :after order by r.id limit :most;
+select r.id, r.patient, r.episode from reading r where r.key_id = :key and r.id > :after order by r.id limit :most;
+-- name: newest_of_episode
+select key_id from reading where patient = :patient and episode = :episode order by id desc limit 1;
 -- name: busy_patients
 select patient from message where state in ('stored', 'held')
 union select m.patient from task t join message m on m.id = t.about where t.what = 'message' and t.closed_at is null
@@ -659,7 +658,7 @@ select 1 from message m where m.envelope = :id and (m.state in ('stored', 'held'
 -- name: documents_of_patient
 select id from document where message in (select id from message where patient = :id);
 -- name: hide_series_of
-update document set series = randomblob(32) where message in (select id from message where patient = :id);
+update document set series = randomblob(32), episode = x'' where message in (select id from message where patient = :id);
 -- name: drop_readings_of
 delete from reading where patient = :id;
 -- name: drop_clocks_of

@@ -111,10 +111,6 @@ class Folds:
         self._noted = 0
         self._patients: OrderedDict[bytes, _Patient] = OrderedDict()
 
-    def forget(self) -> None:
-        """Readings have gone: what was folded of them is not known any more."""
-        self._patients.clear()
-
     def known(self, patient: bytes, document: str, episode: bytes, before: Place | None = None) -> Known:
         """
         The fold of a patient's readings of an episode and a document type; of all of them, where these are empty.
@@ -154,7 +150,7 @@ class Folds:
         return Known(earlier.items, whole.named.digest(), tuple(later))
 
     def clear(self) -> None:
-        """Remember nothing: patients were merged."""
+        """Remember nothing: patients were merged, or readings have gone."""
         self._patients.clear()
 
     def note(self, number: int, patient: bytes, said: Said) -> None:

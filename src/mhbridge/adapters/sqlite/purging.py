@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from mhbridge.adapters.sql.keyring import ERASED, PURGED, DataKey, Keyring, expiry
 from mhbridge.adapters.sql.sealing import Seal
 from mhbridge.adapters.sqlite.books import CLASS_OF, GATEWAY, Books, micros
+from mhbridge.adapters.sqlite.reading import PURGED as CODE_PURGED
 from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.errors import StoreError
 from mhbridge.ports import Erased, Expired, Purged, RetentionClass, Sought
@@ -299,17 +300,18 @@ def document_page(reader: Reader, key: int, after: int, now: int, days: Callable
     return _page(rows, keep)
 
 
-def episode_page(
-    reader: Reader, key: DataKey, after: int, until: int, busy: Collection[int], keys: Mapping[int, int]
-) -> Page:
+def episode_page(reader: Reader, key: DataKey, after: int, until: int, busy: Busy, months: Mapping[int, int]) -> Page:
     """Readings of an episode of which something came later, or of a patient with something open: kept."""
     rows = reader.rows("episode_page", key=key.id, after=after, most=_PAGE)
     keep = {}
-    for row, patient, survivor, newest in rows:
-        last = keys.get(newest, 0)
+    for row, patient, episode in rows:
+        # Whoever was merged goes on as the one who stays: the episode is one, whoever of them its messages name.
+        group = busy.groups.get(patient, (patient,))
+        newest = [reader.value("newest_of_episode", patient=one, episode=episode) for one in group]
+        last = max(months.get(number, 0) for number in newest)
         if last > key.expires:
             keep[row] = last
-        elif patient in busy or survivor in busy:
+        elif not busy.patients.isdisjoint(group):
             keep[row] = until
     return _page(rows, keep)
 
@@ -327,16 +329,32 @@ def bodies_page(reader: Reader, table: str, after: int) -> tuple[int, int, int, 
             reader.seal.open(of, row, data, key)
             opened += 1
         except StoreError as error:
-            if error.code == "S222":
+            if error.code == CODE_PURGED:
                 purged += 1
             else:
                 damaged += 1
     return (rows[-1][0] if len(rows) == _PAGE else 0), opened, purged, damaged
 
 
-def busy_patients(reader: Reader) -> frozenset[int]:
+class Busy(NamedTuple):
+    """
+    Who has something open.
+
+    Args:
+        groups: of those who were merged, all who were merged with them.
+    """
+
+    patients: frozenset[int]
+    groups: Mapping[int, frozenset[int]]
+
+
+def busy_patients(reader: Reader) -> Busy:
     """Patients of whom a message or a delivery is open, or a clock runs."""
-    return frozenset(patient for (patient,) in reader.rows("busy_patients"))
+    groups: dict[int, frozenset[int]] = {}
+    for retired, into in reader.rows("merged_patients"):
+        group = groups.get(retired, frozenset((retired,))) | groups.get(into, frozenset((into,)))
+        groups.update((one, group) for one in group)
+    return Busy(frozenset(patient for (patient,) in reader.rows("busy_patients")), groups)
 
 
 def rows_under(reader: Reader, keys: Collection[int]) -> list[int]:
@@ -469,7 +487,7 @@ class Purging:
         """Close what is open under keys of later months. Returns how many rows there were and how many of them stay."""
         table = _TABLE_OF[key.retention]
         until = expiry(now, self._days(key.retention, ""))
-        busy = await self._ask(busy_patients) if key.retention == "episode" else frozenset()
+        busy = await self._ask(busy_patients) if key.retention == "episode" else Busy(frozenset(), {})
         months = {one.id: one.expires for one in self._ring.living()}
         seen = kept = after = 0
         while True:

@@ -32,7 +32,10 @@ from mhbridge.mapping import record
 from mhbridge.model import DeliveryState, Document, Joining, Key, Known, MessageState, Past, Place
 from mhbridge.ports import ClockRow, DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
-__all__ = ["Reader"]
+__all__ = ["PURGED", "Reader"]
+
+#: What a body that was purged is refused with.
+PURGED: Final = "S222"
 
 #: So many log rows are checked with one snapshot.
 _LOG_ROWS: Final = 2_000
@@ -147,6 +150,12 @@ class Reader:
             self.merged[retired] = survivor
         self.folds.clear()
 
+    def forget(self) -> None:
+        """Readings or patients have gone: what is remembered of them is to be read again."""
+        self.folds.clear()
+        for remembered in ("merged", "_parts"):
+            self.__dict__.pop(remembered, None)
+
     def joining(self, retired: Key, survivor: Key, undone: bool) -> Past:
         """How two identifiers of a merge stand to each other."""
         tokens = patient_token(self.keys, retired), patient_token(self.keys, survivor)
@@ -169,7 +178,13 @@ class Reader:
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
         for number, document, episode, event_at, sent_at, key, items in self.rows("readings", token=patient):
-            said = record.loads(self.seal.open("reading", number, items, key))
+            try:
+                said = record.loads(self.seal.open("reading", number, items, key))
+            except StoreError as error:
+                if error.code != PURGED:
+                    raise
+                # Its key is gone, and the row follows in a moment.
+                continue
             yield Said(number, document, episode, event_at, sent_at, said)
         for part in self._parts.get(patient, ()):
             for one in self._readings(part):

@@ -327,7 +327,7 @@ class SqliteStore(Store):
     async def reprocess(self, messages: Sequence[int], who: str, now: datetime, *, every: float = 0.0) -> Sequence[int]:
         item = repairing.Reprocessing(tuple(messages), who, micros(now), round(every * 1_000_000))
         # What was folded of their readings is not known any more.
-        taken: list[int] = await self._write(repairing.reprocess, item, lambda _: self._near.folds.forget())
+        taken: list[int] = await self._write(repairing.reprocess, item, lambda _: self._near.folds.clear())
         return taken
 
     async def parked_causes(self) -> Sequence[ParkedCause]:
@@ -402,15 +402,22 @@ class SqliteStore(Store):
         purged = await self._purging().run(now, who=who, dry_run=dry_run)
         if not dry_run:
             await asyncio.to_thread(migrating.drop_copies, self._path, now - _COPIES)
-        self._near.folds.forget()
+        if purged.cleared:
+            await self._forget()
         return purged
 
     async def erase(self, kind: str, patient: str, who: str, basis: str, now: datetime) -> Erased:
         self._require_writing()
         found = await self._ask(self._desk, purging.patients, kind, tuple(tokens(self._keys, kind, patient).values()))
         erased = await self._purging().erase(found, who, basis, now)
-        self._near.folds.forget()
+        await self._forget()
         return erased
+
+    async def _forget(self) -> None:
+        """What readers remember of patients may not be there any more."""
+        self._near.forget()
+        for reading in (self._flow, self._desk):
+            await self._ask(reading, Reader.forget)
 
     async def log_head(self, now: datetime) -> tuple[str, str]:
         mark: Mark = await self._write(log_head, None)
