@@ -19,8 +19,9 @@ from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.app import build
 from mhbridge.cli import commands
 from mhbridge.cli.auditing import audit
-from mhbridge.cli.looking import messages, status, trace
+from mhbridge.cli.looking import messages, trace
 from mhbridge.cli.repairing import parked
+from mhbridge.cli.standing import status
 from mhbridge.cli.tasks import tasks
 from mhbridge.config import load
 from mhbridge.errors import StoreError
@@ -94,7 +95,11 @@ def test_a_message_with_a_parked_delivery_is_on_the_list_with_its_reason(filled)
     assert cause["mend"] in said
     told = json.loads(look(status, config, "--json"))
     assert (told["waiting"], told["late"]) == (1, {"acute": 2})
-    assert "overdue to acute" in look(status, config)
+    said = look(status, config)
+    assert "2 deliveries to acute past the deadline" in said
+    assert "1 delivery waiting for a person at acute: " in said
+    assert "(D946)" in said
+    assert said.index("needs attention") < said.index("accounts")
 
 
 def test_a_trace_says_what_a_delivery_waits_behind_and_is_no_python(filled):
@@ -122,7 +127,6 @@ def test_a_task_is_shown_taken_and_ends_with_what_it_is_about(filled):
     assert json.loads(look(trace, config, first, "--json"))["tasks"][0]["id"] == task["id"]
     assert "D946" in look(trace, config, first)
     assert json.loads(look(tasks, config, "--queue", "ward", "--json")) == []
-    assert "tasks of operations, normal" in look(status, config)
 
     def run(*arguments):
         made = CliRunner(env={"COLUMNS": "250"}).invoke(tasks, ["--config", str(config), *map(str, arguments)])

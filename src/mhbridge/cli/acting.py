@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,6 +29,7 @@ T = TypeVar("T")
 
 _PATIENCE: Final = 30.0
 _IN_USE: Final = "S206"
+_NUMBER: Final = re.compile(r"(?<=/)\d+(?=/|$)")
 
 
 def who_acts() -> str:
@@ -64,19 +67,24 @@ def act(
         hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
         raise StoreError("S217", f"there is no store {store}, {hint}")
     try:
-        return 200, asyncio.run(_here(settings, do))
+        return 200, asyncio.run(_here(settings, do, path, body or {}))
     except StoreError as error:
         if error.code != _IN_USE or settings.http is None:
             raise
     return asyncio.run(_there(settings, path, body or {}, why))
 
 
-async def _here(settings: Config, do: Callable[[Store], Awaitable[T]]) -> T:
+async def _here(settings: Config, do: Callable[[Store], Awaitable[T]], path: str, body: dict[str, Any]) -> T:
     from mhbridge.app.storing import store_of
 
     store = store_of(settings)
     await store.open()
     try:
+        # In the log before it is done, as it is where the gateway does it.
+        about = _NUMBER.search(path)
+        why = str(body.get("why") or body.get("as") or "")
+        number = int(about[0]) if about else 0
+        await store.audit(who_acts(), _NUMBER.sub("{id}", path), number, datetime.now(UTC), why=why)
         return await do(store)
     finally:
         await store.close()

@@ -1,4 +1,4 @@
-"""`messages`, `trace` and `status`: what a store holds. They read; they change nothing and show no bodies."""
+"""`messages` and `trace`: what a store holds. They read; they change nothing and show no bodies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import click
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.errors import StoreError
 from mhbridge.model import MessageState, Severity
-from mhbridge.ports import MessageRow, OpenTasks, Sought, Store
+from mhbridge.ports import MessageRow, Sought, Store
 
-__all__ = ["asking", "config_option", "messages", "plain", "show_messages", "show_trace", "status", "table", "trace"]
+__all__ = ["asking", "config_option", "messages", "plain", "show_messages", "show_trace", "table", "trace"]
 
 T = TypeVar("T")
 
@@ -203,44 +203,3 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
         columns = ["code", "severity", "item", "path", "text"]
         table("issues", columns, [[str(issue.get(c, "")) for c in columns] for issue in found.issues])
     return 0
-
-
-def _how_many(tasks: OpenTasks) -> str:
-    """Open tasks of one queue and severity, and how they stand."""
-    said = f"{tasks.count}, {tasks.unclaimed} taken by nobody"
-    return f"{said}, {tasks.overdue} overdue" if tasks.overdue else said
-
-
-@click.command()
-@config_option
-@as_json
-def status(config: Path | None, as_json: bool) -> int:
-    """Show the accounts: receipts, messages and deliveries by state; exit code 1 when they do not add up."""
-    now = datetime.now(UTC)
-    found = asking(config, lambda store: store.status(now))
-    if as_json:
-        show_json({
-            "at": found.at.isoformat(), "receipts": found.receipts, "repeats": found.repeats,
-            "refusals": found.refusals,
-            "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
-            "overdue": found.overdue, "late": dict(found.late), "behind": dict(found.behind), "waiting": found.waiting,
-            "differences": list(found.differences), "tasks": list(found.tasks),
-            "clocks": {name: dict(states) for name, states in found.clocks.items()},
-            "oldest_open": found.oldest_open.isoformat() if found.oldest_open else None,
-        })  # fmt: skip
-    else:
-        rows = [["receipts", str(found.receipts)], ["repeats", str(found.repeats)], ["refusals", str(found.refusals)]]
-        rows += [[f"messages {state}", str(n)] for state, n in found.messages.items() if n]
-        rows += [[f"deliveries {state}", str(n)] for state, n in found.deliveries.items() if n]
-        rows += [["acknowledged", str(found.acknowledged)], ["overdue", str(found.overdue)]]
-        rows += [[f"overdue to {destination}", str(n)] for destination, n in found.late.items()]
-        rows += [[f"lanes to {destination} wait to be sent", str(n)] for destination, n in found.behind.items()]
-        rows.append(["wait for a person", str(found.waiting)])
-        rows += [[f"tasks of {open_.queue}, {open_.severity}", _how_many(open_)] for open_ in found.tasks]
-        rows += [[f"clocks {name} {s}", str(n)] for name, states in found.clocks.items() for s, n in states.items()]
-        if found.oldest_open:
-            rows.append(["oldest open", f"{found.oldest_open:%Y-%m-%d %H:%M:%S}"])
-        table("accounts", ["what", "how many"], rows)
-        for difference in found.differences:
-            say(difference, severity=Severity.ERROR)
-    return 1 if found.differences else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 
 from mhbridge.model import Issue, Ledger, Severity
 
-__all__ = ["as_json", "issue_lines", "ledger_lines", "mappings_option", "person", "say", "show_json"]
+__all__ = ["as_json", "issue_lines", "ledger_lines", "mappings_option", "say", "show_json"]
 
 
 def _is_a_root(_context: click.Context, _parameter: click.Parameter, folders: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -41,17 +40,6 @@ mappings_option = click.option(
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-
-
-def person() -> str:
-    """Who works at the command line, for the log: whoever the system says that it is."""
-    import getpass
-
-    try:
-        return f"os:{getpass.getuser()}"
-    except (KeyError, OSError):
-        # A container's user may have a number and no name.
-        return f"os:{os.getuid()}" if hasattr(os, "getuid") else "os:?"
 
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFORMATION: "cyan"}
