@@ -6,11 +6,17 @@ How a scenario is written is said in `ward`.
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mhbridge.adapters.sqlite import merging
+from mhbridge.adapters.sqlite.reading import Reader
+from mhbridge.adapters.sqlite.ready import patient_token
 from ward import a_ward
 
 SCENARIOS = {
@@ -126,6 +132,14 @@ async def test_what_leaves(tmp_path: Path, scenario: str) -> None:
         await ward.run(scenario)
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+async def test_the_same_leaves_when_messages_are_worked_after_their_sender_is_answered(
+    tmp_path: Path, scenario: str
+) -> None:
+    async with a_ward(tmp_path, fast=False) as ward:
+        await ward.run(scenario)
+
+
 async def test_the_control_without_the_barrier_the_merge_overtakes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +151,88 @@ async def test_the_control_without_the_barrier_the_merge_overtakes(
         await ward.run("update M-1 ELM\nspine fails: M-1 ELM\nmerge M-1 M-2")
         left = {await ward.deliver("spine", "begins"), await ward.deliver("spine", "begins")}
         assert left == {"M-1 ELM", "M-2 retires M-1"}
+
+
+# --- any order of updates and merges -----------------------------------------------------------------------
+
+PATIENTS = ("M-1", "M-2", "M-3")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("update"), st.sampled_from(PATIENTS), st.sampled_from(["", "01632960001", "01632960002"]),
+            st.sampled_from(["01", "02", "03", "04"]),
+        ),
+        st.tuples(st.just("merge"), st.sampled_from(PATIENTS), st.sampled_from(PATIENTS)),
+    ),
+    max_size=9,
+)  # fmt: skip
+
+
+class Twin:
+    """The slow obvious rule: what all say of a patient, sorted anew, whoever was merged into whom."""
+
+    def __init__(self) -> None:
+        self.into: dict[str, str] = {}
+        self.said: list[tuple[str, str, str]] = []
+
+    def root(self, patient: str) -> str:
+        while patient in self.into:
+            patient = self.into[patient]
+        return patient
+
+    def merges(self, retired: str, survivor: str) -> bool:
+        """Whether that can be; where it can, it is done."""
+        chain = [survivor]
+        while chain[-1] in self.into:
+            chain.append(self.into[chain[-1]])
+        if retired in chain:
+            return False
+        if retired in self.into:
+            return self.root(retired) == chain[-1]
+        self.into[retired] = chain[-1]
+        return True
+
+    def phone(self, patient: str) -> str:
+        known = ""
+        for _, whose, number in sorted(self.said, key=lambda one: one[0]):
+            known = number if number and self.root(whose) == self.root(patient) else known
+        return known
+
+
+async def goes(path: Path, steps: list[tuple[str, ...]]) -> None:
+    twin, has = Twin(), dict[str, str]()
+    async with a_ward(path) as ward:
+        for kind, patient, *words in steps:
+            if kind == "merge":
+                whose = words[0]
+                state = await ward.send("merge", patient, whose)
+                done = patient != whose and twin.merges(patient, whose)
+                assert state == ("done" if done else "parked")
+            else:
+                whose = patient
+                number, day = words
+                assert await ward.send("update", patient, *filter(None, [number]), f"@{day}") == "done"
+                twin.said.append((day, patient, number))
+            while (said := await ward.deliver("spine", "takes")) != "nothing":
+                name, *more = said.split()
+                has[name] = more[0] if more and more[0].isdigit() else ""
+            assert has.get(twin.root(whose), "") == twin.phone(whose)
+
+
+@settings(max_examples=30)
+@given(steps=STEPS)
+def test_what_a_receiver_has_is_the_fold_of_all_that_were_merged(steps: list[tuple[str, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(goes(Path(folder), steps))
+
+
+def test_the_control_without_the_identifiers_that_were_merged_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "root", lambda self, patient: patient_token(self.keys, patient))
+    steps = [("update", "M-1", "01632960001", "01"), ("merge", "M-1", "M-2"), ("update", "M-2", "", "02")]
+    with pytest.raises((AssertionError, AttributeError)):
+        asyncio.run(goes(tmp_path, steps))
 
 
 async def test_a_letter_under_the_identifier_that_stays_replaces_one_under_the_other(tmp_path: Path) -> None:

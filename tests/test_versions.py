@@ -18,9 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhbridge.adapters.sqlite import intake as intake_verbs
+from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.validate import default_validator
+from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import DeliveryState, Envelope, Known, Severity
-from mhbridge.pipeline import intake, step, succeeding
+from mhbridge.pipeline import Feed, Route, intake, step, succeeding
 from mhbridge.ports import Move
 from ward import NOW, SUPPLIER, Ward, a_ward, changed, feed
 
@@ -306,6 +309,36 @@ def test_the_control_for_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
         monkeypatch.setattr("mhbridge.pipeline.stepping.withdrawals", lambda *_: iter(()))
     with pytest.raises(AssertionError):
         asyncio.run(goes(tmp_path, ["letter one", "gp takes", "letter two", "gp takes", "cancel"]))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+async def test_the_same_leaves_when_messages_are_worked_after_their_sender_is_answered(
+    tmp_path: Path, scenario: str
+) -> None:
+    async with a_ward(tmp_path, fast=False) as ward:
+        await ward.run(scenario)
+
+
+async def test_a_referral_that_its_sender_takes_back_is_withdrawn_and_says_nothing_clinical(tmp_path: Path) -> None:
+    """A row that withdraws has all that the referral said, and none of it goes out again."""
+    supplier = "example-community"
+    mapping = Catalogue(Library([built_in("mappings")])).mapping(f"{supplier}/referrals")
+    routes = (Route(frozenset({"community-referral"}), ("gp", "team")),)
+    using = Feed(supplier, f"{supplier}/referrals", (mapping,), routes, live=False)
+    rows = (built_in("fixtures") / supplier / "referrals" / "withdrawn.csv").read_bytes().splitlines(keepends=True)
+    gone = rows[0] + rows[1]
+    async with a_ward(tmp_path, using) as ward:
+        for body in (gone.replace(b",Withdrawn,", b",Sent,"), gone):
+            await ward.gateway.take(Envelope(body, supplier, using.name, NOW, "folder"))
+            for document in await ward.store.documents((await ward.store.messages())[0].id):
+                ward.numbers.setdefault(document.identifier, len(ward.numbers) + 1)
+            await ward.deliver("gp", "takes")
+        letter, withdrawal = ward.bodies
+        assert ward.said(dumps(withdrawal)) == "2 withdrawn replaces 1"
+        assert await ward.deliver("team", "takes") == "nothing"
+    assert "1 June 2025, 12:00" in withdrawal["entry"][0]["resource"]["section"][0]["text"]["div"]
+    assert "morphine" in json.dumps(letter, default=str)
+    assert "morphine" not in json.dumps(withdrawal, default=str)
 
 
 async def test_a_withdrawal_says_so_and_nothing_clinical(tmp_path: Path) -> None:

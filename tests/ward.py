@@ -112,7 +112,9 @@ class Ward:
         else:
             fields["PID_13"] = ""
             for word in filter(None, (text, *more)):
-                if word.startswith("M-"):
+                if word.startswith("@"):
+                    at = f"202505{word[1:]}1200"
+                elif word.startswith("M-"):
                     fields |= {"PID_3": f"{word}^^^EXMH", "PV1_19": f"S-{word}^^^EXMH-SPELL"}
                 else:
                     fields |= {"PID_13": f"{word}^PRN^PH"} if word.isdigit() else {"PV1_3": word}
@@ -128,12 +130,14 @@ class Ward:
 
     async def worked(self, message: int) -> str:
         """The state of a message that is not worked before its sender is answered, once it is."""
-        for _ in range(200):
+        trace = None
+        for _ in range(500):
             trace = await self.store.trace(message)
             assert trace is not None
             if trace.message.state != "stored":
                 break
             await asyncio.sleep(0)
+        assert trace is not None
         return trace.message.state
 
     async def head(self, destination: str) -> DueDelivery | None:
@@ -179,7 +183,7 @@ class Ward:
 def _said_of_event(resources: list[Any]) -> str:
     said = []
     for patient in sorted((r for r in resources if r["resourceType"] == "Patient"), key=lambda r: "active" in r):
-        number = next(one["value"] for one in patient["identifier"] if one["value"].startswith("M-"))
+        (number,) = [one["value"] for one in patient["identifier"] if one["value"].startswith("M-")]
         said.append(f"retires {number}" if patient.get("active") is False else number)
         said += [one["value"] for one in patient.get("telecom", ()) if one["value"].isdigit()]
     said += [r["location"][0]["location"]["display"] for r in resources if r["resourceType"] == "Encounter"]
@@ -187,13 +191,19 @@ def _said_of_event(resources: list[Any]) -> str:
 
 
 @asynccontextmanager
-async def a_ward(path: Path) -> AsyncIterator[Ward]:
+async def a_ward(path: Path, using: Feed | None = None, *, fast: bool = True) -> AsyncIterator[Ward]:
+    """
+    Args:
+        using: another feed than that of the ward's events and letters.
+        fast: messages are worked before their sender is answered; else all of them after.
+    """
+    using = using or feed()
     log = logs.make(io.BytesIO())
     store = SqliteStore(path / "store.db", turns=lambda _name: InlineTurns())
     outbox = Outbox(store=store, outlets=[], clock=lambda: NOW, log=log)
     ward: Ward
     gateway = Gateway(
-        store=store, feeds={feed().name: feed()}, outbox=outbox, deadlines={}, clock=lambda: ward.now, log=log
+        store=store, feeds={using.name: using}, outbox=outbox, deadlines={}, clock=lambda: ward.now, log=log, fast=fast
     )
     ward = Ward(gateway, store)
     await store.open()

@@ -718,7 +718,7 @@ class Store(Protocol):
         An outcome that says it (`Outcome.past`) is refused like any other when it does not hold any more. With
         `Outcome.merges` what waits under the retired identifier moves behind what waits under the other; the deliveries
         of the outcome come behind both. From then on `known` and `past` of either are those of both, under the
-        `patient_key` of the one that stays. Readings keep the identifier they came under, so that a merge can be
+        identifiers of the one that stays. Readings keep the identifier they came under, so that a merge can be
         undone.
         """
 

@@ -14,7 +14,10 @@ from typing import Any, Final
 
 from mhbridge.model import Absent, Deleted, State, Unknown
 
-__all__ = ["fold", "fold_on", "moment", "restricts"]
+__all__ = ["OWN", "fold", "fold_on", "moment", "others", "restricts"]
+
+#: The items that say by which identifiers a message names the patient. Of two that were merged one stays.
+OWN: Final = frozenset({"patient_key", "local_identifiers"})
 
 #: HL7 v3 Confidentiality R and V, which PDS uses, and the words themselves.
 _RESTRICTED: Final = frozenset({"R", "V", "restricted", "very-restricted"})
@@ -60,6 +63,11 @@ def fold_on(known: dict[str, Any], items: Mapping[str, Any]) -> None:
         if name == "sensitivity" and restricts(known.get(name)):
             continue
         known[name] = value
+
+
+def others(items: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said under an identifier that was merged into another, without that identifier."""
+    return {name: value for name, value in items.items() if name not in OWN}
 
 
 def restricts(sensitivity: Any) -> bool:

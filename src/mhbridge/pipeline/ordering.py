@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mhbridge.mapping.known import fold, moment
+from mhbridge.mapping.known import OWN, fold, moment, others
 from mhbridge.model import Issue, Known, Later, Place, Reading, Severity
 
 __all__ = ["ahead", "folded", "known_at", "place"]
@@ -69,8 +69,19 @@ def folded(known: Known, items: Mapping[str, Any]) -> dict[str, Any]:
 
     Known is by the identifier that stays, where two were merged: what comes under the other is that patient's.
     """
-    found = fold([known.items, items, *(one.items for one in known.later)])
-    for one in (known.items, *(one.items for one in known.later)):
-        if "patient_key" in one:
-            found["patient_key"] = one["patient_key"]
-    return found
+    stays = _identifiers([known.items, *(one.items for one in known.later)])
+    if stays and _named(stays["patient_key"]) != _named(items.get("patient_key")):
+        items = {**others(items), **stays}
+    return fold([known.items, items, *(one.items for one in known.later)])
+
+
+def _named(identifier: Any) -> tuple[Any, Any]:
+    return (
+        (identifier.get("system"), identifier.get("value")) if isinstance(identifier, Mapping) else (None, identifier)
+    )
+
+
+def _identifiers(readings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Those of the record that stays, as its own messages say them."""
+    said = fold([{name: one[name] for name in OWN if name in one} for one in readings])
+    return {"local_identifiers": [said["patient_key"]], **said} if "patient_key" in said else {}

@@ -24,6 +24,7 @@ from mhbridge.model import (
     Act,
     Document,
     Issue,
+    Key,
     Known,
     MessageState,
     Outcome,
@@ -38,7 +39,15 @@ from mhbridge.pipeline.clocking import deadlines
 from mhbridge.pipeline.naming import series
 from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations
-from mhbridge.pipeline.succeeding import Replacement, not_yet_used, replacements, series_of, told, withdrawals
+from mhbridge.pipeline.succeeding import (
+    WITHDRAWN,
+    Replacement,
+    not_yet_used,
+    replacements,
+    series_of,
+    told,
+    withdrawals,
+)
 
 __all__ = ["needs_known", "needs_past", "serving", "step"]
 
@@ -215,6 +224,8 @@ class _Making:
         self._unwritten: list[str] = []
         self._code = ""
         self._nothing_new = False
+        #: Of whose documents those that left are taken back.
+        self._withdrawn: set[tuple[Key | None, str]] = set()
 
     def add(self, mapping: SupplierMapping, reading: Reading, before: Known, *, restricted: bool) -> None:
         """Make what one reading, with what is known before it, makes."""
@@ -263,7 +274,8 @@ class _Making:
         name = earlier.name if earlier else series(reading)
         document = Document(
             reading.document, translation.target, translation.kind, name, translation.identifier, translation.json(),
-            content=says, known=before.digest, episode=reading.episode,
+            status=WITHDRAWN if reading.act is Act.CANCEL else "final", content=says, known=before.digest,
+            episode=reading.episode,
         )  # fmt: skip
         made = list(replacements(document, translation.resource, to, earlier))
         for one in made:
@@ -274,6 +286,10 @@ class _Making:
 
     def _withdraw(self, reading: Reading) -> bool:
         """Take back the documents of its episode. Whether there are any."""
+        episode = reading.patient, reading.episode
+        if episode in self._withdrawn:
+            return True
+        self._withdrawn.add(episode)
         try:
             for one, resource in withdrawals(self._past, reading, self._now):
                 if resource:

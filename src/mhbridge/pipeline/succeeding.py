@@ -169,10 +169,10 @@ def _withdrawals(series: Series, reading: Reading, now: datetime) -> Iterator[tu
         if body is None:
             raise LookupError(series.document)
         instant = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        # An event says when it was; a letter that is taken back, only what it was a letter about.
+        date = "" if reading.authors else reading.effective_at
         resource = replacing(
-            withdrawn(
-                loads(body), identifier=full_url(identity), date=reading.effective_at or instant, timestamp=instant
-            ),
+            withdrawn(loads(body), identifier=full_url(identity), date=date or instant, timestamp=instant),
             replaces,
         )
         document = Document(

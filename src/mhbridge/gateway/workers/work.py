@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge import pipeline
-from mhbridge.mapping.known import restricts
+from mhbridge.mapping.known import others, restricts
 from mhbridge.model import NO_LEDGER, Act, Key, Known, Later, MessageState, Outcome, Past, Place, Reading
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _known(
 
 def _both(stays: Known, goes: Known, at: Place) -> Known:
     """What is known of both identifiers of a merge, which is by the one that stays."""
-    theirs = [replace(one, items=_without(one.items, ("patient_key",))) for one in goes.later]
+    theirs = [replace(one, items=others(one.items)) for one in goes.later]
     later = tuple(sorted((*stays.later, *theirs), key=lambda one: one.place))
     return pipeline.known_at(Known(stays.items, stays.digest + goes.digest, later), (), at)
 
