@@ -530,3 +530,84 @@ async def test_a_hundred_patients_a_destination_that_fails_at_random_and_every_o
 
 def test_every_state_of_a_delivery_that_a_result_can_lead_to_is_here():
     assert {state for _, _, state, *_ in RESULTS.values()} <= {state.value for state in DeliveryState}
+
+
+# --- after an outage ---------------------------------------------------------------------------------------
+
+
+async def test_what_has_gathered_in_an_outage_goes_at_a_pace(tmp_path):
+    async with delivering(tmp_path, first=1000.0, outlet={"timeout": 0.5, "catch_up": 20.0}) as world:
+        (there,) = world.destinations
+        there.deliver_plan = [UNAVAILABLE] * 5
+        messages = [await world.add(f"a{n}", patient=str(n)) for n in range(30)]
+        await until(lambda: world.outbox.shut)
+        failed = len(there.sent)
+        world.clock.ahead += timedelta(seconds=31)
+        world.outbox.wake()
+        await until(lambda: len(there.sent) > failed)
+        begun = world.clock()
+        # All but those that were tried already, and wait for their next try.
+        await until(lambda: len(there.sent) >= 30)
+        assert (world.clock() - begun).total_seconds() >= (30 - failed - 2) / 20.0
+        assert there.most <= 4
+        world.clock.ahead += timedelta(seconds=1001)
+        world.outbox.wake()
+        for message in messages:
+            await world.until(message, "done")
+
+
+async def test_a_pause_that_one_patients_delivery_is_told_holds_for_the_destination(tmp_path):
+    async with delivering(tmp_path, outlet={"concurrency": 1, "timeout": 0.5}) as world:
+        (there,) = world.destinations
+        there.deliver_plan = [DestinationUnavailable("D941", CANARY, after=60.0)]
+        first, second = await world.add("a", patient="1"), await world.add("b", patient="2")
+        await world.until(first, "retry")
+        await asyncio.sleep(0.05)
+        assert there.sent == ["a"]
+        world.clock.ahead += timedelta(seconds=61)
+        world.outbox.wake()
+        await world.until(second, "done")
+
+
+async def test_a_conflict_is_no_failure_of_the_destination(tmp_path):
+    async with delivering(tmp_path) as world:
+        world.destinations[0].deliver_plan = [DestinationUnavailable("D947", CANARY)] * 7
+        await world.until(await world.add("a"), "done")
+        assert world.lines("destination_down") == []
+
+
+# --- what receivers say later ------------------------------------------------------------------------------
+
+
+async def test_an_acknowledgement_that_overtakes_the_result_of_the_attempt_stands(tmp_path):
+    """The receiver says that it has acted on it before we have read its answer to the request itself."""
+    async with delivering(tmp_path) as world:
+        (there,) = world.destinations
+        there.deliver_plan = [DestinationSilent("D942", CANARY, remote_id="m-1")]
+        there.look_plan = [Delivered(5, "m-1")]
+        look, acknowledged = there.look, []
+
+        async def overtaken(delivery):
+            acknowledged.append(await world.store.acknowledge("d", "m-1", 5, world.clock()))
+            return await look(delivery)
+
+        there.look = overtaken
+        message = await world.add("a", needs=5)
+        await world.until(message, "done")
+        await until(lambda: not world.outbox._in_hand)
+        assert acknowledged == [True]
+        assert world.lines("store_failed") == []
+
+
+async def test_what_is_not_acknowledged_by_its_time_is_said_and_is_somebodys_task(tmp_path):
+    async with delivering(tmp_path) as world:
+        message = await world.add("a", needs=5, deadline=3600.0)
+        await world.until(message, "awaiting")
+        awaited = world.outbox._awaited
+        assert await awaited.look() == 0
+        world.clock.ahead += timedelta(seconds=3601)
+        assert (await awaited.look(), await awaited.look()) == (1, 0)
+        assert [line["code"] for line in world.lines("not_acknowledged")] == ["D960"]
+        assert [task.cause for task in await world.store.tasks()] == ["D960"]
+        # The next of the same patient is not held up.
+        await world.until(await world.add("b"), "done")
