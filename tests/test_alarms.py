@@ -17,7 +17,8 @@ from aiohttp import web
 import mhbridge
 from mhbridge import config
 from mhbridge import log as logs
-from mhbridge.adapters.outward import AlarmWebhook, Heartbeat, sign
+from mhbridge.adapters.outward import AlarmWebhook, Heartbeat
+from mhbridge.adapters.signing import sign
 from mhbridge.app import build
 from mhbridge.config.values import Secret
 from mhbridge.gateway.alarms import ALARMS, Alarms

@@ -9,9 +9,6 @@ hold up what raised an alarm, and never send more than stands in the log.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hmac
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +19,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from mhbridge.adapters.calling import Caller
+from mhbridge.adapters.signing import sign
 from mhbridge.errors import DeliveryError
 from mhbridge.log import Event, Log
 from mhbridge.ports import URGENCIES, Alarm, Clock, Urgency
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 
     from mhbridge.config import Secret
 
-__all__ = ["AlarmWebhook", "Heartbeat", "sign"]
+__all__ = ["AlarmWebhook", "Heartbeat"]
 
 #: An alarm that is older has been seen otherwise, or nobody looks.
 _OLDEST: Final = timedelta(hours=24)
@@ -41,24 +39,6 @@ _LONGEST_PAUSE: Final = 300.0
 _TIMEOUT: Final = 20.0
 #: What was raised while the gateway stopped has so long to be sent.
 _PARTING: Final = 3.0
-
-
-def sign(key: str, name: str, at: int, body: bytes) -> str:
-    """
-    The signature of a message: HMAC-SHA-256 over its id, its time and its bytes, as Standard Webhooks has it.
-
-    Args:
-        key: as given, or base64 behind `whsec_`.
-        at: seconds since 1970, so that what was caught cannot be sent again years later.
-    """
-    secret = key.encode()
-    if key.startswith("whsec_"):
-        try:
-            secret = base64.b64decode(key.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
-            secret = key.encode()
-    digest = hmac.digest(secret, f"{name}.{at}.".encode() + body, "sha256")
-    return f"v1,{base64.b64encode(digest).decode()}"
 
 
 class AlarmWebhook:

@@ -9,19 +9,17 @@ is that of Standard Webhooks (https://www.standardwebhooks.com), so that a recei
     webhook-timestamp    seconds since 1970
     webhook-signature    v1,BASE64(HMAC-SHA256(secret, "ID.TIMESTAMP.BODY"))
 
-`mhbridge.testing.hooks` checks it, as an example. This module must never put anything of a document into a header.
+`mhbridge.testing.hooks` checks it, as an example. This module must never put anything of a document into a header but
+the id that was derived for it.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 from typing import TYPE_CHECKING, Final
 
 from mhbridge.adapters.calling import MAYBE_DONE, Authorise, Caller, nobody, refusal
-from mhbridge.errors import ConfigurationError, DestinationRejected, DestinationSilent
+from mhbridge.adapters.signing import require_strong, sign
+from mhbridge.errors import DestinationRejected, DestinationSilent
 from mhbridge.ports import Clock, Delivered, DueDelivery
 
 if TYPE_CHECKING:
@@ -29,12 +27,9 @@ if TYPE_CHECKING:
 
     from mhbridge.config import Secret
 
-__all__ = ["WebhookSender", "signature"]
+__all__ = ["WebhookSender"]
 
-_PREFIX: Final = "whsec_"
-#: Standard Webhooks: a secret has at least so many bytes.
-_SHORTEST: Final = 24
-#: The receiver is still at the first request with this key (draft-ietf-httpapi-idempotency-key-header, §2.7).
+#: The receiver is still at the first request with this key (IETF draft, The Idempotency-Key HTTP Header Field).
 _STILL_AT_IT: Final = 409
 
 
@@ -68,7 +63,7 @@ class WebhookSender:
             base=url, accept="*/*", authorise=authorise, timeout=timeout, concurrency=concurrency, context=context
         )
         # At the start, so that a secret that cannot sign is found before anything waits to be sent.
-        _key(secret.reveal())
+        require_strong(secret.reveal())
 
     async def open(self) -> None:
         """Make the pool of connections; nothing is connected yet."""
@@ -83,12 +78,12 @@ class WebhookSender:
         document = delivery.document
         # The delivery's own id alone would come again from a store that was put back to an earlier day.
         key = f"{delivery.id}-{document.identifier.removeprefix('urn:uuid:')}"
-        timestamp = str(int(self._clock().timestamp()))
+        at = int(self._clock().timestamp())
         headers = {
             "Idempotency-Key": key,
             "webhook-id": key,
-            "webhook-timestamp": timestamp,
-            "webhook-signature": signature(self._secret.reveal(), key, timestamp, document.body),
+            "webhook-timestamp": str(at),
+            "webhook-signature": sign(self._secret.reveal(), key, at, document.body),
         }
         reply = await self._caller.ask("POST", "", document.body, document.media_type, self._caller.deadline(), headers)
         if reply.success:
@@ -105,19 +100,3 @@ class WebhookSender:
     async def look(self, delivery: DueDelivery) -> Delivered | None:
         """The same again under the same key: a receiver that has it says so."""
         return await self.deliver(delivery)
-
-
-def signature(secret: str, key: str, timestamp: str, body: bytes) -> str:
-    """What `webhook-signature` holds."""
-    digest = hmac.new(_key(secret), f"{key}.{timestamp}.".encode() + body, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
-
-
-def _key(secret: str) -> bytes:
-    try:
-        key = base64.b64decode(secret[len(_PREFIX) :], validate=True) if secret.startswith(_PREFIX) else secret.encode()
-    except binascii.Error:
-        raise ConfigurationError([("C826", f"the secret begins with {_PREFIX}, and no base64 follows")]) from None
-    if len(key) < _SHORTEST:
-        raise ConfigurationError([("C826", f"the secret has fewer than {_SHORTEST} bytes")])
-    return key
