@@ -365,6 +365,8 @@ async def test_a_destination_that_refuses_us_is_held_and_asked_again_after_a_whi
         messages = [await world.add(f"a{n}", patient=str(n), to=("held", "other")) for n in range(10)]
         await until(lambda: len(other.sent) >= 10)
         assert (len(held.sent), world.outbox.shut) == (1, {"held": "held"})
+        # It was refused for whose it is, not for what it is: no try of it is gone.
+        assert {attempts for message in messages for _, _, attempts in (await world.states(message))[:1]} == {0}
         world.clock.ahead += timedelta(seconds=901)
         world.outbox.wake()
         await until(lambda: len(held.sent) >= 2)

@@ -112,6 +112,7 @@ class Move:
         due_at: when to look at it again, which `retry`, `unknown` and `awaiting` must have; `None` where a state ends
             or waits for a person.
         remote_id: what the receiver calls it.
+        burnt: it counts as a try; false where the destination refused us, whatever it was to be sent.
     """
 
     delivery: int
@@ -120,6 +121,7 @@ class Move:
     level: int = 0
     due_at: datetime | None = None
     remote_id: str = ""
+    burnt: bool = True
 
 
 class Sought(StrEnum):

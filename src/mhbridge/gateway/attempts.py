@@ -154,7 +154,7 @@ class Attempts:
         outlet.hold(self._clock())
         self._log.error(Event.DESTINATION_HELD, destination=outlet.name, code=error.code, seconds=HELD)
         state = DeliveryState.UNKNOWN if looking else DeliveryState.RETRY
-        return Move(delivery.id, state, error.code, due_at=self._clock())
+        return Move(delivery.id, state, error.code, due_at=self._clock(), burnt=looking)
 
     # --- how the destination does ---
 

@@ -324,6 +324,13 @@ class StoreContract:
         again = await store.due(later, 10)
         assert (again[0].id, again[0].attempts, again[0].state) == (first.id, 1, DeliveryState.RETRY)
 
+    async def test_a_try_that_is_not_burnt_is_not_counted(self, store):
+        await keep(store, 1, "gp")
+        for burnt, attempts in ((False, 0), (True, 1), (False, 1)):
+            (due,) = await take(store, T0)
+            await store.finish([Move(due.id, DeliveryState.RETRY, code="D944", due_at=T0, burnt=burnt)], T0)
+            assert [one.attempts for one in await store.due(T0, 10)] == [attempts]
+
     async def test_a_parked_delivery_holds_its_own_lane_until_it_is_released(self, store):
         await keep(store, 1, "gp")
         await keep(store, 2, "gp")

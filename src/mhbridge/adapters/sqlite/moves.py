@@ -211,6 +211,7 @@ class _Step(NamedTuple):
     why: str = ""
     level: int = 0
     remote_id: str = ""
+    burnt: bool = True
 
     @property
     def starts(self) -> bool:
@@ -220,7 +221,7 @@ class _Step(NamedTuple):
     def row(self) -> tuple[Any, ...]:
         """The columns of `move_delivery`."""
         return (
-            self.about, self.now.state, self.new, self.code, self.due_at, self.level, int(self.starts),
+            self.about, self.now.state, self.new, self.code, self.due_at, self.level, self.starts - (not self.burnt),
             self.at if self.starts else None, self.remote_id,
         )  # fmt: skip
 
@@ -333,6 +334,7 @@ def finish(books: Books, items: Sequence[Finishing]) -> list[None]:
                     code=result.code,
                     level=result.level,
                     remote_id=result.remote_id,
+                    burnt=result.burnt,
                 )
             )
     _move_deliveries(books, steps)
