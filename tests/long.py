@@ -24,6 +24,7 @@ LONG = {
     "kill": (["world/test_kill.py"], {"SERVE_KILLS": "1000"}),
     "chaos": (["world/test_chaos.py", "-k", "thousand"], {"MESSAGES": "100000"}),
     "interrupt": (["world/test_interrupt.py"], {"LONG": "1"}),
+    "canary": (["canary"], {"CANARIES": "10000"}),
 }
 
 
