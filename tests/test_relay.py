@@ -221,7 +221,7 @@ async def test_a_restricted_patient_waits_for_a_person_and_nothing_leaves(tmp_pa
     async with ReceivingServer() as server, serving(tmp_path, server.url) as gateway:
         async with mllp_peer("127.0.0.1", gateway.mllp) as peer:
             assert positive(await peer.send(body("discharge-letter/restricted-patient.hl7")))
-        parked = json.loads(gateway.ask("parked", "--json").stdout)
+        parked = json.loads(gateway.ask("parked", "--all", "--json").stdout)
         assert [(row["code"], row["state"]) for row in parked] == [("M740", "parked")]
         assert server.holdings.all("Bundle") == []
         trace = gateway.ask("trace", str(parked[0]["id"])).stdout
@@ -277,7 +277,7 @@ async def test_once_restricted_always_restricted(tmp_path: Path) -> None:
             # The control: the same transfer of another patient goes out.
             assert positive(await peer.send(body("adt/a02-transfer.hl7").replace(b"EXMH-P-000202", b"CONTROL")))
         await server.until(lambda: bool(server.holdings.all("Encounter")), 20)
-        parked = json.loads(gateway.ask("parked", "--json").stdout)
+        parked = json.loads(gateway.ask("parked", "--all", "--json").stdout)
         assert [row["code"] for row in parked] == ["M740"] * 3
         assert server.holdings.all("Bundle") == []
         assert len(server.holdings.all("Patient")) == 1
