@@ -284,6 +284,16 @@ class ClockContract:
         await store.fire(T0 + 24 * HOUR)
         assert [(task.queue, task.holder) for task in await store.tasks()] == [("safety", ""), ("ward", "ann")]
 
+    async def test_a_task_that_has_come_further_does_not_go_back(self, store):
+        ladder = ((T0 + HOUR, "records", "normal"), (T0 + 24 * HOUR, "records", "high"))
+        await said(store, 1, a_clock("gp", ladder=ladder))
+        for hours in (1, 3, 7):
+            await store.fire(T0 + hours * HOUR)
+        assert [task.queue for task in await store.tasks()] == ["safety"]
+        (fired, *_) = await store.fire(T0 + 24 * HOUR)
+        assert (fired.kind, fired.queue) == ("missed", "safety")
+        assert [(task.queue, task.severity) for task in await store.tasks()] == [("safety", "high")]
+
     async def test_after_a_time_without_a_gateway_the_latest_step_is_told_and_says_so(self, store):
         message = await said(store, 1, a_clock("gp"))
         assert [(one.kind, one.queue) for one in await store.fire(T0 + 100 * HOUR)] == [("missed", "safety")]

@@ -254,5 +254,5 @@ def _fire(books: Books, row: Sequence[Any], now: int) -> Fired:
     books.run("step_clock", id=about, step=last + 1, next_at=next_at, state=new)
     passed = f", {last - step} before it untold" if last > step else ""
     books.log(now, "clock", about, f"{state}>{new} step {last + 1} of {len(rungs)} to {queue}{passed}")
-    task = tasks.tell(books, Raising("clock", name, now, about, "", queue, severity, due_at))
+    task, queue = tasks.tell(books, Raising("clock", name, now, about, "", queue, severity, due_at))
     return Fired("missed" if new == "missed" and state != new else "step", task, queue, severity, name)

@@ -147,18 +147,32 @@ def _open_task(books: Books, item: Raising) -> int:
     return about
 
 
-def tell(books: Books, item: Raising) -> int:
+def tell(books: Books, item: Raising) -> tuple[int, str]:
     """
-    Tell the next queue of something. A task that nobody has goes there; where somebody has one, that one stays theirs.
+    Tell the next queue of something: the task, and where it is now.
+
+    A task that nobody has goes there. Where somebody has one, it stays theirs, and there is another.
     """
     there = books.row("unclaimed_of", what=item.what, about=item.about)
     if there is None:
-        return _open_task(books, item._replace(name=item.queue))
-    about, severity, _ = there
+        return _open_task(books, item._replace(name=item.queue)), item.queue
+    about, severity, queue = there
     worse = min(item.severity or severity, severity, key=_WORST.index)
-    next_at = item.now + _patience(books, item.queue)
-    books.run("tell_task", id=about, queue=item.queue, severity=worse, next_at=next_at)
-    return int(about)
+    # It may have come further already, because nobody took it: it does not go back.
+    further = item.queue if _comes_after(books, item.queue, queue) else queue
+    next_at = item.now + _patience(books, further)
+    books.run("tell_task", id=about, queue=further, severity=worse, next_at=next_at)
+    return int(about), further
+
+
+def _comes_after(books: Books, queue: str, other: str) -> bool:
+    """Whether a task of another queue may go to this one: not where it has come from."""
+    after = books.duties.queue(queue).next
+    for _ in books.duties.queues:
+        if after == other and after != queue:
+            return False
+        after = books.duties.queue(after).next if after else ""
+    return True
 
 
 def end(books: Books, items: Sequence[Ending]) -> list[bool]:
