@@ -154,4 +154,4 @@ async def test_a_file_that_is_another_waits_and_one_that_is_none_is_rejected(tmp
         assert sorted(one["code"] for one in found) == ["M700", "M770"], "a header alone says that nothing happened"
         assert (await gateway.status())["differences"] == []
         (reason,) = rejected.glob("*.reason.json")
-        assert json.loads(reason.read_bytes())["code"] == "D976"
+        assert json.loads(reason.read_bytes())["code"] == "M770"

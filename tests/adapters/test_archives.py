@@ -178,6 +178,15 @@ async def test_each_file_of_an_archive_is_an_envelope_and_the_archive_is_kept(tm
         assert door.refused == []
 
 
+@pytest.mark.parametrize("first", ["[Content_Types].xml", "mimetype", "_rels/.rels"])
+async def test_a_workbook_is_not_taken_to_pieces(tmp_path, first):
+    body = packed((first, b"application"), ("xl/workbook.xml", b"<workbook/>"))
+    async with watching(tmp_path) as (door, _):
+        put(tmp_path, body, "x.csv")
+        await until(lambda: names(tmp_path / "archive") == ["x.csv"])
+        assert door.bodies == [body]
+
+
 @pytest.mark.parametrize("name", BAD)
 async def test_of_an_archive_that_is_not_in_order_nothing_is_taken(tmp_path, name):
     archive, why = BAD[name]

@@ -36,6 +36,8 @@ _DIRECTORY_PER_MEMBER: Final = 2_000
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000
 _LOCAL_HEADER: Final = 30
+#: What stands first in a workbook or document (ECMA-376 part 2; OpenDocument 1.3 part 2, §3.3).
+_OFFICE: Final = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"word/", b"mimetype")
 _BLOCK: Final = 1 << 18
 
 
@@ -52,11 +54,17 @@ ORDINARY: Final = Limits()
 
 
 def is_archive(file: BinaryIO) -> bool:
-    """Whether a file begins like a ZIP file; nothing else that is taken does."""
+    """
+    Whether a file begins like a ZIP file; nothing else that is taken does.
+
+    A workbook or a document is one, too, but of parts that are nothing alone: what it is not is said by the format.
+    """
     file.seek(0)
-    head = file.read(4)
+    head = file.read(_LOCAL_HEADER + 20)
     file.seek(0)
-    return head in _BEGINS
+    if head[:4] == _BEGINS[1]:
+        return True
+    return head[:4] == _BEGINS[0] and len(head) > _LOCAL_HEADER and not head[_LOCAL_HEADER:].startswith(_OFFICE)
 
 
 def looked_through(file: BinaryIO, limits: Limits) -> Sequence[zipfile.ZipInfo]:
