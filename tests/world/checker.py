@@ -62,7 +62,8 @@ def check(attempts: Attempts, receiver: Receiver, status: Any, *, excused: Itera
     """
     effects, excused, unknown, accepted = receiver.effects, set(excused), attempts.unknown, attempts.accepted
     times = Counter((patient, number) for patient, numbers in effects.items() for number in numbers)
-    marks = {(message.patient, message.number): control for control, message in attempts.attempted.items()}
+    # What has no mark of its own, as a merge, is seen by what it does to others.
+    marks = {(m.patient, m.number): control for control, m in attempts.attempted.items() if m.number >= 0}
     report = Report(len(attempts.attempted), len(attempts.answered), attempts.repeats)
     promised = accepted - excused
     report.lost = [m for m, control in marks.items() if m not in times and control in promised]

@@ -81,6 +81,21 @@ class Stays:
             at, stay = made[-1].at + timedelta(days=1), stay + 1
         return made[:count]
 
+    def merge(self, retired: int, survivor: int, at: datetime) -> Message:
+        """The records of two patients are one from now on (A40). It has no mark: nothing of it stands in a stay."""
+        control, sent = f"WM{self._run}{retired:06d}", f"{at:%Y%m%d%H%M%S}+0000"
+        body = "\r".join([
+            f"MSH|^~\\&|EXMH-PAS|EXMH|MHBRIDGE|EXAMPLE-ICS|{sent}||ADT^A40^ADT_A39|{control}|T|2.4|||AL|NE|GBR|UNICODE|EN",
+            f"EVN||{sent}||||{at:%Y%m%d%H%M}",
+            f"PID|1||{self._local(survivor)}^^^EXMH||MADEUP^Number{survivor % 97}^^^^^L||19750612|2",
+            f"MRG|{self._local(retired)}^^^EXMH||||||MADEUP^Number{retired % 97}^^^^^L",
+            "",
+        ])  # fmt: skip
+        return Message(control, survivor, -1, "A40", "", at, body.encode(), {})
+
+    def _local(self, patient: int) -> str:
+        return f"M-{patient:06d}{self._run}"
+
     def _stay(self, patient: int, number: int, at: datetime, stay: int) -> Iterator[Message]:
         draw, spell = self._random, f"SP-{patient:06d}-{stay:02d}{self._run}"
         events = ["A01", *draw.choices(_WITHIN, k=draw.randrange(1, 5))]
@@ -106,7 +121,7 @@ class Stays:
         phone = draw.choice((None, None, GONE, f"01632 9601{draw.randrange(100):02d}"))
         consultant = draw.choice((None, *_CONSULTANTS))
         ended = f"|{discharged:%Y%m%d%H%M}" if event in ("A03", "MDM") else ""
-        pid = f"PID|1||M-{patient:06d}{self._run}^^^EXMH||MADEUP^Number{patient % 97}^^^^^L||19750612|2|||||{{phone}}"
+        pid = f"PID|1||{self._local(patient)}^^^EXMH||MADEUP^Number{patient % 97}^^^^^L||19750612|2|||||{{phone}}"
         pv1 = (
             f"PV1|1|I|{ward}^^{{bed}}^EXMH-HARBOUR||||{{consultant}}||||||||||||{spell}^^^EXMH-SPELL"
             f"{'|' * 25}{admitted:%Y%m%d%H%M}{ended}"
