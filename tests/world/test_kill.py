@@ -109,6 +109,7 @@ class Serving:
 
     def __init__(self, parent, draw):
         self._parent, self._draw = parent, draw
+        self._number = 0
         self.kills = 0
 
     async def _line(self):
