@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.cli.standing import age, attention, status
+from mhbridge.cli.standing import age, attention, served, status
 from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import ParkedCause, Status, Task
 
@@ -106,6 +108,39 @@ def test_every_state_has_words() -> None:
     assert set(standing._DELIVERIES) == set(DeliveryState)
 
 
+_HOLD = """
+import asyncio, sys
+from pathlib import Path
+from mhbridge.adapters.sqlite import SqliteStore
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    print("open", flush=True)
+    sys.stdin.read()
+    await store.close()
+asyncio.run(main())
+"""
+
+
+def test_who_has_the_store_open_is_asked_without_taking_anything(tmp_path: Path) -> None:
+    path = tmp_path / "store" / "store.db"
+    if sys.platform != "linux":
+        assert served(path) is None
+        return
+    assert served(path) is False
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    assert served(path) is True
+    process.stdin.close()
+    assert process.wait(30) == 0
+    process.stdout.close()
+    assert served(path) is False
+
+
 async def _made(path: Path) -> None:
     store = SqliteStore(path)
     await store.open()
@@ -113,19 +148,24 @@ async def _made(path: Path) -> None:
     await store.close()
 
 
-def test_the_whole_page(tmp_path: Path) -> None:
+def test_the_whole_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
     import sqlite3
 
     (tmp_path / "mhbridge.toml").write_text('[gateway]\nstore = "sqlite:m/m.db"\n', "utf-8")
     asyncio.run(_made(tmp_path / "m" / "m.db"))
     arguments = ["--config", str(tmp_path / "mhbridge.toml")]
+    alone = CliRunner(env={"COLUMNS": "200"}).invoke(status, arguments, standalone_mode=False)
+    assert alone.return_value == 0
+    assert ("No gateway has this store open" in alone.stdout) == (sys.platform == "linux")
+    monkeypatch.setattr("mhbridge.cli.standing.served", lambda _: True)
     calm = CliRunner(env={"COLUMNS": "200"}).invoke(status, arguments, standalone_mode=False)
     assert calm.return_value == 0
     assert calm.stdout.startswith("Nothing needs attention, and the accounts add up.")
     assert "of these, refused" in calm.stdout
     told = json.loads(CliRunner().invoke(status, [*arguments, "--json"], standalone_mode=False).stdout)
     assert (told["attention"], told["refusals"], told["feeds"]) == ([], 1, {"a/b": {"received": 1, "refused": 1}})
+    assert told["served"] is True
     with sqlite3.connect(tmp_path / "m" / "m.db") as file:
         file.execute("update tally set n = 5 where state = 'received'")
     file.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +17,7 @@ from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.model import Severity
 from mhbridge.ports import ParkedCause, Status, Store, Task, Urgency
 
-__all__ = ["Attention", "age", "attention", "status"]
+__all__ = ["Attention", "age", "attention", "served", "status"]
 
 #: What a state means to who reads it (gateway design §2.1 and §2.2).
 _MESSAGES: Final = {
@@ -43,6 +46,10 @@ _WORST: Final[tuple[Urgency, ...]] = ("critical", "high", "normal")
 #: A message that was acknowledged is translated in much less.
 _LATE: Final = timedelta(minutes=5)
 _MOST: Final = 1000
+#: The bytes that SQLite locks for a transaction that excludes others (sqlite.org, "File Locking And Concurrency").
+_LOCKED: Final = (0x40000002, 510)
+#: Linux's `struct flock`.
+_FLOCK: Final = "@hhqqi"
 
 
 class Attention(NamedTuple):
@@ -58,6 +65,31 @@ def attention(found: Status, parked: Sequence[ParkedCause], tasks: Sequence[Task
     """Everything that needs attention, the worst first."""
     rows = [*_wrong(found), *_late(found), *_parked(found, parked), *_to_do(tasks)]
     return sorted(rows, key=lambda row: (_WORST.index(row.severity), row.since or found.at))
+
+
+def served(store: Path) -> bool | None:
+    """
+    Whether a process has the store open for writing, as a gateway has; `None` where the system does not tell.
+
+    It asks about SQLite's lock on the file beside the store and takes none itself, so no gateway that starts meanwhile
+    is kept out. Never to be asked by the process that has the store: to close the file would give up its lock.
+    """
+    if sys.platform != "linux":
+        return None
+    import fcntl
+
+    try:
+        file = os.open(store.with_name(f"{store.name}.lock"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, *_LOCKED, 0)
+        kind, *_ = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return bool(kind == fcntl.F_WRLCK)
 
 
 def _wrong(found: Status) -> Iterator[Attention]:
@@ -139,6 +171,9 @@ def age(since: datetime | None, now: datetime) -> str:
 @as_json
 def status(config: Path | None, as_json: bool) -> int:
     """Show how things stand: what needs attention, then the accounts. Exit code 1 when they do not add up."""
+    from mhbridge.cli.operating import found as found_file
+    from mhbridge.config import load
+
     now = datetime.now(UTC)
 
     async def ask(store: Store) -> tuple[Status, list[Attention]]:
@@ -146,8 +181,12 @@ def status(config: Path | None, as_json: bool) -> int:
         return found, attention(found, await store.parked_causes(), await store.tasks(most=_MOST))
 
     found, rows = asking(config, ask)
+    is_served = served(load(found_file(config)).gateway.store_path)
+    if is_served is False:
+        text = "No gateway has this store open: nothing is received, and nothing is sent"
+        rows.insert(0, Attention("critical", text, None, "mhbridge serve"))
     if as_json:
-        show_json(_plain(found, rows))
+        show_json({"served": is_served, **_plain(found, rows)})
     else:
         _show(found, rows)
     return 1 if found.differences else 0
