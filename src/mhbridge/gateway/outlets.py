@@ -24,6 +24,8 @@ __all__ = ["HELD", "Outlet"]
 _FAILURES, _PROBE = 5, 30.0
 #: A destination that refuses us is asked again so often: somebody may have mended it over there.
 HELD: Final = 900.0
+#: In so many seconds the pace at which it catches up grows by as much as it was at first.
+_DOUBLES: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -34,7 +36,8 @@ class Outlet:
     Args:
         concurrency: deliveries at a time; they are of different patients.
         timeout: seconds that the sender itself allows for one.
-        catch_up: deliveries each second, at most, after it was down or held; `None`: as fast as they go.
+        catch_up: deliveries each second, at most, after it was down or held; a minute later twice as many, and so on.
+            `None`: as fast as they go.
     """
 
     sender: Sender
@@ -73,7 +76,9 @@ class Outlet:
     def _allowed(self, now: datetime) -> int:
         assert self._back_at is not None
         assert self.catch_up
-        return int((now - self._back_at).total_seconds() * self.catch_up) + 1 - self._since
+        seconds = (now - self._back_at).total_seconds()
+        # Faster as it goes well: where more comes than the pace allows, what has gathered would never be through.
+        return int(seconds * self.catch_up * (1 + seconds / _DOUBLES)) + 1 - self._since
 
     def opens_at(self, now: datetime) -> datetime | None:
         """When there will be room though nothing happens; `None` when only something that happens makes room."""
@@ -81,7 +86,7 @@ class Outlet:
             return self.shut_until
         if self._back_at is None or not self.catch_up or self._allowed(now) > 0:
             return None
-        return self._back_at + timedelta(seconds=self._since / self.catch_up)
+        return now + timedelta(seconds=1 / self.catch_up)
 
     def started(self, count: int) -> None:
         """So many were started."""
