@@ -23,6 +23,7 @@ from mhbridge.errors import DestinationHeld
 from mhbridge.pipeline.difference import Difference, differences
 
 LETTER = (ROOT / "fixtures" / SUPPLIER / "discharge-letter" / "plain.hl7").read_bytes()
+PLAIN = (ROOT / "fixtures" / "example-community" / "referrals" / "plain.csv").read_bytes()
 TOKENS = {"VIEWER": "v-secret", "OPERATOR": "o-secret", "CLINICAL": "c-secret"}
 
 CONFIGURATION = """
@@ -175,6 +176,35 @@ async def test_what_is_parked_is_rehearsed_and_worked_once_the_mapping_is_mended
         assert (await gateway.store.status(gateway.app.gateway._clock())).differences == ()
 
 
+async def test_a_file_that_lacks_a_declared_column_becomes_its_rows_once_that_is_mended(place):
+    """The whole file waits as one message; then each of its rows is one."""
+    file = place / "mhbridge.toml"
+    text = file.read_text().replace('supplier = "example-mental-health"', 'supplier = "example-community"')
+    file.write_text(text.replace('["encounter-event"', '["community-referral"'))
+    mapping = place / "mappings" / "suppliers" / "example-community" / "referrals.yaml"
+    right = mapping.read_text()
+    mapping.write_text(right.replace("    - Referral No\n", "    - Referral No\n    - Not In The File\n", 1))
+    header, _, row = PLAIN.partition(b"\n")
+    number = row.split(b",")[0]
+    rows = [row.replace(number, b"%s-%d" % (number, n), 1) for n in range(3)]
+    body = header + b"\n" + b"".join(rows)
+    async with serving(place) as gateway:
+        path = "/feeds/example-community/referrals/messages"
+        async with gateway.session.post(path, data=body) as response:
+            message = int(response.headers["Location"].rsplit("/", 1)[1])
+        assert await gateway.states(message) == ["parked M770"]
+        mapping.write_text(right)
+        assert (await gateway.ask("post", "/mappings/reload"))[0] == 200
+        _, told = await gateway.ask("post", f"/messages/{message}/reprocess?dry-run")
+        assert told["would_be"] == "3 messages, each worked by itself"
+        assert (await gateway.ask("post", f"/messages/{message}/reprocess"))[0] == 200
+        async with asyncio.timeout(20):
+            while [row.state for row in await gateway.store.messages()] != ["done"] * 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [row.place for row in await gateway.store.messages()] == ["row 3", "row 2", "row 1"]
+        assert (await gateway.store.status(gateway.app.gateway._clock())).differences == ()
+
+
 async def test_a_done_message_is_worked_again_and_only_what_has_changed_is_sent(place):
     async with serving(place) as gateway:
         (letter,) = await gateway.send(LETTER)
@@ -263,6 +293,33 @@ async def test_a_held_destination_is_let_go_at_once(place):
                 await asyncio.sleep(0.01)
 
 
+@pytest.fixture
+def written(tmp_path_factory):
+    """A folder with nothing in it but a token."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "token").write_text("o-secret\n")
+    return folder
+
+
+async def test_a_gateway_elsewhere_is_asked_with_a_token_by_reference(place, monkeypatch, written):
+    async with serving(place) as gateway:
+        (message,) = await gateway.send(an_event("000001", kind=b"A02"))
+        url = str(gateway.app.receivers["http"].address)
+        # Nothing of the configuration is there.
+        monkeypatch.chdir(written)
+        for token, expected in (("env:VIEWER", 1), ("file:token", 0), ("env:OPERATOR", 1)):
+            code, _, _ = await command("close", message, "--why", "by post", "--url", url, "--token", token)
+            assert code == expected
+        assert await gateway.states(message) == ["closed M710"]
+        (line,) = [line for line in await gateway.store.audited(about=message) if line.act == "close"][-1:]
+        assert line.who == "ann"
+        for token in ("o-secret", "env:NOWHERE", "file:nowhere", ""):
+            code, *said = await command("resend", message, "--url", url, "--token", token)
+            assert (code, "o-secret" in "".join(said)) == ("UsageError", False)
+        code, *_ = await command("resend", message, "--url", "gateway.example", "--token", "file:token")
+        assert code == "UsageError"
+
+
 async def test_without_a_gateway_the_store_itself_is_changed_and_the_next_gateway_works_it(place):
     async with serving(place) as gateway:
         messages = await gateway.send(*[an_event(f"{n:06}", patient=n, kind=b"A02") for n in range(3)])
@@ -277,8 +334,11 @@ async def test_without_a_gateway_the_store_itself_is_changed_and_the_next_gatewa
     async with serving(place) as gateway:
         await gateway.reach(messages, "done", "done", "closed M710")
         acts = audited(await gateway.store.audited())
-        assert {act for _, act, _ in acts} >= {"reprocess", "close"}
-        assert all("command line" in who for who, act, _ in acts if act == "close")
+        assert [(act, about) for who, act, about in acts if "command line" in who] == [
+            ("/messages/{id}/reprocess?dry-run", messages[0]),
+            ("/messages/{id}/close", messages[2]),
+            *[("/messages/{id}/reprocess", message) for message in (*messages[:2], messages[2])],
+        ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from mhbridge.cli.acting import act, who_acts
+from mhbridge.cli.acting import act, elsewhere, is_elsewhere, who_acts
 from mhbridge.cli.looking import asking, config_option, plain, show_messages, table
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.model import Severity
@@ -88,6 +88,7 @@ def _how_many(cause: dict[str, Any]) -> str:
 @click.option("--values", is_flag=True, help="With --dry-run: also what it was and what it would be. Needs --why.")
 @click.option("--why", default="", metavar="TEXT", help="With --values: why it is read; no patient's name, it stays.")
 @click.option("--rate", default="10/s", show_default=True, metavar="N/s", help="With --cause: so many a second.")
+@elsewhere
 @config_option
 @as_json
 def reprocess(
@@ -104,6 +105,8 @@ def reprocess(
         raise click.UsageError("give messages, or --cause")
     if values and not (dry_run and why.strip()):
         raise click.UsageError("--values goes with --dry-run and --why")
+    if dry_run and cause and is_elsewhere():
+        raise click.UsageError("--dry-run --cause looks into a store here; elsewhere, give messages")
     if dry_run:
         wanted = messages or tuple(asking(config, lambda store: store.parked_of(cause, feed=feed, most=_REHEARSED)))
         return _show_rehearsals([_rehearse(config, about, values=values, why=why) for about in wanted], as_json=as_json)
@@ -124,7 +127,6 @@ def _reprocess_cause(config: Path | None, cause: str, feed: str, every: float) -
     who, now = who_acts(), datetime.now(UTC)
 
     async def do(store: Store) -> int:
-        await store.audit(who, f"reprocess {cause}", 0, now)
         found = await store.parked_of(cause, feed=feed, most=_MOST * 10)
         return len(await store.reprocess(found, who, now, every=every))
 
@@ -137,7 +139,7 @@ def _reprocess_cause(config: Path | None, cause: str, feed: str, every: float) -
 
 
 def _reprocess_one(config: Path | None, about: int) -> int:
-    done = _acting("reprocess", about, lambda store, who, now: store.reprocess([about], who, now))
+    done = _by(lambda store, who, now: store.reprocess([about], who, now))
     status, answer = act(config, done, f"/messages/{about}/reprocess")
     bad = f"message {about} is under way, was closed, has been purged, or is not there"
     return _told(status, answer, f"message {about} {_when(answer)} worked again", bad)
@@ -153,7 +155,6 @@ def _rehearse(config: Path | None, about: int, *, values: bool, why: str) -> dic
     from mhbridge.config import load
 
     settings = load(found(config))
-    who, now = who_acts(), datetime.now(UTC)
 
     async def do(store: Store) -> Rehearsed | None:
         from mhbridge.app.feeds import feeds_from
@@ -161,8 +162,6 @@ def _rehearse(config: Path | None, about: int, *, values: bool, why: str) -> dic
         from mhbridge.gateway.workers import Here
         from mhbridge.mapping.catalogue import load as load_mappings
 
-        if values:
-            await store.audit(who, "read difference", about, now, why=why.strip())
         return await rehearse(store, Here(feeds_from(settings, load_mappings(settings.gateway.mappings))), about)
 
     query = "?dry-run&values" if values else "?dry-run"
@@ -200,10 +199,11 @@ def _show_rehearsals(rehearsed: Sequence[dict[str, Any]], *, as_json: bool) -> i
 @click.command()
 @click.argument("message", type=int)
 @click.option("--to", default="", metavar="DESTINATION", help="Only to this one; left out, to each it was sent to.")
+@elsewhere
 @config_option
 def resend(message: int, to: str, config: Path | None) -> int:
     """Deliver the documents of a message again, behind whatever waits for the same patient."""
-    done = _acting("resend", message, lambda store, who, now: store.resend(message, who, now, to=to))
+    done = _by(lambda store, who, now: store.resend(message, who, now, to=to))
     status, answer = act(config, done, f"/messages/{message}/resend", {"to": to} if to else {})
     bad = f"nothing of message {message} can be sent again: replaced, under way, or never made"
     count = answer.get("deliveries", 0) if isinstance(answer, dict) else answer
@@ -213,6 +213,7 @@ def resend(message: int, to: str, config: Path | None) -> int:
 @click.command()
 @click.argument("delivery", type=int, required=False)
 @click.option("--destination", default="", metavar="NAME", help="A destination that is held or down, at once.")
+@elsewhere
 @config_option
 def release(delivery: int | None, destination: str, config: Path | None) -> int:
     """
@@ -233,7 +234,7 @@ def release(delivery: int | None, destination: str, config: Path | None) -> int:
         if answer is True:
             good = "no gateway runs, so no destination is held: all are sent to when it is started"
         return _told(status, answer, good, f"destination {destination} is not held, or there is none of this name")
-    done = _acting("release", delivery or 0, lambda store, who, now: store.release(delivery or 0, who, now))
+    done = _by(lambda store, who, now: store.release(delivery or 0, who, now))
     status, answer = act(config, done, f"/deliveries/{delivery}/release")
     return _told(status, answer, f"delivery {delivery} will be sent", f"no delivery {delivery} is parked")
 
@@ -241,13 +242,14 @@ def release(delivery: int | None, destination: str, config: Path | None) -> int:
 @click.command()
 @click.argument("message", type=int)
 @click.option("--why", required=True, metavar="TEXT", help="The reason; it stays in the log, so no patient's name.")
+@elsewhere
 @config_option
 def close(message: int, why: str, config: Path | None) -> int:
     """End what is parked of a message, with a reason. What waits behind it goes on."""
     if not why.strip() or not why.isprintable():
         raise click.UsageError("--why is a line of text")
     reason = why.strip()
-    done = _acting("close", message, lambda store, who, now: store.close_message(message, who, reason, now), reason)
+    done = _by(lambda store, who, now: store.close_message(message, who, reason, now))
     status, answer = act(config, done, f"/messages/{message}/close", {"why": reason})
     return _told(status, answer, f"message {message} is closed", f"nothing of message {message} is parked")
 
@@ -255,17 +257,9 @@ def close(message: int, why: str, config: Path | None) -> int:
 # --- underneath --------------------------------------------------------------------------------------------
 
 
-def _acting(
-    what: str, about: int, do: Callable[[Store, str, datetime], Awaitable[T]], why: str = ""
-) -> Callable[[Store], Awaitable[T]]:
-    """It is in the log before it is done, as through the API."""
-    who, now = who_acts(), datetime.now(UTC)
-
-    async def done(store: Store) -> T:
-        await store.audit(who, what, about, now, why=why)
-        return await do(store, who, now)
-
-    return done
+def _by(do: Callable[[Store, str, datetime], Awaitable[T]]) -> Callable[[Store], Awaitable[T]]:
+    """What whoever runs the command does, now."""
+    return lambda store: do(store, who_acts(), datetime.now(UTC))
 
 
 def _told(status: int, answer: Any, good: str, bad: str = "it cannot be done") -> int:
