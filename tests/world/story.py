@@ -39,8 +39,14 @@ def hospitals(
 
 
 async def withheld(store: SqliteStore) -> set[str]:
-    """Control ids of what was not sent because something newer made it void, which the store says of each."""
-    query = "select distinct message from delivery where state in ('superseded', 'cancelled')"
+    """
+    Control ids of what was not sent, which the store says of each: something newer made it void, or it is parked and
+    waits for a person, as what happened in the hour that the clocks went forward over.
+    """
+    query = """
+        select message from delivery where state in ('superseded', 'cancelled')
+        union select id from message where state = 'parked'
+    """
     found = set()
     for (message,) in store._readers[1].execute(query).fetchall():
         original = await store.original(message)
