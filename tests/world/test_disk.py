@@ -65,7 +65,7 @@ def test_while_the_disk_is_full_nothing_is_taken_and_afterwards_it_goes_on_by_it
 
 def test_a_write_that_finds_no_room_wherever_it_is_costs_nothing(tmp_path, whole):
     broken = {}
-    for number in range(0, whole.writes, max(whole.writes // 25, 1)):
+    for number in range(0, whole.writes, max(whole.writes // 15, 1)):
         report, *_ = tell(tmp_path / str(number), Disk(full_at=number))
         if report.faults or report.answered != report.sent:
             broken[number] = report.faults
@@ -76,7 +76,7 @@ def test_a_sync_that_fails_wherever_it_is_ends_the_process_at_once_and_the_next_
     tmp_path, whole
 ):
     broken = {}
-    for number in range(0, whole.syncs, max(whole.syncs // 25, 1)):
+    for number in range(0, whole.syncs, max(whole.syncs // 15, 1)):
         report, _, world = tell(tmp_path / str(number), Disk(broken_at=number))
         # Where it fails while the store is opened, the process does not even begin.
         ended = world.gateways[0].dead or len(world.gateways) > 2

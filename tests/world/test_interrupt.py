@@ -18,7 +18,7 @@ from mhbridge.testing.faults import DROP_AFTER, DROP_BEFORE, OK
 from world import simulate
 
 #: Of each kind of break every so many calls; between them the kinds meet every call. The long form takes each.
-STRIDE = 1 if os.environ.get("MHBRIDGE_TEST_LONG") else 6
+STRIDE = 1 if os.environ.get("MHBRIDGE_TEST_LONG") else 8
 SEED = 7
 
 
