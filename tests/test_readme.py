@@ -1,4 +1,4 @@
-"""The README is true: its mapping is the real one, its diagnostic the one that is printed, its commands exist."""
+"""The README and the manual are true: mapping, diagnostic and configurations are real, commands and files exist."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from mhbridge.cli import COMMANDS
 from mhbridge.config import parse
 from mhbridge.mapping.catalogue import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+MANUAL = (ROOT / "docker" / "OPERATING.md").read_text("utf-8")
 MAPPING = "mappings/suppliers/example-mental-health/discharge-letter.yaml"
 
 
-def blocks(kind: str) -> list[str]:
-    found = re.findall(r"^```([a-z]*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(kind: str, text: str = README) -> list[str]:
+    found = re.findall(r"^```([a-z]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [text for named, text in found if named == kind]
 
 
@@ -36,19 +39,21 @@ def test_the_diagnostic_is_what_check_prints(tmp_path: Path, monkeypatch) -> Non
     assert f"{printed}\n" in blocks("")
 
 
-def test_the_configuration_is_accepted() -> None:
-    (shown,) = blocks("toml")
+@pytest.mark.parametrize("text", [README, MANUAL], ids=["README", "OPERATING"])
+def test_the_configuration_is_accepted(text: str) -> None:
+    (shown,) = blocks("toml", text)
     secrets = re.findall(r'"env:(\w+)"', shown)
     configuration = parse(shown, environ=dict.fromkeys(secrets, "a secret"))
     assert [r.kind for r in configuration.receivers] == ["mllp", "folder"]
 
 
 def test_every_command_it_names_exists() -> None:
-    named = set(re.findall(r"`?mhbridge ([a-z]+)", README)) - {"does", "stands", "compiles"}
+    named = set(re.findall(r"`?mhbridge ([a-z]+)", README + MANUAL)) - {"does", "stands", "compiles"}
     assert named <= COMMANDS.keys(), named - COMMANDS.keys()
     assert {"demo", "serve", "check", "translate", "replay"} <= named
 
 
 def test_every_file_it_points_to_exists() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for folder, text in ((ROOT, README), (ROOT / "docker", MANUAL)):
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert (folder / target).exists(), target
