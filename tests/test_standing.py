@@ -51,6 +51,7 @@ CASES = [
     (CALM, [cause("M740", 2), cause("M740", 3, 9, feed="a/c")], [], "normal", "5 messages waiting for a person: "),
     (CALM, [cause("D946", 1, what="delivery", destination="gp")], [], "high", "1 delivery waiting for a person at gp"),
     (CALM, [], [task("D908", "critical", holder="night-1")], "critical", "1 task of operations: "),
+    (CALM, [cause("M740", 1)], [task("M740", "high", what="message")], "high", "1 message waiting for a person: "),
     (CALM, [], [task("D970", name="a/b"), task("D970", name="a/c")], "normal", "(a/b, a/c); 2 taken by nobody"),
 ]  # fmt: skip
 

@@ -49,7 +49,9 @@ def parked(cause: str, every: bool, config: Path | None, as_json: bool) -> int:
         if as_json:
             show_json([plain(row) for row in rows])
         else:
-            show_messages(rows, f"{len(rows)} messages wait for a person")
+            show_messages(
+                rows, "1 message waits for a person" if len(rows) == 1 else f"{len(rows)} messages wait for a person"
+            )
         return 0
     from mhbridge.console.repairing import cause_of
 

@@ -15,7 +15,7 @@ import click
 from mhbridge.cli.looking import asking, config_option, table
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.model import Severity
-from mhbridge.ports import ParkedCause, Status, Store, Task, Urgency
+from mhbridge.ports import PARKED_TASKS, ParkedCause, Status, Store, Task, Urgency
 
 __all__ = ["Attention", "age", "attention", "served", "status"]
 
@@ -63,7 +63,7 @@ class Attention(NamedTuple):
 
 def attention(found: Status, parked: Sequence[ParkedCause], tasks: Sequence[Task]) -> list[Attention]:
     """Everything that needs attention, the worst first."""
-    rows = [*_wrong(found), *_late(found), *_parked(found, parked), *_to_do(tasks)]
+    rows = [*_wrong(found), *_late(found), *_parked(found, parked, tasks), *_to_do(tasks)]
     return sorted(rows, key=lambda row: (_WORST.index(row.severity), row.since or found.at))
 
 
@@ -112,7 +112,11 @@ def _late(found: Status) -> Iterator[Attention]:
         yield Attention("high", f"{_n(n, 'patient')} waiting to be sent to {name}", None, "GET /destinations")
 
 
-def _parked(found: Status, parked: Sequence[ParkedCause]) -> Iterator[Attention]:
+def _parked(found: Status, parked: Sequence[ParkedCause], tasks: Sequence[Task]) -> Iterator[Attention]:
+    asked: dict[str, set[Urgency]] = {}
+    for task in tasks:
+        if task.what in PARKED_TASKS:
+            asked.setdefault(task.cause, set()).add(task.severity)
     whole: dict[tuple[str, str], list[ParkedCause]] = {}
     for cause in parked:
         whole.setdefault((cause.code, cause.destination), []).append(cause)
@@ -120,7 +124,9 @@ def _parked(found: Status, parked: Sequence[ParkedCause]) -> Iterator[Attention]
         where = f" at {destination}" if destination else ""
         text = f"{_n(sum(cause.count for cause in causes), causes[0].what)} waiting for a person{where}: {_said(code)}"
         oldest = min(causes, key=lambda cause: cause.oldest)
-        yield Attention("high" if destination else "normal", text, oldest.oldest, f"mhbridge trace {oldest.example}")
+        # As bad as the worst of its tasks says.
+        severity = min(asked.get(code, {"high" if destination else "normal"}), key=_WORST.index)
+        yield Attention(severity, text, oldest.oldest, f"mhbridge trace {oldest.example}")
     for name, n in found.held.items():
         yield Attention("high", f"{_n(n, 'patient')} held at {name} behind what is parked", None, "mhbridge parked")
 
@@ -129,7 +135,7 @@ def _to_do(tasks: Sequence[Task]) -> Iterator[Attention]:
     """Tasks but those about what is parked, by their cause."""
     by_cause: dict[tuple[str, str, Urgency], list[Task]] = {}
     for task in tasks:
-        if task.what not in ("message", "delivery"):
+        if task.what not in PARKED_TASKS:
             by_cause.setdefault((task.cause, task.queue, task.severity), []).append(task)
     for (cause, queue, severity), those in by_cause.items():
         free = sum(not task.holder for task in those)
