@@ -132,7 +132,7 @@ def test_a_queue_that_is_not_there_keeps_the_gateway_from_starting(tmp_path):
     from mhbridge.config import parse
 
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
-    path = tmp_path / "mappings" / "documents" / "mental-health-inpatient-discharge" / "clocks.yaml"
+    path = tmp_path / "mappings" / "parts" / "stay" / "clocks.yaml"
     path.write_text(path.read_text("utf-8").replace("tell: bed-manager", "tell: bed-maneger"), "utf-8")
     catalogue = Catalogue(Library([tmp_path / "mappings"]))
     text = '[[receiver]]\nsupplier = "example-mental-health"\nkind = "mllp"\nlisten = "127.0.0.1:0"\n'

@@ -12,14 +12,16 @@ from datetime import timedelta
 import pytest
 from clock_contract import a_clock, a_letter, delivered, written
 from store_cases import T0, keep
-from task_contract import DUTIES
 
 from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore, moves
 from mhbridge.adapters.sqlite.turns import InlineTurns
+from mhbridge.config import duties_of, parse
 from mhbridge.gateway import Clocks
 
 HOUR = 3600.0
+#: Those that come with mhbridge: a queue that nobody described would hand on to operations.
+DUTIES = duties_of(parse("", environ={}))
 DAYS = 30
 STEPS = ((18, "ward"), (23, "bed-manager"), (24, "safety"))
 
@@ -88,7 +90,9 @@ def played(path, stays, down):
             return T0 + timedelta(seconds=loop.time())
 
         def begun():
-            store = SqliteStore(path / "mhbridge.db", turns=lambda _name: InlineTurns(), duties=DUTIES)
+            store = SqliteStore(
+                path / "mhbridge.db", turns=lambda _name: InlineTurns(), duties=duties_of(parse("", environ={}))
+            )
             fire = store.fire
 
             async def watched(now, most):
