@@ -88,18 +88,72 @@ SCENARIOS = {
     "while something is being sent under the retired identifier the merge waits": """
         update M-1 ELM
         spine begins: M-1 ELM
-        merge M-1 M-2: held
+        merge M-1 M-2: stored
     """,
     "and is worked when that has come to its end": """
         update M-1 ELM
         spine begins: M-1 ELM
-        merge M-1 M-2: held
+        merge M-1 M-2: stored
         wait 2
-        message 2: held
+        message 2: stored
         spine takes: M-1 ELM
         wait 1
         message 2: done
         spine takes: M-2 retires M-1
+    """,
+    "what comes later of either waits behind a merge that waits, and others go on": """
+        update M-1 ELM
+        spine begins: M-1 ELM
+        merge M-1 M-2: stored
+        update M-2 OAK: stored
+        update M-1 ASH: stored
+        update M-3 YEW
+        spine takes: M-3 YEW
+        wait 2
+        message 3: stored
+        message 4: stored
+        spine takes: M-1 ELM
+        spine takes: nothing
+        wait 2
+        message 2: done
+        message 3: done
+        message 4: done
+        spine takes: M-2 retires M-1
+        spine takes: M-2 retires M-1 OAK
+        spine takes: M-2 retires M-1 ASH
+        spine takes: nothing
+    """,
+    "two merges that cross wait one for the other and not both": """
+        update M-1 ELM
+        spine begins: M-1 ELM
+        merge M-1 M-2: stored
+        merge M-2 M-1: stored
+        update M-2 OAK: stored
+        wait 2
+        spine takes: M-1 ELM
+        wait 2
+        message 2: done
+        message 3: parked
+        message 4: done
+        spine takes: M-2 retires M-1
+        spine takes: M-2 retires M-1 OAK
+    """,
+    "behind a merge that is parked all go on": """
+        merge M-1 M-3
+        spine takes: M-3 retires M-1
+        update M-2 ELM
+        spine begins: M-2 ELM
+        merge M-2 M-4: stored
+        merge M-2 M-5: stored
+        update M-5 OAK: stored
+        wait 2
+        spine takes: M-2 ELM
+        wait 2
+        message 3: done
+        message 4: parked
+        message 5: done
+        spine takes: M-4 retires M-2
+        spine takes: M-5 OAK
     """,
     "what is being sent under the one that stays is in nobody's way": """
         update M-2 ELM

@@ -154,7 +154,12 @@ def step(
     joinings = [one for one in joinings if one.joined == one.undone]
     if any(one.busy for one in joinings):
         due_at = (worked_at or now) + _LOOK_AGAIN
-        return replace(base, state=MessageState.HELD, code="M766", issues=(*base.issues, _WAITS), due_at=due_at)
+        waits = replace(base, state=MessageState.HELD, code="M766", issues=(*base.issues, _WAITS), due_at=due_at)
+        if any(one.undone for one in joinings):
+            return waits
+        # What comes later of either patient comes behind it: it keeps its place, and is not stood aside.
+        bare = tuple(replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"") for reading in readings)
+        return replace(waits, state=MessageState.STORED, code="", readings=bare, ledger=NO_LEDGER, deadlines=())
     if any(one.undone for one in joinings):
         # What is known of both no longer holds: it is worked when they are parted.
         bare = tuple(replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"") for reading in readings)

@@ -59,7 +59,7 @@ insert into envelope (id, feed, received_at, transport, peer, dedupe, size, mess
 insert into body (id, key_id, data) values (?, ?, ?);
 -- name: add_message
 insert into message (id, envelope, feed, kind, place, received_at, patient, state, code, due_at, starts, mapping, mapping_hash,
-  fanout, issues) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+  fanout, issues, retires) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: add_reading
 insert into reading (id, message, patient, document, episode, event_at, sent_at, key_id, items)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?);
@@ -133,10 +133,15 @@ update message set fanout = fanout + :n where id = :id;
 
 -- name: waiting_heads
 -- Messages that are due, of each patient the first: what is stored before what is held, which waits for an earlier one.
+-- A merge is of both its patients: it comes after what was there of either, and before what came later of either.
 select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages, e.size
   from message m join envelope e on e.id = m.envelope where m.due_at <= :now
     and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
       and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
+    and not exists (select 1 from message o where o.retires in (m.patient, m.retires) and o.state in ('stored', 'held')
+      and o.state = 'stored' and o.id < m.id)
+    and not exists (select 1 from message o where o.patient = m.retires and o.state in ('stored', 'held')
+      and o.state = 'stored' and o.id < m.id)
   order by m.due_at, m.id limit :most;
 -- name: waiting_newest_heads
 -- The same, but those that came due last.
@@ -144,26 +149,39 @@ select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.
   from message m join envelope e on e.id = m.envelope where m.due_at <= :now
     and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
       and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
+    and not exists (select 1 from message o where o.retires in (m.patient, m.retires) and o.state in ('stored', 'held')
+      and o.state = 'stored' and o.id < m.id)
+    and not exists (select 1 from message o where o.patient = m.retires and o.state in ('stored', 'held')
+      and o.state = 'stored' and o.id < m.id)
   order by m.due_at desc, m.id desc limit :most;
 -- name: as_waiting
 select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, coalesce(m.due_at, m.received_at), m.historic,
   e.messages, e.size from message m join envelope e on e.id = m.envelope where m.id = :id;
 -- name: waiting_behind
--- What follows a patient's first stored message.
+-- What follows a patient's first stored message, up to the next merge, which looks at the other patient's first.
 select id, envelope, feed, patient, received_at, state, starts, due_at, historic from message
-  where patient = :patient and state in ('stored', 'held') and state = 'stored' and id > :id order by id limit :most;
+  where patient = :patient and state in ('stored', 'held') and state = 'stored' and id > :id
+    and id < coalesce((select min(o.id) from message o where o.patient = :patient and o.state in ('stored', 'held')
+      and o.id > :id and o.retires is not null), 9223372036854775807)
+    and id <= coalesce((select min(o.id) from message o where o.retires = :patient and o.state in ('stored', 'held')
+      and o.id > :id), 9223372036854775807)
+  order by id limit :most;
 -- name: next_waiting
 select min(due_at) from message where due_at > :now;
 -- name: waits_now
 select id, feed, patient, state, starts, due_at from message where id in (:each);
 -- name: stored_of_patients
-select 1 from message m join patient p on p.id = m.patient where p.token in (:each)
-  and m.state in ('stored', 'held') and m.state = 'stored' limit 1;
+select 1 from patient p where p.token in (:each) and (
+    exists (select 1 from message m where m.patient = p.id and m.state in ('stored', 'held') and m.state = 'stored')
+    or exists (select 1 from message m where m.retires = p.id and m.state in ('stored', 'held') and m.state = 'stored')) limit 1;
 -- name: begin_message
 -- Counted before anything is done with it.
 update message set starts = :starts, due_at = :until where id = :id;
 -- name: put_back
 update message set due_at = :due_at, starts = :starts where id = :id;
+-- name: place_message
+-- Whose a message is that goes on waiting, and why it does.
+update message set patient = :patient, retires = :retires, issues = :issues where id = :id;
 -- name: settle_message
 update message set patient = :patient, kind = :kind, place = :place, mapping = :mapping, mapping_hash = :mapping_hash,
   fanout = fanout + :fanout, issues = :issues, starts = 0 where id = :id;
@@ -303,6 +321,8 @@ update clock set patient = :retired where patient = :survivor
 select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met from clock where patient = :patient;
 -- name: move_waiting_messages
 update message set patient = :survivor where patient = :retired and state in ('stored', 'held');
+-- name: move_waiting_merges
+update message set retires = :survivor where retires = :retired and state in ('stored', 'held');
 
 -- Reading ---------------------------------------------------------------------------------------------------
 

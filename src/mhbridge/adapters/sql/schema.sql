@@ -27,7 +27,8 @@ create index body_key on body (key_id);
 
 -- `issues` is a list in JSON, read only when somebody asks about this message; most messages have few or none.
 -- `starts` counts how often work on it was begun and did not come to an end; while it is in hand, `due_at` is when whoever
--- has it must be back. `historic`: a person has it worked again. `event_at` is null when it says none.
+-- has it must be back. `historic`: a person has it worked again.
+-- `retires`: of a merge, the patient whose identifier goes; it has its turn in both. `event_at` is null when it says none.
 create table message (
   id           integer primary key,
   envelope     integer not null,
@@ -42,6 +43,7 @@ create table message (
   due_at       integer,
   starts       integer not null default 0,
   historic     integer not null default 0,
+  retires      integer,
   mapping      text    not null,
   mapping_hash text    not null,
   fanout       integer not null,
@@ -52,6 +54,7 @@ create index message_feed     on message (feed, state, received_at, id);
 create index message_patient  on message (patient, id);
 create index message_open     on message (due_at) where due_at is not null;
 create index message_turn     on message (patient, id) where state in ('stored', 'held');
+create index message_retires  on message (retires, id) where retires is not null and state in ('stored', 'held');
 
 -- What one message says: its items, closed like a body. Kept because `known` is computed from all of them and is
 -- nowhere stored. Equal times fold in the order of arrival, which is that of the ids.

@@ -212,6 +212,11 @@ def settle(books: Books, items: Sequence[Settling]) -> list[Numbered]:
 def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, message: ReadyMessage, at: int) -> None:
     if message.state == MessageState.STORED:
         _join(books, rows, pending.id, message, at)
+        if not message.merges and message.patient is not None:
+            books.run(
+                "place_message", id=pending.id, patient=books.root(rows.patients[message.patient]),
+                retires=_retires(books, rows, message), issues=message.issues,
+            )  # fmt: skip
         books.run("put_back", id=pending.id, due_at=message.due_at, starts=0)
         return
     patient = now.patient if message.patient is None else books.root(rows.patients[message.patient])
@@ -396,6 +401,7 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
         message.mapping_hash,
         len(message.deliveries),
         message.issues,
+        _retires(books, rows, message),
     )
     arrive(books, "message", message.state, item.feed, about=about, at=item.received_at, code=message.code)
     _keep_what_became(books, rows, about, patient, message, item.received_at)
@@ -432,6 +438,10 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
         rows.add("property", token, about, kind)
     rows.identities.update(((token, patient), kind) for token, kind in message.identities)
     rows.deadlines += [(books.root(rows.patients[one.patient]), due_at, one) for one in message.deadlines]
+
+
+def _retires(books: Books, rows: _Rows, message: ReadyMessage) -> int | None:
+    return None if message.retires is None else books.root(rows.patients[message.retires])
 
 
 def _join(books: Books, rows: _Rows, about: int, message: ReadyMessage, at: int) -> None:

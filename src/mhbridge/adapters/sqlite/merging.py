@@ -63,7 +63,7 @@ def merge(books: Books, retired: int, survivor: int, message: int, now: int) -> 
         books.run("lengthen_lane", patient=survivor, destination=destination, by=last_seq)
         books.each("settle_lane", [(survivor, destination, depth, letters), (retired, destination, -depth, -letters)])
         moved += depth
-    for query in ("move_waiting_messages", "move_documents"):
+    for query in ("move_waiting_messages", "move_waiting_merges", "move_documents"):
         books.run(query, retired=retired, survivor=survivor)
     hand_over(books, retired, survivor, now)
     books.log(now, "message", message, f"merged {retired} into {survivor}, {moved} deliveries with it")

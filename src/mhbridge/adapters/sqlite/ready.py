@@ -20,6 +20,7 @@ from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.adapters.sqlite.clocks import ReadyDeadline
 from mhbridge.mapping import record
 from mhbridge.model import (
+    Act,
     NOTHING_BEFORE,
     Answer,
     Before,
@@ -106,7 +107,12 @@ class ReadyDelivery(NamedTuple):
 
 
 class ReadyMessage(NamedTuple):
-    """A message with all that hangs on it."""
+    """
+    A message with all that hangs on it.
+
+    Args:
+        retires: of a merge, the identifier that is used no longer: the message has its turn under both.
+    """
 
     kind: str
     place: str
@@ -126,11 +132,13 @@ class ReadyMessage(NamedTuple):
     withdrawals: Sequence[Withdrawal] = ()
     deadlines: Sequence[ReadyDeadline] = ()
     merges: Sequence[ReadyMerge] = ()
+    retires: bytes | None = None
 
     @property
     def patients(self) -> list[bytes]:
         """The tokens of all patients that its rows name."""
         named = [one.patient for some in (self.readings, self.past, self.deadlines) for one in some]
+        named += filter(None, (self.retires,))
         named += [token for merge in self.merges for token in (merge.retired, merge.survivor)]
         return named if self.patient is None else [self.patient, *named]
 
@@ -240,7 +248,12 @@ def ready_message(
             for one in outcome.merges
         ],
         identities=identities(keys, outcome, patient),
+        retires=next((patient_token(keys, key) for key in map(_retired, readings) if key is not None), None),
     )
+
+
+def _retired(reading: Reading) -> Key | None:
+    return reading.merged_from if reading.act is Act.MERGE else None
 
 
 def _ready_deadline(keys: Keys, one: Deadline) -> ReadyDeadline:

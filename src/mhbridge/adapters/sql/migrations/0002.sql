@@ -5,6 +5,7 @@
 alter table message add column event_at integer;
 alter table message add column starts integer not null default 0;
 alter table message add column historic integer not null default 0;
+alter table message add column retires integer;
 alter table envelope add column before text not null default '';
 alter table document add column mapping text not null default '';
 alter table document add column known blob not null default x'';
@@ -103,6 +104,7 @@ create table identity (token blob not null, patient integer not null, kind integ
 
 -- later
 create index if not exists message_turn on message (patient, id) where state in ('stored', 'held');
+create index if not exists message_retires on message (retires, id) where retires is not null and state in ('stored', 'held');
 create index if not exists patient_person on patient (person) where person is not null;
 create index if not exists patient_merged on patient (merged_into) where merged_into is not null;
 create index if not exists message_patient on message (patient, id);
