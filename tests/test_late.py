@@ -161,7 +161,7 @@ def test_what_a_receiver_has_is_the_fold_of_all_messages_worked(envelopes: list[
 def test_the_control_a_fold_with_the_message_at_hand_last_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the rule was before: then a late transfer puts the patient back where they were."""
 
-    def last(known: Known, items: Any) -> Any:
+    def last(known: Known, items: Any, _identifies: object) -> Any:
         return fold([known.items, *(one.items for one in known.later), items])
 
     def ends() -> bool:

@@ -114,6 +114,8 @@ class Ward:
             for word in filter(None, (text, *more)):
                 if word.startswith("@"):
                     at = f"202505{word[1:]}1200"
+                elif word.startswith("NHS="):
+                    fields["PID_3"] = f"{word[4:]}^^^NHS~" + fields["PID_3"]
                 elif word.startswith("M-"):
                     fields |= {"PID_3": f"{word}^^^EXMH", "PV1_19": f"S-{word}^^^EXMH-SPELL"}
                 else:

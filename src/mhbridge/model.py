@@ -310,10 +310,16 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """What a reading said that arrived earlier and belongs after the message at hand."""
+    """
+    What a reading said that arrived earlier and belongs after the message at hand.
+
+    Args:
+        own: it came under the identifier that stays, where several were merged.
+    """
 
     place: Place
     items: Mapping[str, Any]
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,11 +331,13 @@ class Known:
         items: what the readings before the message at hand say together, in the shape of `Reading.items`.
         digest: a hash over the ids of all the readings, in order.
         later: the readings after it, in order. There are some only when the message came late.
+        own: of `items`, what those say that came under the identifier that stays; `None`: nothing came under another.
     """
 
     items: Mapping[str, Any] = field(default_factory=dict)
     digest: bytes = b""
     later: tuple[Later, ...] = ()
+    own: Mapping[str, Any] | None = None
 
 
 NOTHING_KNOWN: Final = Known()

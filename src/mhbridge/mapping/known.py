@@ -8,16 +8,13 @@ must never read a clock, and must never change a reading.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
 from mhbridge.model import Absent, Deleted, State, Unknown
 
-__all__ = ["OWN", "fold", "fold_on", "moment", "others", "restricts"]
-
-#: The items that say by which identifiers a message names the patient. Of two that were merged one stays.
-OWN: Final = frozenset({"patient_key", "local_identifiers"})
+__all__ = ["fold", "fold_on", "moment", "only", "restricts", "without"]
 
 #: HL7 v3 Confidentiality R and V, which PDS uses, and the words themselves.
 _RESTRICTED: Final = frozenset({"R", "V", "restricted", "very-restricted"})
@@ -65,9 +62,14 @@ def fold_on(known: dict[str, Any], items: Mapping[str, Any]) -> None:
         known[name] = value
 
 
-def others(items: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said under an identifier that was merged into another, without that identifier."""
-    return {name: value for name, value in items.items() if name not in OWN}
+def only(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The items of these names."""
+    return {name: value for name, value in items.items() if name in names}
+
+
+def without(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The items of other names."""
+    return {name: value for name, value in items.items() if name not in names}
 
 
 def restricts(sensitivity: Any) -> bool:

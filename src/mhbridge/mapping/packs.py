@@ -40,6 +40,7 @@ class Item:
         on_bad: what a value that will not convert costs: `omit`, `text` or `park`.
         systems: names of the code systems that may occur.
         withhold: its value is withheld when the patient's record is restricted.
+        identifies: it says who the patient is, and so holds of the record that said it alone.
         derived: it is computed, never bound.
         before: the item of the same heading that it stands in front of; empty: where it is declared.
     """
@@ -57,6 +58,7 @@ class Item:
     systems: tuple[str, ...] = ()
     binding: str = ""
     withhold: bool = False
+    identifies: bool = False
     derived: bool = False
     before: str = ""
 
@@ -108,6 +110,7 @@ class DocumentType:
         identity: the items whose values name the same document again.
         parts: the shared parts, in order.
         lasting: items that hold for the patient and not for one stay: known from every episode.
+        identifies: items that say who the patient is. Of records that were merged, those of the one that stays hold.
         waits: messages that may overtake those they speak of.
         settled: an instant that is said once for a stay → by how many minutes it may differ when it is said again.
         lists: name → (system name, code) pairs, for `in`.
@@ -127,6 +130,7 @@ class DocumentType:
     lasting: frozenset[str] = frozenset()
     waits: tuple[Wait, ...] = ()
     settled: Mapping[str, int] = field(default_factory=dict)
+    identifies: frozenset[str] = field(init=False)
     #: Name of an item that is a record → the mandatory fields of it; of records that have some.
     demanding: Mapping[str, tuple[Item, ...]] = field(init=False)
 
@@ -137,6 +141,8 @@ class DocumentType:
             for name, record in records
             if record is not None
         }
+        names = (name for name, item in self.items.items() if item.identifies)
+        object.__setattr__(self, "identifies", frozenset(names) | {"patient_key"})
         object.__setattr__(self, "demanding", {name: fields for name, fields in found.items() if fields})
 
     def fields_of(self, type_name: str) -> Mapping[str, Type] | None:

@@ -14,7 +14,7 @@ from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take, taken_of
 from mhbridge.pipeline.clocking import clocks_by_document
 from mhbridge.pipeline.naming import dedupe_key
-from mhbridge.pipeline.ordering import known_at, place
+from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, place
 from mhbridge.pipeline.routing import Feed, Route
 from mhbridge.pipeline.stepping import needs_known, needs_past, serving, step
 
@@ -24,9 +24,11 @@ __all__ = [
     "Route",
     "Taken",
     "answer",
+    "by_who_stays",
     "clocks_by_document",
     "dedupe_key",
     "intake",
+    "is_own",
     "known_at",
     "needs_known",
     "needs_past",

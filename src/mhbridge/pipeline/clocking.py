@@ -73,7 +73,8 @@ def _of_reading(
         if starts and reading.act is not Act.CANCEL and all(rule.reads.isdisjoint(one) for one in said):
             continue
         if items is None:
-            items = reading.items if reading.authors else folded(before, reading.items)
+            identifies = mapping.document.identifies
+            items = reading.items if reading.authors else folded(before, reading.items, identifies)
             run = mapping.run(reading.facts, now)
         assert run is not None
         zone = ZoneInfo(mapping.supplier.timezone)

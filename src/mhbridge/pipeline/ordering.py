@@ -7,14 +7,15 @@ one that comes late changes only what nothing newer has set. This module must ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mhbridge.mapping.known import OWN, fold, moment, others
+from mhbridge.mapping.known import fold, moment, only, without
 from mhbridge.model import Issue, Known, Later, Place, Reading, Severity
 
-__all__ = ["ahead", "folded", "known_at", "place"]
+__all__ = ["ahead", "by_who_stays", "folded", "is_own", "known_at", "place"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -58,20 +59,43 @@ def known_at(whole: Known, said: Sequence[Later], at: Place | None) -> Known:
         return whole
     # Sorting is stable, and what is stored arrived first.
     rest = sorted((*whole.later, *said), key=lambda one: one.place)
-    before = [one.items for one in rest if at is None or one.place <= at]
+    before = [one for one in rest if at is None or one.place <= at]
     later = tuple(one for one in rest if at is not None and one.place > at)
-    return Known(fold([whole.items, *before]), whole.digest, later)
+    own = whole.own
+    if own is not None or not all(one.own for one in before):
+        own = fold([whole.items if own is None else own, *(one.items for one in before if one.own)])
+    return Known(fold([whole.items, *(one.items for one in before)]), whole.digest, later, own)
 
 
-def folded(known: Known, items: Mapping[str, Any]) -> dict[str, Any]:
+def by_who_stays(known: Known, identifies: Collection[str]) -> Known:
+    """
+    What is known of records that were merged: who the patient is says the one that stays, and no other.
+
+    Args:
+        identifies: names of the items that say it.
+    """
+    items = known.items
+    if known.own is not None:
+        items = {**without(items, identifies), **only(known.own, identifies)}
+    later = tuple(one if one.own else replace(one, items=without(one.items, identifies)) for one in known.later)
+    return Known(items, known.digest, later)
+
+
+def is_own(known: Known, items: Mapping[str, Any]) -> bool:
+    """Whether a message comes under the identifier by which its patient is known, and not under one merged into it."""
+    stays = fold([known.items, *(one.items for one in known.later)]).get("patient_key")
+    return stays is None or _named(stays) == _named(items.get("patient_key"))
+
+
+def folded(known: Known, items: Mapping[str, Any], identifies: Collection[str]) -> dict[str, Any]:
     """
     What is known together with the message at hand, at its place.
 
-    Known is by the identifier that stays, where two were merged: what comes under the other is that patient's.
+    Args:
+        known: `by_who_stays`; of what comes under another identifier nothing that says who the patient is holds.
     """
-    stays = _identifiers([known.items, *(one.items for one in known.later)])
-    if stays and _named(stays["patient_key"]) != _named(items.get("patient_key")):
-        items = {**others(items), **stays}
+    if not is_own(known, items):
+        items = without(items, identifies)
     return fold([known.items, items, *(one.items for one in known.later)])
 
 
@@ -79,9 +103,3 @@ def _named(identifier: Any) -> tuple[Any, Any]:
     return (
         (identifier.get("system"), identifier.get("value")) if isinstance(identifier, Mapping) else (None, identifier)
     )
-
-
-def _identifiers(readings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Those of the record that stays, as its own messages say them."""
-    said = fold([{name: one[name] for name in OWN if name in one} for one in readings])
-    return {"local_identifiers": [said["patient_key"]], **said} if "patient_key" in said else {}

@@ -237,7 +237,7 @@ class _Making:
         if reading.act is Act.CANCEL and self._withdraw(reading) and reading.authors:
             return
         self._issues += _said_otherwise(mapping, reading, before)
-        items = folded(before, reading.items) if needs_known(reading) else reading.items
+        items = folded(before, reading.items, mapping.document.identifies) if needs_known(reading) else reading.items
         if restricted:
             items = mapping.withheld(items)
         to = destinations(mapping, reading, items, self._feed, self._now)

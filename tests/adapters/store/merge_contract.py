@@ -9,7 +9,7 @@ from series_contract import keep_version
 from store_cases import EVENT, MINUTE, T0, a_patient, a_reading, an_answer, an_envelope, an_outcome, keep, key_of, take
 
 from mhbridge.errors import PastChanged
-from mhbridge.model import DeliveryState, Joining, Past
+from mhbridge.model import Act, DeliveryState, Joining, MessageState, Past
 from mhbridge.ports import Move
 
 ONE, TWO, THREE = a_patient(1), a_patient(2), a_patient(3)
@@ -98,11 +98,47 @@ class MergeContract:
         assert (await store.known(TWO, "V1", EVENT)).items == {"bed": "4", "patient_key": "two"}
         await merge(store, 3, ONE, TWO)
         for patient in (ONE, TWO):
-            # By the identifier that stays.
             assert (await store.known(patient, "V1", EVENT)).items == {"ward": "Elm", "bed": "4", "patient_key": "two"}
         await keep(store, 4, patient=1, readings=[a_reading({"ward": "Oak", "patient_key": "one"}, patient=ONE)])
         known = await store.known(TWO, "V1", EVENT)
-        assert known.items == {"ward": "Oak", "bed": "4", "patient_key": "two"}
+        assert known.items == {"ward": "Oak", "bed": "4", "patient_key": "one"}
+        # What says who somebody is, is taken from those of the identifier that stays.
+        assert known.own == {"bed": "4", "patient_key": "two"}
+        early = await store.known(TWO, "V1", EVENT, (0, 0))
+        assert [one.own for one in early.later] == [False, True, False]
+
+    async def test_a_merge_that_waits_has_its_turn_in_both(self, store):
+        async def waits():
+            return {one.id for one in await store.waiting(T0, 10)}
+
+        async def works(about):
+            pending = [one for one in await store.waiting(T0, 10) if one.id == about]
+            (taken,) = await store.begin(pending, T0, T0 + MINUTE)
+            await store.settle([(taken, an_outcome(about, patient=None))], T0, {})
+
+        async def comes(number, patient, **more):
+            reading = replace(a_reading({}, patient=patient), **more)
+            done = await keep(
+                store, number, state=MessageState.STORED, patient=int(patient.value[1:]), readings=[reading]
+            )
+            return done.messages[0]
+
+        before = [await comes(1, ONE), await comes(2, TWO)]
+        joined = await comes(3, TWO, act=Act.MERGE, merged_from=ONE)
+        crossing = await comes(4, ONE, act=Act.MERGE, merged_from=TWO)
+        after = [await comes(5, ONE), await comes(6, TWO)]
+        stranger = await comes(7, THREE)
+        assert await waits() == {*before, stranger}
+        await works(before[1])
+        assert await waits() == {before[0], stranger}
+        await works(before[0])
+        assert await waits() == {joined, stranger}
+        for patient in (ONE, TWO, THREE):
+            assert await store.busy([patient])
+        await works(joined)
+        assert await waits() == {crossing, stranger}
+        await works(crossing)
+        assert await waits() == {*after, stranger}
 
     async def test_of_a_chain_the_last_stays(self, store):
         await keep(store, 1, patient=1, readings=[a_reading({"ward": "Elm"}, patient=ONE)])

@@ -32,7 +32,12 @@ _ALL: Final[_Of] = ("", b"")
 
 
 class Said(NamedTuple):
-    """What one reading said. Readings fold in the order of event time, sent time and arrival."""
+    """
+    What one reading said. Readings fold in the order of event time, sent time and arrival.
+
+    Args:
+        own: it came under the identifier that stays, where several were merged.
+    """
 
     id: int
     document: str
@@ -40,6 +45,7 @@ class Said(NamedTuple):
     event_at: int
     sent_at: int
     items: Mapping[str, Any]
+    own: bool = True
 
     @property
     def order(self) -> _Order:
@@ -60,14 +66,20 @@ class _Fold:
     Args:
         last: the place of the last of them.
         named: a hash over their ids, in order.
+        own: the fold of those that came under the identifier that stays; `None` while all did.
     """
 
     last: _Order = (0, 0, 0)
     items: dict[str, Any] = field(default_factory=dict)
     named: Any = field(default_factory=hashlib.sha256)
+    own: dict[str, Any] | None = None
 
     def add(self, said: Said) -> None:
         self.last = said.order
+        if self.own is None and not said.own:
+            self.own = dict(self.items)
+        if self.own is not None and said.own:
+            fold_on(self.own, said.items)
         fold_on(self.items, said.items)
         self.named.update(said.id.to_bytes(8, "big"))
 
@@ -134,7 +146,8 @@ class Folds:
         if before is not None and found.last[:2] > before:
             return self._split(patient, (document, episode), before)
         # A copy: what a caller does to the items must not be in the next fold.
-        return Known(dict(found.items), found.named.digest())
+        own = None if found.own is None else dict(found.own)
+        return Known(dict(found.items), found.named.digest(), own=own)
 
     def _split(self, patient: bytes, of: _Of, before: Place) -> Known:
         """What a message that comes late knows. Folds that end in between are not remembered: few come late."""
@@ -146,8 +159,8 @@ class Folds:
             if said.order[:2] <= before:
                 earlier.add(said)
             else:
-                later.append(Later(said.order[:2], said.items))
-        return Known(earlier.items, whole.named.digest(), tuple(later))
+                later.append(Later(said.order[:2], said.items, said.own))
+        return Known(earlier.items, whole.named.digest(), tuple(later), earlier.own)
 
     def clear(self) -> None:
         """Remember nothing: patients were merged, or readings have gone."""

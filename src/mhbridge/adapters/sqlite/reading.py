@@ -29,7 +29,6 @@ from mhbridge.adapters.sqlite.folds import Folds, Said
 from mhbridge.adapters.sqlite.ready import episode_token, patient_token
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.mapping.known import others
 from mhbridge.model import DeliveryState, Document, Joining, Key, Known, MessageState, Past, Place
 from mhbridge.ports import ClockRow, DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
@@ -189,8 +188,7 @@ class Reader:
             yield Said(number, document, episode, event_at, sent_at, said)
         for part in self._parts.get(patient, ()):
             for one in self._readings(part):
-                # What is known of a patient goes by the identifier that stays.
-                yield one._replace(items=others(one.items))
+                yield one._replace(own=False)
 
     def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[tuple[int, str]]]:
         """Due heads with their documents, and the deliveries whose documents cannot be read, with the code of why."""

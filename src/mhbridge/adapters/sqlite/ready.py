@@ -20,8 +20,8 @@ from mhbridge.adapters.sqlite.books import micros, when
 from mhbridge.adapters.sqlite.clocks import ReadyDeadline
 from mhbridge.mapping import record
 from mhbridge.model import (
-    Act,
     NOTHING_BEFORE,
+    Act,
     Answer,
     Before,
     Deadline,

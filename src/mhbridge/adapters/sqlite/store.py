@@ -52,7 +52,6 @@ from mhbridge.adapters.sqlite.ready import ReadyMessage, ready, ready_message
 from mhbridge.adapters.sqlite.turns import Call, Result, ThreadTurns, Turns
 from mhbridge.adapters.sqlite.writer import IO_ERROR, UNUSABLE, Die, Verb, Writer, log_head, probe, refusal
 from mhbridge.errors import PastChanged, StoreError
-from mhbridge.mapping.known import others
 from mhbridge.meters import Histogram
 from mhbridge.model import Answer, DeliveryState, Document, Envelope, Key, Known, MessageState, Outcome, Past, Place
 from mhbridge.ports import (
@@ -229,8 +228,8 @@ class SqliteStore(Store):
         readings = [reading for message in messages for reading in message.readings]
         for number, (about, reading) in enumerate(zip(written.readings, readings, strict=False), written.before + 1):
             whose = self._near.root(reading.patient)
-            items = reading.said if whose == reading.patient else others(reading.said)
-            said = Said(about, reading.document, reading.episode, reading.event_at, reading.sent_at, items)
+            place = reading.document, reading.episode, reading.event_at, reading.sent_at
+            said = Said(about, *place, reading.said, own=whose == reading.patient)
             self._near.folds.note(number, whose, said)
         for message in messages:
             for merge in message.merges:

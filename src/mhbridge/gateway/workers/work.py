@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mhbridge import pipeline
-from mhbridge.mapping.known import others, restricts
-from mhbridge.model import NO_LEDGER, Act, Key, Known, Later, MessageState, Outcome, Past, Place, Reading
+from mhbridge.mapping.known import only, restricts, without
+from mhbridge.model import NO_LEDGER, NOTHING_KNOWN, Act, Key, Known, Later, MessageState, Outcome, Past, Place, Reading
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed, Intake, Taken
@@ -128,7 +128,8 @@ def work(
             behind |= whose
         taken = _merged(one, stored, said)
         theirs = [told for told in past if _is_about(told, one, episodes)]
-        outcome = pipeline.step(taken, _known(taken, stored, said, now), now, feed, past=theirs, worked_at=worked_at)
+        known = _known(taken, stored, said, now)
+        outcome = pipeline.step(taken, known, now, feed, past=theirs, worked_at=worked_at)
         yield outcome
         if alone:
             return
@@ -136,8 +137,9 @@ def work(
             items = pipeline.serving(outcome, reading)
             if reading.patient is None or items is None:
                 continue
+            own = pipeline.is_own(known.get(reading.document, NOTHING_KNOWN), items)
             for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
-                later = Later(pipeline.place(reading, now), items)
+                later = Later(pipeline.place(reading, now), items, own)
                 said.setdefault((reading.patient, episode, document), []).append(later)
 
 
@@ -221,18 +223,19 @@ def _known(
             if settled := mapping.document.settled:
                 # An authored message says all that it says; what it said otherwise before is only compared.
                 said_before = _folded((reading.patient, reading.episode, reading.document), None, stored, said)
-                known[reading.document] = Known(_only(said_before.items, settled), said_before.digest)
+                known[reading.document] = Known(only(said_before.items, settled), said_before.digest)
             continue
         at = pipeline.place(reading, now)
         episode = _folded((reading.patient, reading.episode, reading.document), at, stored, said)
         ever = _folded((reading.patient, "", reading.document), at, stored, said)
         if reading.act is Act.MERGE and reading.merged_from is not None:
             ever = _both(ever, stored[reading.merged_from, "", reading.document], at)
+        episode, ever = (pipeline.by_who_stays(one, mapping.document.identifies) for one in (episode, ever))
         # A stay's own items are known from that stay; what holds for the patient, from every one.
         lasting = mapping.document.lasting
-        items = _without(episode.items, lasting) | _only(ever.items, lasting)
-        later = [replace(one, items=_without(one.items, lasting)) for one in episode.later]
-        later += [replace(one, items=_only(one.items, lasting)) for one in ever.later]
+        items = without(episode.items, lasting) | only(ever.items, lasting)
+        later = [replace(one, items=without(one.items, lasting)) for one in episode.later]
+        later += [replace(one, items=only(one.items, lasting)) for one in ever.later]
         known[reading.document] = Known(items, episode.digest + ever.digest, tuple(later))
     # Sensitivity holds for whatever is said of the patient, and the strictest of all (mapping language §8).
     for _, reading in taken.readings:
@@ -245,17 +248,9 @@ def _known(
 
 def _both(stays: Known, goes: Known, at: Place) -> Known:
     """What is known of both identifiers of a merge, which is by the one that stays."""
-    theirs = [replace(one, items=others(one.items)) for one in goes.later]
+    theirs = [replace(one, own=False) for one in goes.later]
     later = tuple(sorted((*stays.later, *theirs), key=lambda one: one.place))
-    return pipeline.known_at(Known(stays.items, stays.digest + goes.digest, later), (), at)
-
-
-def _only(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in items.items() if name in names}
-
-
-def _without(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in items.items() if name not in names}
+    return pipeline.known_at(Known(stays.items, stays.digest + goes.digest, later, stays.own), (), at)
 
 
 def _folded(whose: Whose, at: Place | None, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]]) -> Known:

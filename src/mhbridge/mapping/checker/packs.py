@@ -41,6 +41,8 @@ _ITEM_KEYS = (
     "if_restricted",
     "before",
 )
+#: Those of an item that no field of a record has.
+_OF_ITEMS: Final = ("identifies",)
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
 _NEEDS = ("mandatory", "required", "optional")
@@ -343,7 +345,9 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
     if not isinstance(node, Pairs):
         file.report("E042", f"{name!r} is declared as {{type: …, label: …}}", key)
         return None
-    what = Declaration(file, node, "an item" if top_level else "a field", _ITEM_KEYS, at=key)
+    what = Declaration(
+        file, node, *(("an item", (*_ITEM_KEYS, *_OF_ITEMS)) if top_level else ("a field", _ITEM_KEYS)), at=key
+    )
     if not what.require("type"):
         return None
     try:
@@ -372,6 +376,11 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
     if on_bad == "text" and not can_keep_text(type_):
         hint = "omit, or park"
         file.report("E046", f"a {type_} cannot keep a text that does not convert", what.entries["on_bad"].span, hint)
+    identifies = what.flag("identifies")
+    if identifies and derived:
+        file.report(
+            "E040", f"{name!r} says who the patient is, so it is bound and never derived", key, "leave out `identifies`"
+        )
     systems = []
     for text in what.texts("systems"):
         if codes.systems.known(text.value):
@@ -397,6 +406,7 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         systems=tuple(systems),
         binding=what.text("binding"),
         withhold=what.choice("if_restricted", ("withhold", "keep"), "keep") == "withhold",
+        identifies=identifies,
         derived=derived,
         before=what.text("before"),
     )
