@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
-from mhbridge.model import DeliveryState, Envelope, Known, Severity
+from mhbridge.model import Act, DeliveryState, Envelope, Known, Past, Severity
 from mhbridge.pipeline import Feed, Route, intake, step, succeeding
 from mhbridge.ports import Move
 from ward import NOW, SUPPLIER, Ward, a_ward, changed, feed
@@ -454,6 +455,23 @@ def test_a_cancellation_waits_for_what_it_cancels(
 
 def test_a_cancellation_of_the_admission_waits_for_nothing() -> None:
     assert stepped("adt/a11-cancel-admission", {}).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(0, ("held", "M766")), (9, ("held", "M766")), (10, ("parked", "M767"))]
+)
+def test_who_takes_a_letter_back_of_which_nothing_is_known_tells_nobody_of_it(
+    minutes: int, expected: tuple[str, str]
+) -> None:
+    envelope = Envelope(changed("discharge-letter/plain", {}), SUPPLIER, feed().name, NOW, "mllp")
+    (taken,) = intake(envelope, feed()).messages
+    ((mapping, reading),) = taken.readings
+    assert step(taken, {}, NOW, feed(), past=()).deliveries
+    taken = replace(taken, readings=((mapping, replace(reading, act=Act.CANCEL)),))
+    past = (Past(reading.patient, reading.episode),)
+    outcome = step(taken, {}, NOW, feed(), past=past, worked_at=NOW + timedelta(minutes=minutes))
+    assert (outcome.state, outcome.code) == expected
+    assert (outcome.documents, outcome.deliveries, outcome.withdrawals) == ((), (), ())
 
 
 async def test_the_letter_alone_is_enough_to_be_taken_back(tmp_path: Path) -> None:
