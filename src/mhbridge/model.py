@@ -315,11 +315,13 @@ class Later:
 
     Args:
         own: it came under the identifier that stays, where several were merged.
+        arrived: what of two at one place was here first: the smaller.
     """
 
     place: Place
     items: Mapping[str, Any]
     own: bool = True
+    arrived: int = 0
 
 
 @dataclass(frozen=True, slots=True)

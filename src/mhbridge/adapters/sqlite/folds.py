@@ -159,7 +159,7 @@ class Folds:
             if said.order[:2] <= before:
                 earlier.add(said)
             else:
-                later.append(Later(said.order[:2], said.items, said.own))
+                later.append(Later(said.order[:2], said.items, said.own, said.id))
         return Known(earlier.items, whole.named.digest(), tuple(later), earlier.own)
 
     def clear(self) -> None:

@@ -227,9 +227,12 @@ def _known(
             continue
         at = pipeline.place(reading, now)
         episode = _folded((reading.patient, reading.episode, reading.document), at, stored, said)
-        ever = _folded((reading.patient, "", reading.document), at, stored, said)
+        of = reading.patient, "", reading.document
         if reading.act is Act.MERGE and reading.merged_from is not None:
-            ever = _both(ever, stored[reading.merged_from, "", reading.document], at)
+            both = _both(stored[of], stored[reading.merged_from, "", reading.document])
+            ever = pipeline.known_at(both, said.get(of, ()), at)
+        else:
+            ever = _folded(of, at, stored, said)
         episode, ever = (pipeline.by_who_stays(one, mapping.document.identifies) for one in (episode, ever))
         # A stay's own items are known from that stay; what holds for the patient, from every one.
         lasting = mapping.document.lasting
@@ -246,11 +249,16 @@ def _known(
     return known
 
 
-def _both(stays: Known, goes: Known, at: Place) -> Known:
-    """What is known of both identifiers of a merge, which is by the one that stays."""
+def _both(stays: Known, goes: Known) -> Known:
+    """
+    What is known of both identifiers of a merge, which is by the one that stays.
+
+    Both as they are stored, reading by reading: what is folded already would stand before all of the other.
+    """
     theirs = [replace(one, own=False) for one in goes.later]
-    later = tuple(sorted((*stays.later, *theirs), key=lambda one: one.place))
-    return pipeline.known_at(Known(stays.items, stays.digest + goes.digest, later, stays.own), (), at)
+    # Two readings of one instant, one of each identifier, fold in the order in which they came.
+    later = tuple(sorted((*stays.later, *theirs), key=lambda one: (one.place, one.arrived)))
+    return Known(stays.items, stays.digest + goes.digest, later, stays.own)
 
 
 def _folded(whose: Whose, at: Place | None, stored: Mapping[Whose, Known], said: Mapping[Whose, list[Later]]) -> Known:
