@@ -254,13 +254,14 @@ async def _show(app: App, server: ReceivingServer, sent: _Sent, folder: Path) ->
     now = datetime.now(UTC)
     status = await app.store.status(now)
     rows = await app.store.messages(most=1000)
-    console = Console(file=sys.stdout, width=max(128, Console().width))
+    console = Console(file=sys.stdout, width=max(138, Console().width))
     if sent.shown is not None:
         document = (await app.store.documents(sent.shown))[0]
         console.print("\nOne discharge, as the person who cares for the patient next reads it:\n", style="bold")
         console.print(letter_text(loads(document.body), width=96), markup=False, highlight=False)
     table = Table(title="What became of the messages", title_justify="left")
-    for column in ("feed", "received", "translated", "filtered", "delivered", "acknowledged", "parked", "overdue"):
+    columns = ("received", "translated", "filtered", "waiting", "delivered", "acknowledged", "parked", "overdue")
+    for column in ("feed", *columns):
         table.add_column(column, justify="left" if column == "feed" else "right", no_wrap=True)
     for feed in sorted({row.feed for row in rows}):
         own = [row for row in rows if row.feed == feed]
@@ -291,6 +292,8 @@ async def _counts(app: App, rows: list[Any], now: datetime) -> list[str]:
         len(rows),
         sum(row.state == "done" for row in rows),
         sum(row.state == "filtered" for row in rows),
+        # For an earlier message: what is taken back was never sent here.
+        sum(row.state in ("stored", "held") for row in rows),
         sum(d["level"] >= 1 for d in deliveries),
         sum(d["level"] >= 2 for d in deliveries),
         sum(row.state == "parked" for row in rows),
