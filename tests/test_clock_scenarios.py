@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jumping import Jumping
 from mhbridge import log as logs
 from mhbridge import pipeline
 from mhbridge.adapters.sqlite import SqliteStore, moves
@@ -32,26 +33,6 @@ SUPPLIER = "example-mental-health"
 LETTER = "mental-health-inpatient-discharge"
 T0 = datetime(2025, 3, 14, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-class Jumping(asyncio.SelectorEventLoop):
-    """An event loop in which nothing is waited for: when nothing else is to do, it is the time of the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = 0.0
-        select = self._selector.select
-
-        def jump(timeout):
-            found = select(0 if timeout is None or timeout > 0 else timeout)
-            if not found and timeout is not None and timeout > 0:
-                self.at += timeout
-            return found
-
-        self._selector.select = jump
-
-    def time(self) -> float:
-        return self.at
 
 
 @pytest.fixture(scope="module")

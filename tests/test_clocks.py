@@ -7,6 +7,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 
+from jumping import Jumping
 from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.adapters.sqlite.turns import InlineTurns
@@ -20,26 +21,6 @@ DUTIES = Duties(
     queues={"operations": Queue("operations", "", "safety", 4 * HOUR), "safety": Queue("safety", "", "", 24 * HOUR)},
     otherwise=Duty("operations", "normal", 8 * HOUR),
 )
-
-
-class Jumping(asyncio.SelectorEventLoop):
-    """An event loop in which nothing is waited for: when nothing else is to do, it is the time of the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = 0.0
-        select = self._selector.select
-
-        def jump(timeout):
-            found = select(0 if timeout is None or timeout > 0 else timeout)
-            if not found and timeout is not None and timeout > 0:
-                self.at += timeout
-            return found
-
-        self._selector.select = jump
-
-    def time(self) -> float:
-        return self.at
 
 
 class World:

@@ -13,6 +13,7 @@ import pytest
 from clock_contract import a_clock, a_letter, delivered, written
 from store_cases import T0, keep
 
+from jumping import Jumping
 from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore, moves
 from mhbridge.adapters.sqlite.turns import InlineTurns
@@ -24,26 +25,6 @@ HOUR = 3600.0
 DUTIES = duties_of(parse("", environ={}))
 DAYS = 30
 STEPS = ((18, "ward"), (23, "bed-manager"), (24, "safety"))
-
-
-class Jumping(asyncio.SelectorEventLoop):
-    """An event loop in which nothing is waited for: when nothing else is to do, it is the time of the next timer."""
-
-    def __init__(self):
-        super().__init__()
-        self.at = 0.0
-        select = self._selector.select
-
-        def jump(timeout):
-            found = select(0 if timeout is None or timeout > 0 else timeout)
-            if not found and timeout is not None and timeout > 0:
-                self.at += timeout
-            return found
-
-        self._selector.select = jump
-
-    def time(self):
-        return self.at
 
 
 def instants(seed):
