@@ -458,16 +458,25 @@ def test_a_cancellation_of_the_admission_waits_for_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "expected"), [(0, ("held", "M766")), (9, ("held", "M766")), (10, ("parked", "M767"))]
+    ("waits", "minutes", "expected"),
+    [
+        (True, 0, ("held", "M766")),
+        (True, 9, ("held", "M766")),
+        (True, 10, ("parked", "M767")),
+        (False, 0, ("parked", "M767")),  # its pack says of no time in which the letter may come
+    ],
 )
 def test_who_takes_a_letter_back_of_which_nothing_is_known_tells_nobody_of_it(
-    minutes: int, expected: tuple[str, str]
+    waits: bool, minutes: int, expected: tuple[str, str]
 ) -> None:
     envelope = Envelope(changed("discharge-letter/plain", {}), SUPPLIER, feed().name, NOW, "mllp")
     (taken,) = intake(envelope, feed()).messages
     ((mapping, reading),) = taken.readings
     assert step(taken, {}, NOW, feed(), past=()).deliveries
-    taken = replace(taken, readings=((mapping, replace(reading, act=Act.CANCEL)),))
+    if not waits:
+        mapping = replace(mapping, document=replace(mapping.document, waits=()))
+    reading = replace(reading, act=Act.CANCEL, items={**reading.items, "act": "cancel"})
+    taken = replace(taken, readings=((mapping, reading),))
     past = (Past(reading.patient, reading.episode),)
     outcome = step(taken, {}, NOW, feed(), past=past, worked_at=NOW + timedelta(minutes=minutes))
     assert (outcome.state, outcome.code) == expected

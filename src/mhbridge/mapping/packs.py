@@ -15,7 +15,7 @@ from mhbridge.mapping.codes import CodeList
 from mhbridge.mapping.nodes import Derived
 from mhbridge.mapping.types import Type
 
-__all__ = ["MESSAGE_FIELDS", "RESERVED", "DocumentType", "Item", "RecordType", "Wait"]
+__all__ = ["EARLIER_VERSION", "MESSAGE_FIELDS", "RESERVED", "DocumentType", "Item", "RecordType", "Wait"]
 
 #: Items that the gateway reads (mapping language §4), so no build need write them.
 RESERVED: Final = frozenset({"act", "patient_key", "merged_from", "replaces", "effective_at", "sensitivity", "message"})
@@ -86,6 +86,10 @@ class RecordType:
         return next(coded, "") if self.atomic else ""
 
 
+#: What a message waits for that takes a letter back. No item can be called so.
+EARLIER_VERSION: Final = "earlier-version"
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """
@@ -93,7 +97,7 @@ class Wait:
 
     Args:
         item: the item by which such a message is known, and its `value`.
-        needs: the item that the other one sets.
+        needs: the item that the other one sets, or `EARLIER_VERSION`: the other one is a letter.
         minutes: how long it waits.
     """
 
@@ -101,6 +105,11 @@ class Wait:
     value: str
     needs: str
     minutes: int
+
+    @property
+    def for_version(self) -> bool:
+        """What it waits for is a letter, whatever that says."""
+        return self.needs == EARLIER_VERSION
 
 
 @dataclass(frozen=True, slots=True)

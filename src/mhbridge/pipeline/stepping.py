@@ -57,8 +57,6 @@ _CHANGES_NOTHING: Final = Issue(
 
 _WAITS: Final = Issue("M766", Severity.INFORMATION, "something has to come or to end before it: it waits for that")
 _CONTRARY: Final = Issue("M768", Severity.ERROR, "it contradicts an earlier merge")
-#: A letter that was overtaken by the message that takes it back has so long to come.
-_LETTER_COMES: Final = timedelta(minutes=10)
 #: What is being sent has mostly come to its end by then.
 _LOOK_AGAIN: Final = timedelta(seconds=30)
 _CAME_ALONE: Final = Issue("M767", Severity.ERROR, "what it takes back has not come")
@@ -203,17 +201,19 @@ def _waiting(taken: Taken, known: Mapping[str, Known], past: Sequence[Past], now
     """
     Until when a message waits that has overtaken the one it speaks of; `None`: it has not.
 
-    A letter of which nothing is known cannot be taken back, and to say so to everybody would be news of it.
+    A letter of which nothing is known cannot be taken back, and to say so to everybody would be news of it: where
+    its pack gives it no time to come, a person looks at once.
     What is taken back may be known by a document that is there, too, where nobody sends the events of a stay.
     """
     if any(one.series for one in past):
         return None
-    if any(reading.authors and reading.act is Act.CANCEL for _, reading in taken.readings):
-        return now + _LETTER_COMES
     for mapping, reading in taken.readings:
+        waits = [wait for wait in mapping.document.waits if reading.items.get(wait.item) == wait.value]
+        if reading.authors and reading.act is Act.CANCEL:
+            return now + timedelta(minutes=max((wait.minutes for wait in waits if wait.for_version), default=0))
         before = known.get(reading.document, NOTHING_KNOWN)
-        for wait in mapping.document.waits:
-            if reading.items.get(wait.item) != wait.value:
+        for wait in waits:
+            if wait.for_version:
                 continue
             earlier = fold([before.items, *(one.items for one in before.later)])
             # It may say again what was taken back already.

@@ -18,7 +18,7 @@ from mhbridge.mapping.codes import CodeList, CodeSystems, Heading
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import Derived, ItemOf, reads
-from mhbridge.mapping.packs import DocumentType, Item, RecordType, Wait
+from mhbridge.mapping.packs import EARLIER_VERSION, DocumentType, Item, RecordType, Wait
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import OnBad, can_keep_text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
@@ -98,6 +98,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     derivations: dict[str, tuple[YamlFile, Text]] = {}
     parts: list[str] = []
     lasting: set[str] = set()
+    waiting: list[tuple[YamlFile, Node]] = []
     for part in top.texts("parts"):
         tree = library.tree(f"parts/{part.value}/items.yaml")
         if tree is None:
@@ -111,9 +112,10 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         parts.append(part.value)
         before = set(items)
         if tree.root is not None:
-            shared = Declaration(tree, tree.root, "a part", ("part", "title", "items", "records", "lists"))
+            shared = Declaration(tree, tree.root, "a part", ("part", "title", "items", "records", "lists", "waits"))
             lists |= read_lists(library, tree, shared, codes.systems)
             _collect(tree, shared, items, records, derivations, codes)
+            waiting += [(tree, node) for node in shared.items("waits")]
         if part.value in {text.value for text in top.texts("lasting")}:
             lasting |= items.keys() - before
     for text in top.texts("lasting"):
@@ -139,7 +141,8 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         name, top.text("title", name), identity, tuple(parts), items, records, lists.members, lists.files
     )
     derived = _derive(document, derivations, codes.systems)
-    waits = tuple(filter(None, (_wait(file, node, items) for node in top.items("waits"))))
+    waiting += [(file, node) for node in top.items("waits")]
+    waits = tuple(filter(None, (_wait(where, node, items) for where, node in waiting)))
     settled = _settled(file, top.pairs("settled"), items)
     return replace(document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled)
 
@@ -149,8 +152,9 @@ def _wait(file: YamlFile, node: Node, items: Mapping[str, Item]) -> Wait | None:
     what = Declaration(file, node, "a wait", ("item", "is", "for", "minutes"))
     if not what.require("item", "is", "for", "minutes"):
         return None
-    for key in ("item", "for"):
-        _declared(file, what.text(key), what.entries[key].span, items)
+    _declared(file, what.text("item"), what.entries["item"].span, items)
+    if what.text("for") != EARLIER_VERSION:
+        _declared(file, what.text("for"), what.entries["for"].span, items, EARLIER_VERSION)
     return Wait(what.text("item"), what.text("is"), what.text("for"), _minutes(file, what.entries["minutes"]))
 
 
@@ -163,9 +167,10 @@ def _settled(file: YamlFile, node: Pairs | None, items: Mapping[str, Item]) -> d
     return {name: _minutes(file, value) for name, value in node.entries.items()}
 
 
-def _declared(file: YamlFile, name: str, span: Span, items: Mapping[str, Item]) -> None:
+def _declared(file: YamlFile, name: str, span: Span, items: Mapping[str, Item], *others: str) -> None:
     if name not in items:
-        file.report("E503", f"this names an item that is not declared: {name!r}", span, did_you_mean(name, items))
+        hint = did_you_mean(name, (*items, *others))
+        file.report("E503", f"this names an item that is not declared: {name!r}", span, hint)
 
 
 def _minutes(file: YamlFile, node: Node) -> int:
