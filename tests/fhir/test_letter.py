@@ -178,6 +178,10 @@ def test_a_document_as_a_page() -> None:
     assert title == "Mental Health Inpatient Discharge Summary"
 
 
+def coded(reason: str) -> dict[str, Any]:
+    return {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": reason}]}
+
+
 CHANGES: list[tuple[str, Any, str]] = [
     ("entry.0.resource.status", "entered-in-error", "!! Withdrawn by its sender: this document was sent in error."),
     ("entry.0.resource.status", "preliminary", "!! Preliminary"),
@@ -202,6 +206,14 @@ CHANGES: list[tuple[str, Any, str]] = [
         "- Attached document: Crisis plan\n",
     ),
     ("entry.0.resource.section.2.emptyReason", None, "Nothing here.\n"),
+    ("entry.0.resource.section.2.emptyReason", coded("unavailable"), "that there is nothing: Allergies\n"),
+    ("entry.0.resource.section.2.emptyReason", coded("notasked"), "Not asked by the sender: Allergies\n"),
+    ("entry.0.resource.section.2.emptyReason", coded("withheld"), "Withheld: Allergies\n"),
+    (
+        "entry.0.resource.section.1.section.0.emptyReason",
+        coded("notstarted"),
+        "Not yet recorded by the sender: For the GP\n",
+    ),
     ("entry.0.resource.section.0.title", None, "Section\n-------\n"),
     ("entry.0.resource.title", None, "Document\n========"),
 ]
@@ -211,6 +223,17 @@ CHANGES: list[tuple[str, Any, str]] = [
 def test_what_a_reader_must_know_is_said(path: str, value: Any, words: str) -> None:
     assert words not in letter_text(BUNDLE, 120)
     assert words in letter_text(changed(path, value), 120)
+
+
+@pytest.mark.parametrize("reason", ["nilknown", "closed", "something"])
+def test_that_there_is_none_is_said_and_not_missing(reason: str) -> None:
+    bundle = changed("entry.0.resource.section.2.emptyReason", coded(reason))
+    assert "Allergies" not in letter_text(bundle).partition("\nDiagnoses")[0]
+
+
+def test_what_is_missing_stands_at_the_top_of_the_page() -> None:
+    html = letter(changed("entry.0.resource.section.2.emptyReason", coded("unavailable")))
+    assert 0 < html.index('<p class="unsaid">') < html.index("<section>")
 
 
 def test_a_hostile_document_shows_its_text_and_does_nothing() -> None:

@@ -22,6 +22,14 @@ __all__ = ["letter", "letter_text"]
 _NHS_NUMBER: Final = "https://fhir.nhs.uk/Id/nhs-number"
 _ODS: Final = "https://fhir.nhs.uk/Id/ods-"
 _NOT_STATED: Final = "not stated"
+#: FHIR R4, list-empty-reason → what the reader is told at the top, where it can be acted on. `nilknown` is something
+#: said, and not something missing, as is a reason that nobody here knows.
+_UNSAID: Final[Mapping[str, str]] = {
+    "unavailable": "Not recorded by the sender, which does not mean that there is nothing",
+    "notasked": "Not asked by the sender",
+    "notstarted": "Not yet recorded by the sender",
+    "withheld": "Withheld",
+}
 #: A document has two levels of headings; what nests deeper is shown all the same, as if it were the last of these.
 _LEVELS: Final = 4
 
@@ -42,6 +50,7 @@ header b{font-weight:400;color:#4c6272}header .name{font-weight:700;font-size:1.
 h1{font-size:1.5em;margin:.8em 0 .2em}h2{font-size:1.15em;border-bottom:1px solid #005eb8;margin:1.2em 0 .3em}
 h3,h4{font-size:1em;margin:.8em 0 .2em}p,ul{margin:.3em 0}.about{color:#4c6272}
 .notice{border-left:.4em solid #d5281b;padding:.3em .8em;font-weight:700}
+.unsaid{border-left:.4em solid #ffb81c;padding:.3em .8em}
 table{border-collapse:collapse;margin:.3em 0}th,td{border:1px solid #aeb7bd;padding:.2em .5em;text-align:left;
 vertical-align:top}th{background:#e8edee}pre{white-space:pre-wrap}
 @media print{body{padding:0;font-size:11pt;max-width:none}h2,h3{break-after:avoid}tr,li{break-inside:avoid}
@@ -57,6 +66,7 @@ class _Letter:
     notices: Sequence[str]
     patient: Sequence[tuple[str, str]]
     about: Sequence[tuple[str, str]]
+    unsaid: Sequence[tuple[str, str]]
     sections: Sequence[tuple[int, str, str]]
     attached: Sequence[str]
 
@@ -76,6 +86,7 @@ def letter(bundle: Mapping[str, Any]) -> str:
         f"</header><h1>{flow(read.title)}</h1>",
         *(f'<p class="notice">{flow(notice)}</p>' for notice in read.notices),
         *(f'<p class="about">{escape(label)}: {flow(value)}</p>' for label, value in read.about),
+        *(f'<p class="unsaid"><b>{escape(label)}:</b> {flow(value)}</p>' for label, value in read.unsaid),
     ]
     for level, title, xhtml in read.sections:
         body.append(f"<section><h{level}>{flow(title)}</h{level}>{xhtml}</section>")
@@ -106,7 +117,7 @@ def letter_text(bundle: Mapping[str, Any], width: int = 100) -> str:
     out = [*wrapped(visible(read.title), width), "=" * min(width, len(read.title)), ""]
     for notice in read.notices:
         out += ["!! " + line for line in wrapped(visible(notice), width - 3)]
-    for label, value in (*read.patient, *read.about):
+    for label, value in (*read.patient, *read.about, *read.unsaid):
         first, *rest = wrapped(visible(f"{label}: {value}"), width)
         out += [first, *("  " + line for line in rest)]
     for level, title, xhtml in read.sections:
@@ -144,6 +155,7 @@ def _read(bundle: Mapping[str, Any]) -> _Letter:
         notices=list(_notices(composition)),
         patient=_patient(found.get(composition.get("subject")), words),
         about=[(label, value) for label, value in about if value],
+        unsaid=list(_unsaid(composition, words)),
         sections=list(_sections(composition, words, 2)),
         attached=list(_attached(entries, words)),
     )
@@ -233,10 +245,33 @@ def _notices(composition: Mapping[str, Any]) -> Iterator[str]:
         yield "This version replaces an earlier one."
 
 
+def _unsaid(composition: Mapping[str, Any], words: Wording) -> Iterator[tuple[str, str]]:
+    """Why, and the titles of the headings under which nothing is said: a reader sees at once what to ask for."""
+    titles: dict[str, list[str]] = {}
+    for title, reason in _empty(composition, words):
+        titles.setdefault(reason, []).append(title)
+    for reason, label in _UNSAID.items():
+        if reason in titles:
+            yield label, "; ".join(titles[reason])
+
+
+def _empty(holder: Mapping[str, Any], words: Wording) -> Iterator[tuple[str, str]]:
+    for section in _dicts(holder.get("section")):
+        reason = section.get("emptyReason")
+        codes = _dicts(reason.get("coding")) if isinstance(reason, dict) else []
+        for code in codes[:1]:
+            yield _title(section, words), _string(code, "code")
+        yield from _empty(section, words)
+
+
+def _title(section: Mapping[str, Any], words: Wording) -> str:
+    return _string(section, "title") or words.say("CodeableConcept", section.get("code")) or "Section"
+
+
 def _sections(holder: Mapping[str, Any], words: Wording, level: int) -> Iterator[tuple[int, str, str]]:
     """(level of heading, title, XHTML) of every section, in order."""
     for section in _dicts(holder.get("section")):
-        title = _string(section, "title") or words.say("CodeableConcept", section.get("code")) or "Section"
+        title = _title(section, words)
         text = section.get("text")
         xhtml = sanitise(_string(text, "div")) if isinstance(text, dict) else ""
         inner = list(_sections(section, words, min(level + 1, _LEVELS)))
