@@ -322,31 +322,106 @@ def test_what_goes_wrong_in_a_loop(text: str, offset: int | None) -> None:
         ("MSH-1", "ST"),
         ("MSH-9.2", "ID"),
         ("ZU1-20", "undeclared"),
-        ("SPM-4", "undeclared"),  # of v2.5: known by name
+        ("SPM-4", "CWE"),  # of v2.5, and sent before it was
     ],
 )
 def test_types_are_the_standards(path: str, expected: str) -> None:
     assert FORMAT.source_type(scan(path), SCOPE) == expected
 
 
+# Read off the chapters of each version, not off the table.
 @pytest.mark.parametrize(
-    ("path", "said", "hint"),
+    ("path", "by_version"),
     [
-        ("PID-70", "PID has no field 70 in HL7 v2.4", "its last field is PID-38"),
-        ("PID-7.9", "PID-7 is a TS, which has no component 9", "a TS has 2 components"),
-        ("PID-3.20", "PID-3 is a CX, which has no component 20", "a CX has 8 components"),
+        ("PID-7", {"2.3": "TS", "2.4": "TS", "2.5.1": "TS", "2.6": "DTM", "2.8": "DTM"}),
+        ("PID-10", {"2.3": "IS", "2.3.1": "CE", "2.5.1": "CE", "2.7": "CWE"}),
+        ("PID-8", {"2.3": "IS", "2.6": "IS", "2.7": "CWE"}),
+        ("PID-5.1", {"2.3": "ST", "2.4": "FN", "2.8.2": "FN"}),
+        ("PID-19", {"2.3": "ST", "2.8": "ST"}),  # withdrawn with v2.7, and sent all the same
+        ("PV1-37", {"2.3": "DLD", "2.4": "DLD", "2.5": "DLD"}),
+        ("OBX-3", {"2.3": "CE", "2.5.1": "CE", "2.6": "CWE"}),
+        ("OBX-19", {"2.4": "TS", "2.6": "DTM"}),
+        ("OBX-23", {"2.5.1": "XON", "2.8": "XON"}),
+        ("OBR-15", {"2.3": "SPS", "2.5": "SPS"}),
+        ("TXA-5", {"2.3": "XCN", "2.8": "XCN"}),
     ],
 )
-def test_what_the_declared_version_has_not_is_an_error(path: str, said: str, hint: str) -> None:
-    for version in ("2.3", "2.4"):
+def test_types_change_with_the_version(path: str, by_version: dict[str, str]) -> None:
+    found = {}
+    for version in by_version:
         source = FORMAT.declare("Europe/London", "", {"messages": ["ADT"], "version": version})
-        with pytest.raises(PathError) as caught:
-            FORMAT.source_type(scan(path), Scope(source))
-        assert (caught.value.code, caught.value.message, caught.value.hint) == ("E205", said, hint)
-    # The control: later versions add fields, and a mapping of every version may meet them.
-    for options in ({"version": "2.5"}, {}):
+        found[version] = FORMAT.source_type(scan(path), Scope(source))
+    assert found == by_version
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "said", "hint", "at"),
+    [
+        ("PID-70", "2.4", "PID has no field 70 in HL7 v2.4", "its last field is PID-38", (4, 2)),
+        ("PID-70", "", "PID has no field 70 in any version of HL7 v2", "its last field is PID-40", (4, 2)),
+        (
+            "PID-39",
+            "2.4",
+            "PID has no field 39 in HL7 v2.4",
+            "its last field is PID-38; it came with v2.5, and a mapping without `version` takes every version",
+            (4, 2),
+        ),
+        (
+            'OBX[3.1="A" and 11="F"]-23',
+            "2.3",
+            "OBX has no field 23 in HL7 v2.3",
+            "its last field is OBX-17; it came with v2.5.1, and a mapping without `version` takes every version",
+            (24, 2),
+        ),
+        (
+            "PID-7.9",
+            "2.3",
+            "PID-7 is a TS in HL7 v2.3, which has no component 9",
+            "a TS has 2 components",
+            (6, 1),
+        ),
+        (
+            "PID-3.7",
+            "2.3",
+            "PID-3 is a CX in HL7 v2.3, which has no component 7",
+            "a CX has 6 components; component 7 came with v2.4",
+            (6, 1),
+        ),
+        (
+            'PID-3[20="NHS"].1',
+            "2.4",
+            "PID-3 is a CX in HL7 v2.4, which has no component 20",
+            "a CX has 8 components",
+            (0, 2),
+        ),
+        ('OBX[44="F"]-5', "2.4", "OBX has no field 44 in HL7 v2.4", "its last field is OBX-19", (0, 2)),
+    ],
+)
+def test_what_a_version_has_not_is_an_error(path: str, version: str, said: str, hint: str, at: tuple[int, int]) -> None:
+    source = FORMAT.declare("Europe/London", "", {"messages": ["ADT"], **({"version": version} if version else {})})
+    with pytest.raises(PathError) as caught:
+        FORMAT.source_type(scan(path), Scope(source))
+    found = caught.value
+    assert (found.code, found.message, found.hint, (found.offset, found.width)) == ("E205", said, hint, at)
+
+
+@pytest.mark.parametrize("path", ["PID-39", "OBX-23", "PID-3.7", 'PID-3[10.1="W"].1', "PID-7"])
+def test_the_control_another_version_has_it(path: str) -> None:
+    for options in ({"version": "2.8.2"}, {}):
         source = FORMAT.declare("Europe/London", "", {"messages": ["ADT"], **options})
-        assert FORMAT.source_type(scan(path), Scope(source)) == "undeclared"
+        assert FORMAT.source_type(scan(path), Scope(source)) != "undeclared"
+
+
+def test_a_version_later_than_the_tables_may_have_more() -> None:
+    source = FORMAT.declare("Europe/London", "", {"messages": ["ADT"], "version": "2.9"})
+    assert FORMAT.source_type(scan("PID-70"), Scope(source)) == "undeclared"
+
+
+@pytest.mark.parametrize("path", ["PV1-99", 'DG1[60="A"]'])
+def test_a_loop_runs_over_what_there_is(path: str) -> None:
+    with pytest.raises(PathError) as caught:
+        FORMAT.loop(scan(path, loop=True), SCOPE)
+    assert caught.value.code == "E205"
 
 
 def test_relative_paths_have_the_type_of_the_field() -> None:
@@ -363,8 +438,9 @@ def test_every_version_has_a_table(version: str) -> None:
     assert len(table.segments) > 100
 
 
-def test_every_type_in_the_table_is_a_type() -> None:
-    table = structure("2.4")
-    primitive = {"DT", "DTM", "FT", "ID", "IS", "NM", "SI", "ST", "TM", "TN", "TX", "varies"}
+@pytest.mark.parametrize("version", ["", *VERSIONS])
+def test_every_type_in_the_table_is_a_type(version: str) -> None:
+    table = structure(version)
+    primitive = {"DT", "DTM", "FT", "ID", "IS", "NM", "SI", "ST", "TM", "TN", "TX", "varies", "CM", "GTS", "SNM"}
     used = {name for fields in (*table.segments.values(), *table.types.values()) for name in fields}
     assert used <= primitive | table.types.keys()

@@ -44,6 +44,7 @@ __all__ = [
     "Scope",
     "Source",
     "Spot",
+    "Typed",
     "format_named",
     "formats",
     "sniff",
@@ -411,6 +412,13 @@ class Planned(Format, Protocol):
 
     def plan(self, path: Path, scope: Scope) -> Plan | None:
         """How `first` finds its value, or `None` where no row is looked into."""
+
+
+class Typed(Format, Protocol):
+    """A format whose places have types by themselves."""
+
+    def alternatives(self, path: Path, scope: Scope) -> Iterable[tuple[str, str]]:
+        """What else could be named near a path whose type does not suit: paths and their types, the nearest first."""
 
 
 class Divisible(Format, Protocol):

@@ -36,7 +36,7 @@ from mhbridge.formats.hl7v2.outline import circle
 from mhbridge.formats.hl7v2.path import Hl7Path, scan_loop, scan_path
 from mhbridge.formats.hl7v2.reach import FieldLoop, make_loop, read_segment
 from mhbridge.formats.hl7v2.read import every_reader, first_reader, plan
-from mhbridge.formats.hl7v2.structure import UNDECLARED, VERSIONS, check_segment, structure
+from mhbridge.formats.hl7v2.structure import UNDECLARED, VERSIONS, Structure, check_segment, structure
 from mhbridge.model import Answer
 
 __all__ = ["FORMAT", "Hl7v2", "Message", "Segment", "Value"]
@@ -97,7 +97,7 @@ class Hl7v2:
     def source_type(self, path: Path, scope: Scope) -> str:
         """The data type of what a path finds, by the declared version."""
         assert isinstance(path, Hl7Path)
-        table = structure(scope.source.options.get("version", ""))
+        table = _table(scope.source)
         if path.relative:
             first_reader(path, scope)  # raises where a relative path is not possible
             around = scope.loops[-1]
@@ -106,12 +106,20 @@ class Hl7v2:
         else:
             segment, _ = read_segment(path, scope)
             field = path.field
+        _check_tests(path, scope.source)
         if segment.startswith("Z"):
             return UNDECLARED
         found = table.type_of(segment, field, path.component, path.subcomponent)
         if found == UNDECLARED:
-            table.check(scope.source.options.get("version", ""), segment, field, path.component)
+            table.check(segment, field, path.component, path.at)
         return found
+
+    def alternatives(self, path: Path, scope: Scope) -> Iterable[tuple[str, str]]:
+        """What else could be named near a path whose type does not suit: paths and their types, the nearest first."""
+        assert isinstance(path, Hl7Path)
+        if path.relative or path.component or path.steps[0].segment.startswith("Z"):
+            return ()
+        return _table(scope.source).others(path.steps[0].segment, path.field)
 
     def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
         """Cursor → the first value, `ABSENT`, or `DELETED`."""
@@ -132,6 +140,9 @@ class Hl7v2:
         """What a `$each` runs over, and the scope inside it."""
         assert isinstance(path, Hl7Path)
         made = make_loop(path, scope)
+        _check_tests(path, scope.source)
+        if path.field:
+            _table(scope.source).check(path.steps[-1].segment, path.field, 0, path.at)
         return made, Scope(scope.source, (*scope.loops, made))
 
     def populated(self, message: Any) -> Iterable[Cell]:
@@ -202,6 +213,26 @@ class Hl7v2:
     def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:
         """The acknowledgement; see `acknowledgement.acknowledgement`."""
         return acknowledgement(body, answer, name=name)
+
+
+def _table(source: Source) -> Structure:
+    return structure(source.options.get("version", ""))
+
+
+def _check_tests(path: Hl7Path, source: Source) -> None:
+    """
+    That what predicates look at exists: a test of what is not there would never hold, and nobody would know.
+
+    Raises:
+        PathError: E205.
+    """
+    table = _table(source)
+    for step in path.steps:
+        for test in step.which.tests if step.which is not None else ():
+            number, *parts = test.numbers
+            table.check(step.segment, number, parts[0] if parts else 0)
+    for test in path.which.tests if path.which is not None else ():
+        table.check(path.steps[-1].segment, path.field, test.numbers[0])
 
 
 def _messages(given: object) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ _HEADER: Final = re.compile(r"(?:^|(?<=[\r\n]))(MSH|FHS|BHS)(?![A-Za-z0-9])([^\r
 _SECOND: Final = re.compile(r"[\r\n]+(?:(?:SFT|UAC)[^\r\n]*[\r\n]+)*MSA(?![A-Za-z0-9])")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _C1: Final = re.compile("[\x80-\x9f]")
-_EVENT: Final = re.compile(r"[A-Za-z0-9]{1,20}")
+_EVENT: Final = re.compile(r"[A-Za-z0-9_]{1,5}")  # what is read as one
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}")
 _PLACE: Final = re.compile(r"([A-Z][A-Z0-9]{2})(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
 

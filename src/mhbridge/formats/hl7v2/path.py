@@ -17,6 +17,7 @@ with a component. This module knows the shape of a path and must never judge whe
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -61,6 +62,7 @@ class Hl7Path(Path):
         which: which repetitions of the field.
         component: 0 where the whole repetition is meant.
         subcomponent: 0 where the whole component is meant.
+        at: where the numbers of the field and of the component stand in the text; 0 where there is none.
     """
 
     steps: tuple[Step, ...] = ()
@@ -68,6 +70,7 @@ class Hl7Path(Path):
     which: Predicate | None = None
     component: int = 0
     subcomponent: int = 0
+    at: tuple[int, int] = dataclasses.field(default=(0, 0), compare=False)
 
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -160,12 +163,14 @@ class _Scan:
     def relative(self) -> tuple[Hl7Path, int]:
         self.at += 1
         component = subcomponent = 0
+        begin = self.at - self.start
         if self.at < self.end and self.text[self.at].isdigit():
             component = self.number("component")
             if self.takes("."):
                 subcomponent = self.number("subcomponent")
                 self.no_deeper()
-        return Hl7Path(self.taken, relative=True, component=component, subcomponent=subcomponent), self.at
+        found = Hl7Path(self.taken, relative=True, component=component, subcomponent=subcomponent, at=(0, begin))
+        return found, self.at
 
     def segment(self) -> Step:
         begin = self.at
@@ -182,12 +187,14 @@ class _Scan:
         return Step(name, self.predicate(first="field"), begin - self.start)
 
     def field(self, steps: tuple[Step, ...], *, components: bool) -> Hl7Path:
+        begin = self.at - self.start
         number = self.number("field")
         which = self.predicate(first="component")
-        component = subcomponent = 0
+        component = subcomponent = below = 0
         if self.sees(".") and not components:
             raise self.error("a loop runs over repetitions, not over components", "leave the component out")
         if self.takes("."):
+            below = self.at - self.start
             component = self.number("component")
             if self.takes("."):
                 subcomponent = self.number("subcomponent")
@@ -198,7 +205,13 @@ class _Scan:
                 f"{steps[-1].segment}-{number}.1 is component 1 of field {number}",
             )
         return Hl7Path(
-            self.taken, steps=steps, field=number, which=which, component=component, subcomponent=subcomponent
+            self.taken,
+            steps=steps,
+            field=number,
+            which=which,
+            component=component,
+            subcomponent=subcomponent,
+            at=(begin, below),
         )
 
     def no_deeper(self) -> None:

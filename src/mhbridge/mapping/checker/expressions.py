@@ -45,6 +45,15 @@ _Nothing = TypeVar("_Nothing")
 _LITERALS = frozenset({"code", "markdown", "string", "text"})
 
 
+#: HL7 v2 types of free text and of bare codes.
+_PROSE = frozenset({"FT", "ID", "IS", "ST", "TX", "varies"})
+
+
+def _article(name: str) -> str:
+    """For the letters of a type, as they are spoken: an XPN, a TS."""
+    return "an" if name[0] in "AEFHILMNORSX" and len(name) > 1 and name != "NULL" else "a"
+
+
 class Resolver:
     """
     Resolves the expressions of one environment. Returns `None` where a diagnostic was reported.
@@ -144,7 +153,7 @@ class Resolver:
             return self._read(tree, ANY, leaves.presence(mark), texts, mark)
         found = conversion(source_type, want.single())
         if found is None:
-            hint = "bind one of its components, or use a function that says how"
+            hint = self._beside(tree, want) or "bind one of its components, or use a function that says how"
             return self.wrong("E204", f"{source_type} cannot become {want.single()}", tree.span, hint)
         mark = self._mark(tree, found, many=want.many)
         if want.many:
@@ -154,6 +163,20 @@ class Resolver:
         else:
             take = leaves.first(env.format, found, want, mark, on_bad=env.on_bad)
         return self._read(tree, want, take, texts, mark)
+
+    def _beside(self, tree: syntax.PathNode, want: Type) -> str:
+        """The hint at what near a path could become what is wanted; empty where the format has no types."""
+        env = self.env
+        listed = getattr(env.format, "alternatives", None)  # `formats.Typed`
+        if listed is None:
+            return ""
+        # All that is text could be most things, which helps nobody.
+        near = [
+            f"{path} is {_article(name)} {name}"
+            for path, name in listed(tree.path, env.scope)
+            if name not in _PROSE and conversion(name, want.single()) is not None
+        ]
+        return f"did you mean another? {', '.join(near[:3])}" if near else ""
 
     def _read(
         self, tree: syntax.PathNode, want: Type, take: leaves.Taker, texts: Callable[[Any], list[str]], mark: Mark
