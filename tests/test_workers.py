@@ -21,7 +21,7 @@ from mhbridge.app import build, feeds_of, without_secrets
 from mhbridge.errors import MhbridgeError
 from mhbridge.gateway.workers import FailedThere, Here, WorkerDied, Workers
 from mhbridge.gateway.workers.apart import ALL, Part
-from mhbridge.gateway.workers.process import DROP
+from mhbridge.gateway.workers.wire import DROP
 from mhbridge.gateway.workers.worker import Worker
 from mhbridge.mapping import record
 from mhbridge.mapping.library import Snapshot

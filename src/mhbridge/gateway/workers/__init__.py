@@ -8,6 +8,7 @@ can harm none but its own.
     pool       in others, as the gateway sees them                       (`Workers`)
     worker     our end of one of those                                   (`Worker`)
     process    what runs in it
+    wire       how what goes between them is written
 
 With either, what becomes of a message is the same. This package must never know of a store.
 """

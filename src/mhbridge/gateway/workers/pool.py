@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.errors import MalformedMessage, MhbridgeError
+from mhbridge.gateway.workers import wire
 from mhbridge.gateway.workers.apart import ALL, Part
-from mhbridge.gateway.workers.process import DROP, KEEP, READ, STEP, Failed, Refused
+from mhbridge.gateway.workers.wire import DROP, KEEP, Failed, Refused
 from mhbridge.gateway.workers.worker import Make, Worker, WorkerDied
 from mhbridge.log import Event, Log
 
@@ -298,7 +298,7 @@ class _ReadThere:
         while True:
             self._worker = worker = await self._workers.take()
             try:
-                self.asked = await self._ask(worker, READ, (self._envelope, self._part))
+                self.asked = await self._ask(worker, wire.read(self._ticket, self._envelope, self._part))
             except WorkerDied as died:
                 self._give_back()
                 self._count(died)
@@ -315,17 +315,16 @@ class _ReadThere:
     async def step(
         self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
     ) -> list[Outcome]:
-        said = {whose: _said(whose, one) for whose, one in known.items()}
-        return await self._finish(STEP, (said, past, worked_at))
+        return await self._finish(wire.step(self._ticket, known, past, worked_at))
 
     async def to_be_worked(self) -> list[Outcome]:
-        return await self._finish(KEEP, None)
+        return await self._finish(wire.told(KEEP, self._ticket))
 
-    async def _finish(self, verb: str, what: Any) -> list[Outcome]:
+    async def _finish(self, request: bytes) -> list[Outcome]:
         while True:
             assert self._worker is not None
             try:
-                outcomes: list[Outcome] = await self._ask(self._worker, verb, what)
+                outcomes: list[Outcome] = await self._ask(self._worker, request)
             except WorkerDied as died:
                 self._give_back()
                 self._count(died)
@@ -353,17 +352,10 @@ class _ReadThere:
         if self._deaths >= _TRIES:
             raise died
 
-    async def _ask(self, worker: Worker, verb: str, what: Any) -> Any:
-        answer = await worker.ask(verb, self._ticket, what, len(self._envelope.body))
+    async def _ask(self, worker: Worker, request: bytes) -> Any:
+        answer = await worker.ask(request, self._ticket, len(self._envelope.body))
         if isinstance(answer, Refused):
             raise MalformedMessage(*answer)
         if isinstance(answer, Failed):
             raise FailedThere(answer.said)
         return answer
-
-
-def _said(whose: Whose, known: Known) -> Known:
-    """Of all that is known of a patient only the sensitivity is asked for: the rest need not be sent."""
-    if whose[2]:
-        return known
-    return replace(known, items={name: value for name, value in known.items.items() if name == "sensitivity"})

@@ -9,19 +9,22 @@ exception out of the process: it may quote what was read.
 from __future__ import annotations
 
 import gc
+import mmap
 import os
-import pickle
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.errors import MessageError
 from mhbridge.fhir.validate import default_validator
+from mhbridge.gateway.workers import wire
 from mhbridge.gateway.workers.apart import Part, Taking, to_be_worked
+from mhbridge.gateway.workers.wire import Failed, Refused, framed, frames
 from mhbridge.gateway.workers.work import Asked, work
 from mhbridge.log import where
 from mhbridge.mapping import record
@@ -31,46 +34,13 @@ if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
     from mhbridge.pipeline import Feed, Intake
 
-__all__ = ["DROP", "KEEP", "READ", "STEP", "Failed", "Refused", "framed", "frames", "main"]
+__all__ = ["TICKET", "main"]
 
-READ, STEP, KEEP, DROP = "read", "step", "keep", "drop"
-
-Told = tuple[Mapping["Whose", Known], Sequence[Past], datetime | None]
-"""What a step is told: what is known, which documents there are, and the instant where that is not the receipt's."""
-
-#: Each frame is its length and a pickle. Both ends are one program, and the socket has no name by which to find it.
-_LENGTH: Final = 8
-
-
-class Refused(NamedTuple):
-    """The envelope is no message."""
-
-    code: str
-    message: str
-
-
-class Failed(NamedTuple):
-    """Our own code failed; what may be said of it."""
-
-    said: Mapping[str, Any]
-
-
-def framed(what: Any) -> bytes:
-    """As it goes over the socket."""
-    body = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
-    return len(body).to_bytes(_LENGTH, "big") + body
-
-
-def frames(buffer: bytearray) -> Iterator[Any]:
-    """What has arrived whole; it is taken out of the buffer."""
-    while len(buffer) >= _LENGTH:
-        end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "big")
-        if len(buffer) < end:
-            return
-        body = bytes(buffer[_LENGTH:end])
-        del buffer[:end]
-        # From this program's other process: nobody else can write to the socket.
-        yield pickle.loads(body)  # noqa: S301
+#: What it has in hand it says in so many bytes that the gateway sees, too.
+TICKET: Final = 8
+#: So many answers leave together, and none waits longer than so many seconds for those behind it.
+_MOST: Final = 32
+_KEPT: Final = 0.005
 
 
 def _written(outcome: Outcome) -> Outcome:
@@ -89,12 +59,13 @@ class _Bench:
     def answer(self, verb: str, ticket: int, what: Any) -> bytes:
         """As it goes over the socket: also of what is too large to be written, something can be said."""
         try:
+            said = wire.what_of(verb, what)
             match verb:
-                case "read":
-                    return framed(self._do_read(ticket, what))
-                case "step":
-                    return framed(self._do_step(ticket, what))
-            return framed(self._do_keep(ticket))
+                case wire.READ:
+                    return framed(wire.asked(self._do_read(ticket, *said)))
+                case wire.STEP:
+                    return framed(wire.outcomes(self._do_step(ticket, *said)))
+            return framed(wire.outcomes(self._do_keep(ticket)))
         except MessageError as error:
             return framed(Refused(error.code, error.message))
         except Exception as error:  # noqa: BLE001  whatever it is, the gateway keeps the message for a person
@@ -103,8 +74,7 @@ class _Bench:
     def drop(self, ticket: int) -> None:
         self._read.pop(ticket, None)
 
-    def _do_read(self, ticket: int, what: tuple[Envelope, Part]) -> Asked:
-        envelope, part = what
+    def _do_read(self, ticket: int, envelope: Envelope, part: Part) -> Asked:
         feed = self._feeds[envelope.feed]
         taking = Taking(envelope, feed, part)
         taking.some()
@@ -112,10 +82,9 @@ class _Bench:
         return taking.asked()
 
     def _do_step(
-        self, ticket: int, what: tuple[Mapping[Whose, Known], Sequence[Past], datetime | None]
+        self, ticket: int, known: Mapping[Whose, Known], past: Sequence[Past], worked_at: datetime | None
     ) -> list[Outcome]:
         intake, now, feed = self._read.pop(ticket)
-        known, past, worked_at = what
         return [_written(outcome) for outcome in work(intake, known, now, feed, past, worked_at)]
 
     def _do_keep(self, ticket: int) -> list[Outcome]:
@@ -123,13 +92,23 @@ class _Bench:
         return to_be_worked(intake)
 
 
-def _serve(gateway: socket.socket) -> None:
+def _serve(gateway: socket.socket, hand: mmap.mmap) -> None:
     buffer = bytearray()
+    answers: list[bytes] = []
+    began = 0.0
 
     def arriving() -> Iterator[Any]:
         while data := gateway.recv(1 << 20):
             buffer.extend(data)
             yield from frames(buffer)
+            leave()
+
+    def leave() -> None:
+        # Several at a time, and never later than all that has arrived is worked.
+        if answers:
+            gateway.sendall(b"".join(answers))
+            answers.clear()
+            hand[:TICKET] = bytes(TICKET)
 
     requests = arriving()
     make = next(requests)
@@ -139,11 +118,16 @@ def _serve(gateway: socket.socket) -> None:
     gc.freeze()
     gateway.sendall(framed(os.getpid()))
     for verb, ticket, what in requests:
-        if verb == DROP:
+        if verb == wire.DROP:
             bench.drop(ticket)
-        else:
-            # One at a time: whoever waits sees by the first that is not answered which one was in hand.
-            gateway.sendall(bench.answer(verb, ticket, what))
+            continue
+        # One at a time: whoever finds us gone sees here which one it was.
+        hand[:TICKET] = ticket.to_bytes(TICKET, "big")
+        if not answers:
+            began = time.monotonic()
+        answers.append(bench.answer(verb, ticket, what))
+        if len(answers) >= _MOST or time.monotonic() - began > _KEPT:
+            leave()
 
 
 def _limit(memory: int) -> None:
@@ -156,14 +140,14 @@ def _limit(memory: int) -> None:
 
 
 def main() -> None:
-    """Work: the arguments of the process are the socket to work over, and how many bytes of memory it may have."""
+    """Work: the arguments are the socket to work over, how many bytes of memory there may be, and where to say what."""
     # Whoever stops the gateway stops it, and it then ends this.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     _limit(int(sys.argv[2]))
-    with socket.socket(fileno=int(sys.argv[1])) as gateway:
+    with socket.socket(fileno=int(sys.argv[1])) as gateway, mmap.mmap(int(sys.argv[3]), TICKET) as hand:
         try:
-            _serve(gateway)
+            _serve(gateway, hand)
         except (OSError, StopIteration):
             # The gateway has gone.
             return

@@ -1,22 +1,26 @@
 """
 Our end of one worker: its process, and what it is asked over a socket. It answers in the order in which it is asked.
 
-An answer leaves the worker as soon as it is made, and what it has sent arrives even when it dies. So the first request
-that has no answer is the one that it had in hand: the culprit has a name without any memory that is shared. This module
-must never decide what becomes of it.
+What it has in hand it writes into eight bytes that both ends see. So when it dies the culprit has a name, though some
+answers were made and had not left. Where it had begun nothing, that is the first that has no answer. This module must
+never decide what becomes of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import socket
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mhbridge.gateway.workers.process import framed, frames
+from mhbridge.gateway.workers import wire
+from mhbridge.gateway.workers.process import TICKET
+from mhbridge.gateway.workers.wire import framed, frames
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed
@@ -62,8 +66,9 @@ class Worker(asyncio.Protocol):
         self._process: asyncio.subprocess.Process | None = None
         self._loop = asyncio.get_running_loop()
         self._since = 0.0
-        #: Who waits, and for how many bytes.
-        self.waiting: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self._hand: mmap.mmap | None = None
+        #: Who waits, for how many bytes, and for what.
+        self.waiting: deque[tuple[asyncio.Future[Any], int, int]] = deque()
         #: How many envelopes it has in hand, and how many it has had.
         self.holds = 0
         self.had = 0
@@ -72,6 +77,8 @@ class Worker(asyncio.Protocol):
     async def start(self, make: Make) -> None:
         """Start the process. Raises `OSError` or `WorkerDied` when that fails."""
         ours, theirs = socket.socketpair()
+        hand = _shared()
+        self._hand = mmap.mmap(hand, TICKET)
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -79,7 +86,8 @@ class Worker(asyncio.Protocol):
                 _RUN,
                 str(theirs.fileno()),
                 str(self._memory),
-                pass_fds=(theirs.fileno(),),
+                str(hand),
+                pass_fds=(theirs.fileno(), hand),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 # A traceback may quote what was read.
@@ -91,24 +99,25 @@ class Worker(asyncio.Protocol):
             raise
         finally:
             theirs.close()
+            os.close(hand)
         ours.setblocking(False)
         await self._loop.create_unix_connection(lambda: self, sock=ours)
-        self._send(make)
-        self.pid = await self._answer(0)
+        self._send(framed(make))
+        self.pid = await self._answer(0, 0)
 
-    async def ask(self, verb: str, ticket: int, what: Any, size: int) -> Any:
-        """Have something done. Raises `WorkerDied`."""
+    async def ask(self, request: bytes, ticket: int, size: int) -> Any:
+        """Have something done, as `wire` writes it. Raises `WorkerDied`."""
         if self.ended:
             # Whoever asks again must not do so before it is known to have gone.
             await asyncio.sleep(0)
             raise WorkerDied(in_hand=False)
-        self._send((verb, ticket, what))
-        return await self._answer(size)
+        self._send(request)
+        return await self._answer(size, ticket)
 
     def tell(self, verb: str, ticket: int) -> None:
         """The same, without an answer."""
         if not self.ended:
-            self._send((verb, ticket, None))
+            self._send(wire.told(verb, ticket))
 
     @property
     def ended(self) -> bool:
@@ -139,22 +148,22 @@ class Worker(asyncio.Protocol):
                 self.kill()
                 await self._process.wait()
 
-    def _send(self, what: Any) -> None:
+    def _send(self, request: bytes) -> None:
         # What is sent in one turn of the loop leaves as one.
         if not self._sending:
             self._loop.call_soon(self._flush)
-        self._sending.append(framed(what))
+        self._sending.append(request)
 
     def _flush(self) -> None:
         sending, self._sending = self._sending, []
         if self._transport is not None and not self.ended:
             self._transport.write(b"".join(sending))
 
-    def _answer(self, size: int) -> asyncio.Future[Any]:
+    def _answer(self, size: int, ticket: int) -> asyncio.Future[Any]:
         if not self.waiting:
             self._since = self._loop.time()
         future: asyncio.Future[Any] = self._loop.create_future()
-        self.waiting.append((future, size))
+        self.waiting.append((future, size, ticket))
         return future
 
     # --- the transport's callbacks ---
@@ -167,18 +176,38 @@ class Worker(asyncio.Protocol):
         """Answers, or parts of them."""
         self._buffer += data
         for answer in frames(self._buffer):
-            future, _ = self.waiting.popleft()
-            self._since = self._loop.time()
+            future, _, _ = self.waiting.popleft()
             # Whoever was cancelled does not wait any more, and its answer is nobody's.
             if not future.done():
-                future.set_result(answer)
+                future.set_result(wire.answer(answer))
+        self._since = self._loop.time()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """It has ended: whoever waits is told whether it was at work on just that."""
-        in_hand = True
+        culprit = self._culprit()
         while self.waiting:
-            future, _ = self.waiting.popleft()
+            future, _, ticket = self.waiting.popleft()
             if not future.done():
-                future.set_exception(WorkerDied(in_hand=in_hand))
-            in_hand = False
+                future.set_exception(WorkerDied(in_hand=ticket == culprit))
         self._gone(self)
+
+    def _culprit(self) -> int:
+        """Of those who wait, the one that it was at work on."""
+        tickets = [ticket for _, _, ticket in self.waiting]
+        hand, self._hand = self._hand, None
+        if hand is None:
+            return 0
+        in_hand = int.from_bytes(hand[:TICKET], "big")
+        hand.close()
+        return in_hand if in_hand in tickets else next(iter(tickets), 0)
+
+
+def _shared() -> int:
+    """A file of no name, as large as what a worker says that it has in hand."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("mhbridge-hand")
+    else:
+        with tempfile.TemporaryFile() as made:
+            file = os.dup(made.fileno())
+    os.ftruncate(file, TICKET)
+    return file
