@@ -26,6 +26,10 @@ COMMANDS: Final = {
     "check": ("mhbridge.cli.authoring", "Check mapping files: every problem at once."),
     "explain": ("mhbridge.cli.authoring", "Explain a code, a mapping or a message."),
     "coverage": ("mhbridge.cli.covering", "What becomes of every value in a feed's messages, and the proof of it."),
+    "completeness": (
+        "mhbridge.cli.completing",
+        "What a feed's documents say of what their record standard asks for.",
+    ),
     "replay": ("mhbridge.cli.translating", "Compare fixtures with their golden files, or send them to a gateway."),
     "validate": ("mhbridge.cli.translating", "Validate FHIR files."),
     "messages": ("mhbridge.cli.looking", "List messages of a store."),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mhbridge.mapping.catalogue import Catalogue
     from mhbridge.testing.covering import Coverage
 
-__all__ = ["coverage"]
+__all__ = ["coverage", "fixtures_of"]
 
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 #: States that a person looks at; the others are only counted unless all is asked for.
@@ -71,7 +71,7 @@ def coverage(
     supplier = name.partition("/")[0]
     mapping = catalogue.mapping(name)
     found = Coverage(mapping, (catalogue.mapping(one) for one in catalogue.feeds(supplier)))
-    chosen = list(files) or _fixtures(name, roots)
+    chosen = list(files) or fixtures_of(name, roots)
     if not chosen:
         raise click.UsageError(f"there are no fixtures of {name} (fixtures/{name}/): name files")
     for path in chosen:
@@ -98,7 +98,7 @@ def coverage(
     return 1 if failed else 0
 
 
-def _fixtures(name: str, roots: Iterable[Path]) -> list[Path]:
+def fixtures_of(name: str, roots: Iterable[Path]) -> list[Path]:
     """The fixtures of a feed: those beside its own folder of mappings, in `./fixtures`, or the built-in ones."""
     from mhbridge.mapping.library import built_in
     from mhbridge.testing.replaying import cases

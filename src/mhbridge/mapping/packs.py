@@ -121,6 +121,7 @@ class DocumentType:
         lasting: items that hold for the patient and not for one stay: known from every episode.
         identifies: items that say who the patient is. Of records that were merged, those of the one that stays hold.
         waits: messages that may overtake those they speak of.
+        standard: heading → how strongly the record standard asks for it, where the document follows one.
         settled: an instant that is said once for a stay → by how many minutes it may differ when it is said again.
         lists: name → (system name, code) pairs, for `in`.
         code_lists: the lists that stand in files, for `member`.
@@ -139,6 +140,7 @@ class DocumentType:
     lasting: frozenset[str] = frozenset()
     waits: tuple[Wait, ...] = ()
     settled: Mapping[str, int] = field(default_factory=dict)
+    standard: Mapping[str, str] = field(default_factory=dict)
     identifies: frozenset[str] = field(init=False)
     #: Name of an item that is a record → the mandatory fields of it; of records that have some.
     demanding: Mapping[str, tuple[Item, ...]] = field(init=False)

@@ -82,7 +82,8 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     if file.root is None:
         return None
     keys = (
-        "document", "title", "parts", "lasting", "identity", "waits", "settled", "needs", "items", "records", "lists",
+        "document", "title", "standard", "parts", "lasting", "identity", "waits", "settled", "needs", "items",
+        "records", "lists",
     )  # fmt: skip
     top = Declaration(file, file.root, "a document type", keys)
     top.require("document", "title", "identity", "items")
@@ -144,7 +145,22 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     waiting += [(file, node) for node in top.items("waits")]
     waits = tuple(filter(None, (_wait(where, node, items) for where, node in waiting)))
     settled = _settled(file, top.pairs("settled"), items)
-    return replace(document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled)
+    standard = _standard(top, codes.headings)
+    return replace(
+        document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled, standard=standard
+    )
+
+
+def _standard(top: Declaration, headings: Mapping[str, Heading]) -> dict[str, str]:
+    """How strongly the record standard that the document follows asks for each heading."""
+    if "standard" not in top.entries:
+        return {}
+    known = sorted({name for heading in headings.values() for name in heading.needs})
+    name = top.text("standard")
+    if name not in known:
+        what = f"codes/headings.csv has no column {name!r}"
+        top.file.report("E043", what, top.entries["standard"].span, did_you_mean(name, known))
+    return {heading.name: heading.needs[name] for heading in headings.values() if name in heading.needs}
 
 
 def _wait(file: YamlFile, node: Node, items: Mapping[str, Item]) -> Wait | None:

@@ -1,0 +1,111 @@
+"""`completeness`: what the documents of a feed say of what their record standard asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mhbridge.cli.covering import fixtures_of
+from mhbridge.cli.options import as_json, mappings_option, say, show_json
+from mhbridge.errors import MessageError
+from mhbridge.model import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mhbridge.mapping.completeness import Said, Tally
+
+__all__ = ["completeness"]
+
+_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("name", metavar="SUPPLIER/FEED")
+@click.argument("files", nargs=-1, type=_FILES)
+@click.option("--elements", is_flag=True, help="Show every element under its heading.")
+@click.option("--fail-under", type=float, metavar="PERCENT", help="Exit code 1 if fewer mandatory elements are there.")
+@as_json
+@mappings_option
+def completeness(
+    name: str, files: tuple[Path, ...], elements: bool, fail_under: float | None, as_json: bool, roots: tuple[Path, ...]
+) -> int:
+    """
+    What the documents in FILES, or in the fixtures of a feed, say of what their record standard asks for.
+
+    An element may be present, in words only where the standard has codes, withheld, unreadable, or absent: not recorded
+    by the sender, which does not mean that there is nothing. Counts only: no contents are shown.
+    """
+    from mhbridge.mapping.catalogue import load
+    from mhbridge.mapping.completeness import Tally
+    from mhbridge.mapping.completeness import completeness as complete
+    from mhbridge.testing.replaying import RECEIVED_AT
+
+    catalogue = load(roots)
+    if name not in catalogue.names():
+        from mhbridge.mapping.checker.declarations import did_you_mean
+
+        raise click.UsageError(f"there is no mapping {name!r}. {did_you_mean(name, catalogue.names())}".strip())
+    mapping = catalogue.mapping(name)
+    found = Tally()
+    for path in files or fixtures_of(name, roots):
+        try:
+            for message, _ in mapping.format.messages(path.read_bytes(), [mapping.source]):
+                if not isinstance(message, MessageError):
+                    found.add(complete(mapping.document, mapping.read(message, RECEIVED_AT).items))
+        except MessageError as error:
+            say(f"{path}: {error}", severity=Severity.WARNING)
+    if not found.documents:
+        raise click.UsageError(f"there are no messages of {name} (fixtures/{name}/): name files")
+    if as_json:
+        show_json(_plain(name, mapping.document.name, found))
+    else:
+        click.echo(f"{mapping.document.title}: {found.documents} document{'s' * (found.documents != 1)}")
+        _show(found, catalogue.heading, elements=elements)
+    mandatory, required = found.percent(["mandatory"]), found.percent(["required"])
+    say(f"{mandatory:.1f}% of the mandatory elements are there, {required:.1f}% of the required ones.")
+    if fail_under is not None and mandatory < fail_under:
+        say(f"{fail_under:g}% of the mandatory elements are asked for", severity=Severity.ERROR)
+        return 1
+    return 0
+
+
+def _show(found: Tally, heading: Callable[[str], str], *, elements: bool) -> None:
+    from mhbridge.mapping.completeness import Said
+
+    rows: list[tuple[str, str, Mapping[Said, int]]] = []
+    for name, said in found.headings.items():
+        rows.append((heading(name), found.needs[name], said))
+        under = found.under[name] if elements else ()
+        rows += [(f"  {found.labels[item]}", found.needs[item], found.elements[item]) for item in under]
+    width = max(len(title) for title, _, _ in rows)
+    for title, need, counts in rows:
+        words = ", ".join(f"{counts[one]} {one.value}" for one in Said if one in counts)
+        click.echo(f"{title:<{width}}  {need:<9}  {words}")
+
+
+def _plain(name: str, document: str, found: Tally) -> dict[str, Any]:
+    def plain(counts: Mapping[Said, int]) -> dict[str, int]:
+        return {said.value: count for said, count in counts.items()}
+
+    return {
+        "mapping": name,
+        "document": document,
+        "documents": found.documents,
+        "mandatory_percent": round(found.percent(["mandatory"]), 2),
+        "required_percent": round(found.percent(["required"]), 2),
+        "headings": [
+            {
+                "heading": heading,
+                "need": found.needs[heading],
+                "said": plain(counts),
+                "elements": [
+                    {"item": item, "need": found.needs[item], "said": plain(found.elements[item])}
+                    for item in found.under[heading]
+                ],
+            }
+            for heading, counts in found.headings.items()
+        ],
+    }
