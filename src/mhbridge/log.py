@@ -98,6 +98,11 @@ class Event(StrEnum):
     PRESSURE_EASED = "pressure_eased"
     RELOADED = "reloaded"
     RELOAD_FAILED = "reload_failed"
+    PARTS_HELD = "parts_held"
+    LEASES_LOST = "leases_lost"
+    NOT_SENT = "not_sent"
+    NODE_LOST = "node_lost"
+    NODE_BACK = "node_back"
 
 
 def _number(value: Any) -> Any:
@@ -135,6 +140,9 @@ KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "messages": _number,
     "method": _word,
     "mode": _word,
+    "node": _word,
+    "nodes": _number,
+    "parts": _number,
     "peer": _word,
     "queue": _word,
     "reference": _word,

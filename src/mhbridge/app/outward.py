@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
     from mhbridge.adapters.outward import AlarmWebhook, Heartbeat
+    from mhbridge.gateway.parts import Parts
     from mhbridge.ports import Clock
 
 __all__ = ["alarm_targets", "heartbeat_of"]
@@ -41,9 +42,9 @@ def alarm_targets(config: settings.Config, clock: Clock, log: Log) -> list[Alarm
 
 
 def heartbeat_of(
-    config: settings.Config, gateway: Gateway, watch: Watch, clock: Clock, log: Log
+    config: settings.Config, gateway: Gateway, watch: Watch, clock: Clock, log: Log, parts: Parts | None = None
 ) -> tuple[Heartbeat, ...]:
-    """The heartbeat, where there is one."""
+    """The heartbeat, where there is one. Of several nodes the one that leads sends it."""
     from mhbridge.adapters.outward import Heartbeat
 
     found = config.watch.heartbeat
@@ -51,7 +52,7 @@ def heartbeat_of(
         return ()
     beat = Heartbeat(
         url=found.url,
-        well=lambda: gateway.ready and watch.well,
+        well=lambda: (parts is None or parts.leads) and gateway.ready and watch.well,
         clock=clock,
         log=log,
         gateway=config.gateway.name,

@@ -115,6 +115,12 @@ ALARMS: Final[Mapping[Event, Kind]] = {
     Event.HEARTBEAT_FAILED: Kind(
         "normal", "The watch outside cannot be reached with our heartbeat.", (), Event.HEARTBEAT_BACK
     ),
+    Event.NODE_LOST: Kind(
+        "high",
+        "The gateway {node} does not run, or does not reach the database, for {lasts}. The others have its patients.",
+        ("node",),
+        Event.NODE_BACK,
+    ),
     Event.FAILED: Kind("high", "Something in mhbridge itself failed ({error} at {where}).", ("where",)),
 }
 

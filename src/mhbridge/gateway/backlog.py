@@ -24,10 +24,11 @@ from mhbridge.gateway.workers import FailedThere, WorkerDied
 from mhbridge.gateway.workers.apart import ALL, Part
 from mhbridge.gateway.working import failed_on, outcomes_of
 from mhbridge.log import Event, Log, where
-from mhbridge.model import Envelope, Outcome
-from mhbridge.ports import Clock, Pending, Store
+from mhbridge.model import Envelope, Key, Outcome
+from mhbridge.ports import Clock, Pending, Store, part_of
 
 if TYPE_CHECKING:
+    from mhbridge.gateway.parts import Parts
     from mhbridge.gateway.turns import Turns
     from mhbridge.gateway.workers import Here, Workers
     from mhbridge.gateway.working import Told
@@ -49,7 +50,11 @@ _DRAIN: Final = 10.0
 #: At this start the store parks it.
 _LAST_START: Final = 3
 #: Failures of the store that say nothing of the message: a full disk, another writer, an end.
-_NOT_ITS_FAULT: Final = frozenset({"S206", "S209", "S210", "S213", "S215"})
+_NOT_ITS_FAULT: Final = frozenset({"S206", "S209", "S210", "S213", "S215", "S260"})
+
+
+#: What is about somebody who is another node's is looked at again after so long.
+_OTHERS: Final = timedelta(seconds=1)
 
 
 #: Nothing becomes of these however often they are tried.
@@ -65,6 +70,7 @@ class Backlog:
         deadlines: destination → seconds after which an unfinished delivery is overdue.
         told: told of what became of messages.
         together: messages of one envelope that are worked at a time.
+        parts: which patients are this node's, where several share the store. It gives those of these only.
     """
 
     def __init__(
@@ -79,7 +85,9 @@ class Backlog:
         log: Log,
         together: int = _TOGETHER,
         lease: float = _LEASE,
+        parts: Parts | None = None,
     ) -> None:
+        self._parts = parts
         self._store = store
         self._workers = workers
         self._turns = turns
@@ -94,6 +102,11 @@ class Backlog:
         self._suspects_next = False
         self._loop: asyncio.Task[None] | None = None
         self._in_hand: dict[asyncio.Task[None], Sequence[Pending]] = {}
+
+    @property
+    def parts(self) -> set[int]:
+        """The parts in which something is in hand."""
+        return {part_of(pending.patient) for taken in self._in_hand.values() for pending in taken}
 
     def wake(self) -> None:
         """Something may be waiting."""
@@ -251,10 +264,20 @@ class Backlog:
                 outcome = failed_on("M781", "the message is not found in its envelope any more")
                 await self._settle(taken, [outcome] * len(taken))
                 return
+            if not await self._are_ours(read.asked.patients):
+                await self._store.put_back(taken, self._clock() + _OTHERS, counted=False)
+                return
             async with self._turns.of(read.asked.patients):
                 await self._settle(taken, await outcomes_of(self._store, read, self._clock()))
         finally:
             read.drop()
+
+    async def _are_ours(self, patients: Sequence[Key]) -> bool:
+        """Whether all that these messages are about is this node's. What is not, as of a merge, is asked for."""
+        if self._parts is None or await self._parts.hold(patients):
+            return True
+        await self._parts.want_all(patients)
+        return False
 
     async def _settle(self, taken: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
         await self._store.settle(list(zip(taken, outcomes, strict=True)), self._clock(), self._deadlines)

@@ -44,10 +44,14 @@ class Keeping:
     """
     Args:
         heads: where it is told how far the log has come.
+        leads: whether it is purged here. Where several nodes share a store, one does it for all.
     """
 
-    def __init__(self, *, store: Store, heads: Heads, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, *, store: Store, heads: Heads, clock: Clock, log: Log, leads: Callable[[], bool] = lambda: True
+    ) -> None:
         self._store = store
+        self._leads = leads
         self._heads = heads
         self._clock = clock
         self._log = log
@@ -86,6 +90,8 @@ class Keeping:
     async def look(self) -> None:
         """Purge, when it is night and it has not been done since the evening, or when a night was missed."""
         now = self._clock()
+        if not self._leads():
+            return
         since = None if self._purged is None else now - self._purged
         night = now.astimezone(_LOCAL).hour == _NIGHT
         if since is not None and since < (_SOONEST if night else _LATEST):

@@ -8,7 +8,8 @@ Delivery: due heads of lanes from the store, to their destinations, and what bec
 After no answer a delivery is `unknown` and is looked up, never sent blindly. A destination that cannot be reached or
 does not answer five times running, or that refuses us, is left alone but for one delivery now and then; nobody else's
 lane waits for it, and none of its own burns an attempt. Order within a lane is the store's: it never gives two heads
-of one lane. This module must never decide what is sent where: that was decided when the message was worked.
+of one lane. Where several nodes share a store it gives this one's only, and the lease is looked at right before each
+send. This module must never decide what is sent where: that was decided when the message was worked.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from mhbridge.gateway.attempts import Attempts
 from mhbridge.gateway.awaited import Awaited
 from mhbridge.gateway.outlets import Outlet
 from mhbridge.log import Event, Log, where
-from mhbridge.ports import Clock, DueDelivery, Move, Store
+from mhbridge.model import DeliveryState
+from mhbridge.ports import Clock, DueDelivery, Move, Store, part_of
 
 __all__ = ["Outbox", "first_of"]
 
@@ -43,8 +45,13 @@ _DRAIN: Final = 25.0
 #: When the store fails, so long until it is asked again, and so often for one result.
 _STORE_PAUSE, _FINISHES = 2.0, 30
 
-#: The receiver's own acknowledgement was here before the result of the attempt, and has moved the delivery on.
-_MOVED_ON: Final = frozenset({"S212", "S213"})
+#: The receiver's own acknowledgement was here before the result of the attempt, and has moved the delivery on; or it is
+#: another node's now.
+_MOVED_ON: Final = frozenset({"S212", "S213", "S260"})
+
+
+def _always(_patient: int) -> bool:
+    return True
 
 
 class Outbox:
@@ -54,6 +61,7 @@ class Outbox:
     Args:
         jitter: a number from 0 to 1, so that lanes that failed together do not try again together.
         first: seconds before the second try.
+        may_send: asked right before each send whether this patient is still this node's.
     """
 
     def __init__(
@@ -67,8 +75,10 @@ class Outbox:
         first: float = _FIRST,
         settle: float = _SETTLE,
         drain: float = _DRAIN,
+        may_send: Callable[[int], bool] = _always,
     ) -> None:
         self._store = store
+        self._may_send = may_send
         self._outlets: Mapping[str, Outlet] = {outlet.name: outlet for outlet in outlets}
         self._clock = clock
         self._log = log
@@ -82,6 +92,10 @@ class Outbox:
         #: Whether there is a task about a destination that refuses us; what is not here is not known.
         self._told: dict[str, bool] = {}
         self._in_hand: dict[int, asyncio.Task[None]] = {}
+        #: Delivery in hand → its patient.
+        self._whose: dict[int, int] = {}
+        #: Parts in which something was cut off when it took too long to stop.
+        self._cut_off: set[int] = set()
         self._strange: set[str] = set()
         #: When a destination last had no room.
         self._full_at: dict[str, datetime] = {}
@@ -90,6 +104,11 @@ class Outbox:
     def shut(self) -> Mapping[str, str]:
         """Destinations that are not being sent to, and why: `held` or `down`."""
         return {name: "held" if outlet.held else "down" for name, outlet in self._outlets.items() if outlet.down}
+
+    @property
+    def parts(self) -> set[int]:
+        """The parts in which something is in hand, or was cut off."""
+        return {part_of(patient) for patient in self._whose.values()} | self._cut_off
 
     @property
     def crowded(self) -> frozenset[str]:
@@ -195,6 +214,7 @@ class Outbox:
         for delivery in deliveries:
             if delivery.id in taken:
                 outlet.started(1)
+                self._whose[delivery.id] = delivery.patient
                 self._in_hand[delivery.id] = asyncio.create_task(self._attempt(outlet, delivery))
         return len(taken)
 
@@ -216,16 +236,28 @@ class Outbox:
     async def _attempt(self, outlet: Outlet, delivery: DueDelivery) -> None:
         try:
             try:
-                move = await self._attempts.make(outlet, delivery)
+                # Nothing may come between this look and the send.
+                mine = self._may_send(delivery.patient)
+                move = await self._attempts.make(outlet, delivery) if mine else self._not_mine(delivery)
             finally:
                 # The destination is done with it: the next may go there while this result is being recorded.
                 outlet.busy -= 1
                 self._woken.set()
             await self._finish(move)
             await self._tell(outlet)
+        except asyncio.CancelledError:
+            self._cut_off.add(part_of(delivery.patient))
+            raise
         finally:
-            del self._in_hand[delivery.id]
+            del self._in_hand[delivery.id], self._whose[delivery.id]
             self._woken.set()
+
+    def _not_mine(self, delivery: DueDelivery) -> Move:
+        """The lease has ended before anything left. Where it is another's by now, the store refuses this."""
+        self._log.warning(Event.NOT_SENT, destination=delivery.destination, delivery=delivery.id, code="D991")
+        was_waiting = delivery.state in (DeliveryState.QUEUED, DeliveryState.RETRY)
+        state = DeliveryState.RETRY if was_waiting else DeliveryState.UNKNOWN
+        return Move(delivery.id, state, "D991", due_at=self._clock(), burnt=not was_waiting)
 
     async def _tell(self, outlet: Outlet) -> None:
         """A destination that refuses us is somebody's task, once, until it takes something again."""

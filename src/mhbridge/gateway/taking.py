@@ -26,11 +26,12 @@ from mhbridge.gateway.workers.work import put_off
 from mhbridge.gateway.working import Told, failed_on, outcomes_of
 from mhbridge.log import Event, Log, where
 from mhbridge.meters import Histogram
-from mhbridge.model import Answer, Envelope, MessageFacts, MessageState, Outcome, Verdict
+from mhbridge.model import Answer, Envelope, Key, MessageFacts, MessageState, Outcome, Verdict
 from mhbridge.ports import Clock, Committed, Store
 
 if TYPE_CHECKING:
     from mhbridge.gateway.clocks import Clocks
+    from mhbridge.gateway.parts import Parts
     from mhbridge.pipeline import Feed
 
 __all__ = ["Gateway"]
@@ -45,6 +46,8 @@ _FULL: Final = "S210"
 _ALL: Final = 20.0
 #: So often an envelope is worked again when what came before has changed meanwhile.
 _AGAIN: Final = 5
+#: The patient has become another node's while the message was worked.
+_NOT_OURS: Final = "S260"
 
 
 class Gateway:
@@ -61,6 +64,8 @@ class Gateway:
         clocks: what is told that something may be due sooner than it thinks.
         fast: a message is worked before its sender is answered where it may be; otherwise every one is made durable
             first and worked after.
+        parts: which patients are this node's, where several share the store. Of the others' a message is made durable,
+            and they work it.
     """
 
     def __init__(
@@ -77,8 +82,10 @@ class Gateway:
         pressure: Pressure | None = None,
         clocks: Clocks | None = None,
         fast: bool = True,
+        parts: Parts | None = None,
     ) -> None:
         self._store = store
+        self._parts = parts
         self._feeds = feeds
         self._workers: Workers | Here = workers or Here(feeds)
         self._outbox = outbox
@@ -87,6 +94,7 @@ class Gateway:
         self._log = log
         self._taken = taken
         self._fast = fast
+        self._clocks = clocks
         self._turns = Turns(store.root)
         self._told = Told(outbox, log, clocks)
         self.backlog = Backlog(
@@ -97,7 +105,11 @@ class Gateway:
             told=self._told,
             clock=clock,
             log=log,
+            parts=parts,
         )
+        if parts is not None:
+            parts.in_hand = lambda: outbox.parts | self.backlog.parts
+            parts.wake = self._look_everywhere
         self.pressure = pressure or Pressure(log=log)
         self._open = False
         #: How many receipts were answered since the start: whatever the answer, the store has each of them.
@@ -111,8 +123,10 @@ class Gateway:
 
     async def open(self) -> None:
         """Look up what was left `sending`, and begin to deliver. The store is open already."""
-        found = await self._store.recover(self._clock())
-        if found:
+        if self._parts is not None:
+            # What others left is looked up when it is known that they are gone.
+            await self._parts.open()
+        elif found := await self._store.recover(self._clock()):
             self._log.warning(Event.RECOVERED, count=found)
         await self._outbox.open()
         await self.backlog.open()
@@ -137,6 +151,8 @@ class Gateway:
             self._log.warning(Event.STOPPING, count=self.pressure.inside)
         await self.backlog.close()
         await self._outbox.close(within=ends - loop.time())
+        if self._parts is not None:
+            await self._parts.close()
 
     @property
     def ready(self) -> bool:
@@ -231,7 +247,7 @@ class Gateway:
                 self.answered += 1
                 self._log.info(Event.REPEATED, feed=envelope.feed, reference=earlier.answer.reference)
                 return earlier
-            if self._fast and not read.asked.many:
+            if self._fast and not read.asked.many and await self._are_ours(read.asked.patients):
                 async with self._turns.of(read.asked.patients):
                     # Whatever of a patient is here already is worked before what has come now.
                     if not await self._store.busy(read.asked.patients):
@@ -239,7 +255,11 @@ class Gateway:
                         if any(outcome.state is MessageState.HELD for outcome in outcomes):
                             # What waits begins as every message that is not worked at once.
                             outcomes = [put_off(outcome) for outcome in outcomes]
-                        return await self._commit(envelope, feed, read.asked.key, outcomes)
+                        try:
+                            return await self._commit(envelope, feed, read.asked.key, outcomes)
+                        except StoreError as error:
+                            if error.code != _NOT_OURS:
+                                raise
             return await self._commit(envelope, feed, read.asked.key, await read.to_be_worked())
         except StoreError:
             raise
@@ -247,6 +267,16 @@ class Gateway:
             return await self._keep_poison(envelope, feed, error)
         finally:
             read.drop()
+
+    async def _are_ours(self, patients: Sequence[Key]) -> bool:
+        return self._parts is None or await self._parts.hold(patients)
+
+    def _look_everywhere(self) -> None:
+        """Something may be due that another node has taken."""
+        self.backlog.wake()
+        self._outbox.wake()
+        if self._clocks is not None:
+            self._clocks.wake()
 
     async def _commit(
         self, envelope: Envelope, feed: Feed, key: bytes, outcomes: Sequence[Outcome], *, starts: int = 0

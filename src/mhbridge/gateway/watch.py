@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mhbridge.errors import StoreError
 from mhbridge.gateway.expiry import Expiry
@@ -20,9 +20,14 @@ from mhbridge.gateway.silence import Silence
 from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, Status, Store
 
+if TYPE_CHECKING:
+    from mhbridge.gateway.parts import Parts
+
 __all__ = ["Watch"]
 
 _EVERY: Final = 30.0
+#: When a node has gone, what waits in its parts has so long to leave after somebody may send it again.
+_CATCHES_UP: Final = 60.0
 #: The accounts do not add up.
 _UNBALANCED: Final = "D908"
 
@@ -37,6 +42,7 @@ class Watch:
         answered: how many receipts the gateway has answered since its start. The store has as many more than then.
         crowded: destinations that take nothing now, so that what is due there waits and is not forgotten.
         shut: why nothing is taken now: a code, or empty.
+        parts: where several nodes share a store: one of them looks for all.
     """
 
     def __init__(
@@ -51,8 +57,12 @@ class Watch:
         crowded: Callable[[], Collection[str]] = frozenset,
         shut: Callable[[], str] = str,
         every: float = _EVERY,
+        parts: Parts | None = None,
     ) -> None:
         self._store = store
+        self._parts = parts
+        self._led = False
+        self._waited: datetime | None = None
         self._silence = silence
         self._expiry = expiry
         self._shut = shut
@@ -72,6 +82,7 @@ class Watch:
         """Begin to look."""
         if self._silence is not None:
             await self._silence.open()
+        self._led = True
         self._receipts = await self._store.receipts() - self._answered()
         self._task = asyncio.create_task(self._run())
 
@@ -81,7 +92,7 @@ class Watch:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-            if self._silence is not None:
+            if self._silence is not None and self._led:
                 with suppress(StoreError):
                     # What was learned since the last look is learned again.
                     await self._silence.close()
@@ -94,7 +105,14 @@ class Watch:
     async def look(self) -> Status | None:
         """Look once. `None` when the store cannot be asked, which is said, too."""
         now = self._clock()
+        if self._parts is not None and not self._parts.leads:
+            await self._look_after_ourselves(now)
+            return None
         try:
+            if not self._led and self._silence is not None:
+                # Somebody else has listened meanwhile, and has kept what was learned.
+                await self._silence.open()
+            self._led = True
             # Counted before the rows are: what is answered meanwhile is not missing.
             answered = self._answered()
             status = await self._store.status(now)
@@ -109,6 +127,8 @@ class Watch:
         self._looked = now
         self._say("balance", Event.BALANCE_DIFFERS, Event.BALANCE_HOLDS, bool(differences), count=differences)
         self._say("overdue", Event.OVERDUE, Event.NONE_OVERDUE, status.overdue > 0, count=status.overdue)
+        if self._silence is not None and self._parts is not None:
+            self._silence.heard_elsewhere(status.feeds, now)
         for one in (self._silence, self._expiry):
             if one is not None:
                 try:
@@ -121,7 +141,23 @@ class Watch:
         """C1 and C5 as far as only this process can tell: what it has answered, and who takes nothing now."""
         crowded = self._crowded()
         forgotten = sum(n for destination, n in status.behind.items() if destination not in crowded)
+        if self._parts is not None and self._parts.unsent:
+            self._waited = status.at
+        if self._waited is not None and (status.at - self._waited).total_seconds() < _CATCHES_UP:
+            forgotten = 0
         return max(self._receipts + answered - status.receipts, 0) + forgotten
+
+    async def _look_after_ourselves(self, now: datetime) -> None:
+        """Another node looks for all. What is this one's own is its certificates."""
+        if self._led and self._silence is not None:
+            with suppress(StoreError):
+                await self._silence.close()
+        self._led = False
+        self._looked = now
+        if self._expiry is not None:
+            with suppress(StoreError):
+                # It is tried again.
+                await self._expiry.look(now)
 
     async def _raise(self, name: str, cause: str, now: datetime) -> None:
         """A task of the gateway's own is there while its cause is."""

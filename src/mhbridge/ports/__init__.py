@@ -11,6 +11,7 @@ A port says what is promised, never how. A store keeps every promise of `store.S
     tasks        What people must do, whose it is, and what becomes due by itself.
     silence      What a feed usually sends, and what it left out.
     keeping      What is kept no longer, and whether what is kept is whole.
+    ownership    Whose work it is, where several gateways share one store.
 
 and `transports` is what comes in and goes out. This package must never import an adapter.
 """
@@ -19,6 +20,7 @@ from mhbridge.ports.alarms import Alarm
 from mhbridge.ports.deliveries import LEVELS, Deliveries, DueDelivery, Move, Original
 from mhbridge.ports.desk import AuditLine, Desk, MessageRow, Meters, Sought, Status, Trace, TraceLine, Waiting
 from mhbridge.ports.keeping import Erased, Expired, Keeping, Purged, Retention, RetentionClass
+from mhbridge.ports.ownership import LEADING, PARTS, Holding, SharedStore, part_of
 from mhbridge.ports.receipts import Committed, Receipts
 from mhbridge.ports.repairing import ParkedCause, Repairing
 from mhbridge.ports.silence import OPEN_ENDED, Gap, Profile, Silence
@@ -41,9 +43,11 @@ from mhbridge.ports.transports import Delivered, Files, Receive, Receiver, Sende
 from mhbridge.ports.waiting import Pending, WaitingMessages
 
 __all__ = [
+    "LEADING",
     "LEVELS",
     "OPEN_ENDED",
     "PARKED_TASKS",
+    "PARTS",
     "URGENCIES",
     "Alarm",
     "AuditLine",
@@ -61,6 +65,7 @@ __all__ = [
     "Files",
     "Fired",
     "Gap",
+    "Holding",
     "Keeping",
     "MessageRow",
     "Meters",
@@ -79,6 +84,7 @@ __all__ = [
     "Retention",
     "RetentionClass",
     "Sender",
+    "SharedStore",
     "Silence",
     "Sought",
     "Status",
@@ -90,4 +96,5 @@ __all__ = [
     "Urgency",
     "Waiting",
     "WaitingMessages",
+    "part_of",
 ]

@@ -72,6 +72,9 @@ class Silence:
         self._k = k
         #: Feed → how many connections it has; filled when receivers have been made.
         self.connections = dict(connections or {})
+        #: Feed → envelopes that were heard of since this listens, and how many there were in the store by then.
+        self._heard: dict[str, int] = {}
+        self._kept: dict[str, int] = {}
         #: What is remembered of feeds that were not heard or named yet.
         self._profiles: dict[str, Profile] = {}
         self._gaps: dict[str, list[Gap]] = {}
@@ -92,6 +95,10 @@ class Silence:
     async def open(self) -> None:
         """Remember what was learned. The store is open."""
         now = self._clock()
+        for remembered in (self._heard, self._kept, self._arrivals, self._broken):
+            remembered.clear()
+        self._begun.clear()
+        self._sure.clear()
         self._profiles = {profile.feed: profile for profile in await self._store.profiles()}
         self._gaps.clear()
         for gap in await self._store.gaps():
@@ -103,15 +110,34 @@ class Silence:
         """Keep what was learned since the last look."""
         if self._arrivals:
             await self._keep(self._clock())
+        self._begun.clear()
 
     def taken(self, feed: str, at: datetime, outcomes: Sequence[Outcome]) -> None:
         """An envelope is durable that was not there before. For each envelope, so it does as little as it can."""
         arrivals = self._arrivals.get(feed) or self._listen(feed, at)
         arrivals.heard(at)
+        self._heard[feed] = self._heard.get(feed, 0) + 1
         numbers = self._numbers[feed]
         for outcome in outcomes:
             facts = outcome.facts
             numbers.heard(at, facts.control_id, facts.sequence)
+
+    def heard_elsewhere(self, feeds: Mapping[str, Mapping[str, int]], now: datetime) -> None:
+        """
+        What other nodes have taken since this one listens for all, by the accounts: they tell it nothing else.
+
+        Of their messages no numbers are known, so gaps are found among those that came here; and what seems to be
+        missing is looked for in the store, where theirs are, before people are told.
+        """
+        for feed, states in feeds.items():
+            kept = states.get("received", 0) - states.get("repeat", 0) - states.get("refused", 0)
+            if feed not in self._kept:
+                self._kept[feed], self._heard[feed] = kept, 0
+            arrivals = self._arrivals.get(feed) or self._listen(feed, now)
+            # What was counted here before it was heard of makes up for itself at the next look.
+            for _ in range(kept - self._kept[feed] - self._heard.get(feed, 0)):
+                arrivals.heard(now)
+                self._heard[feed] = self._heard.get(feed, 0) + 1
 
     async def look(self, now: datetime) -> None:
         """

@@ -1,0 +1,287 @@
+"""
+Which patients are this node's, where several gateways share one store.
+
+    renew    long before a lease ends; what is not renewed in time ends by the node's own clock, whoever else is asked
+    take     what nobody holds, up to a fair share; of what the dead had, nothing is sent before their last send is over
+    leave    what is more than a fair share, or what another needs, when nothing of it is in hand
+    send     only while the lease runs, which is looked at right before each send
+
+The store refuses whatever acts for a part whose lease is another's: that keeps the store right. That no receiver gets
+something from two nodes is kept by the clock here and by the wait of whoever takes over. This module must never send,
+and never works a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from mhbridge.errors import StoreError
+from mhbridge.log import Event, Log, where
+from mhbridge.model import Key
+from mhbridge.ports import LEADING, PARTS, Clock, Holding, SharedStore, part_of
+
+__all__ = ["Parts"]
+
+#: So many times within a lease it is renewed: one or two renewals may fail.
+_RENEWALS: Final = 4
+#: Of a lease so much is not used: from the look at the clock to the bytes on their way is time, too.
+_MARGIN: Final = 0.15
+#: What was asked for, for a merge, is not given up for so many leases.
+_KEPT: Final = 3
+
+
+class Parts:
+    """
+    The parts that this node holds.
+
+    Args:
+        lease: seconds.
+        quiet: so long after a part was taken from somebody who had not given it up nothing of it is sent: as long as
+            what was sent last may take to arrive, or not to.
+        elapsed: seconds that only ever go forward, and also while the process stands still.
+        every: seconds between renewals.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: SharedStore,
+        lease: float,
+        quiet: float,
+        clock: Clock,
+        log: Log,
+        elapsed: Callable[[], float],
+        every: float | None = None,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._quiet = quiet
+        self._clock = clock
+        self._log = log
+        self._elapsed = elapsed
+        self._every = lease / _RENEWALS if every is None else every
+        #: Parts of which something is in hand; asked before any is given up.
+        self.in_hand: Callable[[], Collection[int]] = tuple
+        #: Called when something may be due.
+        self.wake: Callable[[], None] = lambda: None
+        self._holding = Holding()
+        #: Part → when its lease ends, by this node's own clock.
+        self._ends: dict[int, float] = {}
+        #: Part → from when on it may be sent; what is in it was not yet looked up.
+        self._quiet_until: dict[int, float] = {}
+        self._sending: frozenset[int] = frozenset()
+        self._leaving: set[int] = set()
+        #: Part that others hold, or that was asked for → until when it is wanted.
+        self._wanted: dict[int, float] = {}
+        self._told: set[str] = set()
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- open and close ---
+
+    async def open(self) -> None:
+        """
+        Take a share, and keep it.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        self._store.listen(self._heard)
+        await self.look()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """
+        Give up what is held: whoever takes it need not wait. Nothing is worked or sent any more.
+
+        A part in which something is still in hand is not given up: whoever takes it must look it up.
+        """
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        # Of what is still quiet nothing was looked up: the next must wait, too.
+        leave = self._held - set(self.in_hand()) - self._quiet_until.keys()
+        self._adopt(Holding(nodes=self._holding.nodes), 0.0)
+        try:
+            await self._store.resign(leave)
+        except StoreError as error:
+            # They end by themselves.
+            self._log.warning(Event.STORE_FAILED, code=error.code)
+
+    # --- what others ask ---
+
+    @property
+    def node(self) -> str:
+        """What this node is called."""
+        return self._store.node
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The parts whose leases run."""
+        now = self._elapsed()
+        return frozenset(part for part, end in self._ends.items() if now < end)
+
+    @property
+    def sending(self) -> frozenset[int]:
+        """Those of them that may be sent."""
+        return self._sending & self.held
+
+    @property
+    def nodes(self) -> Mapping[str, int]:
+        """Node → how many parts it holds, at the last renewal; of this one, how many leases run."""
+        return {**self._holding.nodes, self.node: len(self.held)}
+
+    @property
+    def unsent(self) -> int:
+        """Parts of which nothing is sent for the moment, here or, at the last renewal, by anybody: they wait."""
+        others = sum(count for node, count in self._holding.nodes.items() if node != self.node)
+        return PARTS - min(others + len(self.sending), PARTS)
+
+    @property
+    def leads(self) -> bool:
+        """Whether what is to be done once for all is done here."""
+        return self.holds(LEADING)
+
+    def holds(self, part: int) -> bool:
+        """Whether the lease of a part runs."""
+        end = self._ends.get(part)
+        return end is not None and self._elapsed() < end
+
+    async def hold(self, patients: Sequence[Key]) -> bool:
+        """Whether all of these patients are this node's, and not about to be given up."""
+        return self.hold_parts(await self._store.parts_of(patients)) if patients else True
+
+    def hold_parts(self, parts: Collection[int]) -> bool:
+        """Whether all of these parts are."""
+        return all(self.holds(part) and part not in self._leaving for part in parts)
+
+    def may_send(self, patient: int) -> bool:
+        """Asked right before each send: whether the lease of a patient's part still runs."""
+        part = part_of(patient)
+        return part in self._sending and self.holds(part)
+
+    async def want_all(self, patients: Sequence[Key]) -> None:
+        """What is to be done needs all of these patients here: a merge, of two that may be in different parts."""
+        parts = await self._store.parts_of(patients)
+        until = self._elapsed() + _KEPT * self._lease
+        for part in parts:
+            # Not for longer because it is asked for again: others may need it, too.
+            self._wanted.setdefault(part, until)
+        self._woken.set()
+
+    # --- renewing ---
+
+    async def look(self) -> None:
+        """Renew once, and do what follows from it."""
+        begun = self._elapsed()
+        self._wanted = {part: until for part, until in self._wanted.items() if until > begun}
+        leave = self._leaving & self._held - set(self.in_hand())
+        want = self._wanted.keys() - self._held
+        holding = await self._store.renew(self._lease, leave=leave, want=want)
+        lost = self._held - leave - holding.held.keys()
+        if lost:
+            self._log.warning(Event.LEASES_LOST, count=len(lost), code="S260")
+        self._adopt(holding, begun + self._lease * (1 - _MARGIN))
+        now = self._elapsed()
+        for part, orderly in holding.taken.items():
+            self._quiet_until[part] = now if orderly else now + self._quiet
+        self._balance()
+        if holding.taken or lost or leave:
+            self._log.info(Event.PARTS_HELD, parts=len(holding.held), nodes=len(holding.nodes))
+        if holding.taken:
+            await self._store.inherit(holding.taken.keys(), self._clock())
+        await self._end_quiet()
+        await self._tell(holding)
+        self._work()
+        self.wake()
+
+    @property
+    def _held(self) -> set[int]:
+        return set(self._holding.held)
+
+    def _adopt(self, holding: Holding, end: float) -> None:
+        self._holding = holding
+        self._ends = dict.fromkeys(holding.held, end)
+        for gone in self._quiet_until.keys() - holding.held.keys():
+            del self._quiet_until[gone]
+        self._leaving &= holding.held.keys()
+        self._work()
+
+    def _work(self) -> None:
+        held = {part: token for part, token in self._holding.held.items() if part not in self._leaving}
+        self._sending = frozenset(held.keys() - self._quiet_until.keys())
+        self._store.work_for(held, self._sending)
+
+    def _balance(self) -> None:
+        """What another needs, or what is more than a fair share, is to be left."""
+        holding = self._holding
+        # Where two need what the other has, whoever has the lower one keeps it, and the other gives way.
+        lacking = min(self._wanted.keys() - self._held, default=PARTS)
+        self._leaving |= {part for part in holding.wanted if part not in self._wanted or part > lacking}
+        share = -(-PARTS // max(len(holding.nodes), 1))
+        surplus = len(holding.held) - len(self._leaving) - share
+        if surplus <= 0:
+            return
+        busy = set(self.in_hand())
+        # Whoever leads goes on leading, and what is idle goes first.
+        free = [
+            part for part in holding.held if part not in self._leaving and part not in self._wanted and part != LEADING
+        ]
+        self._leaving.update(sorted(free, key=lambda part: (part in busy, -part))[:surplus])
+
+    async def _end_quiet(self) -> None:
+        """What was being sent by somebody who is gone has arrived by now, or never will: it is looked up."""
+        now = self._elapsed()
+        over = {part for part, until in self._quiet_until.items() if until <= now and self.holds(part)}
+        if not over:
+            return
+        found = await self._store.doubt_parts(over, self._clock())
+        if found:
+            self._log.warning(Event.RECOVERED, count=found)
+        for part in over:
+            self._quiet_until.pop(part, None)
+
+    async def _tell(self, holding: Holding) -> None:
+        """Whoever leads says which nodes are gone, and makes it somebody's task."""
+        if not self.leads:
+            self._told.clear()
+            return
+        now = self._clock()
+        for node, since in holding.lost.items():
+            if node not in self._told:
+                await self._store.raise_task("node", "D990", now, name=node)
+                seconds = max(0, round((now - since).total_seconds()))
+                self._log.error(Event.NODE_LOST, node=node, code="D990", seconds=seconds)
+                self._told.add(node)
+        for node in holding.nodes:
+            if node in self._told:
+                await self._store.close_task("node", "it is back", now, name=node)
+                self._log.info(Event.NODE_BACK, node=node)
+                self._told.discard(node)
+
+    def _heard(self) -> None:
+        self.wake()
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            seconds = self._every
+            if self._quiet_until:
+                soonest = min(self._quiet_until.values()) - self._elapsed()
+                seconds = min(seconds, max(soonest, self._every / _RENEWALS))
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            try:
+                await self.look()
+            except StoreError as error:
+                # What cannot be renewed ends by the clock here: `holds` says so, whoever else is asked.
+                self._log.error(Event.STORE_FAILED, code=error.code)
+            except Exception as error:  # noqa: BLE001  whatever it is, leases must be renewed
+                self._log.critical(Event.FAILED, kind="parts", **where(error))

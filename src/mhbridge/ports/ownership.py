@@ -1,0 +1,92 @@
+"""
+Whose work it is, where several gateways share one store: parts of the patients, each leased to one node.
+
+A patient is in one of 256 parts. Whoever holds the lease of a part works its messages and sends its deliveries, and
+nobody else does; what comes in, any node takes. Time is the store's own. A store of one gateway has no such thing: all
+of it is that gateway's, at no cost. This module must never say how a promise is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from mhbridge.model import Key
+from mhbridge.ports.store import Store
+
+__all__ = ["LEADING", "PARTS", "Holding", "SharedStore", "part_of"]
+
+PARTS: Final = 256
+
+#: Whoever holds this part does what is done once for all: accounts, silences, alarms, purge, heartbeat. That needs no
+#: lease of its own, so there is nothing that could be held without being fenced in the same way.
+LEADING: Final = 0
+
+
+def part_of(patient: int) -> int:
+    """The part of a patient, by the number that a shared store has given it. Who was merged is in the survivor's."""
+    return patient % PARTS
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """
+    What a node holds after a renewal.
+
+    Args:
+        held: part → the token of its lease, which grows whenever the part is taken.
+        taken: those of them that were taken just now, and whether whoever had it gave it up in good order.
+        wanted: those of them that another node needs beside one of its own, for a merge.
+        nodes: node → how many parts it holds, of those that are alive.
+        lost: nodes that are not, and did not say that they stop, and since when.
+    """
+
+    held: Mapping[int, int] = field(default_factory=dict)
+    taken: Mapping[int, bool] = field(default_factory=dict)
+    wanted: frozenset[int] = frozenset()
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, datetime] = field(default_factory=dict)
+
+
+class SharedStore(Store, Protocol):
+    """
+    A store that several nodes share.
+
+    Whatever acts for a part is refused (S260) when this node does not hold its lease any more, by a check in the same
+    transaction: `begin`, `settle`, `divide`, `start`, `finish`, `recover`, `lapse`, `fire`, and a `commit` of anything
+    that is not `stored`. What people do, and what receivers say, any node may record.
+    """
+
+    node: str
+
+    async def renew(self, lease: float, *, leave: Collection[int] = (), want: Collection[int] = ()) -> Holding:
+        """
+        Renew what this node holds, give up `leave`, and take what nobody holds, up to this node's fair share.
+
+        Args:
+            lease: seconds, from now on, by the store's clock.
+            want: parts that others hold and that this node needs; it takes them, beyond its share, when they are left.
+        """
+
+    async def resign(self, leave: Collection[int]) -> None:
+        """The node stops: it gives these up, and is not alive any more. What else it holds ends by itself."""
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Have this called, on the event loop, when another node has made something durable that may be due here."""
+
+    def work_for(self, held: Mapping[int, int], sending: Collection[int]) -> None:
+        """
+        From now on what is due is asked for of these parts only: messages, clocks, tasks and acknowledgements of all
+        that are held, heads of lanes of those that may be sent.
+        """
+
+    async def parts_of(self, patients: Sequence[Key]) -> Collection[int]:
+        """The parts of these patients, whichever of the identifiers that were merged is named."""
+
+    async def inherit(self, parts: Collection[int], now: datetime) -> None:
+        """Messages that somebody else had in hand in these parts are due now, and their start counts."""
+
+    async def doubt_parts(self, parts: Collection[int], now: datetime) -> int:
+        """Deliveries that somebody else was sending in these parts may have arrived: `unknown`, due now. How many."""
