@@ -18,8 +18,9 @@ import pytest
 from jumping import Jumping
 from mhbridge import log as logs
 from mhbridge import pipeline
-from mhbridge.adapters.sqlite import SqliteStore, moves
-from mhbridge.adapters.sqlite.turns import InlineTurns
+from mhbridge.adapters.sql import moves
+from mhbridge.adapters.sql.turns import InlineTurns
+from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.config import duties_of, parse
 from mhbridge.errors import DestinationRejected, DestinationUnavailable
 from mhbridge.gateway import Clocks, Gateway, Outbox, Outlet

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from jumping import Jumping
 from mhbridge import log as logs
+from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.errors import StoreError
 from mhbridge.gateway import Clocks
 from mhbridge.ports import Duties, Duty, Queue

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mhbridge.adapters.sqlite.folds import Folds, Said
+from mhbridge.adapters.sql.folds import Folds, Said
 from mhbridge.fhir.bundle import loads
 from mhbridge.gateway.workers import work as working
 from mhbridge.mapping.catalogue import Catalogue

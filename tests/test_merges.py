@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mhbridge import pipeline
-from mhbridge.adapters.sqlite import merging
-from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.adapters.sqlite.ready import patient_token
+from mhbridge.adapters.sql import merging
+from mhbridge.adapters.sql.reading import Reader
+from mhbridge.adapters.sql.ready import patient_token
 from ward import a_ward
 
 SCENARIOS = {

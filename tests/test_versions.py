@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mhbridge.adapters.sqlite import intake as intake_verbs
+from mhbridge.adapters.sql import intake as intake_verbs
 from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.catalogue import Catalogue

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mhbridge import log as logs
+from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.fhir.bundle import loads
 from mhbridge.gateway import Gateway, Outbox
 from mhbridge.mapping.catalogue import Catalogue

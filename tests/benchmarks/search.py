@@ -25,12 +25,13 @@ from typing import Any
 import apsw
 
 from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql.books import micros
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import NUMBERS
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.books import WRITER_ID, micros
 from mhbridge.adapters.sqlite.opening import find_files
+from mhbridge.adapters.sqlite.session import WRITER_ID
 from mhbridge.ports import Sought
 
 END = datetime(2026, 6, 30, 12, tzinfo=UTC)

@@ -103,7 +103,7 @@ def main() -> None:
     asked = options.parse_args()
     profile = cProfile.Profile()
     if asked.profile:
-        from mhbridge.adapters.sqlite.writer import Writer
+        from mhbridge.adapters.sql.committing import Writer
 
         together = Writer.work
 

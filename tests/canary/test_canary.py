@@ -30,7 +30,7 @@ from canaries import ENCODINGS, Finder, canaries
 from mhbridge import config, pipeline
 from mhbridge import log as logs
 from mhbridge.adapters.mllp.framing import CR, FS, VT
-from mhbridge.adapters.sqlite import intake
+from mhbridge.adapters.sql import intake
 from mhbridge.app import build
 from mhbridge.log import Event
 from mhbridge.mapping.catalogue import load

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from mhbridge import log as logs
+from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.errors import StoreError, explanations
 from mhbridge.gateway.silence import Expected, Silence
 from mhbridge.model import Answer, Envelope, MessageFacts, MessageState, Outcome, Verdict

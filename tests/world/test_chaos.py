@@ -136,8 +136,7 @@ def changed_queries(monkeypatch, **changes):
     for name, (old, new) in changes.items():
         changed[name] = changed[name].replace(old, new)
         assert changed[name] != queries()[name]
-    for module in ("reading", "books"):
-        monkeypatch.setattr(f"mhbridge.adapters.sqlite.{module}.queries", lambda: changed)
+    monkeypatch.setattr("mhbridge.adapters.sqlite.session.queries", lambda: changed)
 
 
 def test_without_the_dedupe_key_repeats_are_taken_for_new(tmp_path, monkeypatch):

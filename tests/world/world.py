@@ -27,8 +27,8 @@ from network import PROCESS, Network
 
 from mhbridge import config
 from mhbridge import log as logs
+from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.app import App, build
 
 __all__ = ["START", "Gateway", "Loop", "Stuck", "World", "simulate"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mhbridge.adapters.sqlite.turns import Call, Work, _settle
+from mhbridge.adapters.sql.turns import Call, Work, _settle
 from mhbridge.model import (
     Answer,
     Document,

@@ -15,8 +15,9 @@ from store_cases import T0, keep
 
 from jumping import Jumping
 from mhbridge import log as logs
-from mhbridge.adapters.sqlite import SqliteStore, moves
-from mhbridge.adapters.sqlite.turns import InlineTurns
+from mhbridge.adapters.sql import moves
+from mhbridge.adapters.sql.turns import InlineTurns
+from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.config import duties_of, parse
 from mhbridge.gateway import Clocks
 

@@ -16,8 +16,8 @@ from silence_contract import SilenceContract
 from store_contract import StoreContract
 from task_contract import DUTIES, TaskContract
 
+from mhbridge.adapters.sql.turns import InlineTurns, ThreadTurns
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.turns import InlineTurns, ThreadTurns
 
 
 class SqliteContract(

@@ -9,10 +9,12 @@ import apsw
 import pytest
 from store_cases import MINUTE, T0, keep, take
 
-from mhbridge.adapters.sqlite import SqliteStore, accounts, opening
-from mhbridge.adapters.sqlite.counts import Counts
-from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.adapters.sqlite.turns import InlineTurns
+from mhbridge.adapters.sql import accounts
+from mhbridge.adapters.sql.counts import Counts
+from mhbridge.adapters.sql.reading import Reader
+from mhbridge.adapters.sql.turns import InlineTurns
+from mhbridge.adapters.sqlite import SqliteStore, opening
+from mhbridge.adapters.sqlite.session import SqliteSession
 from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import Move
 
@@ -32,7 +34,7 @@ def reader(tmp_path, store):
     """Who looks, with slices so small that there are some."""
     keys = store._keys
     connection = opening.open_reader(tmp_path / "store" / "mhbridge.db", apsw.Connection, keys)
-    reader = Reader(connection, keys)
+    reader = Reader(SqliteSession(connection), keys)
     reader.counts = Counts(WIDTH)
     yield reader
     connection.close()
@@ -44,7 +46,7 @@ def sealed(reader):
 
 def whole(reader):
     """The accounts by counting everything."""
-    fresh = Reader(reader.connection, reader.keys)
+    fresh = Reader(reader.session, reader.keys)
     return accounts.status(fresh, T0)
 
 
@@ -92,7 +94,7 @@ async def test_counting_the_ended_once_says_what_counting_everything_says(store,
                     await store.resend(row.id, "operator-7", now)
         if chance.random() < 0.5:
             said = accounts.status(reader, now)
-            assert said == accounts.status(Reader(reader.connection, reader.keys), now)
+            assert said == accounts.status(Reader(reader.session, reader.keys), now)
     assert reader.counts._slices
 
 

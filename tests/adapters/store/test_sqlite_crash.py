@@ -14,9 +14,9 @@ import pytest
 from powerloss import Disk
 from store_cases import T0, keep, key_of, take
 
-from mhbridge.adapters.sqlite import SqliteStore, opening, writer
+from mhbridge.adapters.sql.turns import InlineTurns
+from mhbridge.adapters.sqlite import SqliteStore, opening
 from mhbridge.adapters.sqlite.opening import Pragma
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move
@@ -129,7 +129,7 @@ async def lost_in_power_cuts(tmp_path, cuts, unreadable=()):
 @pytest.fixture
 def _checkpoints_often(monkeypatch):
     # So that the power also goes in the middle of checkpoints.
-    monkeypatch.setattr(writer, "_CHECKPOINT_PAGES", 60)
+    monkeypatch.setattr(writing, "_CHECKPOINT_PAGES", 60)
 
 
 @pytest.mark.usefixtures("_checkpoints_often")

@@ -132,7 +132,7 @@ async def test_rows_that_changed_places_are_found(store, path):
 
 @pytest.mark.parametrize("checked", [1_000, 3])
 async def test_a_store_with_a_changed_log_does_not_start(path, monkeypatch, checked):
-    monkeypatch.setattr("mhbridge.adapters.sqlite.store._CHECKED_AT_START", checked)
+    monkeypatch.setattr("mhbridge.adapters.sql.committing.CHECKED_AT_START", checked)
     store = SqliteStore(path)
     await store.open()
     await some_history(store)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mhbridge.adapters.sqlite.folds import Folds, Said
+from mhbridge.adapters.sql.folds import Folds, Said
 from mhbridge.mapping.known import fold
 from mhbridge.model import DELETED, NOTHING_KNOWN, UNKNOWN_ERROR
 

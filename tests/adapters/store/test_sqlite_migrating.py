@@ -14,8 +14,8 @@ from store_cases import EVENT, T0, a_patient, keep, key_of, take
 
 from mhbridge.adapters.sql import schema
 from mhbridge.adapters.sql.migrations import SCHEMA, Migration, migrations
+from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore, migrating
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move
@@ -196,7 +196,7 @@ class StopError(Exception):
 
 async def test_what_fails_on_the_way_leaves_the_old_store(path, monkeypatch):
     """Every statement of it fails once; the next start goes all the way."""
-    monkeypatch.setattr("mhbridge.adapters.sqlite.store._AGAIN", 0.0)
+    monkeypatch.setattr("mhbridge.adapters.sql.door.calling._AGAIN", 0.0)
     before = None
     for number in count(1):
         left = number
@@ -291,7 +291,7 @@ def _another(monkeypatch):
     monkeypatch.setattr("mhbridge.adapters.sqlite.opening.SCHEMA", SCHEMA + 1)
     known = (*migrations(), NEXT)
     monkeypatch.setattr(migrating, "migrations", lambda: known)
-    monkeypatch.setattr("mhbridge.adapters.sqlite.store._PAUSE", 0.0)
+    monkeypatch.setattr("mhbridge.adapters.sql.door.calling._PAUSE", 0.0)
 
 
 def fill(path):
@@ -373,7 +373,7 @@ async def test_what_is_left_for_later_is_gone_on_with_after_a_stop(path):
 
 
 async def test_a_step_that_fails_is_tried_again_and_nothing_else_fails(path, monkeypatch):
-    monkeypatch.setattr("mhbridge.adapters.sqlite.store._AGAIN", 0.0)
+    monkeypatch.setattr("mhbridge.adapters.sql.door.calling._AGAIN", 0.0)
     failed = []
     work = migrating.later
 
@@ -384,7 +384,7 @@ async def test_a_step_that_fails_is_tried_again_and_nothing_else_fails(path, mon
         return work(books, items)
 
     monkeypatch.setattr(migrating, "later", fails_twice)
-    monkeypatch.setattr("mhbridge.adapters.sqlite.writer._ORDER", _with(fails_twice, work))
+    monkeypatch.setattr("mhbridge.adapters.sql.committing._ORDER", _with(fails_twice, work))
     store = SqliteStore(path)
     await store.open()
     await asyncio.gather(settled(store), *[keep(store, number, "gp") for number in range(100, 120)])
@@ -394,6 +394,6 @@ async def test_a_step_that_fails_is_tried_again_and_nothing_else_fails(path, mon
 
 
 def _with(new, old):
-    from mhbridge.adapters.sqlite.writer import _ORDER
+    from mhbridge.adapters.sql.committing import _ORDER
 
     return tuple(new if verb is old else verb for verb in _ORDER)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from store_cases import T0, keep
 
+from mhbridge.adapters.sql import moves
 from mhbridge.adapters.sql.transitions import (
     DELIVERY_MOVES,
     IN_LANE,
@@ -21,8 +22,8 @@ from mhbridge.adapters.sql.transitions import (
     OPEN_DELIVERIES,
     OPEN_MESSAGES,
 )
-from mhbridge.adapters.sqlite import SqliteStore, moves
-from mhbridge.adapters.sqlite.turns import InlineTurns
+from mhbridge.adapters.sql.turns import InlineTurns
+from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import Move

@@ -15,10 +15,10 @@ from store_cases import EVENT, T0, a_patient, a_reading, keep, key_of, take
 from test_sqlite_migrating import an_old_store, settled
 from test_sqlite_sealing import CANARY, files_with, opened, with_canaries
 
-from mhbridge.adapters.sql import queries, schema
-from mhbridge.adapters.sqlite import SqliteStore, opening, purging
+from mhbridge.adapters.sql import purging, queries, schema
+from mhbridge.adapters.sql.turns import InlineTurns
+from mhbridge.adapters.sqlite import SqliteStore, opening
 from mhbridge.adapters.sqlite.opening import Pragma
-from mhbridge.adapters.sqlite.turns import InlineTurns
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move

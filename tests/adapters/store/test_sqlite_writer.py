@@ -20,8 +20,8 @@ from store_cases import (
     take,
 )
 
+from mhbridge.adapters.sql.committing import IO_ERROR
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.adapters.sqlite.writer import IO_ERROR
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Move

@@ -22,6 +22,11 @@ select max(id) from (
 select seq, mac from log where writer = :writer order by seq desc limit 1;
 -- name: log_before
 select seq, mac from log where writer = :writer and seq <= :seq order by seq desc limit 1;
+-- name: writers
+-- From one to the next by the index, since each has written much.
+with recursive w (writer) as (select min(writer) from log
+    union all select (select min(l.writer) from log l where l.writer > w.writer) from w where w.writer is not null)
+  select writer from w where writer is not null;
 -- name: log_rows
 select writer, seq, at, what, about, moves, who, mac from log where writer = :writer and seq > :seq order by seq limit :most;
 

@@ -25,11 +25,12 @@ import apsw
 import orjson
 
 from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql.books import micros, when
 from mhbridge.adapters.sql.heads import Head, line_of
 from mhbridge.adapters.sql.keyring import write_durably
 from mhbridge.adapters.sql.migrations import SCHEMA
 from mhbridge.adapters.sqlite import opening
-from mhbridge.adapters.sqlite.books import WRITER_ID, micros, when
+from mhbridge.adapters.sqlite.session import WRITER_ID
 from mhbridge.adapters.sqlite.store import SqliteStore
 from mhbridge.errors import StoreError
 

@@ -2,15 +2,15 @@
 Bringing the store of an older version forward: a copy of it, then what cannot wait, then the rest beside the work.
 
 What cannot wait is one transaction together with the new number of the schema, so a crash leaves the old store or the
-new one. The rest is worked by the writer a piece at a time, and where it is stands in `meta`. This module must never
-take a step back, nor touch a store that is newer than it knows.
+new one. The rest is worked by the writer (`adapters/sql/migrating.py`). This module must never take a step back, nor
+touch a store that is newer than it knows.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,14 +18,11 @@ from typing import Final
 import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 
 from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql.migrating import schema_number
 from mhbridge.adapters.sql.migrations import SCHEMA, migrations
-from mhbridge.adapters.sqlite.books import Books
 from mhbridge.errors import StoreError
 
-__all__ = ["bring_forward", "drop_copies", "later", "schema_of"]
-
-#: Rows that one piece of the rest changes: some milliseconds, so that what arrives waits no longer than for a commit.
-_ROWS: Final = 500
+__all__ = ["bring_forward", "drop_copies", "schema_of"]
 
 #: Left free on the disk beside the copy.
 _ROOM: Final = 64 << 20
@@ -38,11 +35,7 @@ def schema_of(connection: apsw.Connection) -> int:
     Raises:
         StoreError: S204, when this version does not know it.
     """
-    found = connection.execute(queries()["read_meta"], {"name": "schema"}).get
-    number = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() else 0
-    if not 0 < number <= SCHEMA:
-        raise StoreError("S204", f"the store has schema {found!r}, and this version works with {SCHEMA} and older ones")
-    return number
+    return schema_number(connection.execute(queries()["read_meta"], {"name": "schema"}).get)
 
 
 def bring_forward(connection: apsw.Connection, path: Path, connect: Callable[..., apsw.Connection]) -> bool:
@@ -70,31 +63,6 @@ def bring_forward(connection: apsw.Connection, path: Path, connect: Callable[...
         if connection.in_transaction:
             connection.execute("rollback")
         raise
-    return True
-
-
-def later(books: Books, items: Sequence[None]) -> list[bool]:
-    """Work a piece of what was left for later. Returns whether something is still left."""
-    return [_later(books) for _ in items]
-
-
-def _later(books: Books) -> bool:
-    where = _waiting(books.connection)
-    if not where:
-        return False
-    schema, step = map(int, where.split("."))
-    migration = next((one for one in migrations() if one.schema == schema), None)
-    if migration is None:
-        books.run("drop_meta", name="later")
-        return False
-    if step >= len(migration.later):
-        books.run("set_meta", name="later", value=f"{schema + 1}.0")
-        return True
-    statement = migration.later[step]
-    in_portions = ":most" in statement
-    books.connection.execute(statement, {"most": _ROWS} if in_portions else {})
-    if not in_portions or books.connection.changes() == 0:
-        books.run("set_meta", name="later", value=f"{schema}.{step + 1}")
     return True
 
 

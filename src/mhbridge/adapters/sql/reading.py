@@ -1,7 +1,7 @@
 """
 What is read: the next deliveries, what is known, messages and their stories, originals.
 
-Each function takes a connection that cannot write and holds its snapshot for one answer. Every body is checked against
+Each function takes a session that does not write and holds its snapshot for one answer. Every body is checked against
 its seal before it is used. This module must never hold a snapshot while somebody waits.
 """
 
@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
-import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 import orjson
 
 from mhbridge.adapters.sql import heads as told
-from mhbridge.adapters.sql import queries
+from mhbridge.adapters.sql import merging, series
+from mhbridge.adapters.sql.books import GATEWAY, when
 from mhbridge.adapters.sql.chain import Chain, LogRow
+from mhbridge.adapters.sql.counts import Counts
+from mhbridge.adapters.sql.finding import LAST, Search, found
+from mhbridge.adapters.sql.folds import Folds, Said
+from mhbridge.adapters.sql.ready import episode_token, patient_token
 from mhbridge.adapters.sql.sealing import Keys, Seal
-from mhbridge.adapters.sqlite import merging, series
-from mhbridge.adapters.sqlite.books import GATEWAY, WRITER_ID, for_each, when
-from mhbridge.adapters.sqlite.counts import Counts
-from mhbridge.adapters.sqlite.finding import LAST, Search, found
-from mhbridge.adapters.sqlite.folds import Folds, Said
-from mhbridge.adapters.sqlite.ready import episode_token, patient_token
+from mhbridge.adapters.sql.session import Session
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.model import DeliveryState, Document, Joining, Key, Known, MessageState, Past, Place
@@ -65,17 +64,19 @@ def _urgent(found: tuple[Head, str]) -> tuple[int, int]:
 
 class Reader:
     """
-    Answers from one read-only connection, for one thread.
+    Answers from one session that only reads, for one thread.
 
     Args:
         keys: what tokens and seals are made with.
+        alone: nobody but this process writes, and whoever commits tells it: what patients are known by is remembered
+            from one question to the next. Where others write too, each question is looked up anew.
     """
 
-    def __init__(self, connection: apsw.Connection, keys: Keys) -> None:
-        self.connection = connection
+    def __init__(self, session: Session, keys: Keys, *, alone: bool = True) -> None:
+        self.session = session
         self.keys = keys
         self.seal = Seal(keys)
-        self._queries = queries()
+        self.alone = alone
         #: What has ended and need not be counted again.
         self.counts = Counts()
         #: What patients are known by; whoever commits tells it.
@@ -83,12 +84,11 @@ class Reader:
 
     def rows(self, name: str, /, **values: Any) -> list[Any]:
         """The rows that the query of this name finds."""
-        return self.connection.execute(self._queries[name], values).fetchall()
+        return self.session.run(name, values)
 
     def among(self, name: str, keys: Sequence[Any]) -> list[Any]:
         """The rows that a query with `:each` finds for these keys."""
-        text = for_each(self._queries[name], len(keys))
-        return self.connection.execute(text, tuple(keys)).fetchall() if keys else []
+        return self.session.among(name, keys)
 
     def row(self, name: str, /, **values: Any) -> Any:
         """Its first row, or `None`."""
@@ -98,14 +98,9 @@ class Reader:
         """The one value of its first row, or `None`."""
         return next(iter(self.row(name, **values) or ()), None)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Everything read inside is of one instant."""
-        self.connection.execute("begin")
-        try:
-            yield
-        finally:
-            self.connection.execute("rollback")
+        return self.session.snapshot()
 
     # --- for the flow ---
 
@@ -115,8 +110,18 @@ class Reader:
 
     def known(self, patient: Key, episode: str, document: str, before: Place | None) -> Known:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
+        self._look_anew()
         token = episode_token(self.keys, episode) if episode else b""
         return self.folds.known(self.root(patient), document, token, before)
+
+    def final(self, patient: Key) -> bytes:
+        """As `root`, of the instant at which it is asked."""
+        self._look_anew()
+        return self.root(patient)
+
+    def _look_anew(self) -> None:
+        if not self.alone:
+            self.forget()
 
     def root(self, patient: Key | bytes) -> bytes:
         """The token of the identifier to which one was merged in the end; most often the same."""
@@ -380,10 +385,14 @@ class Reader:
 
     # --- the log's chain ---
 
+    def writers(self) -> list[int]:
+        """The numbers of those who have written the log: each has a chain of its own."""
+        return [writer for (writer,) in self.rows("writers")]
+
     def log_from(self, chain: Chain) -> int:
         """Follow the log from a row, a short snapshot at a time. Returns how many rows held."""
         followed = 0
-        while rows := self._log_rows(chain.seq):
+        while rows := self._log_rows(chain.writer, chain.seq):
             chain.follow(rows)
             followed += len(rows)
         return followed
@@ -401,8 +410,8 @@ class Reader:
                 at = when(head.at)
                 raise StoreError("S224", f"row {head.seq} of the log, its last on {at:%d %B %Y at %H:%M}, is not there")
 
-    def _log_rows(self, seq: int) -> list[LogRow]:
-        return [LogRow(*row) for row in self.rows("log_rows", writer=WRITER_ID, seq=seq, most=_LOG_ROWS)]
+    def _log_rows(self, writer: int, seq: int) -> list[LogRow]:
+        return [LogRow(*row) for row in self.rows("log_rows", writer=writer, seq=seq, most=_LOG_ROWS)]
 
 
 def _described(row: Sequence[Any]) -> dict[str, Any]:

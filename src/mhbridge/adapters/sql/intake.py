@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from mhbridge.adapters.sql import merging, series
+from mhbridge.adapters.sql.backlog import Waits, waits_now
+from mhbridge.adapters.sql.books import Books, micros
+from mhbridge.adapters.sql.clocks import ReadyDeadline, reconcile
+from mhbridge.adapters.sql.moves import arrive, move, withdraw
+from mhbridge.adapters.sql.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
+from mhbridge.adapters.sql.repairing import only_new
 from mhbridge.adapters.sql.transitions import NEW
-from mhbridge.adapters.sqlite import merging, series
-from mhbridge.adapters.sqlite.backlog import Waits, waits_now
-from mhbridge.adapters.sqlite.books import Books, micros
-from mhbridge.adapters.sqlite.clocks import ReadyDeadline, reconcile
-from mhbridge.adapters.sqlite.moves import arrive, move, withdraw
-from mhbridge.adapters.sqlite.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
-from mhbridge.adapters.sqlite.repairing import only_new
 from mhbridge.errors import PastChanged, StoreError
 from mhbridge.model import Answer, DeliveryState, MessageState, Verdict
 from mhbridge.ports import Committed, Pending
@@ -313,7 +313,7 @@ def _bring_forward(books: Books, rows: _Rows, now: int) -> bool:
     if came and books.row("anything_waits") is not None:
         for patient in came:
             books.run("bring_forward", patient=patient, now=now)
-            moved += books.connection.changes()
+            moved += books.changed
     return moved > 0
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from mhbridge.adapters.sqlite.books import Books, micros, when
-from mhbridge.adapters.sqlite.moves import move
-from mhbridge.adapters.sqlite.reading import Reader
-from mhbridge.adapters.sqlite.ready import before_of
+from mhbridge.adapters.sql.books import Books, micros, when
+from mhbridge.adapters.sql.moves import move
+from mhbridge.adapters.sql.reading import Reader
+from mhbridge.adapters.sql.ready import before_of
 from mhbridge.model import Envelope, Key, MessageState
 from mhbridge.ports import Pending
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mhbridge.adapters.sqlite import moves, tasks
-from mhbridge.adapters.sqlite.books import Books
+from mhbridge.adapters.sql import moves, tasks
+from mhbridge.adapters.sql.books import Books
 from mhbridge.model import DeliveryState
 
 __all__ = ["Acknowledging", "Lapsing", "acknowledge", "lapse"]

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mhbridge.adapters.sqlite.books import Books
-from mhbridge.adapters.sqlite.clocks import hand_over
+from mhbridge.adapters.sql.books import Books
+from mhbridge.adapters.sql.clocks import hand_over
 from mhbridge.model import Joining
 
 __all__ = ["joining", "merge", "unmerge"]

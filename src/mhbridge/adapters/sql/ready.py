@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from mhbridge.adapters.sql.books import micros, when
+from mhbridge.adapters.sql.clocks import ReadyDeadline
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import identities, properties
 from mhbridge.adapters.sql.transitions import NEW, require
-from mhbridge.adapters.sqlite.books import micros, when
-from mhbridge.adapters.sqlite.clocks import ReadyDeadline
 from mhbridge.mapping import record
 from mhbridge.model import (
     NOTHING_BEFORE,

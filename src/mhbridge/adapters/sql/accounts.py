@@ -12,9 +12,9 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Final
 
+from mhbridge.adapters.sql.books import micros, when
+from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.transitions import OPEN_MESSAGES
-from mhbridge.adapters.sqlite.books import micros, when
-from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.model import MessageState
 from mhbridge.ports import LEVELS, OpenTasks, Status, Urgency
 

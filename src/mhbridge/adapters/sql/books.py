@@ -8,22 +8,17 @@ transaction.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import chain
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-import apsw  # noqa: TC002, as for TC001: types are imported where they are used
-
-from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.keyring import expiry
 from mhbridge.adapters.sql.sealing import Keys, Seal
+from mhbridge.adapters.sql.session import Session
 from mhbridge.ports import Duties, Retention, RetentionClass
 
-__all__ = ["CLASS_OF", "GATEWAY", "WRITER_ID", "Books", "Mark", "for_each", "micros", "when"]
+__all__ = ["CLASS_OF", "GATEWAY", "Books", "Mark", "micros", "when"]
 
 
 #: How long the body of a row of each table is kept.
@@ -31,16 +26,6 @@ CLASS_OF: Final[Mapping[str, RetentionClass]] = {"envelope": "raw", "document": 
 
 #: Who moved it, when no person did.
 GATEWAY: Final = "gateway"
-
-#: This store's number among those that write one database. SQLite has one.
-WRITER_ID: Final = 1
-
-#: Statements are made for powers of two up to this, so that there are few of them and each stays prepared.
-_AT_ONCE: Final = 64
-
-_VALUES: Final = re.compile(r"\((?:\?, )*\?\)")
-
-_T = TypeVar("_T")
 
 # So that the names remembered stay small beside a million patients.
 _REMEMBERED: Final = 20_000
@@ -69,8 +54,8 @@ class Mark(NamedTuple):
 class Books:
     """
     Args:
-        connection: the one that writes; its caller holds the transaction.
-        last_id: the largest id in use.
+        session: the one that writes; its caller holds the transaction.
+        id: gives the next id. One that a rollback leaves unused is not given again.
         chain: the log's chain at its head.
         retention: how long bodies are kept.
         duties: whose each task is.
@@ -78,36 +63,30 @@ class Books:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        session: Session,
         keys: Keys,
         *,
-        last_id: int,
+        id: Callable[[], int],  # noqa: A002, as the column
         chain: Chain,
         retention: Retention,
         duties: Duties | None = None,
     ) -> None:
-        self.connection = connection
+        self.session = session
+        self.id = id
         self.keys = keys
         self.duties = duties or Duties()
         self.seal = Seal(keys)
         self.retention = retention
-        self.queries = queries()
         #: How many readings were written, those of a rolled-back transaction among them.
         self.readings = 0
         #: The write-ahead log is to be cut to nothing after the commit.
         self.tidy = False
-        self._id = last_id
         self._chain = chain
         self._log: list[LogRow] = []
         self._tallies: dict[tuple[str, str, str], int] = {}
         self._patients: dict[bytes, int] = {}
         self._merged: dict[int, int] | None = None
         self._destinations: dict[str, int] = {}
-
-    def id(self) -> int:
-        """The next id. One that a rollback leaves unused is not given again."""
-        self._id += 1
-        return self._id
 
     def sealed(self, table: str, row: int, body: bytes, at: int, kind: str = "") -> tuple[int, bytes]:
         """
@@ -123,7 +102,12 @@ class Books:
 
     def run(self, name: str, /, **values: Any) -> list[Any]:
         """Run the query of this name, and return the rows that it gives."""
-        return self.connection.execute(self.queries[name], values).fetchall()
+        return self.session.run(name, values)
+
+    @property
+    def changed(self) -> int:
+        """How many rows the last query changed."""
+        return self.session.changed
 
     def row(self, name: str, /, **values: Any) -> Any:
         """The first row, or `None`."""
@@ -135,22 +119,11 @@ class Books:
 
     def among(self, name: str, keys: Sequence[Any]) -> list[Any]:
         """The rows that a query with `:each` finds for these keys, in one statement for many of them."""
-        found: list[Any] = []
-        for some in _portions(keys):
-            found += self.connection.execute(for_each(self.queries[name], len(some)), some).fetchall()
-        return found
+        return self.session.among(name, keys)
 
     def each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
-        """
-        Run a query for each of these rows of values, many with one statement, and return the rows that it gives.
-
-        A step of a statement lets other threads go first. One for each row would wait for them as often.
-        """
-        found: list[Any] = []
-        for some in _portions(rows):
-            values = tuple(chain.from_iterable(some))
-            found += self.connection.execute(_with_rows(self.queries[name], len(some)), values).fetchall()
-        return found
+        """Run a query for each of these rows of values, many with one statement, and return the rows that it gives."""
+        return self.session.each(name, rows)
 
     def log(self, at: int, what: str, about: int, moves: str, who: str = GATEWAY) -> None:
         """A row of the log, written with the others of the transaction."""
@@ -203,6 +176,11 @@ class Books:
         return found
 
     @property
+    def writer(self) -> int:
+        """Its number among those that write one database."""
+        return self._chain.writer
+
+    @property
     def head(self) -> Mark:
         """The last row of the log, written or not."""
         return Mark(self._chain.seq, self._chain.mac)
@@ -210,7 +188,7 @@ class Books:
     def close(self) -> None:
         """Write what was logged and counted. The last thing of a transaction or savepoint."""
         self.each("add_log", self._log)
-        self.each("add_tally", [(WRITER_ID, *key, n) for key, n in self._tallies.items() if n])
+        self.each("add_tally", [(self._chain.writer, *key, n) for key, n in self._tallies.items() if n])
         self._log.clear()
         self._tallies.clear()
 
@@ -221,29 +199,13 @@ class Books:
         self._tallies.clear()
         self.forget_names()
 
+    def follow(self, chain: Chain) -> None:
+        """The log goes on from here: what was written last has turned out to be there, or not to be."""
+        self._chain = chain
+        self.forget(Mark(chain.seq, chain.mac))
+
     def forget_names(self) -> None:
         """Rows that were looked up may not be there any more."""
         self._patients.clear()
         self._merged = None
         self._destinations.clear()
-
-
-def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """The values in portions whose lengths are powers of two."""
-    at, length = 0, _AT_ONCE
-    while at < len(values):
-        while length > len(values) - at:
-            length //= 2
-        yield values[at : at + length]
-        at += length
-
-
-@cache
-def for_each(query: str, count: int) -> str:
-    """A query with `:each`, for so many keys."""
-    return query.replace(":each", ", ".join("?" * count))
-
-
-@cache
-def _with_rows(query: str, count: int) -> str:
-    return _VALUES.sub(lambda row: ", ".join([row[0]] * count), query, count=1)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from mhbridge.adapters.sql import clocks, tasks
+from mhbridge.adapters.sql.books import GATEWAY, Books, micros
 from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
-from mhbridge.adapters.sqlite import clocks, tasks
-from mhbridge.adapters.sqlite.books import GATEWAY, Books, micros
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState, MessageState, Withdrawal
 from mhbridge.ports import Move
@@ -162,7 +162,7 @@ def move(
     """
     require(what, old, new)
     books.run(f"move_{what}", id=about, old=old, new=new, code=code, **values)
-    if books.connection.changes() != 1:
+    if books.changed != 1:
         raise _elsewhere(what, about, old)
     _account(books, what, about, old, new, feed=feed, at=at, who=who, code=code, why=why, more=more)
 
@@ -476,7 +476,7 @@ def _resend(books: Books, item: Resending) -> int:
         state = DeliveryState.QUEUED
         arrive(books, "delivery", state, name)
         values = (delivery, item.message, document, destination, patient, seq, state, item.now, again, needs)
-        books.connection.execute(books.queries["add_delivery"], values)
+        books.each("add_delivery", [values])
         books.log(item.now, "delivery", delivery, f"{NEW}>{state} again after {about}, historic", item.who)
     if ended:
         books.run("raise_fanout", id=item.message, n=len(ended))

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from mhbridge.adapters.sql.books import GATEWAY, Books
 from mhbridge.adapters.sql.transitions import NEW, What
-from mhbridge.adapters.sqlite.books import GATEWAY, Books
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import PARKED_TASKS, Fired, Urgency
@@ -208,7 +208,7 @@ def take(books: Books, items: Sequence[Taking]) -> list[bool]:
         deadline, holder = row[6], row[7]
         next_at = deadline if deadline is not None and deadline > item.now else None
         books.run("take_task", id=item.task, who=item.who, next_at=next_at)
-        if books.connection.changes() and holder != item.who:
+        if books.changed and holder != item.who:
             books.log(item.now, "task", item.task, "taken", item.who)
         taken.append(holder in ("", item.who))
     return taken

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mhbridge.adapters.sqlite.books import Books, when
-from mhbridge.adapters.sqlite.moves import move
+from mhbridge.adapters.sql.books import Books, when
+from mhbridge.adapters.sql.moves import move
 from mhbridge.model import MessageState
 from mhbridge.ports import ParkedCause
 
 if TYPE_CHECKING:
-    from mhbridge.adapters.sqlite.reading import Reader
-    from mhbridge.adapters.sqlite.ready import ReadyMessage
+    from mhbridge.adapters.sql.reading import Reader
+    from mhbridge.adapters.sql.ready import ReadyMessage
 
 __all__ = ["Reprocessing", "only_new", "parked_causes", "parked_of", "reprocess"]
 

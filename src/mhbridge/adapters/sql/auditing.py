@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mhbridge.adapters.sqlite.books import Books, when
-from mhbridge.adapters.sqlite.finding import LAST, Rows
+from mhbridge.adapters.sql.books import Books, when
+from mhbridge.adapters.sql.finding import LAST, Rows
 from mhbridge.ports import AuditLine
 
 __all__ = ["Auditing", "audit", "audited"]

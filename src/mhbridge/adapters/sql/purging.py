@@ -15,11 +15,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from mhbridge.adapters.sql.books import CLASS_OF, GATEWAY, Books, micros
 from mhbridge.adapters.sql.keyring import ERASED, PURGED, DataKey, Keyring, expiry
+from mhbridge.adapters.sql.reading import PURGED as CODE_PURGED
+from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.sealing import Seal
-from mhbridge.adapters.sqlite.books import CLASS_OF, GATEWAY, Books, micros
-from mhbridge.adapters.sqlite.reading import PURGED as CODE_PURGED
-from mhbridge.adapters.sqlite.reading import Reader
 from mhbridge.errors import StoreError
 from mhbridge.ports import Erased, Expired, Purged, RetentionClass, Sought
 
@@ -150,7 +150,7 @@ def _clear(books: Books, item: Clearing) -> int:
     changed = 0
     for query in ("clear_bodies", "clear_readings"):
         books.run(query, key=item.key, purged=PURGED, most=_PORTION)
-        changed += books.connection.changes()
+        changed += books.changed
     return changed
 
 
@@ -182,7 +182,7 @@ def _forget(books: Books, item: Forgetting) -> int:
     for query, rows in (("drop_property", item.properties), ("drop_identity", item.identities)):
         for token, about in rows:
             books.run(query, token=token, about=about)
-            gone += books.connection.changes()
+            gone += books.changed
     for patient in item.patients:
         # Again, since something may have come of the patient meanwhile.
         if books.row("patient_is_needed", id=patient) is None:
@@ -194,7 +194,7 @@ def _forget_patient(books: Books, patient: int) -> int:
     gone = 0
     for query in ("drop_lanes_of", "drop_patient"):
         books.run(query, id=patient)
-        gone += books.connection.changes()
+        gone += books.changed
     books.forget_names()
     return gone
 
@@ -221,14 +221,14 @@ def _erase(books: Books, item: Erasing) -> Erased:
                     raise StoreError("S228", f"envelope {envelope} has messages of others that are open")
                 shared += 1
             books.run("reclose_body", id=envelope, key_id=ERASED, data=b"")
-            bodies += books.connection.changes()
+            bodies += books.changed
         for (document,) in books.run("documents_of_patient", id=patient):
             books.run("reclose_body", id=document, key_id=ERASED, data=b"")
-            bodies += books.connection.changes()
+            bodies += books.changed
         # The name of a series is made from the sender's number of the patient and could be tried out.
         books.run("hide_series_of", id=patient)
         books.run("drop_readings_of", id=patient)
-        readings += books.connection.changes()
+        readings += books.changed
         books.run("drop_clocks_of", id=patient)
     tokens = _forget(books, Forgetting(item.properties, item.identities))
     for patient in item.patients:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-from mhbridge.adapters.sqlite.books import Books, micros, when
+from mhbridge.adapters.sql.books import Books, micros, when
 from mhbridge.ports import Gap, Profile
 
 if TYPE_CHECKING:
-    from mhbridge.adapters.sqlite.reading import Reader
+    from mhbridge.adapters.sql.reading import Reader
 
 __all__ = ["Missing", "gaps", "keep_gaps", "keep_profiles", "profiles"]
 

@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from mhbridge.adapters.sqlite import tasks
-from mhbridge.adapters.sqlite.books import Books
-from mhbridge.adapters.sqlite.tasks import Firing, Raising
+from mhbridge.adapters.sql import tasks
+from mhbridge.adapters.sql.books import Books
+from mhbridge.adapters.sql.tasks import Firing, Raising
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Fired
 
