@@ -145,7 +145,7 @@ async def dropped(world, drop):
             drop.memory(gateway)
         await asyncio.sleep(3)
         if drop.sql:
-            connection = gateway.files._books.connection
+            connection = gateway.files._books.session.connection
             connection.execute(drop.sql)
             assert connection.changes() > 0
         await asyncio.sleep(MINUTE + drop.late)
@@ -176,7 +176,7 @@ def test_a_clock_that_nobody_looks_at_is_found(tmp_path):
             gateway.app.clocks._task.cancel()
             await send(stays.of(0, 1), over_mllp(*MLLP), Attempts())
             await asyncio.sleep(1)
-            (due,) = gateway.files._books.connection.execute("select min(next_at) from task").fetchone()
+            (due,) = gateway.files._books.session.connection.execute("select min(next_at) from task").fetchone()
             due = due / 1e6 - START.timestamp()
             await asyncio.sleep(due - world.loop.time())
             assert world.events("balance_differs") == []

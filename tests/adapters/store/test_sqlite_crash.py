@@ -15,7 +15,7 @@ from powerloss import Disk
 from store_cases import T0, keep, key_of, take
 
 from mhbridge.adapters.sql.turns import InlineTurns
-from mhbridge.adapters.sqlite import SqliteStore, opening
+from mhbridge.adapters.sqlite import SqliteStore, opening, writing
 from mhbridge.adapters.sqlite.opening import Pragma
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState

@@ -12,6 +12,7 @@ import pytest
 from powerloss import Disk
 from store_cases import EVENT, T0, a_patient, keep, key_of, take
 
+from mhbridge.adapters.sql import migrating as sql_migrating
 from mhbridge.adapters.sql import schema
 from mhbridge.adapters.sql.migrations import SCHEMA, Migration, migrations
 from mhbridge.adapters.sql.turns import InlineTurns
@@ -287,10 +288,11 @@ NEXT = Migration(
 
 @pytest.fixture
 def _another(monkeypatch):
-    monkeypatch.setattr(migrating, "SCHEMA", SCHEMA + 1)
-    monkeypatch.setattr("mhbridge.adapters.sqlite.opening.SCHEMA", SCHEMA + 1)
     known = (*migrations(), NEXT)
-    monkeypatch.setattr(migrating, "migrations", lambda: known)
+    for module in (migrating, sql_migrating):
+        monkeypatch.setattr(module, "SCHEMA", SCHEMA + 1)
+        monkeypatch.setattr(module, "migrations", lambda: known)
+    monkeypatch.setattr("mhbridge.adapters.sqlite.opening.SCHEMA", SCHEMA + 1)
     monkeypatch.setattr("mhbridge.adapters.sql.door.calling._PAUSE", 0.0)
 
 
@@ -375,7 +377,7 @@ async def test_what_is_left_for_later_is_gone_on_with_after_a_stop(path):
 async def test_a_step_that_fails_is_tried_again_and_nothing_else_fails(path, monkeypatch):
     monkeypatch.setattr("mhbridge.adapters.sql.door.calling._AGAIN", 0.0)
     failed = []
-    work = migrating.later
+    work = sql_migrating.later
 
     def fails_twice(books, items):
         if len(failed) < 2:
@@ -383,7 +385,7 @@ async def test_a_step_that_fails_is_tried_again_and_nothing_else_fails(path, mon
             books.run("no_such_query")
         return work(books, items)
 
-    monkeypatch.setattr(migrating, "later", fails_twice)
+    monkeypatch.setattr(sql_migrating, "later", fails_twice)
     monkeypatch.setattr("mhbridge.adapters.sql.committing._ORDER", _with(fails_twice, work))
     store = SqliteStore(path)
     await store.open()

@@ -80,14 +80,14 @@ async def write(store, verb):
     """Run a function of the books as the writer would."""
 
     books = store._books
-    books.connection.execute("begin immediate")
+    books.session.begin()
     mark = books.head
     try:
         verb(books)
         books.close()
-        books.connection.execute("commit")
+        books.session.commit()
     except BaseException:
-        books.connection.execute("rollback")
+        books.session.rollback()
         books.forget(mark)
         raise
 

@@ -195,7 +195,7 @@ async def test_a_purge_that_ends_anywhere_is_finished_by_the_next(tmp_path, monk
         await deliver(store)
         waits = await keep(store, 2, "gp", patient=2)
         left = at
-        write = store._write
+        write = store.write
 
         async def stops(verb, item, noted=None, write=write):
             nonlocal left
@@ -208,7 +208,7 @@ async def test_a_purge_that_ends_anywhere_is_finished_by_the_next(tmp_path, monk
                 raise StopError
             return done
 
-        monkeypatch.setattr(store, "_write", stops)
+        monkeypatch.setattr(store, "write", stops)
         stopped = True
         try:
             await store.purge(ALL_GONE)
@@ -236,14 +236,14 @@ async def test_what_is_known_is_known_without_readings_whose_key_has_just_gone(p
     store = await opened(path)
     await keep(store, 1, readings=[a_reading({"n1": 1})])
     await keep(store, 2, at=ALL_GONE, readings=[a_reading({"n2": 2}, episode="V2")])
-    write = store._write
+    write = store.write
 
     async def stops(verb, item, noted=None):
         if verb is purging.clear:
             raise StopError
         return await write(verb, item, noted)
 
-    monkeypatch.setattr(store, "_write", stops)
+    monkeypatch.setattr(store, "write", stops)
     with pytest.raises(StopError):
         await store.purge(ALL_GONE)
     store._near.forget()
@@ -256,14 +256,14 @@ async def test_what_opens_between_the_look_and_the_drop_keeps_the_key(path, monk
     store = await opened(path)
     done = await keep(store, 1, "gp")
     await deliver(store)
-    write = store._write
+    write = store.write
 
     async def resends_first(verb, item, noted=None):
         if verb is purging.drop:
             await store.resend(done.messages[0], "anna", DOCUMENTS_GONE)
         return await write(verb, item, noted)
 
-    monkeypatch.setattr(store, "_write", resends_first)
+    monkeypatch.setattr(store, "write", resends_first)
     purged = await store.purge(DOCUMENTS_GONE)
     assert [(e.retention, e.dropped) for e in purged.expired] == [("document", False)]
     monkeypatch.undo()

@@ -253,7 +253,7 @@ async def test_who_looks_on_finds_keys_that_were_made_since(path):
 async def test_what_was_rolled_back_leaves_a_key_that_is_used_next(path):
     store = await opened(path)
     with pytest.raises(StoreError):
-        await store._write(lambda books, _items: [books.sealed("envelope", 1, b"x", 0), books.run("no query")], None)
+        await store.write(lambda books, _items: [books.sealed("envelope", 1, b"x", 0), books.run("no query")], None)
     await keep(store, 1, "gp")
     await store.close()
 

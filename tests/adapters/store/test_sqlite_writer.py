@@ -64,7 +64,7 @@ def a_bad_one(store, number):
 
 def commits_of(store):
     commits = []
-    store._books.connection.set_commit_hook(lambda: commits.append(1) or False)
+    store._books.session.connection.set_commit_hook(lambda: commits.append(1) or False)
     return commits
 
 
@@ -130,7 +130,7 @@ async def test_a_bad_one_alone_leaves_no_trace(held):
 async def test_duplicates_in_one_batch_are_one(held):
     store, writer = held
     rolled_back = []
-    store._books.connection.set_rollback_hook(lambda: rolled_back.append(1))
+    store._books.session.connection.set_rollback_hook(lambda: rolled_back.append(1))
     done = await outcomes_of([keep(store, 1, "gp") for _ in range(10)], writer)
     assert [one.repeated for one in done] == [False] + [True] * 9
     assert rolled_back == []
@@ -144,7 +144,7 @@ async def test_the_event_loop_is_woken_once_for_a_batch(path):
     await store.open()
     loop = asyncio.get_running_loop()
     committing, go_on = threading.Event(), threading.Event()
-    store._books.connection.set_commit_hook(lambda: committing.set() or not go_on.wait(30))
+    store._books.session.connection.set_commit_hook(lambda: committing.set() or not go_on.wait(30))
     first = asyncio.ensure_future(keep(store, 0, "gp"))
     await asyncio.to_thread(committing.wait, 30)
     wakes = []
@@ -168,7 +168,7 @@ async def test_nothing_is_told_before_the_commit(held):
     task = asyncio.ensure_future(keep(store, 1, "gp"))
     task.add_done_callback(lambda _: told.append("told"))
     await asyncio.sleep(0)
-    store._books.connection.set_commit_hook(lambda: told.append("commit") or False)
+    store._books.session.connection.set_commit_hook(lambda: told.append("commit") or False)
     writer.release()
     await task
     assert told == ["commit", "told"]
@@ -190,7 +190,7 @@ async def test_a_caller_that_gave_up_is_not_told(held):
 async def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room(held):
     store, writer = held
     await keep(store, 1, "gp")
-    connection = store._books.connection
+    connection = store._books.session.connection
     pages = connection.pragma("page_count")
     connection.pragma("max_page_count", pages + 3)
     before = store._books.head
@@ -208,7 +208,7 @@ async def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room(h
 
 async def test_a_locked_file_acknowledges_nothing(held, path):
     store, writer = held
-    store._books.connection.pragma("busy_timeout", 0)
+    store._books.session.connection.pragma("busy_timeout", 0)
     other = apsw.Connection(str(path))
     other.execute("begin immediate")
     done = await outcomes_of([keep(store, 1, "gp"), keep(store, 2, "gp")], writer)

@@ -1,7 +1,8 @@
 """
-What both SQL stores share: schema and queries as text, legal moves, tokens and seals, the chain of the log.
+The store, on whichever engine: schema and queries, verbs, group commit, accounts, keys, and the door to all of it.
 
-This package must never open a connection: it does not know which engine it serves.
+A verb speaks to a `Session` (`session.py`) and gives it the name of a query. This package must never open a connection:
+it does not know which engine it serves.
 """
 
 from __future__ import annotations

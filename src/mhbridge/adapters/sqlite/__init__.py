@@ -1,4 +1,4 @@
-"""The store on SQLite. One process, one file, one thread that writes."""
+"""The store on SQLite: opening, pragmas, lock, checkpoints, backup. One process, one file, one thread that writes."""
 
 from __future__ import annotations
 
