@@ -22,7 +22,9 @@ from mhbridge.app.storing import store_of
 from mhbridge.gateway import Clocks, Disk, Gateway, Keeping, Outbox, Pressure, Watch, Workers
 from mhbridge.gateway.alarms import Alarms
 from mhbridge.gateway.expiry import Expiry
+from mhbridge.gateway.parts import SETTLE, Parts
 from mhbridge.gateway.silence import Expected, Silence
+from mhbridge.ports import SharedStore
 
 if TYPE_CHECKING:
     from mhbridge.adapters.mllp import MllpReceiver
@@ -63,7 +65,10 @@ def build(
         for found in config.destinations
     ]
     outlets = [outlet_of(sender, found) for sender, found in zip(senders, config.destinations, strict=True)]
-    outbox = Outbox(store=store, outlets=outlets, clock=clock, log=log)
+    parts = _parts(config, store, clock, log)
+    outbox = Outbox(
+        store=store, outlets=outlets, clock=clock, log=log, may_send=None if parts is None else parts.may_send
+    )
     deadlines = {destination.name: destination.deadline for destination in config.destinations}
     workers = None
     if config.gateway.workers:
@@ -87,6 +92,7 @@ def build(
         workers=workers,
         taken=silence.taken,
         clocks=clocks,
+        parts=parts,
         pressure=Pressure(log=log, disk=lambda: Disk(*free_of(config.gateway.store_path))),
     )
     watch = Watch(
@@ -98,14 +104,31 @@ def build(
         shut=lambda: gateway.pressure.shut,
         answered=lambda: gateway.answered,
         crowded=lambda: outbox.crowded,
+        parts=parts,
     )
-    keeping = Keeping(store=store, heads=HeadsFile(config.gateway.heads_path), clock=clock, log=log)
+    keeping = Keeping(
+        store=store,
+        heads=HeadsFile(config.gateway.heads_path),
+        clock=clock,
+        log=log,
+        leads=lambda: parts is None or parts.leads,
+    )
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
-    listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log)
+    listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log, parts)
     receivers = listening.receivers()
     silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
-    outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log))
+    outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log, parts))
     return App(store, senders, gateway, outbox, watch, clocks, keeping, receivers, reloading, log, workers, outward)
+
+
+def _parts(config: settings.Config, store: Store, clock: Clock, log: Log) -> Parts | None:
+    """Which patients are this gateway's; `None` where they all are."""
+    from mhbridge.adapters.clock import elapsed
+
+    if not isinstance(store, SharedStore):
+        return None
+    timeout = max((destination.timeout for destination in config.destinations), default=0.0)
+    return Parts(store=store, lease=config.gateway.lease, quiet=timeout + SETTLE, clock=clock, log=log, elapsed=elapsed)
 
 
 def _expected(expect: settings.Expect) -> Expected:

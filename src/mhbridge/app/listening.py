@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from mhbridge.console import Sources
+    from mhbridge.console import Nodes, Sources
+    from mhbridge.gateway.parts import Parts
     from mhbridge.ports import Clock, Receiver, Store
 
 __all__ = ["Listening"]
@@ -44,6 +45,7 @@ class Listening:
     store: Store
     clock: Clock
     log: Log
+    parts: Parts | None = None
 
     def receivers(self) -> dict[str, Receiver]:
         """All that listens. The API's own listener is the first, so that health can be asked at once."""
@@ -160,7 +162,16 @@ class Listening:
             feeds=tuple(receiver.feed for receiver in self.config.receivers),
             destinations=tuple(destination.name for destination in self.config.destinations),
             mode=self.config.gateway.mode,
+            nodes=None if self.parts is None else self._nodes,
         )
+
+    def _nodes(self) -> Nodes:
+        """How the gateways stand that share the store, as this one knows it."""
+        from mhbridge.console import Nodes
+
+        assert self.parts is not None
+        parts = self.parts
+        return Nodes(parts.node, parts.nodes, parts.leads, len(parts.sending), parts.unsent)
 
     def _console(self) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http_translate import TranslateDoor

@@ -95,6 +95,10 @@ class GatewaySection(Section):
     mode: Literal["live", "test"] = "live"
     #: Processes that translate; 0: it is done in the gateway's own.
     workers: Annotated[int, Field(ge=0, le=64)] = 0
+    #: Its name among the gateways that share a PostgreSQL database, each of which has its own; left out, its machine's.
+    node: Name = ""
+    #: Of these gateways each has its patients for so long, and renews that four times as often.
+    lease: Annotated[Duration, Field(ge=1, le=600)] = 15.0
 
     @property
     def store_path(self) -> Path:

@@ -13,7 +13,7 @@ from mhbridge.console.destinations import DestinationPages
 from mhbridge.console.health import HealthPages
 from mhbridge.console.mappings import MappingPages
 from mhbridge.console.messages import MessagePages
-from mhbridge.console.metrics import METRICS, Sources
+from mhbridge.console.metrics import METRICS, Nodes, Sources
 from mhbridge.console.openapi import description, routes
 from mhbridge.console.repairing import RepairPages
 from mhbridge.console.tasks import TaskPages
@@ -25,6 +25,7 @@ __all__ = [
     "HealthPages",
     "MappingPages",
     "MessagePages",
+    "Nodes",
     "RepairPages",
     "Sources",
     "TaskPages",

@@ -96,7 +96,9 @@ class HealthPages:
         await self._access.require(request, "viewer")
         status = asdict(await self._counted())
         sources = self._sources
-        return json({"mode": sources.mode, "ready": sources.ready(), "shut": dict(sources.shut()), **status})
+        shared = {} if sources.nodes is None else {"nodes": asdict(sources.nodes())}
+        said = {"mode": sources.mode, "ready": sources.ready(), "shut": dict(sources.shut()), **shared}
+        return json({**said, **status})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         await self._access.require(request, "viewer")

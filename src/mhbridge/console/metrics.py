@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from mhbridge.meters import Histogram
 from mhbridge.ports import Meters, Status
 
-__all__ = ["METRICS", "Metric", "Sample", "Sources", "exposition", "samples"]
+__all__ = ["METRICS", "Metric", "Nodes", "Sample", "Sources", "exposition", "samples"]
 
 
 class Metric(NamedTuple):
@@ -67,6 +67,10 @@ METRICS: Final = (
     # Whether it all adds up.
     _metric("differences", "gauge", "check", "Conservation checks that do not hold; each 0 when all is well."),
     _metric("accounts_timestamp_seconds", "gauge", "", "When the accounts were last looked at."),
+    # Of gateways that share a database.
+    _metric("node_parts", "gauge", "node", "Of 256 parts of the patients, those of each gateway, as this one knows."),
+    _metric("node_leads", "gauge", "", "1 where what is done once for all is done by this gateway."),
+    _metric("parts_unsent", "gauge", "", "Parts of which nothing is sent now: their gateway has just gone."),
     # What it stands on.
     _metric("inside_envelopes", "gauge", "", "Envelopes that are being taken now."),
     _metric("inside_bytes", "gauge", "", "Their bytes."),
@@ -88,6 +92,26 @@ _CHECKS: Final = ("C1", "C2", "C3", "C4", "C5", "C6")
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """
+    How the gateways stand that share a store.
+
+    Args:
+        node: the name of this one.
+        parts: node → how many parts of the patients it has.
+        leads: what is done once for all is done here.
+        sending: parts of which this one may send.
+        unsent: parts of which nobody does.
+    """
+
+    node: str
+    parts: Mapping[str, int]
+    leads: bool
+    sending: int
+    unsent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """
     Where the values come from that are not in the accounts.
@@ -106,6 +130,7 @@ class Sources:
         feeds: every feed that there is, so that what was never heard is told, too.
         destinations: every destination.
         mode: `live` or `test`.
+        nodes: how the gateways stand that share the store; `None` where there is one.
     """
 
     ready: Callable[[], bool]
@@ -121,6 +146,7 @@ class Sources:
     feeds: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     mode: str = "live"
+    nodes: Callable[[], Nodes] | None = None
 
 
 def samples(status: Status, sources: Sources) -> Iterator[Sample]:
@@ -130,6 +156,7 @@ def samples(status: Status, sources: Sources) -> Iterator[Sample]:
         *_feeds(status, sources),
         *_destinations(status, sources),
         *_people(status),
+        *_shared(sources.nodes),
         *_store(sources.meters()),
     ):
         yield Sample(f"mhbridge_{name}", labels, value)
@@ -195,6 +222,16 @@ def _people(status: Status) -> _Said:
     for check in _CHECKS:
         yield "differences", (check,), sum(one.startswith(check) for one in status.differences)
     yield "accounts_timestamp_seconds", (), round(status.at.timestamp(), 3)
+
+
+def _shared(nodes: Callable[[], Nodes] | None) -> _Said:
+    if nodes is None:
+        return
+    found = nodes()
+    for node, parts in sorted(found.parts.items()):
+        yield "node_parts", (node,), parts
+    yield "node_leads", (), int(found.leads)
+    yield "parts_unsent", (), found.unsent
 
 
 def _store(meters: Meters) -> _Said:

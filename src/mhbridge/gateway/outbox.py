@@ -61,7 +61,7 @@ class Outbox:
     Args:
         jitter: a number from 0 to 1, so that lanes that failed together do not try again together.
         first: seconds before the second try.
-        may_send: asked right before each send whether this patient is still this node's.
+        may_send: asked right before each send whether this patient is still this node's, where several share the store.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Outbox:
         first: float = _FIRST,
         settle: float = _SETTLE,
         drain: float = _DRAIN,
-        may_send: Callable[[int], bool] = _always,
+        may_send: Callable[[int], bool] | None = None,
     ) -> None:
         self._store = store
-        self._may_send = may_send
+        self._may_send = may_send or _always
         self._outlets: Mapping[str, Outlet] = {outlet.name: outlet for outlet in outlets}
         self._clock = clock
         self._log = log

@@ -22,7 +22,10 @@ from mhbridge.log import Event, Log, where
 from mhbridge.model import Key
 from mhbridge.ports import LEADING, PARTS, Clock, Holding, SharedStore, part_of
 
-__all__ = ["Parts"]
+__all__ = ["SETTLE", "Parts"]
+
+#: After a request's own deadline, so long a lost one may still be executed before anybody looks.
+SETTLE: Final = 5.0
 
 #: So many times within a lease it is renewed: one or two renewals may fail.
 _RENEWALS: Final = 4

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mhbridge.model import Key
 from mhbridge.ports.store import Store
@@ -50,6 +50,7 @@ class Holding:
     lost: Mapping[str, datetime] = field(default_factory=dict)
 
 
+@runtime_checkable
 class SharedStore(Store, Protocol):
     """
     A store that several nodes share.
