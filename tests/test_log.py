@@ -184,3 +184,17 @@ def test_nothing_in_the_product_prints_or_logs_by_itself():
             assert "import logging" not in text, file.name
             assert "structlog" not in text, file.name
             assert "print(" not in text.replace("fingerprint(", ""), file.name
+
+
+async def test_what_goes_well_is_written_once_a_turn_and_all_else_at_once():
+    stream = io.BytesIO()
+    log = logs.make(stream, gather=True)
+    log.info(Event.RECEIVED, reference="1")
+    log.info(Event.RECEIVED, reference="2")
+    assert not stream.getvalue()
+    log.warning(Event.PARKED, code="M720")
+    assert stream.getvalue().count(b"\n") == 3
+    log.info(Event.RECEIVED, reference="3")
+    await asyncio.to_thread(log.info, Event.RECEIVED, reference="4")
+    said = [json.loads(line).get("reference") for line in stream.getvalue().splitlines()]
+    assert said == ["1", "2", None, "3", "4"]

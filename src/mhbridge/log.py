@@ -8,10 +8,13 @@ input). So every key is on a list with the shape that its value must have; what 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -23,8 +26,6 @@ from structlog.typing import FilteringBoundLogger
 from mhbridge.errors import MhbridgeError
 
 if TYPE_CHECKING:
-    import asyncio
-
     from structlog.typing import EventDict, WrappedLogger
 
 Log = FilteringBoundLogger
@@ -169,10 +170,15 @@ def admitted(about: Mapping[str, Any]) -> dict[str, Any]:
     return {key: KEYS[key](value) for key, value in about.items() if key in KEYS and value != ""}
 
 
-def _admit(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Let through what is on the list. Last before rendering, so that nothing can be added behind it."""
-    admitted: dict[str, Any] = {key: line[key] for key in ("timestamp", "level") if key in line}
-    admitted["event"] = str(line["event"]) if line.get("event") in _EVENTS else "?"
+def _admit(_logger: WrappedLogger, method: str, line: EventDict) -> bytes:
+    """A line of what is on the list, and of nothing else. One step, so that nothing can be added behind it."""
+    line.setdefault("timestamp", datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z")
+    event = line.get("event")
+    admitted: dict[str, Any] = {
+        "timestamp": line["timestamp"],
+        "level": method,
+        "event": str(event) if event in _EVENTS else "?",
+    }
     dropped = 0
     for key, value in line.items():
         if key in _ALWAYS:
@@ -183,32 +189,66 @@ def _admit(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
             admitted[key] = safe(value)
     if dropped:
         admitted["dropped"] = dropped
-    return admitted
+    return orjson.dumps(admitted, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _render(_logger: WrappedLogger, _method: str, line: EventDict) -> bytes:
-    return orjson.dumps(line)
+class _Lines:
+    """
+    Writes lines. What merely tells of what goes well may wait for the end of the event loop's turn, so that one write
+    takes the lines of many messages; everything else is written before `log.warning` and the others return.
+    """
+
+    def __init__(self, stream: BinaryIO, *, gather: bool) -> None:
+        self._stream = stream
+        self._gather = gather
+        self._lines: list[bytes] = []
+        self._leaving = False
+        self._lock = threading.Lock()
+
+    def msg(self, line: bytes) -> None:
+        with self._lock:
+            self._lines.append(line)
+            self._write()
+
+    debug = warning = error = critical = msg
+
+    def info(self, line: bytes) -> None:
+        loop = asyncio._get_running_loop() if self._gather else None  # noqa: SLF001  as `get_running_loop`, without raising
+        if loop is None:
+            self.msg(line)
+            return
+        with self._lock:
+            self._lines.append(line)
+            if not self._leaving:
+                self._leaving = True
+                loop.call_soon(self._leave)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._leaving = False
+            self._write()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write(b"".join(lines))
+            self._stream.flush()
 
 
-def make(stream: BinaryIO | None = None, *, level: int = logging.INFO) -> Log:
+def make(stream: BinaryIO | None = None, *, level: int = logging.INFO, gather: bool = False) -> Log:
     """
     A logger that writes JSON lines.
 
     Args:
         stream: standard error when none is given; standard output belongs to results.
         level: of the standard library's scale. No level shows more of a message: the keys are the same at each.
+        gather: within an event loop, what goes well is written once a turn.
     """
     log: Log = structlog.wrap_logger(
-        structlog.BytesLogger(stream or sys.stderr.buffer),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _admit,
-            _render,
-        ],
+        _Lines(stream or sys.stderr.buffer, gather=gather),
+        processors=[_admit],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
-    )
+    ).bind()
     return log
 
 

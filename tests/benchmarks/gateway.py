@@ -283,8 +283,10 @@ def show(fixture: Fixture, connections: int, found: dict[str, Any]) -> None:
         loop = cpu["MainThread"]
         for area, count in found["areas"]:
             print(f"    {area:<42}{count / total:>6.1%}{count / total * loop:>8.0f} µs")
-        for line, count in found["lines"]:
-            print(f"        {line:<50}{count / total:>6.1%}{count / total * loop:>8.0f} µs")
+        for what in ("lines", "within"):
+            print(f"      {'by itself' if what == 'lines' else 'with what it calls'}")
+            for line, count in found[what]:
+                print(f"        {line:<50}{count / total:>6.1%}{count / total * loop:>8.0f} µs")
 
 
 def run(measuring: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:

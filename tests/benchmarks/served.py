@@ -42,6 +42,8 @@ class Sampler:
     def __init__(self, every: float = 0.001) -> None:
         self.areas: Counter[str] = Counter()
         self.lines: Counter[str] = Counter()
+        #: The same, with all that was called from there.
+        self.within: Counter[str] = Counter()
         self._every = every
 
     def start(self) -> None:
@@ -52,7 +54,13 @@ class Sampler:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def _take(self, _signal: int, frame: FrameType | None) -> None:
-        inner = frame
+        inner, outer, seen = frame, frame, set[str]()
+        while outer is not None:
+            name = outer.f_code.co_filename
+            if "mhbridge" in name or "aiohttp" in name:
+                seen.add(f"{name.rpartition('/')[2]}:{outer.f_code.co_name}")
+            outer = outer.f_back
+        self.within.update(seen)
         while frame is not None:
             name = frame.f_code.co_filename
             area = next((area for area in AREAS if area in name), "")
@@ -93,7 +101,7 @@ def _memory() -> dict[str, float]:
 async def serve(options: argparse.Namespace) -> None:
     """Serve, and answer what is asked on standard input."""
     with options.log.open("ab") as stream:
-        app = build(load(options.config, {}), log=logs.make(stream))
+        app = build(load(options.config, {}), log=logs.make(stream, gather=True))
         await app.open()
         steady()
         say({"address": next(r.address for name, r in app.receivers.items() if name.endswith("mllp"))})
@@ -112,10 +120,13 @@ async def serve(options: argparse.Namespace) -> None:
                 status = await app.store.status(app.gateway._clock())
                 say({
                     "cpu": used.since(), "memory": _memory(), "areas": sampler.areas.most_common(),
-                    "lines": sampler.lines.most_common(40), "messages": status.messages,
+                    "lines": sampler.lines.most_common(40), "within": sampler.within.most_common(70),
+                    "messages": status.messages,
                     "deliveries": status.deliveries, "differences": status.differences,
                 })  # fmt: skip
         await app.close()
+        # The last lines of the log leave at the end of this turn.
+        await asyncio.sleep(0)
 
 
 def say(what: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def loop_factory(config: settings.Config) -> Callable[[], asyncio.AbstractEventL
 
 
 async def _serve(config: settings.Config) -> None:
-    log = logs.make()
+    log = logs.make(gather=True)
     logs.adopt_logging(log)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     logs.adopt_asyncio(log, loop)

@@ -22,6 +22,7 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "demo": ("mhbridge.cli.demonstration", "The main job end to end, on fixtures, in a few seconds."),
     "serve": ("mhbridge.cli.operating", "Run the gateway."),
+    "new": ("mhbridge.cli.beginning", "Begin a mapping from sample messages."),
     "translate": ("mhbridge.cli.translating", "Translate files to FHIR, one JSON document a message."),
     "check": ("mhbridge.cli.authoring", "Check mapping files: every problem at once."),
     "explain": ("mhbridge.cli.authoring", "Explain a code, a mapping or a message."),

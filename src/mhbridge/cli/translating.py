@@ -227,7 +227,7 @@ def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[
     """Put the fixtures of FOLDER (./fixtures, or the built-in ones) through the flow; compare with golden files."""
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.library import built_in
-    from mhbridge.testing.replaying import cases, compare, feed_of
+    from mhbridge.testing.replaying import cases, compare, feed_of, golden_files
     from mhbridge.testing.replaying import replay as replay_case
 
     root = folder or (Path("fixtures") if Path("fixtures").is_dir() else built_in("fixtures"))
@@ -258,12 +258,7 @@ def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[
         made = replay_case(case, catalogue, feeds[case.supplier])
         differences = compare(case, made)
         if update:
-            for kind in ("r4.json", "report.json", "ack.hl7"):
-                golden = case.path.parent / f"{case.path.stem}.{kind}"
-                if golden.name in made:
-                    golden.write_bytes(made[golden.name])
-                elif golden.is_file():
-                    golden.unlink()
+            golden_files(case.path, made)
         if differences:
             differing += 1
             say(f"{case.name}: {'updated' if update else 'differs'}", severity=Severity.WARNING)

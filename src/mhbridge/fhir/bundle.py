@@ -205,12 +205,14 @@ def _put(entry: Entry) -> dict[str, Any]:
 
 def _in_url(part: str) -> str:
     """Part of a token of a search, as it stands in a URL."""
-    if part.isascii() and part.isalnum():
+    if _UNRESERVED.fullmatch(part):
         return part
     # R4, Search, "Escaping Search Parameters": what separates values is escaped, before the URL's own escapes.
     return quote(_SEPARATES.sub(r"\\\1", part), safe="")
 
 
+#: RFC 3986 §2.3.
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 _SEPARATES: Final = re.compile(r"([\\|,$])")
 #: Systems are those of mappings, so there are few, and none is a patient's.
 _system_in_url = lru_cache(maxsize=256)(_in_url)

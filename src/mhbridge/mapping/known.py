@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, Final
 
 from mhbridge.model import Absent, Deleted, State, Unknown
@@ -83,12 +84,14 @@ def restricts(sensitivity: Any) -> bool:
     return isinstance(sensitivity, str) and sensitivity in _RESTRICTED
 
 
+@lru_cache(maxsize=1024)
 def moment(text: str) -> int | None:
     """
     The instant of a FHIR dateTime or an HL7 v2 DTM, in microseconds since 1970, for putting readings in order.
 
     A partial date is its beginning, and a time without a zone is taken as UTC: the readings of an episode come from
-    one sender, which leaves the zone out of all of them or of none. `None` when the text is no such time.
+    one sender, which leaves the zone out of all of them or of none. `None` when the text is no such time. The same
+    text is asked about several times for each message.
     """
     found = _MOMENT.fullmatch(text.strip())
     if found is None:

@@ -22,7 +22,17 @@ from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.model import Answer, Issue, LeafState, Ledger, Outcome, Severity, Verdict
 from mhbridge.pipeline import Feed, Route, answer, outcome_now
 
-__all__ = ["RECEIVED_AT", "Case", "cases", "compare", "feed_of", "ledger_summary", "outcomes_of", "replay"]
+__all__ = [
+    "RECEIVED_AT",
+    "Case",
+    "cases",
+    "compare",
+    "feed_of",
+    "golden_files",
+    "ledger_summary",
+    "outcomes_of",
+    "replay",
+]
 
 #: When every fixture is received.
 RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -136,6 +146,23 @@ def _issue(issue: Issue) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+#: What lies beside a message: the documents, the report, the answer in kind.
+_GOLDEN: Final = ("r4.json", "report.json", "ack.hl7")
+
+
+def golden_files(path: Path, made: Mapping[str, bytes]) -> list[Path]:
+    """Write the golden files beside a message, and take away those that it does not give any more."""
+    written: list[Path] = []
+    for kind in _GOLDEN:
+        golden = path.parent / f"{path.stem}.{kind}"
+        if golden.name in made:
+            golden.write_bytes(made[golden.name])
+            written.append(golden)
+        elif golden.is_file():
+            golden.unlink()
+    return written
+
+
 def compare(case: Case, made: Mapping[str, bytes]) -> list[str]:
     """What differs from the golden files, one line a difference; empty when all is as expected."""
     found: list[str] = []
@@ -146,7 +173,7 @@ def compare(case: Case, made: Mapping[str, bytes]) -> list[str]:
             found.append(f"{name}: there is no golden file")
         elif golden.read_bytes() != body:
             found += [f"{name}: {line}" for line in _differences(golden.read_bytes(), body, name.endswith(".json"))]
-    for kind in ("r4.json", "report.json", "ack.hl7"):
+    for kind in _GOLDEN:
         name = f"{case.path.stem}.{kind}"
         if name not in made and (folder / name).is_file():
             found.append(f"{name}: expected, and not produced")

@@ -38,6 +38,7 @@ _KEYS = (
     "partial",
     "authors",
     "adds",
+    "draft",
 )
 
 TableLoader = Callable[[YamlFile, str, Node], Table | None]
@@ -64,8 +65,9 @@ class MappingFile:
 
     Args:
         ignored: (path, reason) of what it ignores, in the order of the file.
-        mandatory: the mandatory items that it binds.
+        mandatory: the mandatory items that it binds; of a draft all that it has to.
         tests: examples that `check` runs.
+        draft: somebody is still writing it: what is missing is a warning, and a live gateway does not take it.
         adds: the mapping's own additions to a build, still as a parse tree.
     """
 
@@ -79,6 +81,7 @@ class MappingFile:
     mandatory: tuple[str, ...] = ()
     tests: tuple[Example, ...] = ()
     adds: Pairs | None = None
+    draft: bool = False
 
 
 def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str) -> tuple[str, Format, Source] | None:
@@ -150,18 +153,22 @@ def read_mapping(
         issuers=issuers, lost_tables=declared.entries.keys() - tables.keys() if declared else (),
     )  # fmt: skip
     bound = _bound(Binder(env, document), top)
-    authors, partial = top.flag("authors"), top.flag("partial")
-    if authors or not partial:
-        _check_mandatory(file, top, document, authors=authors)
+    authors, partial, draft = top.flag("authors"), top.flag("partial"), top.flag("draft")
+    unbound = _check_mandatory(file, top, document, authors=authors, draft=draft) if authors or not partial else ()
+    if draft and not unbound:
+        what = "nothing that is mandatory is missing any more"
+        file.report("E561", what, top.keys["draft"], "take `draft: true` out", Severity.WARNING)
     for unused in sorted(tables.keys() - env.used_tables):
         assert declared is not None
         file.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
     ignored = _ignored(file, top, format_, source)
     _check_ignored(file, top, bound, {path.text: reason for path, reason in ignored})
     mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
+    if draft:
+        mandatory += unbound
     return MappingFile(
         name, document, source, tuple(bound), authors, partial,
-        ignored, mandatory, _examples(file, top, document), top.pairs("adds"),
+        ignored, mandatory, _examples(file, top, document), top.pairs("adds"), draft,
     )  # fmt: skip
 
 
@@ -185,16 +192,26 @@ def _bound(binder: Binder, top: Declaration) -> list[nodes.BoundItem]:
     return bound
 
 
-def _check_mandatory(file: YamlFile, top: Declaration, document: DocumentType, *, authors: bool) -> None:
+def _check_mandatory(
+    file: YamlFile, top: Declaration, document: DocumentType, *, authors: bool, draft: bool
+) -> tuple[str, ...]:
+    """The mandatory items that are not bound, each said."""
     pairs = top.pairs("items")
     given = pairs.keys if pairs else {}
+    unbound: list[str] = []
     for item in document.items.values():
         if item.need == "mandatory" and not item.derived and item.name not in given:
             hint = item.help or item.label or "bind it"
             if not authors:
                 hint = hint.rstrip(".") + "; or `partial: true` if this mapping only adds to what is known"
-            what = f"the mandatory item {item.name!r} is not bound"
-            file.report("E203", what, top.keys.get("items", top.span), hint)
+            unbound.append(item.name)
+            where = top.keys.get("items", top.span)
+            if draft:
+                what = f"still to be bound: {item.name!r} is mandatory"
+                file.report("E560", what, where, item.help or item.label, Severity.WARNING)
+            else:
+                file.report("E203", f"the mandatory item {item.name!r} is not bound", where, hint)
+    return tuple(unbound)
 
 
 def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) -> tuple[tuple[Path, str], ...]:

@@ -1,0 +1,183 @@
+"""`new`: a first mapping of a feed from sample messages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mhbridge.cli.options import mappings_option, say
+from mhbridge.errors import ConfigurationError, MessageError
+from mhbridge.model import Severity
+
+if TYPE_CHECKING:
+    from mhbridge.formats import Format
+    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.drafting import Draft
+
+__all__ = ["new"]
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
+_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("name", metavar="SUPPLIER/FEED")
+@click.argument("samples", nargs=-1, required=True, type=_FILES)
+@click.option(
+    "--document", metavar="TYPE", help="What the messages are; left out, it is told by them where that is sure."
+)
+@click.option(
+    "--format", "format_name", metavar="FORMAT", help="The format of the samples; left out, it is recognised."
+)
+@click.option("--title", default="", help="The supplier's name for people.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="The folder that holds mappings/ and fixtures/; here, if left out.",
+)
+@click.option(
+    "--as-they-are",
+    is_flag=True,
+    help="Copy the samples as fixtures. Only if no real person's data is in them: fixtures are kept, shared and shown.",
+)
+@mappings_option
+def new(
+    name: str,
+    samples: tuple[Path, ...],
+    document: str | None,
+    format_name: str | None,
+    title: str,
+    out: Path,
+    as_they_are: bool,
+    roots: tuple[Path, ...],
+) -> int:
+    """
+    Begin a mapping from SAMPLES: what is plain is bound, the rest is listed in it as comments with what it looks like.
+
+    Values of the samples go nowhere: fixtures have the same places with invented values in them. What is written passes
+    `mhbridge check`, and says what is missing.
+    """
+    from mhbridge.mapping.catalogue import load
+    from mhbridge.mapping.drafting import draft
+    from mhbridge.mapping.library import Snapshot, default_roots
+
+    if not _NAME.fullmatch(name):
+        raise click.UsageError(f"{name!r} is no name of a feed: SUPPLIER/FEED, in small letters, digits and hyphens")
+    mappings = out / "mappings"
+    target = mappings / "suppliers" / f"{name}.yaml"
+    if target.exists():
+        raise ConfigurationError([("C850", f"{target} is there already: take it away, or choose another name")])
+    own = [mappings] if mappings.is_dir() else []
+    catalogue = load([*roots, *own])
+    bodies = [path.read_bytes() for path in samples]
+    format_ = _format(format_name, bodies)
+    known = catalogue.supplier(name.partition("/")[0])
+    title = title or (known.title if known is not None else "")
+    kind = catalogue.document(document or _told(catalogue, format_, bodies))
+    if kind is None:
+        from mhbridge.mapping.checker.declarations import did_you_mean
+
+        hint = did_you_mean(document or "", catalogue.library.folders("documents"))
+        raise click.UsageError(f"there is no document type {document!r}. {hint}".strip())
+    try:
+        made = draft(Snapshot.of(default_roots([*roots, *own])), name, kind, format_, bodies, title)
+    except MessageError as error:
+        raise click.UsageError(f"the samples cannot be read as {format_.name}: {error}") from None
+    if not made.samples:
+        raise click.UsageError(f"there is no message in the samples that can be read as {format_.name}")
+    for relative, text in made.files.items():
+        path = mappings / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        say(f"{path}")
+    after = load([mappings, *roots])
+    for path in _fixtures(made, after, out / "fixtures" / name, samples, bodies if as_they_are else None):
+        say(f"{path}")
+    return _summary(made, after, mappings, samples, as_they_are)
+
+
+def _format(name: str | None, bodies: list[bytes]) -> Format:
+    from mhbridge.formats import format_named, formats, sniff
+
+    found = format_named(name) if name is not None else sniff(bodies[0])
+    if found is None:
+        what = f"there is no format {name!r}" if name else "no format recognises the first sample"
+        raise click.UsageError(f"{what}: --format is one of {', '.join(formats())}")
+    return found
+
+
+def _told(catalogue: Catalogue, format_: Format, bodies: list[bytes]) -> str:
+    """The document type, where the samples say it: an ADT is an event, and nobody wrote it."""
+    known = catalogue.library.folders("documents")
+    try:
+        kinds = {message.facts.kind for body in bodies for message, _ in format_.messages(body, [])
+                 if not isinstance(message, MessageError)}  # fmt: skip
+    except (MessageError, KeyError, IndexError):
+        kinds = set()
+    if kinds and all(kind.startswith("ADT^") for kind in kinds) and "encounter-event" in known:
+        return "encounter-event"
+    titles = [f"  {one}: {found.title}" for one in known if (found := catalogue.document(one)) is not None]
+    raise click.UsageError("say with --document what the messages are:\n" + "\n".join(titles))
+
+
+def _fixtures(
+    made: Draft, catalogue: Catalogue, folder: Path, samples: tuple[Path, ...], bodies: list[bytes] | None
+) -> list[Path]:
+    """Messages to test with, and what they become now."""
+    from mhbridge.testing.replaying import Case, golden_files, replay
+    from mhbridge.testing.synthetic import synthetic
+
+    mapping = catalogue.mapping(made.name)
+    supplier, _, feed = made.name.partition("/")
+    suffix = {"hl7v2": ".hl7"}.get(mapping.format.name, f".{mapping.format.name}")
+    messages: dict[str, bytes] = {}
+    if bodies is not None:
+        messages = {path.stem: body for path, body in zip(samples, bodies, strict=True)}
+    else:
+        for sample in made.samples:
+            kind = sample.message.facts.kind
+            stem = re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-") if kind else "first"
+            if stem not in messages:
+                messages[stem] = synthetic(mapping, sample.message, made.keep)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for stem, body in messages.items():
+        path = folder / f"{stem}{suffix}"
+        path.write_bytes(body)
+        written.append(path)
+        golden = replay(Case(supplier, feed, path), catalogue)
+        written += golden_files(path, golden)
+    return written
+
+
+def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[Path, ...], as_they_are: bool) -> int:
+    found: list[Any] = [d for d in catalogue.check() if _concerns(d.span.file, mappings)]
+    errors = [d for d in found if d.severity is Severity.ERROR]
+    for diagnostic in errors:
+        say(diagnostic.render(), severity=diagnostic.severity)
+    say(
+        f"{len(made.bound)} items are bound; {len(made.wanted)} mandatory ones and {len(made.open)} paths of the "
+        f"samples wait for you: they are listed in {mappings / 'suppliers' / (made.name + '.yaml')}."
+    )
+    if not as_they_are:
+        say("No value of the samples was written: the fixture has invented ones.")
+    where, tables = f"--mappings {mappings}", f"{mappings}/suppliers/{made.name.partition('/')[0]}/codes/tables"
+    feed = f"{made.name} {' '.join(map(str, samples))} {where}"
+    say("")
+    for words, command in (
+        ("every problem, again whenever you save", f"check {mappings} --watch"),
+        ("what a message becomes, and from which line", f"translate {samples[0]} {where} --trace"),
+        ("what nothing is made of yet", f"coverage {feed}"),
+        ("the codes that no table has, as tables to be filled in", f"coverage {feed} --codes {tables}"),
+        ("the golden files, when all is right", f"replay {mappings.parent / 'fixtures'} {where} --update"),
+    ):
+        say(f"{words}:\n  mhbridge {command}")
+    return 1 if errors else 0
+
+
+def _concerns(file: str, mappings: Path) -> bool:
+    return Path(file).resolve().is_relative_to(mappings.resolve())

@@ -1,0 +1,505 @@
+"""
+A first mapping from sample messages: what is plain is bound, the rest is listed by where it is and what it looks like.
+
+What there is to try stands in patterns, `drafts/<format>/<document type>.yaml` and `any.yaml` of every folder of
+mappings, written as mappings are. A pattern is tried on the samples like any mapping, and a line stays that found
+something. Nothing of what a sample says goes into the text but names of message types, columns, issuers, and the codes
+that say which part of a letter a segment is. This package must never bind what is only likely.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from textwrap import wrap
+from typing import Any, Final
+
+from mhbridge.errors import MhbridgeError
+from mhbridge.formats import Format, Source
+from mhbridge.mapping import marks
+from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.drafting.columns import Columns, binding, names_of, plain_name
+from mhbridge.mapping.drafting.outline import Branch, Entry, Leaf, leaves, outline, prune, written
+from mhbridge.mapping.drafting.shapes import shape
+from mhbridge.mapping.drafting.sketches import Sample, Sketch, samples_of, sketch
+from mhbridge.mapping.interpreter import Interpreter
+from mhbridge.mapping.ledger import detailed
+from mhbridge.mapping.library import Library, Snapshot
+from mhbridge.mapping.packs import DocumentType, Item
+from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile, read
+from mhbridge.model import LeafState, Severity
+
+__all__ = ["Draft", "draft"]
+
+_TABLE: Final = re.compile(r"\bcode\(([^()]*)\)")
+_TABLE_HEADER: Final = (
+    "source_system,source_version,source_code,target_system,target_version,target_code,target_display,equivalence\n"
+)
+_SYSTEMS_HEADER: Final = "system,title,r4,stu3,oid,v2\n"
+#: What names an issuer, a list or a part, and cannot be a name of a person or a sentence.
+_WORD: Final = re.compile(r"[A-Z0-9][A-Z0-9_.-]{1,19}")
+_ISSUERS: Final = re.compile(r"PID-3\.4|PV1-19\.4|TXA-12\.2|[A-Z]{2}[A-Z0-9]-\d+\.9(?:\.1)?")
+#: Issuers that every supplier means alike.
+_KNOWN_ISSUERS: Final = {
+    "NHS": "https://fhir.nhs.uk/Id/nhs-number",
+    "ODS": "https://fhir.nhs.uk/Id/ods-organization-code",
+    "GMC": "https://fhir.hl7.org.uk/Id/gmc-number",
+    "NMC": "https://fhir.hl7.org.uk/Id/nmc-number",
+}
+#: When samples are read; nothing of a draft depends on it.
+_RECEIVED: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+_FOUND: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES,
+                           marks.DROPPED})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """
+    A first mapping.
+
+    Args:
+        files: path below the folder of mappings → text; the mapping, and what it needs and nobody has.
+        bound: the items that are bound.
+        open: paths that nothing is made of yet.
+        wanted: mandatory items that are not bound yet.
+        samples: the messages that were looked at.
+        keep: paths of which a fixture may take what samples say.
+    """
+
+    name: str
+    files: Mapping[str, str]
+    bound: tuple[str, ...]
+    open: tuple[str, ...]
+    wanted: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    source: Source
+    keep: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Pattern:
+    """The patterns of a format for a document type, the special one laid over the general one."""
+
+    flags: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    items: Branch = field(default_factory=Branch)
+    ignore: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    told_apart: list[dict[str, str]] = field(default_factory=list)
+    keep: set[str] = field(default_factory=set)
+    control_id: str = ""
+
+
+def draft(
+    snapshot: Snapshot, name: str, document: DocumentType, format_: Format, bodies: Sequence[bytes], title: str = ""
+) -> Draft:
+    """
+    A first mapping of a feed.
+
+    Args:
+        snapshot: the mappings that there are.
+        name: `supplier/feed`.
+        bodies: the samples.
+        title: the supplier's name for people.
+
+    Raises:
+        MessageError: the samples cannot be read.
+    """
+    return _Drafting(snapshot, name, document, format_, bodies, title).done()
+
+
+class _Drafting:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        name: str,
+        document: DocumentType,
+        format_: Format,
+        bodies: Sequence[bytes],
+        title: str,
+    ) -> None:
+        self.snapshot, self.name, self.document, self.format = snapshot, name, document, format_
+        self.supplier = name.partition("/")[0]
+        self.title = title or f"{self.supplier} (say its name here)"
+        self.sketch: Sketch = sketch(format_, bodies)
+        options = dict(self.sketch.options)
+        self.pattern = self._pattern()
+        self.columns = Columns(self.sketch.names, self.pattern.columns)
+        if self.pattern.control_id and (path := self.columns.path(self.pattern.control_id)):
+            options["control_id"] = path[1:-1]
+        self.control_id = str(options.get("control_id", ""))
+        self.source = format_.declare("Europe/London", self.sketch.charset, options)
+        self.samples = samples_of(format_, bodies, self.source)
+        self.files: dict[str, str] = {}
+
+    # -- patterns -------------------------------------------------------------------------------------------
+
+    def _pattern(self) -> _Pattern:
+        made = _Pattern()
+        for which in (self.document.name, "any"):
+            found = self.snapshot.read(f"drafts/{self.format.name}/{which}.yaml")
+            if found is None:
+                continue
+            path, body = found
+            body = body.replace(b"{supplier}", self.supplier.encode()).replace(b"{title}", self.title.encode())
+            file = read(path, body)
+            if isinstance(file.root, Pairs):
+                _lay_over(made, file, file.root)
+        return made
+
+    # -- trying ---------------------------------------------------------------------------------------------
+
+    def done(self) -> Draft:
+        items = self.pattern.items
+        if self.sketch.names:
+            self.columns.filled(items)
+            _first_of_each(items)
+            self._by_name(items)
+            prune(items, lambda _leaf: True)
+        else:
+            _first_of_each(items)
+            self._parts(items)
+        items.entries = [entry for entry in items.entries if entry.key in self.document.items]
+        self._supplier_files(items)
+        self._refuse_what_is_wrong(items)
+        if not self.sketch.names:  # the name of an empty column is as plain as that of a full one
+            self._drop_what_found_nothing(items)
+        text = self._text(items, self._left(items))
+        relative = f"suppliers/{self.name}.yaml"
+        self.files = {**self._needed(items), relative: text}
+        mapping = self._catalogue({relative: text}).mapping(self.name)
+        wanted = tuple(one for one in mapping.file.mandatory if all(one != bound.name for bound in mapping.file.items))
+        return Draft(
+            self.name, self.files, tuple(entry.key for entry in items.entries), tuple(self._open), wanted,
+            tuple(self.samples), self.source, frozenset(self.pattern.keep),
+        )  # fmt: skip
+
+    def _by_name(self, items: Branch) -> None:
+        """Items whose name or label is the name of a column, where the pattern has nothing for them."""
+        bound = {entry.key for entry in items.entries if not all(leaf.refused for leaf in leaves(entry.node))}
+        items.entries = [entry for entry in items.entries if entry.key in bound]
+        for item in self.document.items.values():
+            path = "" if item.derived or item.name in bound else self.columns.of_item(item)
+            if path and path not in self.columns.used and (made := binding(item, path)) is not None:
+                items.entries.append(Entry(item.name, made))
+
+    def _parts(self, items: Branch) -> None:
+        """Parts of a letter whose title is the label of an item that is a text."""
+        bound = {entry.key for entry in items.entries}
+        labels = {plain_name(known): item for item in self.document.items.values() for known in names_of(item)}
+        for rule in self.pattern.told_apart:
+            for code, titles in self._kinds(rule).items():
+                for title in (*titles, code):
+                    item = labels.get(plain_name(title))
+                    if item is not None and item.name not in bound and item.type.name == "text" and not item.derived:
+                        path = f'{rule["segment"]}[{rule["by"]}="{code}"]-{rule["value"]}'
+                        through = "" if item.type.many else f" | {rule['through']}"
+                        items.entries.append(Entry(item.name, Leaf(f"= {path}{through}")))
+                        bound.add(item.name)
+                        break
+
+    def _kinds(self, rule: Mapping[str, str]) -> dict[str, list[str]]:
+        """The codes that say which part a segment is → its titles; only what looks like a code."""
+        by, title = f"{rule['segment']}-{rule['by']}", f"{rule['segment']}-{rule['title']}"
+        found: dict[str, dict[str, None]] = {}
+        for sample in self.samples:
+            here: dict[str, dict[str, str]] = {}
+            for like, exact, _, _, text in sample.leaves:
+                if _same(like, by) or _same(like, title):
+                    here.setdefault(exact.partition("-")[0], {})["by" if _same(like, by) else "title"] = text
+            for one in here.values():
+                if _WORD.fullmatch(one.get("by", "")):
+                    found.setdefault(one["by"], {})[one.get("title", "")] = None
+        return {code: list(titles) for code, titles in found.items()}
+
+    def _catalogue(self, files: Mapping[str, str]) -> Catalogue:
+        """What there is with these files laid over it."""
+        more = {path: (path, text.encode()) for path, text in {**self.files, **files}.items()}
+        # The compiler notes a word that several conditions ask for once; its twin notes each.
+        return Catalogue(Library(Snapshot({**self.snapshot.files, **more})), engine=Interpreter)
+
+    def _refuse_what_is_wrong(self, items: Branch) -> None:
+        """Lines that this document type or version has no place for, until nothing is wrong any more."""
+        relative = f"suppliers/{self.name}.yaml"
+        for _ in range(20):
+            lines = self._lines(items, with_ignored=False)
+            text = "\n".join(line for line, _ in lines) + "\n"
+            catalogue = self._catalogue({**self._needed(items), relative: text})
+            with contextlib.suppress(MhbridgeError):
+                catalogue.mapping(self.name)
+            found = [d for d in catalogue.diagnostics() if d.severity is Severity.ERROR]
+            if not found:
+                return
+            hit = False
+            for diagnostic in found:
+                leaf = lines[diagnostic.span.line - 1][1] if diagnostic.span.file == relative else None
+                if leaf is not None and not leaf.refused:
+                    leaf.refused = hit = True
+            if not hit:
+                raise MhbridgeError(found[0].code, found[0].render())
+            prune(items, lambda _leaf: True)
+
+    def _drop_what_found_nothing(self, items: Branch) -> None:
+        relative = f"suppliers/{self.name}.yaml"
+        lines = self._lines(items, with_ignored=False)
+        text = "\n".join(line for line, _ in lines) + "\n"
+        mapping = self._catalogue({**self._needed(items), relative: text}).mapping(self.name)
+        alive: set[int] = set()
+        for sample in self.samples:
+            _, (_, trace) = mapping.read_traced(sample.message, _RECEIVED)
+            alive |= {int(mark.rule.rsplit(":", 2)[1]) for mark, kind, _, _ in trace if kind in _FOUND and mark.rule}
+        at = {id(leaf) for number, (_, leaf) in enumerate(lines, 1) if leaf is not None and number in alive}
+        prune(items, lambda leaf: id(leaf) in at)
+
+    # -- writing --------------------------------------------------------------------------------------------
+
+    def _head(self) -> list[str]:
+        source = [
+            line
+            for key, value, comment in self.sketch.source
+            for line in wrap(
+                f"{key}: {value}{'  # ' + comment if comment else ''}", 116, initial_indent="  ",
+                subsequent_indent="    ", break_long_words=False, break_on_hyphens=False,
+            )
+        ]  # fmt: skip
+        if self.control_id:
+            source.append(f"  control_id: {self.control_id}")
+        return [
+            f"mapping: {self.name}",
+            f"document: {self.document.name}",
+            *(f"{key}: {value}" for key, value in self.pattern.flags.items()),
+            "draft: true  # what is missing is only warned of, and no live gateway takes it; in the end take this out",
+            "source:",
+            f"  format: {self.format.name}",
+            *source,
+        ]
+
+    def _lines(self, items: Branch, *, with_ignored: bool = True) -> list[tuple[str, Leaf | None]]:
+        lines: list[tuple[str, Leaf | None]] = [(line, None) for line in self._head()]
+        if tables := self._tables(items):
+            lines.append(("tables:", None))
+            lines += [(f"  {name}: {raw}", None) for name, raw in tables.items()]
+        lines.append(("items:" if items.entries else "items: {}", None))
+        lines += written(items, "  ")
+        ignored = self._ignored(items) if with_ignored else {}
+        if ignored:
+            lines.append(("ignore:", None))
+            lines += [(f"  {path}: {reason}", None) for path, reason in ignored.items()]
+        return lines
+
+    def _tables(self, items: Branch) -> dict[str, str]:
+        used = {
+            argument.strip()
+            for leaf in leaves(items)
+            for arguments in _TABLE.findall(leaf.raw)
+            for argument in arguments.split(",")
+        }
+        return {name: raw for name, raw in self.pattern.tables.items() if name in used}
+
+    def _ignored(self, items: Branch) -> dict[str, str]:
+        paths = {like for sample in self.samples for like, *_ in sample.leaves}
+        bound = {word for leaf in leaves(items) for word in re.findall(r"[A-Z0-9]{3}-\d+", leaf.raw)}
+        return {
+            path: reason
+            for path, reason in self.pattern.ignore.items()
+            if path not in bound and any(one == path or one.startswith((f"{path}.", f"{path}-")) for one in paths)
+        }
+
+    def _needed(self, items: Branch) -> dict[str, str]:
+        """Files that the mapping needs and nobody has: tables without a row, code systems, the supplier."""
+        found = {path: text for path, text in self.files.items() if not path.endswith(f"{self.name}.yaml")}
+        for raw in self._tables(items).values():
+            file = re.search(r"file: *([\w.-]+)", raw)
+            own = f"suppliers/{self.supplier}/codes/tables/{file[1] if file else ''}"
+            if file and self.snapshot.read(own) is None and self.snapshot.read(f"codes/tables/{file[1]}") is None:
+                found[own] = _TABLE_HEADER
+        return found
+
+    def _system(self, name: str, kind: str) -> str:
+        """A line of `systems.csv`; what the URI is, only the supplier can say."""
+        title = f'"{self.title} {name}"' if "," in self.title else f"{self.title} {name}"
+        return f"{self.supplier}-{name},{title},https://{self.supplier}.example/{kind}/{name},,,\n"
+
+    def _own_tables(self, items: Branch) -> list[str]:
+        """Names of the tables that only the supplier can fill."""
+        return [
+            name
+            for name, raw in self._tables(items).items()
+            if (file := re.search(r"file: *([\w.-]+)", raw)) and self.snapshot.read(f"codes/tables/{file[1]}") is None
+        ]
+
+    def _supplier_files(self, items: Branch) -> None:
+        base = f"https://{self.supplier}.example/id"
+        names = dict.fromkeys(
+            name for leaf in leaves(items) for name in re.findall(rf'"({re.escape(self.supplier)}-[a-z]+)"', leaf.raw)
+        )
+        rows = [self._system(one.removeprefix(f"{self.supplier}-"), "id") for one in names]
+        rows += [self._system(table.replace("_", "-"), "codes") for table in self._own_tables(items)]
+        systems = f"suppliers/{self.supplier}/codes/systems.csv"
+        there = self.snapshot.read(systems)
+        text = there[1].decode("utf-8", "replace") if there is not None else _SYSTEMS_HEADER
+        rows = [row for row in rows if f"\n{row.partition(',')[0]}," not in text]
+        if rows:
+            self.files[systems] = text.rstrip("\n") + "\n" + "".join(rows)
+        if self.snapshot.read(f"suppliers/{self.supplier}/supplier.yaml") is None:
+            issuers = Counter(
+                text for sample in self.samples for like, *_, text in sample.leaves
+                if _ISSUERS.fullmatch(like) and _WORD.fullmatch(text)
+            )  # fmt: skip
+            lines = [
+                f"supplier: {self.supplier}",
+                f"title: {self.title!r}" if ":" in self.title else f"title: {self.title}",
+                "timezone: Europe/London  # of times without an offset",
+            ]
+            known = {one: f"{base}/{plain_name(one)}" for one, _ in issuers.most_common(12)} | _KNOWN_ISSUERS
+            if self.sketch.senders and all(
+                _WORD.fullmatch(part) for one in self.sketch.senders for part in one.split("|")
+            ):
+                lines.append(f"senders: [{', '.join(chr(39) + one + chr(39) for one in self.sketch.senders)}]")
+            lines.append(
+                "# Whom messages call the issuer of an identifier → the system it belongs to. Those in .example are"
+            )
+            lines.append("# made up: put the URIs there that your organisation uses, because receivers file by them.")
+            lines.append("identifiers:")
+            lines += [f"  {issuer}: {uri}" for issuer, uri in known.items()]
+            self.files[f"suppliers/{self.supplier}/supplier.yaml"] = "\n".join(lines) + "\n"
+
+    def _left(self, items: Branch) -> dict[str, tuple[int, list[str]]]:
+        """What no line mentions: path → in how many samples, and what it looks like."""
+        relative = f"suppliers/{self.name}.yaml"
+        text = "\n".join(line for line, _ in self._lines(items)) + "\n"
+        mapping = self._catalogue({**self._needed(items), relative: text}).mapping(self.name)
+        found: dict[str, tuple[int, list[str]]] = {}
+        for sample in self.samples:
+            taken = [mapping.read_traced(sample.message, _RECEIVED)[1]]
+            looks = {exact: shape(text) for _, exact, _, _, text in sample.leaves}
+            seen: set[str] = set()
+            for leaf in detailed(sample.message, taken):
+                if leaf.state is LeafState.UNMAPPED:
+                    count, shapes = found.setdefault(leaf.like, (0, []))
+                    if looks.get(leaf.path, "") not in shapes:
+                        shapes.append(looks.get(leaf.path, ""))
+                    found[leaf.like] = (count + (leaf.like not in seen), shapes)
+                    seen.add(leaf.like)
+        self._open = list(found)
+        return found
+
+    def _text(self, items: Branch, left: Mapping[str, tuple[int, list[str]]]) -> str:
+        lines = [
+            f"# {self.name}: a first mapping, begun by `mhbridge new` from {len(self.samples)} messages. Of what they",
+            "# say it holds names of columns, message types, issuers and parts, and never a value.",
+        ]
+        schema = f"schema/{self.document.name}.schema.json"
+        lines.insert(0, f"# yaml-language-server: $schema=../../{schema}")
+        body = self._lines(items)
+        cut = next((number for number, (line, _) in enumerate(body) if line == "ignore:"), len(body))
+        lines += [line for line, _ in body[:cut]]
+        lines += self._wanted(items)
+        lines += self._unbound_kinds(items)
+        if left:
+            lines += [
+                "",
+                "  # --- what the samples have and no line mentions: bind it above, or say below under `ignore:` why",
+                "  # it has no place. A is a capital, a a small letter, 9 a digit.",
+            ]
+            width = min(32, max(len(path) for path in left))
+            for path, (count, shapes) in left.items():
+                looks = "  ".join(shapes[:3])
+                lines.append(f"  #   {path:<{width}}  in {count} of {len(self.samples)}  {looks}".rstrip())
+        lines += [line for line, _ in body[cut:]]
+        return "\n".join(lines) + "\n"
+
+    def _wanted(self, items: Branch) -> list[str]:
+        given = {entry.key for entry in items.entries}
+        lines: list[str] = []
+        for need, words in (("mandatory", "must be bound"), ("required", "are wanted if they are known")):
+            wanted = [
+                one
+                for one in self.document.items.values()
+                if one.need == need and not one.derived and one.name not in given
+            ]
+            if wanted and not (need == "mandatory" and "partial" in self.pattern.flags):
+                lines += ["", f"  # --- items that {words}; `type` decides what they can be made of"]
+                lines += [_described(item) for item in wanted]
+        return lines
+
+    def _unbound_kinds(self, items: Branch) -> list[str]:
+        bound = "\n".join(leaf.raw for leaf in leaves(items))
+        lines: list[str] = []
+        for rule in self.pattern.told_apart:
+            open_ = [code for code in self._kinds(rule) if f'="{code}"' not in bound]
+            if open_:
+                lines += ["", f"  # --- parts in {rule['segment']} that no item has yet"]
+                through = f" | {rule['through']}"
+                lines += [
+                    f'  #   = {rule["segment"]}[{rule["by"]}="{code}"]-{rule["value"]}{through}' for code in open_
+                ]
+        return lines
+
+
+def _described(item: Item) -> str:
+    about = item.help or item.label
+    return f"  #   {item.name} ({item.type}): {about}"
+
+
+def _same(like: str, wanted: str) -> bool:
+    """`OBX-3` is `OBX-3.1` where nothing else is in it."""
+    return like == wanted or (wanted.endswith(".1") and like == wanted[:-2])
+
+
+def _lay_over(made: _Pattern, file: YamlFile, root: Pairs) -> None:
+    """What a more general pattern has besides."""
+    for key, node in root.entries.items():
+        if key in ("authors", "partial") and isinstance(node, Text):
+            if not made.flags:
+                found = outline(file, node)
+                assert isinstance(found, Leaf)
+                made.flags[key] = f"{found.raw}{'  ' + found.comment if found.comment else ''}"
+        elif key == "items" and isinstance(node, Pairs):
+            branch = outline(file, node)
+            assert isinstance(branch, Branch)
+            have = {entry.key for entry in made.items.entries}
+            made.items.entries += [entry for entry in branch.entries if entry.key not in have]
+        elif key in ("tables", "ignore") and isinstance(node, Pairs):
+            branch = outline(file, node)
+            assert isinstance(branch, Branch)
+            into = made.tables if key == "tables" else made.ignore
+            for entry in branch.entries:
+                if isinstance(entry.node, Leaf):
+                    into.setdefault(entry.key, entry.node.raw)
+        elif key == "control_id" and isinstance(node, Text):
+            made.control_id = made.control_id or node.value
+        else:
+            _lay_over_rest(made, key, _plain(node))
+
+
+def _lay_over_rest(made: _Pattern, key: str, value: Any) -> None:
+    if key == "columns" and isinstance(value, Mapping):
+        for word, names in value.items():
+            made.columns.setdefault(word, []).extend(names)
+    elif key == "told_apart" and isinstance(value, list):
+        made.told_apart += value
+    elif key == "keep" and isinstance(value, list):
+        made.keep |= set(value)
+
+
+def _plain(node: Node) -> Any:
+    from mhbridge.mapping.checker.declarations import plain
+
+    return plain(node)
+
+
+def _first_of_each(items: Branch) -> None:
+    """`admitted_at~2` is used where `admitted_at` has no columns."""
+    kept: dict[str, Entry] = {}
+    for entry in items.entries:
+        name = entry.key.partition("~")[0]
+        if name in kept and not all(leaf.refused for leaf in leaves(kept[name].node)):
+            continue
+        above = entry.above or (kept[name].above if name in kept else "")
+        kept[name] = Entry(name, entry.node, above)
+    items.entries = list(kept.values())

@@ -1,0 +1,170 @@
+"""
+What samples of each format say about their `source:` block, and by what names their values go.
+
+A format that is not listed here gets a `source:` of its name alone, and its values go by the last word of their paths.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mhbridge.errors import MessageError
+from mhbridge.formats import Format, Message, Source
+
+__all__ = ["Sample", "Sketch", "samples_of", "sketch"]
+
+#: So many messages of the samples are looked at.
+MOST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """
+    Args:
+        source: the keys of the `source:` block after `format`, as YAML, with a comment each.
+        options: the same as `declare` takes them.
+        charset: where the format does not say it in the message.
+        names: name of a value → the path that reads it; empty where paths say what a value is (HL7 v2).
+        messages: kinds of message in the samples.
+    """
+
+    source: tuple[tuple[str, str, str], ...]
+    options: Mapping[str, Any]
+    charset: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    One message and its populated leaves.
+
+    Args:
+        leaves: (path of leaves alike, path of this one, number of the cell, number of the bit, text).
+    """
+
+    message: Message
+    leaves: tuple[tuple[str, str, int, int, str], ...]
+
+
+def samples_of(format_: Format, bodies: Sequence[bytes], source: Source) -> list[Sample]:
+    """The messages of some samples that can be read, no more than a few hundred."""
+    found: list[Sample] = []
+    for body in bodies:
+        for message, _ in format_.messages(body, [source]):
+            if isinstance(message, MessageError):
+                continue
+            leaves = []
+            for cell, mask in format_.populated(message):
+                for bit in range(mask.bit_length()):
+                    if mask >> bit & 1:
+                        like = format_.path(message, cell, bit, source, exact=False)
+                        exact = format_.path(message, cell, bit, source, exact=True)
+                        leaves.append((like, exact, cell, bit, format_.leaf(message, cell, bit)))
+            found.append(Sample(message, tuple(leaves)))
+            if len(found) >= MOST:
+                return found
+    return found
+
+
+def sketch(format_: Format, bodies: Sequence[bytes]) -> Sketch:
+    """
+    What the samples say about their source.
+
+    Raises:
+        MessageError: nothing of them can be read.
+    """
+    known: Mapping[str, Callable[[Format, Sequence[bytes]], Sketch]] = {"hl7v2": _hl7v2, "csv": _csv}
+    return known.get(format_.name, _other)(format_, bodies)
+
+
+def _other(format_: Format, bodies: Sequence[bytes]) -> Sketch:
+    source = format_.declare("Europe/London", "", {})
+    paths = dict.fromkeys(like for sample in samples_of(format_, bodies, source) for like, *_ in sample.leaves)
+    return Sketch((), {}, names={_last_word(path): path for path in reversed(paths)})
+
+
+def _last_word(path: str) -> str:
+    words = re.findall(r"[A-Za-z_][\w-]*", path)
+    return words[-1] if words else path
+
+
+# --- HL7 v2 ------------------------------------------------------------------------------------------------
+
+
+def _hl7v2(format_: Format, bodies: Sequence[bytes]) -> Sketch:
+    kinds: dict[str, None] = {}
+    senders: dict[str, None] = {}
+    versions: Counter[str] = Counter()
+    for body in bodies:
+        for message, _ in format_.messages(body, []):
+            if isinstance(message, MessageError):
+                continue
+            kinds[message.facts.kind] = None
+            senders[message.facts.sender] = None
+            versions[_version(message.body)] += 1
+    options: dict[str, Any] = {"messages": list(kinds)}
+    source = [("messages", f"[{', '.join(kinds)}]", "")]
+    for version, _ in versions.most_common():
+        try:
+            format_.declare("Europe/London", "", {**options, "version": version})
+        except Exception:  # noqa: BLE001, S112  # a version that is not known is left out
+            continue
+        options["version"] = version
+        source.insert(0, ("version", f'"{version}"', "MSH-12 of the samples"))
+        break
+    return Sketch(tuple(source), options, kinds=tuple(kinds), senders=tuple(filter(None, senders)))
+
+
+def _version(body: bytes) -> str:
+    """MSH-12 (HL7 v2.4 §2.16.9.12)."""
+    header = body.partition(b"\r")[0].decode("latin-1")
+    fields = header.split(header[3:4] or "|")
+    return re.split(r"[^0-9.]", fields[11])[0] if len(fields) > 11 else ""
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------
+
+_DELIMITERS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+_DAY_FIRST: Final = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d\d(:\d\d)?)?")
+
+
+def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
+    body = bodies[0]
+    charset = ""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text, charset = body.decode("windows-1252", "replace"), "windows-1252"
+    first = text.splitlines()[0] if text.strip() else ""
+    delimiter = max(_DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), [])))
+    columns = next(csv.reader([first], delimiter=delimiter), [])
+    options: dict[str, Any] = {"columns": columns, "delimiter": delimiter}
+    source = [("columns", f"[{', '.join(_column(name) for name in columns)}]", "")]
+    if delimiter != ",":
+        shown = '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
+        source.append(("delimiter", shown, _DELIMITERS[delimiter]))
+    cells = [cell.strip() for row in csv.reader(text.splitlines()[1 : 1 + MOST], delimiter=delimiter) for cell in row]
+    dates = [found for cell in cells if (found := _DAY_FIRST.fullmatch(cell))]
+    if dates:
+        day_first = not all(int(one[1]) <= 12 for one in dates) or all(int(one[3]) <= 12 for one in dates)
+        order = ("dd", "mm") if day_first else ("mm", "dd")
+        sure = any(int(one[1]) > 12 or int(one[3]) > 12 for one in dates)
+        options["dates"] = f"{dates[0][2].join((*order, 'yyyy'))}"
+        comment = "" if sure else "the samples fit the other order too: ask the supplier"
+        source.append(("dates", options["dates"], comment))
+    if charset:
+        source.append(("charset", charset, "the samples are not UTF-8"))
+    return Sketch(tuple(source), options, charset, {name: f"[{name}]" for name in columns})
+
+
+def _column(name: str) -> str:
+    """The name of a column as it stands in a list in flow style."""
+    return name if re.fullmatch(r"[A-Za-z][\w ./()-]*", name) else "'" + name.replace("'", "''") + "'"

@@ -1,0 +1,177 @@
+"""`mhbridge new`: what it writes passes `check`, binds what is plain, and holds nothing of what the samples say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mhbridge.cli import main
+from mhbridge.mapping.catalogue import load
+from mhbridge.mapping.drafting.shapes import shape
+from mhbridge.mapping.library import built_in
+from mhbridge.model import Severity
+from mhbridge.testing.replaying import cases, compare, replay
+from mhbridge.testing.synthetic import Invented
+
+FIXTURES = built_in("fixtures")
+SAMPLES = {
+    "letters": ("mental-health-inpatient-discharge", "example-mental-health/discharge-letter/plain.hl7"),
+    "acute": ("acute-inpatient-discharge", "example-acute/discharge-letter/plain.hl7"),
+    "adt": ("encounter-event", "example-acute/adt/a03-discharge.hl7"),
+    "discharges": ("community-discharge", "example-community/discharges/plain.csv"),
+    "referrals": ("community-referral", "example-community/referrals/plain.csv"),
+}
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def begun(here, feed: str, *more: str) -> str:
+    document, sample = SAMPLES[feed]
+    code = run("new", f"riverside/{feed}", FIXTURES / sample, "--document", document, "--title", "Riverside", *more)
+    assert code == 0
+    return (here / "mappings" / "suppliers" / "riverside" / f"{feed}.yaml").read_text("utf-8")
+
+
+def values(feed: str) -> set[str]:
+    """What the sample says that is long enough to be told from a code."""
+    document, sample = SAMPLES[feed]
+    catalogue = load([built_in("mappings")], only=True)
+    mapping = next(
+        catalogue.mapping(name)
+        for name in catalogue.names()
+        if sample.startswith(name) and document in sample + document
+    )
+    found: set[str] = set()
+    for message, _ in mapping.format.messages((FIXTURES / sample).read_bytes(), [mapping.source]):
+        for cell, mask in mapping.format.populated(message):
+            for bit in range(mask.bit_length()):
+                path = mapping.format.path(message, cell, bit, mapping.source, exact=False)
+                if mask >> bit & 1 and not re.match(
+                    r"MSH|EVN-1$|TXA-3|OBX-[346]|OBX-5\.3|NTE-4|TXA-12\.2|.*\.(9|3|4)$", path
+                ):
+                    found.add(mapping.format.leaf(message, cell, bit).strip())
+    # Words that stand in a header or a title too, and a code that every mapping of its table understands first.
+    elsewhere = {"Carer", "Clinical", "NSTS01", "Invented"}
+    return {one for one in found if len(one) > 4 and not one.startswith("ZZ1")} - elsewhere
+
+
+@pytest.mark.parametrize("feed", SAMPLES)
+def test_what_is_written_passes_check_and_replay(here, feed) -> None:
+    begun(here, feed)
+    found = load([here / "mappings"]).check()
+    assert [d.render() for d in found if d.severity is Severity.ERROR] == []
+    catalogue = load([here / "mappings"])
+    made = list(cases(here / "fixtures"))
+    assert made
+    assert [compare(case, replay(case, catalogue)) for case in made] == [[] for _ in made]
+
+
+@pytest.mark.parametrize("feed", SAMPLES)
+def test_no_value_of_a_sample_goes_anywhere(here, feed) -> None:
+    begun(here, feed)
+    said = values(feed)
+    assert len(said) > 15
+    for path in here.rglob("*"):
+        if path.is_file():
+            text = path.read_text("utf-8")
+            assert {value for value in said if re.search(rf"\b{re.escape(value)}\b", text)} == set(), path.name
+
+
+def test_the_samples_are_copied_only_when_that_is_said(here) -> None:
+    """The control of the test above."""
+    begun(here, "letters", "--as-they-are")
+    body = (FIXTURES / SAMPLES["letters"][1]).read_bytes()
+    assert (here / "fixtures" / "riverside" / "letters" / "plain.hl7").read_bytes() == body
+
+
+def test_what_is_plain_is_bound(here) -> None:
+    text = begun(here, "discharges")
+    for line in (
+        "  birth_date: = [DOB]",
+        "  nhs_number: = [NHS Number]",
+        "  discharged_at: = timestamp([Discharged Date], [Discharged Time])",
+        "    - $when: '[Diagnosis 2] or [Diagnosis 2 ICD10]'",
+        "  plan_agreed: '= [Plan Agreed] | plain'",
+        "  dates: dd/mm/yyyy",
+        "  control_id: Letter Ref",
+    ):
+        assert line in text
+    assert "[Specialty]'}" not in text, "a label of one word is the author's, the ward's, anybody's"
+
+
+def test_a_part_of_a_letter_is_bound_by_its_title(here) -> None:
+    text = begun(here, "letters")
+    assert '  safety_plan: = OBX[3.1="SAFETYPLAN"]-5 | lines' in text
+    assert '  #   = OBX[3.1="MEDICINE"]-5' in text, "what is no text is left to a person"
+
+
+def test_a_mapping_is_never_written_over(here, capsys) -> None:
+    begun(here, "adt")
+    document, sample = SAMPLES["adt"]
+    assert run("new", "riverside/adt", FIXTURES / sample, "--document", document) == 2
+    assert "C850" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_a_document_type_is_never_guessed(capsys) -> None:
+    assert run("new", "riverside/x", FIXTURES / SAMPLES["letters"][1]) == 2
+    assert "mental-health-inpatient-discharge: Mental health" in capsys.readouterr().err
+    assert run("new", "riverside/x", FIXTURES / SAMPLES["adt"][1]) == 0, "nobody wrote an ADT"
+
+
+def test_a_draft_warns_where_a_mapping_fails(here) -> None:
+    begun(here, "letters")
+    path = here / "mappings" / "suppliers" / "riverside" / "letters.yaml"
+    assert {d.code for d in load([here / "mappings"]).check()} == {"E560"}
+    path.write_text(re.sub(r"\ndraft: true[^\n]*", "", path.read_text("utf-8")), "utf-8")
+    assert {d.code for d in load([here / "mappings"]).check()} == {"E203"}
+
+
+def test_a_complete_draft_is_told_so(here) -> None:
+    begun(here, "adt")
+    assert {d.code for d in load([here / "mappings"]).check()} == {"E561"}
+
+
+def test_a_second_feed_of_a_supplier_adds_to_its_code_systems(here) -> None:
+    begun(here, "letters")
+    begun(here, "discharges")
+    systems = (here / "mappings" / "suppliers" / "riverside" / "codes" / "systems.csv").read_text("utf-8")
+    assert systems.count("\nriverside-ward,") == 1
+    assert "\nriverside-sex," in systems
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        ("Ashdown", "Aa…"), ("AB12 3CD", "AA99 9AA"), ("20250314", "99999999"), ("14/03/2025", "99/99/9999"),
+        ("one two three four", "text of 4 words"), ("9434765919", "9999999999"), ("J.-P.", "A.-A."), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_shape_says_nothing(text, looks) -> None:
+    assert shape(text) == looks
+
+
+def test_invented_values_keep_kind_order_and_equality() -> None:
+    invented = Invented()
+    texts = ["20240105", "202401050930", "19530214", "SMYTHE", "SMYTHE", "SW1A 1AA", "07911 123456", "9434765919"]
+    invented.know(texts)
+    first, second, born, name, again, postcode, phone, number = (invented("x", text) for text in texts)
+    assert first <= second[:8]
+    assert len(second) == 12
+    assert born.startswith("19")
+    assert name == again == name.upper()
+    assert postcode == "ZZ1 1ZZ"
+    assert phone.startswith("01632 960")
+    assert number.startswith("999")
+    assert not {first, second, born, name, postcode, phone, number} & set(texts)
