@@ -136,6 +136,7 @@ CONDITIONS = {
     "I601": "102^Data type error",
     "I602": "103^Table value not found",
     "I611": "101^Required field missing",
+    "I612": "101^Required field missing",
     "M703": "103^Table value not found",
     "M706": "100^Segment sequence error",
     "M708": "101^Required field missing",

@@ -13,9 +13,7 @@ from mhbridge.errors import MessageError
 from mhbridge.model import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from mhbridge.mapping.completeness import Said, Tally
+    from mhbridge.mapping.completeness import Counted, Tally
 
 __all__ = ["completeness"]
 
@@ -63,8 +61,8 @@ def completeness(
         show_json(_plain(name, mapping.document.name, found))
     else:
         click.echo(f"{mapping.document.title}: {found.documents} document{'s' * (found.documents != 1)}")
-        _show(found, catalogue.heading, elements=elements)
-    mandatory, required = found.percent(["mandatory"]), found.percent(["required"])
+        _show(found, elements=elements)
+    mandatory, required = found.percent("mandatory"), found.percent("required")
     say(f"{mandatory:.1f}% of the mandatory elements are there, {required:.1f}% of the required ones.")
     if fail_under is not None and mandatory < fail_under:
         say(f"{fail_under:g}% of the mandatory elements are asked for", severity=Severity.ERROR)
@@ -72,40 +70,35 @@ def completeness(
     return 0
 
 
-def _show(found: Tally, heading: Callable[[str], str], *, elements: bool) -> None:
+def _show(found: Tally, *, elements: bool) -> None:
     from mhbridge.mapping.completeness import Said
 
-    rows: list[tuple[str, str, Mapping[Said, int]]] = []
-    for name, said in found.headings.items():
-        rows.append((heading(name), found.needs[name], said))
-        under = found.under[name] if elements else ()
-        rows += [(f"  {found.labels[item]}", found.needs[item], found.elements[item]) for item in under]
-    width = max(len(title) for title, _, _ in rows)
-    for title, need, counts in rows:
-        words = ", ".join(f"{counts[one]} {one.value}" for one in Said if one in counts)
-        click.echo(f"{title:<{width}}  {need:<9}  {words}")
+    rows: list[tuple[str, Counted]] = []
+    for name, heading in found.headings.items():
+        rows.append((heading.about.label, heading))
+        rows += [(f"  {one.about.label}", one) for one in (found.under(name) if elements else ())]
+    width = max(len(title) for title, _ in rows)
+    for title, one in rows:
+        words = ", ".join(f"{one.said[said]} {said.value}" for said in Said if said in one.said)
+        click.echo(f"{title:<{width}}  {one.about.need:<9}  {words}")
 
 
 def _plain(name: str, document: str, found: Tally) -> dict[str, Any]:
-    def plain(counts: Mapping[Said, int]) -> dict[str, int]:
-        return {said.value: count for said, count in counts.items()}
+    def plain(one: Counted) -> dict[str, Any]:
+        return {"need": one.about.need, "said": {said.value: count for said, count in one.said.items()}}
 
     return {
         "mapping": name,
         "document": document,
         "documents": found.documents,
-        "mandatory_percent": round(found.percent(["mandatory"]), 2),
-        "required_percent": round(found.percent(["required"]), 2),
+        "mandatory_percent": round(found.percent("mandatory"), 2),
+        "required_percent": round(found.percent("required"), 2),
         "headings": [
             {
                 "heading": heading,
-                "need": found.needs[heading],
-                "said": plain(counts),
-                "elements": [
-                    {"item": item, "need": found.needs[item], "said": plain(found.elements[item])}
-                    for item in found.under[heading]
-                ],
+                **plain(one),
+                "elements": [{"item": element.about.item, **plain(element)} for element in found.under(heading)],
             }
-            for heading, counts in found.headings.items()
+            for heading, one in found.headings.items()
         ],
     }

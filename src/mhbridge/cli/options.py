@@ -53,7 +53,7 @@ def say(text: str, *, severity: Severity | None = None) -> None:
 def issue_lines(issues: Iterable[Issue], indent: str = "  ") -> list[tuple[Severity, str]]:
     """Issues for people: code, place in the source, what, and the rule that decided."""
     return [
-        (issue.severity, f"{indent}{issue.code} {' '.join(filter(None, (issue.item, issue.path)))}: {issue.text}"
+        (issue.severity, f"{indent}{' '.join(filter(None, (issue.code, issue.item, issue.path)))}: {issue.text}"
          + (f"  ({issue.rule})" if issue.rule else ""))
         for issue in issues
     ]  # fmt: skip

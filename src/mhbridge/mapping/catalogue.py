@@ -67,11 +67,6 @@ class Catalogue:
         """A document type; `None` when there is none of the name."""
         return self._loader.document(name)
 
-    def heading(self, name: str) -> str:
-        """The title of a heading of the record standards; the name itself where it is none of theirs."""
-        found = self._loader.codes("").headings.get(name)
-        return name if found is None else found.title
-
     def header(self, name: str) -> tuple[str, Format, Source] | None:
         """Document type, format and source of a mapping: all that dispatch needs. Cheap: nothing is compiled."""
         return self._loader.header(name)

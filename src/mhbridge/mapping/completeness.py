@@ -9,7 +9,7 @@ module must never hold a heading, an element, or a value of a message.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -17,10 +17,7 @@ from typing import Any, Final
 from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.model import MASKED, State, Unknown
 
-__all__ = ["NEEDS", "Completeness", "Element", "Said", "Tally", "completeness"]
-
-#: How strongly an element is asked for, the strongest first (PRSB: mandatory "M", required "R", optional "O").
-NEEDS: Final = ("mandatory", "required", "optional")
+__all__ = ["Completeness", "Element", "Said", "Tally", "completeness"]
 
 _CONCEPT: Final = "CodeableConcept"
 
@@ -43,7 +40,7 @@ _RANK: Final = {said: place for place, said in enumerate(Said)}
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of the record standard in one document."""
+    """One element of the record standard in one document; of a heading as a whole, `item` is empty."""
 
     item: str
     label: str
@@ -58,27 +55,13 @@ class Completeness:
     One document beside its record standard.
 
     Args:
-        elements: every item that has a heading, in the order of the pack.
-        standard: heading → how strongly it is asked for itself, whichever of its elements are.
+        headings: each as well said as the best of its elements.
+        elements: every item that has a heading.
     """
 
     document: str
+    headings: tuple[Element, ...]
     elements: tuple[Element, ...]
-    standard: Mapping[str, str]
-
-    def headings(self) -> Iterator[Element]:
-        """
-        Each heading as one element, as well said as the best under it.
-
-        Where the standard does not say how strongly it is asked for, it is as the strongest under it.
-        """
-        under: dict[str, list[Element]] = {}
-        for element in self.elements:
-            under.setdefault(element.heading, []).append(element)
-        for heading, elements in under.items():
-            need = self.standard.get(heading) or min((one.need for one in elements), key=NEEDS.index)
-            said = min((one.said for one in elements), key=_RANK.__getitem__)
-            yield Element("", "", heading, need, said)
 
 
 def completeness(document: DocumentType, items: Mapping[str, Any]) -> Completeness:
@@ -88,12 +71,17 @@ def completeness(document: DocumentType, items: Mapping[str, Any]) -> Completene
     Args:
         items: name → value, as a reading has them; a missing name is an absence.
     """
-    found = (
-        Element(name, item.label or name, item.heading, item.need, _said(document, item, items.get(name)))
-        for name, item in document.items.items()
-        if item.heading
-    )
-    return Completeness(document.name, tuple(found), document.standard)
+    headings, elements = [], []
+    for asked in document.headings:
+        under = []
+        for name in asked.items:
+            item = document.items[name]
+            said = _said(document, item, items.get(name))
+            under.append(Element(name, item.label or name, asked.heading, item.need, said))
+        best = min((one.said for one in under), key=_RANK.__getitem__)
+        headings.append(Element("", asked.title, asked.heading, asked.need, best))
+        elements += under
+    return Completeness(document.name, tuple(headings), tuple(elements))
 
 
 def _said(document: DocumentType, item: Item, value: Any) -> Said:
@@ -118,45 +106,42 @@ def _coded(concept: Any) -> bool:
 
 
 @dataclass(slots=True)
+class Counted:
+    """One element, or heading, in many documents."""
+
+    about: Element
+    said: Counter[Said] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
 class Tally:
     """
     The same of many documents of one type.
 
     Args:
-        elements: item → how many documents say what of it.
-        headings: heading → the same.
-        under: heading → its items, in the order of the pack.
-        needs: item, or heading, → how strongly it is asked for.
-        labels: item → what a letter calls it.
+        headings: by name, in the order of the pack.
+        elements: by item, in the order of the pack.
     """
 
     documents: int = 0
-    elements: dict[str, Counter[Said]] = field(default_factory=dict)
-    headings: dict[str, Counter[Said]] = field(default_factory=dict)
-    under: dict[str, list[str]] = field(default_factory=dict)
-    needs: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    headings: dict[str, Counted] = field(default_factory=dict)
+    elements: dict[str, Counted] = field(default_factory=dict)
 
     def add(self, one: Completeness) -> None:
         """Count one document."""
         self.documents += 1
+        for heading in one.headings:
+            self.headings.setdefault(heading.heading, Counted(heading)).said[heading.said] += 1
         for element in one.elements:
-            self._count(self.elements, element.item, element)
-            self.labels[element.item] = element.label
-            under = self.under.setdefault(element.heading, [])
-            if element.item not in under:
-                under.append(element.item)
-        for heading in one.headings():
-            self._count(self.headings, heading.heading, heading)
+            self.elements.setdefault(element.item, Counted(element)).said[element.said] += 1
 
-    def _count(self, counts: dict[str, Counter[Said]], name: str, element: Element) -> None:
-        counts.setdefault(name, Counter())[element.said] += 1
-        self.needs[name] = element.need
+    def under(self, heading: str) -> list[Counted]:
+        """The elements of a heading."""
+        return [one for one in self.elements.values() if one.about.heading == heading]
 
-    def percent(self, needs: Iterable[str]) -> float:
+    def percent(self, need: str) -> float:
         """Of the elements that are asked for so strongly, how many are said, be it in words or withheld, in percent."""
-        wanted = set(needs)
-        counted = [count for name, count in self.elements.items() if self.needs[name] in wanted]
-        total = sum(count.total() for count in counted)
-        missing = sum(count[Said.ABSENT] + count[Said.UNREADABLE] for count in counted)
+        counts = [one.said for one in self.elements.values() if one.about.need == need]
+        total = sum(count.total() for count in counts)
+        missing = sum(count[Said.ABSENT] + count[Said.UNREADABLE] for count in counts)
         return 100.0 * (1 - missing / total) if total else 100.0

@@ -15,10 +15,23 @@ from mhbridge.mapping.codes import CodeList
 from mhbridge.mapping.nodes import Derived
 from mhbridge.mapping.types import Type
 
-__all__ = ["EARLIER_VERSION", "MESSAGE_FIELDS", "RESERVED", "DocumentType", "Item", "RecordType", "Wait"]
+__all__ = [
+    "EARLIER_VERSION",
+    "MESSAGE_FIELDS",
+    "NEEDS",
+    "RESERVED",
+    "Asked",
+    "DocumentType",
+    "Item",
+    "RecordType",
+    "Wait",
+]
 
 #: Items that the gateway reads (mapping language §4), so no build need write them.
 RESERVED: Final = frozenset({"act", "patient_key", "merged_from", "replaces", "effective_at", "sensitivity", "message"})
+
+#: How strongly something is asked for, the strongest first (PRSB's M, R and O).
+NEEDS: Final = ("mandatory", "required", "optional")
 
 #: The read-only fields of `message`.
 MESSAGE_FIELDS: Final[Mapping[str, Type]] = {
@@ -113,6 +126,23 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    A heading that a document is to have.
+
+    Args:
+        need: how strongly it is asked for; that is the standard's to say, whatever its elements are. Where it does not,
+            as strongly as the strongest of them.
+        items: the names of what stands under it.
+    """
+
+    heading: str
+    title: str
+    need: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentType:
     """
     Args:
@@ -121,7 +151,7 @@ class DocumentType:
         lasting: items that hold for the patient and not for one stay: known from every episode.
         identifies: items that say who the patient is. Of records that were merged, those of the one that stays hold.
         waits: messages that may overtake those they speak of.
-        standard: heading → how strongly the record standard asks for it, where the document follows one.
+        headings: what the record standard asks for, in the order in which the items name it.
         settled: an instant that is said once for a stay → by how many minutes it may differ when it is said again.
         lists: name → (system name, code) pairs, for `in`.
         code_lists: the lists that stand in files, for `member`.
@@ -140,7 +170,7 @@ class DocumentType:
     lasting: frozenset[str] = frozenset()
     waits: tuple[Wait, ...] = ()
     settled: Mapping[str, int] = field(default_factory=dict)
-    standard: Mapping[str, str] = field(default_factory=dict)
+    headings: tuple[Asked, ...] = ()
     identifies: frozenset[str] = field(init=False)
     #: Name of an item that is a record → the mandatory fields of it; of records that have some.
     demanding: Mapping[str, tuple[Item, ...]] = field(init=False)

@@ -26,6 +26,7 @@ _SEVERITY: Final[Mapping[str, Severity]] = {
     "I602": Severity.WARNING,
     "I606": Severity.WARNING,
     "I611": Severity.WARNING,
+    "I612": Severity.WARNING,
     "I631": Severity.WARNING,
     "I643": Severity.WARNING,
     "I645": Severity.WARNING,

@@ -7,7 +7,7 @@ what a message holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -121,7 +121,7 @@ class SupplierMapping:
         act = self._act(items, run)
         parked = run.parked
         if self.file.authors or not self.file.partial:
-            parked = parked or self._missing(items, run)
+            parked = parked or self._missing(items, act, run)
         restricted = self.restricts(items)
         if restricted:
             items = self.withheld(items)
@@ -189,7 +189,7 @@ class SupplierMapping:
             run.failed(code="I601", reason=reason, path="", item="act", rule=rule, on_bad="park")
         return Act.NEW
 
-    def _missing(self, items: Mapping[str, Any], run: Run) -> str:
+    def _missing(self, items: Mapping[str, Any], act: Act, run: Run) -> str:
         """Note what is mandatory and did not come; the code when some of it parks the message."""
         parked = ""
         gone = [self.document.items[name] for name in self.file.mandatory if _is_missing(items.get(name, ABSENT))]
@@ -201,7 +201,33 @@ class SupplierMapping:
             what = "the mandatory item" if item in gone else "in an entry the mandatory field"
             run.note("I611", f"the sender did not give {what} {whole}")
             parked = "I611" if item.on_bad == "park" else parked
+        if act in (Act.NEW, Act.UPDATE):
+            self._empty(items, {item.heading for item in gone}, run)
         return parked
+
+    def _empty(self, items: Mapping[str, Any], said: Collection[str], run: Run) -> None:
+        """
+        Note the headings of the record standard under which nothing is said: the sender has still time to say it.
+
+        Args:
+            said: headings of which a mandatory item has been missed already.
+        """
+        required = []
+        for asked in self.document.headings:
+            if (
+                asked.need == "optional"
+                or asked.heading in said
+                or any(_is_said(items.get(name)) for name in asked.items)
+            ):
+                continue
+            if asked.need == "required":
+                required.append(asked.title)
+                continue
+            run.item, run.rule = asked.heading, ""
+            run.note("I612", f"nothing is said under the mandatory heading {asked.title!r}")
+        if required:
+            run.item, run.rule = "", ""
+            run.note("I613", f"nothing is said under {', '.join(repr(title) for title in required)}")
 
     # -- what may leave -------------------------------------------------------------------------------------
 
@@ -246,6 +272,10 @@ class SupplierMapping:
 
 def _is_missing(value: Any) -> bool:
     return value is ABSENT or value is DELETED
+
+
+def _is_said(value: Any) -> bool:
+    return not (value is None or value is ABSENT or value is DELETED or value == [])
 
 
 def _lacking(value: Any, fields: tuple[Item, ...]) -> Iterable[Item]:

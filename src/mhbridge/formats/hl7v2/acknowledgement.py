@@ -63,6 +63,7 @@ _CONDITION_OF: Final = {
     "I606": "102",
     "I610": "103",
     "I611": "101",
+    "I612": "101",
     "I621": "102",
     "I622": "102",
     "I623": "102",
@@ -91,6 +92,8 @@ _CONDITION_OF: Final = {
     "M762": "100",
     "M763": "102",
 }
+#: What a letter may leave out is no condition of the message, and an ERR in the answer to a good letter reads like one.
+_ALLOWED: Final = "I613"
 _SEVERITIES: Final = {Severity.ERROR: "E", Severity.WARNING: "W", Severity.INFORMATION: "I"}
 
 
@@ -258,7 +261,7 @@ def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -
         msa[3] = limits.escape(_own(answer.text, header))
     head = f"MSH{limits.field}{header.fields[2] if len(header.fields) > 2 else '^~' + chr(92) + '&'}"
     segments = [head + _fields(msh, 3, limits), "MSA" + _fields(msa, 1, limits)]
-    issues = answer.issues[:MAX_ISSUES] or _reason(answer)
+    issues = [issue for issue in answer.issues if issue.code != _ALLOWED][:MAX_ISSUES] or _reason(answer)
     if issues and numbers >= (2, 5):
         segments += ["ERR" + _fields(_error(issue, header), 1, limits) for issue in issues]
     elif issues:

@@ -18,7 +18,7 @@ from mhbridge.mapping.codes import CodeList, CodeSystems, Heading
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import Derived, ItemOf, reads
-from mhbridge.mapping.packs import EARLIER_VERSION, DocumentType, Item, RecordType, Wait
+from mhbridge.mapping.packs import EARLIER_VERSION, NEEDS, Asked, DocumentType, Item, RecordType, Wait
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import OnBad, can_keep_text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
@@ -45,7 +45,6 @@ _ITEM_KEYS = (
 _OF_ITEMS: Final = ("identifies",)
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
-_NEEDS = ("mandatory", "required", "optional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +144,27 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     waiting += [(file, node) for node in top.items("waits")]
     waits = tuple(filter(None, (_wait(where, node, items) for where, node in waiting)))
     settled = _settled(file, top.pairs("settled"), items)
-    standard = _standard(top, codes.headings)
-    return replace(
-        document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled, standard=standard
-    )
+    asked = _asked(top, codes.headings, items)
+    return replace(document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled, headings=asked)
 
 
-def _standard(top: Declaration, headings: Mapping[str, Heading]) -> dict[str, str]:
-    """How strongly the record standard that the document follows asks for each heading."""
-    if "standard" not in top.entries:
-        return {}
-    known = sorted({name for heading in headings.values() for name in heading.needs})
+def _asked(top: Declaration, headings: Mapping[str, Heading], items: Mapping[str, Item]) -> tuple[Asked, ...]:
+    """The headings of a document, and how strongly the record standard that it follows asks for each."""
     name = top.text("standard")
-    if name not in known:
+    known = sorted({column for heading in headings.values() for column in heading.needs})
+    if name and name not in known:
         what = f"codes/headings.csv has no column {name!r}"
         top.file.report("E043", what, top.entries["standard"].span, did_you_mean(name, known))
-    return {heading.name: heading.needs[name] for heading in headings.values() if name in heading.needs}
+    under: dict[str, list[Item]] = {}
+    for item in items.values():
+        if item.heading:
+            under.setdefault(item.heading, []).append(item)
+    found = []
+    for heading, elements in under.items():
+        standard = headings.get(heading, Heading(heading, heading))
+        need = standard.needs.get(name) or min((one.need for one in elements), key=NEEDS.index)
+        found.append(Asked(heading, standard.title, need, tuple([one.name for one in elements])))
+    return tuple(found)
 
 
 def _wait(file: YamlFile, node: Node, items: Mapping[str, Item]) -> Wait | None:
@@ -313,7 +317,7 @@ def _set_needs(top: Declaration, items: dict[str, Item], shared: frozenset[str])
     needs = Declaration(top.file, pairs, "'needs'", shared)
     for name in pairs.entries if pairs else ():
         if name in shared:
-            items[name] = replace(items[name], need=needs.choice(name, _NEEDS, items[name].need))
+            items[name] = replace(items[name], need=needs.choice(name, NEEDS, items[name].need))
 
 
 def _in_order(items: Mapping[str, Item]) -> dict[str, Item]:
@@ -419,7 +423,7 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         span=key,
         label=what.text("label"),
         heading=heading,
-        need=what.choice("need", _NEEDS, "optional"),
+        need=what.choice("need", NEEDS, "optional"),
         carried=what.text("carried"),
         help=what.text("help"),
         source=what.text("source"),
