@@ -85,6 +85,7 @@ def waits_now(books: Books, abouts: Iterable[int]) -> dict[int, Waits]:
 def begin(books: Books, items: Sequence[Beginning]) -> list[list[Pending]]:
     """Take messages in hand, and count that work on them begins. At the last start they are parked."""
     found = waits_now(books, (pending.id for item in items for pending in item.messages))
+    books.act_for(one.patient for one in found.values())
     return [
         [
             taken

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.keyring import expiry
@@ -18,7 +18,7 @@ from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sql.session import Session
 from mhbridge.ports import Duties, Retention, RetentionClass
 
-__all__ = ["CLASS_OF", "GATEWAY", "Books", "Mark", "micros", "when"]
+__all__ = ["CLASS_OF", "GATEWAY", "Books", "Fence", "Mark", "micros", "when"]
 
 
 #: How long the body of a row of each table is kept.
@@ -51,6 +51,24 @@ class Mark(NamedTuple):
     mac: bytes
 
 
+class Fence(Protocol):
+    """Keeps whoever has lost a patient to another gateway from writing for them."""
+
+    #: What is being worked is a person's or a receiver's doing, which any gateway may write down.
+    by_anybody: bool
+
+    def check(self, patients: Iterable[int]) -> None:
+        """
+        Hold the leases of these patients' parts until the transaction or savepoint ends.
+
+        Raises:
+            StoreError: S260, when another gateway has one of them.
+        """
+
+    def forget(self) -> None:
+        """A transaction or savepoint has ended: nothing is held any more."""
+
+
 class Books:
     """
     Args:
@@ -79,6 +97,8 @@ class Books:
         self.retention = retention
         #: How many readings were written, those of a rolled-back transaction among them.
         self.readings = 0
+        #: Whose patients are whose, where several gateways share the database.
+        self.fence: Fence | None = None
         #: The write-ahead log is to be cut to nothing after the commit.
         self.tidy = False
         self._chain = chain
@@ -124,6 +144,21 @@ class Books:
     def each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Run a query for each of these rows of values, many with one statement, and return the rows that it gives."""
         return self.session.each(name, rows)
+
+    def act_for(self, patients: Iterable[int]) -> None:
+        """
+        Before anything is written for patients: they are this gateway's until the transaction ends.
+
+        Raises:
+            StoreError: S260, when one of them is another's.
+        """
+        if self.fence is not None:
+            self.fence.check(patients)
+
+    def by_anybody(self, anybody: bool) -> None:
+        """Whether what is worked next any gateway may write down, whoever has the patients."""
+        if self.fence is not None:
+            self.fence.by_anybody = anybody
 
     def log(self, at: int, what: str, about: int, moves: str, who: str = GATEWAY) -> None:
         """A row of the log, written with the others of the transaction."""
@@ -188,6 +223,8 @@ class Books:
     def close(self) -> None:
         """Write what was logged and counted. The last thing of a transaction or savepoint."""
         self.each("add_log", self._log)
+        if self.fence is not None:
+            self.fence.forget()
         self.each("add_tally", [(self._chain.writer, *key, n) for key, n in self._tallies.items() if n])
         self._log.clear()
         self._tallies.clear()
@@ -195,6 +232,8 @@ class Books:
     def forget(self, mark: Mark) -> None:
         """After a rollback to `mark`: what was logged, counted and looked up since then never was."""
         self._chain.seq, self._chain.mac = mark
+        if self.fence is not None:
+            self.fence.forget()
         self._log.clear()
         self._tallies.clear()
         self.forget_names()

@@ -245,7 +245,8 @@ def _due(books: Books, item: Firing) -> list[Any]:
 
 def _fire(books: Books, row: Sequence[Any], now: int) -> Fired:
     """Of the steps that have come, the latest: after a time without the gateway nobody is told what is past."""
-    about, name, step, ladder, due_at, state = row
+    about, name, step, ladder, due_at, state, patient = row
+    books.act_for([patient])
     rungs = _ladder(ladder)
     last = max(number for number, (at, *_) in enumerate(rungs) if number >= step and at <= now)
     _, queue, severity = rungs[last]

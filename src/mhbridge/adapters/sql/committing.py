@@ -101,6 +101,11 @@ _ORDER: Final[Sequence[Verb]] = (
     log_head,
 )
 
+#: What a person does, or a receiver says: any gateway may write it down, whoever has the patient.
+_BY_ANYBODY: Final[frozenset[Verb]] = frozenset(
+    {acknowledging.acknowledge, moves.release, moves.close, moves.resend, repairing.reprocess}
+)
+
 UNUSABLE: Final = "the store had an I/O error and takes nothing more"
 
 _LOST: Final = "the connection to the database was lost; what was asked is not done"
@@ -206,6 +211,7 @@ class Writer:
         results: list[Result] = []
         for verb in sorted(by_verb, key=_ORDER.index):
             calls = by_verb[verb]
+            self._books.by_anybody(verb in _BY_ANYBODY)
             values = verb(self._books, [call.item for call in calls])
             results += [Result(call, value) for call, value in zip(calls, values, strict=True)]
         return results
@@ -234,6 +240,7 @@ class Writer:
     def _alone(self, call: Call) -> Result:
         mark = self._books.head
         self._session.mark()
+        self._books.by_anybody(call.verb in _BY_ANYBODY)
         try:
             (value,) = call.verb(self._books, [call.item])
             self._books.close()

@@ -192,6 +192,7 @@ def settle(books: Books, items: Sequence[Settling]) -> list[Numbered]:
     """
     rows = _rows_for(books, [message for item in items for _, message in item.results])
     found = waits_now(books, (pending.id for item in items for pending, _ in item.results))
+    books.act_for(one.patient for one in found.values())
     written: list[Numbered] = []
     for item in items:
         before, readings = books.readings, len(rows.by_table["reading"])
@@ -255,6 +256,7 @@ def _divide(books: Books, item: Dividing) -> None:
     now = waits_now(books, [pending.id]).get(pending.id)
     if now is None or not now.is_in_hand_as(pending):
         raise StoreError("S213", f"message {pending.id} is not in hand any more")
+    books.act_for([now.patient])
     rows = _rows_for(books, item.messages)
     patient = pending.id if first.patient is None else books.root(rows.patients[first.patient])
     books.run("divide_envelope", id=pending.envelope, messages=len(item.messages))
@@ -300,10 +302,15 @@ def _has_changed(books: Books, rows: _Rows, messages: Sequence[ReadyMessage]) ->
 
 
 def _rows_for(books: Books, messages: Sequence[ReadyMessage]) -> _Rows:
-    return _Rows(
-        books.patients(token for message in messages for token in message.patients),
-        _newest(books, messages),
+    patients = books.patients(token for message in messages for token in message.patients)
+    # What is only made durable, and is worked later, any gateway may take.
+    books.act_for(
+        books.root(patients[token])
+        for message in messages
+        if message.state != MessageState.STORED or message.merges
+        for token in message.patients
     )
+    return _Rows(patients, _newest(books, messages))
 
 
 def _bring_forward(books: Books, rows: _Rows, now: int) -> bool:

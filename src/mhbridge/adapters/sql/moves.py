@@ -235,6 +235,7 @@ def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
     """
     for step in steps:
         require("delivery", step.now.state, step.new)
+    books.act_for(step.now.patient for step in steps)
     moved = [about for (about,) in books.each("move_delivery", [step.row for step in steps])]
     if len(moved) != len(steps):
         # One that is moved twice counts as well: the second move is not from where it is then.
@@ -468,6 +469,7 @@ def _resend(books: Books, item: Resending) -> int:
         return 0
     received_at = row[3]
     ended = books.run("may_be_sent_again", message=item.message, to=item.to)
+    books.act_for(row[4] for row in ended)
     for about, document, destination, name, patient, deadline, needs, letter in ended:
         # As long as the first one had.
         again = None if deadline is None else item.now + deadline - received_at

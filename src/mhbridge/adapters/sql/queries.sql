@@ -1,5 +1,8 @@
 -- Named queries of the SQL stores. Parameters are named; values never stand in the text. Where one statement works a
 -- whole batch, `:each` stands for as many parameters as there are keys, and a row of `?` is repeated for each row.
+-- Where several gateways share a database, `/* held N */` and `/* sent N */` ask for no more than the parts that are this
+-- one's, or that it may send, and `/* these N */` for those that it names; N is the number that has the part in it.
+-- Elsewhere they are what they are here, remarks.
 
 -- Opening ---------------------------------------------------------------------------------------------------
 
@@ -116,7 +119,7 @@ insert into attempt (delivery, n, started_at, ended_at, result, code) values (?,
   on conflict (delivery, n) do update set ended_at = excluded.ended_at, result = excluded.result, code = excluded.code;
 -- name: found_sending
 select id from delivery where state = 'sending'
-  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked');
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') /* these patient */;
 -- name: parked_of_message
 select id from delivery where message = :message and state = 'parked' order by id;
 -- name: may_be_sent_again
@@ -140,7 +143,7 @@ update message set fanout = fanout + :n where id = :id;
 -- Messages that are due, of each patient the first: what is stored before what is held, which waits for an earlier one.
 -- A merge is of both its patients: it comes after what was there of either, and before what came later of either.
 select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages, e.size
-  from message m join envelope e on e.id = m.envelope where m.due_at <= :now
+  from message m join envelope e on e.id = m.envelope where m.due_at <= :now /* held m.patient */
     and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
       and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
     and not exists (select 1 from message o where o.retires in (m.patient, m.retires) and o.state in ('stored', 'held')
@@ -151,7 +154,7 @@ select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.
 -- name: waiting_newest_heads
 -- The same, but those that came due last.
 select m.id, m.envelope, m.feed, m.patient, m.received_at, m.state, m.starts, m.due_at, m.historic, e.messages, e.size
-  from message m join envelope e on e.id = m.envelope where m.due_at <= :now
+  from message m join envelope e on e.id = m.envelope where m.due_at <= :now /* held m.patient */
     and not exists (select 1 from message o where o.patient = m.patient and o.state in ('stored', 'held')
       and ((o.state = 'stored' and (o.id < m.id or m.state = 'held')) or (m.state = 'held' and o.state = 'held' and o.id < m.id)))
     and not exists (select 1 from message o where o.retires in (m.patient, m.retires) and o.state in ('stored', 'held')
@@ -172,7 +175,7 @@ select id, envelope, feed, patient, received_at, state, starts, due_at, historic
       and o.id > :id), 9223372036854775807)
   order by id limit :most;
 -- name: next_waiting
-select min(due_at) from message where due_at > :now;
+select min(due_at) from message where due_at > :now /* held patient */;
 -- name: waits_now
 select id, feed, patient, state, starts, due_at from message where id in (:each);
 -- name: stored_of_patients
@@ -200,7 +203,7 @@ select 1 from message where due_at is not null limit 1;
 -- What of a patient waits for a time. What is in hand stays there.
 update message set due_at = :now where patient = :patient and state in ('stored', 'held') and starts = 0 and due_at > :now;
 -- name: left_in_hand
-update message set due_at = :now where due_at > :now and starts > 0;
+update message set due_at = :now where due_at > :now and starts > 0 /* these patient */;
 -- name: may_be_worked_again
 -- Of what was purged or erased nothing can be worked again.
 select m.state, m.feed from message m where m.id = :id
@@ -240,7 +243,7 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
     and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
       and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
-  where l.destination = :destination and l.letters > 0 and l.next_at <= :now order by l.next_at limit :most;
+  where l.destination = :destination and l.letters > 0 and l.next_at <= :now /* sent l.patient */ order by l.next_at limit :most;
 -- name: due_heads
 -- Heads of all others.
 select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document, d.sent_at, d.needs
@@ -249,7 +252,7 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
     and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
       and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
-  where l.destination = :destination and l.letters = 0 and l.next_at <= :now order by l.next_at limit :most;
+  where l.destination = :destination and l.letters = 0 and l.next_at <= :now /* sent l.patient */ order by l.next_at limit :most;
 -- name: next_due
 select min(at) from (
   select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0
@@ -278,7 +281,7 @@ select d.id, d.state, d.level, d.needs, d.due_at, d.deadline from delivery d joi
 update delivery set level = max(level, :level) where id = :id;
 -- name: awaiting_due
 select id from delivery where state = 'awaiting' and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
-  and due_at <= :now order by due_at limit :most;
+  and due_at <= :now /* held patient */ order by due_at limit :most;
 
 -- Merging ---------------------------------------------------------------------------------------------------
 
@@ -521,7 +524,7 @@ update task set closed_at = :at, closed_as = :as_what, next_at = null
 -- name: take_task
 update task set holder = :who, next_at = :next_at where id = :id and closed_at is null and holder in ('', :who);
 -- name: due_tasks
-select id, cause, queue, severity, holder from task where next_at <= :now order by next_at limit :most;
+select id, cause, queue, severity, holder from task where next_at <= :now /* held id */ order by next_at limit :most;
 -- name: move_task
 update task set queue = :queue, next_at = :next_at where id = :id and closed_at is null;
 -- name: next_fire
@@ -718,7 +721,7 @@ update clock set state = :state, next_at = :next_at, met = :met where id = :id;
 -- name: step_clock
 update clock set step = :step, next_at = :next_at, state = :state where id = :id;
 -- name: due_clocks
-select id, name, step, ladder, due_at, state from clock where next_at <= :now order by next_at limit :most;
+select id, name, step, ladder, due_at, state, patient from clock where next_at <= :now /* held patient */ order by next_at limit :most;
 -- name: met_already
 -- The newest version that went to a recipient, where it has arrived.
 select d.id, d.sent_at from document o join delivery d on d.message = o.message and d.document = o.id

@@ -243,6 +243,7 @@ def fire(books: Books, items: Sequence[Firing]) -> list[list[Fired]]:
 def _fire(books: Books, item: Firing) -> list[Fired]:
     fired = []
     for about, cause, queue, severity, holder in books.run("due_tasks", now=item.now, most=item.most):
+        books.act_for([about])
         if holder:
             books.run("move_task", id=about, queue=queue, next_at=None)
             books.log(item.now, "task", about, "overdue", holder)
