@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mhbridge.cli.options import as_json, mappings_option, say, show_json
 from mhbridge.errors import Diagnostic, explanations
 from mhbridge.model import Severity
+
+if TYPE_CHECKING:
+    from mhbridge.mapping.supplier import SupplierMapping
 
 __all__ = ["check", "explain", "functions", "schema"]
 
@@ -83,12 +86,22 @@ def _plain(d: Diagnostic) -> dict[str, Any]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The gateway's configuration, to find a message.",
 )
-def explain(what: str, roots: tuple[Path, ...], config: Path | None) -> int:
+@click.option(
+    "--lineage",
+    "shape",
+    type=click.Choice(["table", "json", "csv"]),
+    help="Of a mapping: every element of the output, the items it is made of, their source paths and lines.",
+)
+def explain(what: str, roots: tuple[Path, ...], config: Path | None, shape: str | None) -> int:
     """Explain a diagnostic code (E104), a mapping (what becomes of each item), or a message of the store."""
     if what.isdigit():
         from mhbridge.cli.looking import show_trace
 
         return show_trace(int(what), config, as_json=False)
+    if "/" in what and shape is not None:
+        from mhbridge.cli.tracing import show_lineage
+
+        return show_lineage(_mapping(what, roots), shape)
     if "/" in what:
         return _explain_mapping(what, roots)
     entry = explanations().get(what.upper())
@@ -104,20 +117,26 @@ def explain(what: str, roots: tuple[Path, ...], config: Path | None) -> int:
     return 0
 
 
-def _explain_mapping(name: str, roots: tuple[Path, ...]) -> int:
-    """Each item of a mapping: from which paths, under which heading."""
+def _mapping(name: str, roots: tuple[Path, ...]) -> SupplierMapping:
+    """A mapping by its name."""
     from mhbridge.mapping.catalogue import load
-    from mhbridge.mapping.lineage import paths_of
 
     catalogue = load(roots)
     try:
-        mapping = catalogue.mapping(name)
+        return catalogue.mapping(name)
     except KeyError:
         from mhbridge.mapping.checker.declarations import did_you_mean
 
         raise click.UsageError(
             f"there is no mapping {name!r}. {did_you_mean(name, catalogue.names())}".strip()
         ) from None
+
+
+def _explain_mapping(name: str, roots: tuple[Path, ...]) -> int:
+    """Each item of a mapping: from which paths, under which heading."""
+    from mhbridge.mapping.lineage import paths_of
+
+    mapping = _mapping(name, roots)
     click.secho(f"{name}: {mapping.document.title} from {mapping.format.name}", bold=True)
     rows = [
         (item.name, ", ".join(paths_of(item.body)) or "stated by the mapping", str(item.body.span))

@@ -37,6 +37,12 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write one file a message into this folder."
 )
 @click.option("--report", is_flag=True, help="Say on standard error what was recognised, and every issue.")
+@click.option(
+    "--trace",
+    "traced",
+    is_flag=True,
+    help="Say on standard error where each value came from, and from which line of the mapping; with --out in a file.",
+)
 @click.option("--pretty/--compact", default=None, help="Indented JSON; as it comes on a terminal.")
 @mappings_option
 def translate(
@@ -45,6 +51,7 @@ def translate(
     target: str,
     out: Path | None,
     report: bool,
+    traced: bool,
     pretty: bool | None,
     roots: tuple[Path, ...],
 ) -> int:
@@ -67,6 +74,11 @@ def translate(
         _told_apart(files)
     failed: list[str] = []
     made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed))
+    if traced:
+        from mhbridge.cli.tracing import tell
+
+        for path in files:
+            tell(path, [name] if name is not None else _recognised(path, catalogue), catalogue, out)
     for (stem, body), alone in _told_alone(made):
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

@@ -165,6 +165,7 @@ class Loader:
             paths=paths_by_rule(item.body for item in bound.items),
             derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
             builds=builds,
+            trees={target: build for target, build in found.items() if build is not None},
             clocks=clocks,
         )
 

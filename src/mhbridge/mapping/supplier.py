@@ -14,13 +14,17 @@ from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from mhbridge.formats import Format, Message, Source
+from mhbridge.mapping.assembly import Built
+from mhbridge.mapping.checker.builds import BuildFile
 from mhbridge.mapping.checker.mapping_file import MappingFile
 from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.known import restricts
 from mhbridge.mapping.ledger import FieldLedger, Taken, drawn_up
+from mhbridge.mapping.lineage import Line, lineage, paths_by_resource
 from mhbridge.mapping.packs import DocumentType, Item
+from mhbridge.mapping.provenance import Origin, provenance
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import ReadyBuild, Translation, identity_text, seed_of
 from mhbridge.mapping.written import not_written
@@ -61,6 +65,7 @@ class SupplierMapping:
         hash: content hash of every file that it consists of.
         paths: place of a function in the mapping → the paths that it is given.
         builds: target → the build of its document type.
+        trees: target → the same before it was compiled, for lineage.
         clocks: the clocks of its document type.
     """
 
@@ -77,6 +82,7 @@ class SupplierMapping:
     paths: Mapping[str, str]
     derive: Callable[[dict[str, Any], Run], None]
     builds: Mapping[str, ReadyBuild]
+    trees: Mapping[str, BuildFile]
     clocks: tuple[ReadyClock, ...] = ()
 
     def run(
@@ -229,6 +235,11 @@ class SupplierMapping:
             run.item, run.rule = "", ""
             run.note("I613", f"nothing is said under {', '.join(repr(title) for title in required)}")
 
+    def lineage(self, target: str = "r4") -> list[Line]:
+        """Element ← item ← source path ← place, for everything that this mapping can say in a target."""
+        tree = self.trees[target]
+        return lineage(self.file.items, self.document.derived, tree.resources, tree.sections)
+
     # -- what may leave -------------------------------------------------------------------------------------
 
     @staticmethod
@@ -257,11 +268,19 @@ class SupplierMapping:
         complete = dict(items)
         self.derive(complete, run)
         seed = seed_of(self.supplier.name, self.document.name, self.document.identity, complete)
-        resource, identifier = ready.run(complete, run, seed)
+        witness = self._witness(target, run, seed) if self.file.provenance else None
+        resource, identifier = ready.run(complete, run, seed, witness)
         return Translation(
             self.name, self.document.name, target, ready.kind, resource, identifier, (*reading.issues, *run.issues),
             not_written(ready.written, complete),
         )  # fmt: skip
+
+    def _witness(self, target: str, run: Run, seed: tuple[str, ...]) -> Callable[[list[Built]], list[Built]]:
+        """Makes what says of each resource where it came from."""
+        tree = self.trees[target]
+        paths = paths_by_resource(self.file.items, self.document.derived, tree.resources)
+        origin = Origin(self.name, self.hash, self.supplier.title, paths)
+        return lambda built: provenance(built, origin, run, seed)
 
     def derived(self, reading: Reading, items: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
         """The items with the derived ones: what routing conditions read."""

@@ -83,9 +83,18 @@ class ReadyBuild:
     uris: Mapping[str, str]
     written: Written
 
-    def run(self, items: Mapping[str, Any], run: Run, seed: tuple[str, ...]) -> tuple[Mapping[str, Any], str]:
+    def run(
+        self,
+        items: Mapping[str, Any],
+        run: Run,
+        seed: tuple[str, ...],
+        witness: Callable[[list[Built]], list[Built]] | None = None,
+    ) -> tuple[Mapping[str, Any], str]:
         """
         Build the Bundle.
+
+        Args:
+            witness: makes further resources about those that were built.
 
         Returns:
             The Bundle, and the identifier (`urn:uuid:…`) of this version.
@@ -94,6 +103,8 @@ class ReadyBuild:
         built = assembly.build()
         if self.kind == "document":
             self._write_sections(built, assembly, items)
+        if witness is not None:
+            built = built + witness(built)
         identifier = self._value(self.identifier, items, assembly, run)
         timestamp = self._value(self.timestamp, items, assembly, run)
         version = f"urn:uuid:{resource_id(*seed, run.facts.control_id, 'version')}"

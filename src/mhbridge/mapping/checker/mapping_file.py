@@ -39,6 +39,7 @@ _KEYS = (
     "authors",
     "adds",
     "draft",
+    "provenance",
 )
 
 TableLoader = Callable[[YamlFile, str, Node], Table | None]
@@ -67,6 +68,7 @@ class MappingFile:
         ignored: (path, reason) of what it ignores, in the order of the file.
         mandatory: the mandatory items that it binds; of a draft all that it has to.
         tests: examples that `check` runs.
+        provenance: a Provenance of every resource goes with it.
         draft: somebody is still writing it: what is missing is a warning, and a live gateway does not take it.
         adds: the mapping's own additions to a build, still as a parse tree.
     """
@@ -82,6 +84,7 @@ class MappingFile:
     tests: tuple[Example, ...] = ()
     adds: Pairs | None = None
     draft: bool = False
+    provenance: bool = False
 
 
 def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str) -> tuple[str, Format, Source] | None:
@@ -168,7 +171,7 @@ def read_mapping(
         mandatory += unbound
     return MappingFile(
         name, document, source, tuple(bound), authors, partial,
-        ignored, mandatory, _examples(file, top, document), top.pairs("adds"), draft,
+        ignored, mandatory, _examples(file, top, document), top.pairs("adds"), draft, top.flag("provenance"),
     )  # fmt: skip
 
 
