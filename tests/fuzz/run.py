@@ -22,6 +22,7 @@ LONGEST = 2048
 RUNS = {
     "hl7v2": 20_000,
     "csv": 30_000,
+    "json": 20_000,
     "mllp": 5_000,
     "yaml": 15_000,
     "expression": 100_000,

@@ -15,7 +15,14 @@ __all__ = ["of"]
 
 _ROOT = Path(__file__).parent.parent
 #: target → endings of what is a seed for it.
-_ENDINGS = {"hl7v2": (".hl7", ".er7"), "flow": (".hl7",), "csv": (".csv",), "mllp": (".bin",), "yaml": (".yaml",)}
+_ENDINGS = {
+    "hl7v2": (".hl7", ".er7"),
+    "flow": (".hl7",),
+    "csv": (".csv",),
+    "json": (".json", ".ndjson"),
+    "mllp": (".bin",),
+    "yaml": (".yaml",),
+}
 #: Seeds that are larger teach the fuzzer nothing but patience.
 _LARGEST = 20_000
 

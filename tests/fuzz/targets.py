@@ -9,12 +9,14 @@ the cut between two packets changes nothing, and a diagnostic points into the te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
 from typing import Any, Final
 from zipfile import ZipFile
+
+import orjson
 
 from mhbridge.adapters.folder.archive import Limits, is_archive, looked_through, unpack
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
@@ -33,9 +35,10 @@ from mhbridge.model import Answer, Envelope, Issue, MessageState, Severity, Verd
 
 __all__ = ["TARGETS"]
 
-HL7V2, CSV = format_named("hl7v2"), format_named("csv")
+HL7V2, CSV, JSON = format_named("hl7v2"), format_named("csv"), format_named("json")
 assert HL7V2 is not None
 assert CSV is not None
+assert JSON is not None
 ANSWER = Answer(
     Verdict.REFUSED,
     "Not passed on.",
@@ -179,6 +182,60 @@ def _in_parts(data: bytes, source: Any, rows: list[Row]) -> None:
 
 def _unbroken(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+
+@cache
+def _json_sources() -> tuple[Any, ...]:
+    return tuple(JSON.declare("Europe/London", "", one) for one in ({}, {"lines": "yes"}, {"message_per": "$.a"}))
+
+
+def json(data: bytes) -> None:
+    """JSON: what we take, others take and read alike; each document can be read again alone; in parts as in one."""
+    JSON.recognise(data[:4096])
+    for source in _json_sources():
+        try:
+            found = [item for item, _ in JSON.messages(data, [source])]
+        except MalformedMessage as error:
+            known(error)
+            continue
+        read = []
+        for item in found:
+            if isinstance(item, MessageError):
+                known(item)
+                continue
+            read.append(_leaves(JSON, item, source))
+            assert sorted(read[-1].items()) == sorted(_others(orjson.loads(item.body), "$")), "read as others read it"
+            ((again, _),) = JSON.messages(item.body, [source])
+            assert _leaves(JSON, again, source) == read[-1], "a document can be read again alone"
+        if (parts := JSON.parts(BytesIO(data), [source])) is not None:
+            again = [one for part in parts for one, _ in JSON.messages(part.body, [source], part.before)]
+            assert [_leaves(JSON, one, source) for one in again if not isinstance(one, MessageError)] == read
+
+
+def _leaves(format_: Any, message: Any, source: Any) -> dict[str, Any]:
+    def said(cell: int) -> Any:
+        text = format_.leaf(message, cell, 0)
+        kind = type(message.tree.leaves[cell].value).__name__
+        return text if kind == "str" else orjson.loads(text)
+
+    return {format_.path(message, cell, 0, source, exact=True): said(cell) for cell, _ in format_.populated(message)}
+
+
+def _others(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The leaves as another reader finds them."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            word = re.fullmatch(r"[A-Za-z_@$][A-Za-z0-9_@$-]*", key)
+            quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+            yield from _others(inner, f"{path}.{key}" if word else f'{path}["{quoted}"]')
+    elif isinstance(value, list):
+        for place, inner in enumerate(value, 1):
+            yield from _others(inner, f"{path}[{place}]")
+    elif value is not None and not (isinstance(value, str) and not value.strip()):
+        yield path, value
 
 
 # --- MLLP --------------------------------------------------------------------------------------------------
@@ -342,6 +399,7 @@ def archive(data: bytes) -> None:
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "hl7v2": hl7v2,
     "csv": csv,
+    "json": json,
     "mllp": mllp,
     "yaml": yaml,
     "expression": expression,

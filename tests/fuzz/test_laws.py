@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as stdlib_json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,15 @@ from mhbridge.formats import csv as csv_format
 from mhbridge.formats.csv import rows
 from mhbridge.formats.hl7v2 import message
 from mhbridge.formats.hl7v2.delimiters import Delimiters
+from mhbridge.formats.json import reading
+from mhbridge.formats.json.reading import Number
 from mhbridge.mapping import expression, reader
 from mhbridge.mapping.scanner import Broken
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "hostile"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "adapters"))
 import cases
+import json_cases
 import test_archives
 
 
@@ -37,6 +41,7 @@ def test_what_the_fuzzer_begins_with_keeps_the_law(target):
 OWN = {
     "hl7v2": [body for body, _ in cases.HL7V2.values()],
     "csv": [body for body, _ in cases.CSV.values()],
+    "json": [body for body, _, _ in json_cases.CASES.values()],
     "mllp": [sent for sent, _, _ in cases.FRAMES.values()],
     "yaml": [body for body, _ in cases.MAPPINGS.values()],
     "expression": [text.encode() for text in cases.EXPRESSIONS],
@@ -92,6 +97,18 @@ def test_a_row_that_is_passed_over_breaks_the_law(monkeypatch):
     with pytest.raises(AssertionError, match="passed over"):
         targets.csv(b"nhs_number,family,note\n1,2,3\n\x1d\n4,5,6\n")
     assert csv_format.FORMAT is targets.CSV
+
+
+def test_a_number_that_is_rounded_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(reading, "_DECODER", stdlib_json.JSONDecoder(parse_float=lambda text: Number(text[:4])))
+    broken("json")
+
+
+def test_the_first_of_two_values_breaks_the_law(monkeypatch):
+    decoder = stdlib_json.JSONDecoder(object_pairs_hook=lambda pairs: dict(reversed(pairs)), parse_int=Number)
+    monkeypatch.setattr(reading, "_DECODER", decoder)
+    with pytest.raises(AssertionError, match="as others read it"):
+        targets.json(b'{"a": 1, "a": 2}')
 
 
 def test_a_frame_that_depends_on_its_packets_breaks_the_law(monkeypatch):

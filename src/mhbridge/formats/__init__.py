@@ -437,7 +437,11 @@ class Divisible(Format, Protocol):
         """
 
 
-BUILT_IN: Mapping[str, str] = {"hl7v2": "mhbridge.formats.hl7v2:FORMAT", "csv": "mhbridge.formats.csv:FORMAT"}
+BUILT_IN: Mapping[str, str] = {
+    "hl7v2": "mhbridge.formats.hl7v2:FORMAT",
+    "csv": "mhbridge.formats.csv:FORMAT",
+    "json": "mhbridge.formats.json:FORMAT",
+}
 
 
 def _load(target: str) -> Format:

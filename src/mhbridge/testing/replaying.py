@@ -38,7 +38,9 @@ __all__ = [
 RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 #: The name this gateway has in golden answers.
 NAME: Final = "mhbridge"
-_SOURCES: Final = (".hl7", ".csv")
+_SOURCES: Final = (".hl7", ".csv", ".json", ".ndjson")
+#: What lies beside them.
+_GOLDEN: Final = (".r4.json", ".report.json", ".ack.hl7")
 #: Which of several segments or repetitions, in the path of a leaf.
 _PLACE: Final = re.compile(r"(?<!^)\[\d+\]")
 
@@ -60,7 +62,7 @@ class Case:
 def cases(root: Path) -> Iterator[Case]:
     """All fixtures below a folder, in order of their names."""
     for path in sorted(root.glob("*/*/*")):
-        if path.suffix in _SOURCES and not path.name.endswith(".ack.hl7"):
+        if path.suffix in _SOURCES and not path.name.endswith(_GOLDEN):
             yield Case(path.parent.parent.name, path.parent.name, path)
 
 

@@ -81,7 +81,7 @@ class Conversion:
     How values of one source type become values of one item type.
 
     Args:
-        source: HL7 v2 data type, `varies`, `undeclared`, or `text`.
+        source: HL7 v2 data type, `varies`, `undeclared`, `text`, or `json`.
         target: a single type.
         convert: (raw, context) → the value; `ABSENT` when none of what it reads is there, `DELETED` when what it
             reads was deleted (`""`). Raises `Unconvertible` and nothing else.
@@ -126,7 +126,7 @@ def conversion(source_type: str, target: Type) -> Conversion | None:
 def _chosen(source_type: str, target: Type, pairs: Mapping[str, Conversion]) -> Conversion | None:
     if not target.options:
         return pairs.get(target.name)
-    names = target.options if source_type in ("text", "undeclared") else tuple(pairs)
+    names = target.options if source_type in ("text", "json", "undeclared") else tuple(pairs)
     choices = tuple(pairs[name] for name in names if name in target.options and name in pairs)
     return _first_of(source_type, target.single(), choices) if choices else None
 
@@ -160,9 +160,9 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
 @cache
 def _registered(*, results: bool = False) -> Mapping[str, Mapping[str, Conversion]]:
     """By source type, by item type: the conversion. The order of the item types is the order of preference."""
-    from mhbridge.mapping.conversions import hl7v2, text
+    from mhbridge.mapping.conversions import hl7v2, json, text
 
     found: dict[str, dict[str, Conversion]] = {}
-    for made in hl7v2.results() if results else (*hl7v2.conversions(), *text.conversions()):
+    for made in hl7v2.results() if results else (*hl7v2.conversions(), *text.conversions(), *json.conversions()):
         found.setdefault(made.source, {})[made.target.name] = made
     return found
