@@ -39,8 +39,8 @@ RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 #: The name this gateway has in golden answers.
 NAME: Final = "mhbridge"
 _SOURCES: Final = (".hl7", ".csv", ".json", ".ndjson")
-#: What lies beside them.
-_GOLDEN: Final = (".r4.json", ".report.json", ".ack.hl7")
+#: What lies beside a message: the documents, the report, the answer in kind.
+_GOLDEN: Final = ("r4.json", "report.json", "ack.hl7")
 #: Which of several segments or repetitions, in the path of a leaf.
 _PLACE: Final = re.compile(r"(?<!^)\[\d+\]")
 
@@ -62,7 +62,7 @@ class Case:
 def cases(root: Path) -> Iterator[Case]:
     """All fixtures below a folder, in order of their names."""
     for path in sorted(root.glob("*/*/*")):
-        if path.suffix in _SOURCES and not path.name.endswith(_GOLDEN):
+        if path.suffix in _SOURCES and not path.name.endswith(tuple(f".{kind}" for kind in _GOLDEN)):
             yield Case(path.parent.parent.name, path.parent.name, path)
 
 
@@ -146,10 +146,6 @@ def _issue(issue: Issue) -> dict[str, str]:
         "item": issue.item,
     }
     return {key: value for key, value in found.items() if value}
-
-
-#: What lies beside a message: the documents, the report, the answer in kind.
-_GOLDEN: Final = ("r4.json", "report.json", "ack.hl7")
 
 
 def golden_files(path: Path, made: Mapping[str, bytes]) -> list[Path]:
