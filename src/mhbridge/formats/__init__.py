@@ -41,6 +41,7 @@ __all__ = [
     "PathError",
     "Plan",
     "Planned",
+    "Prefixed",
     "Scope",
     "Source",
     "Spot",
@@ -421,6 +422,13 @@ class Typed(Format, Protocol):
         """What else could be named near a path whose type does not suit: paths and their types, the nearest first."""
 
 
+class Prefixed(Format, Protocol):
+    """A format whose paths have prefixes that only the `source:` block explains."""
+
+    def resolved(self, path: Path, source: Source) -> Path:
+        """The path with what its prefixes stand for, for `ignored` and `ignoring`, which know no source."""
+
+
 class Divisible(Format, Protocol):
     """A format whose files may be larger than what is held in memory: it takes them to pieces."""
 
@@ -441,6 +449,7 @@ BUILT_IN: Mapping[str, str] = {
     "hl7v2": "mhbridge.formats.hl7v2:FORMAT",
     "csv": "mhbridge.formats.csv:FORMAT",
     "json": "mhbridge.formats.json:FORMAT",
+    "xml": "mhbridge.formats.xml:FORMAT",
 }
 
 

@@ -192,7 +192,12 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
         issue = Issue(problem, Severity.ERROR, text)
         error = UnsupportedMessage(problem, text)
         return Taken(message.facts, message.body, message.identities, (), error, problem, (issue,))
-    read = [(mapping, *mapping.read_traced(message, received_at)) for mapping in mappings]
+    try:
+        read = [(mapping, *mapping.read_traced(message, received_at)) for mapping in mappings]
+    except MalformedMessage as error:
+        # The mapping asks more of this message than may be asked (M806): nothing in it is worked in part.
+        issue = Issue(error.code, Severity.ERROR, error.message, error.path)
+        return Taken(message.facts, message.body, message.identities, (), error, error.code, (issue,))
     readings = tuple((mapping, _noted(reading, message)) for mapping, reading, _ in read)
     # A leaf that one mapping leaves open may be in the items of another: the ledger is that of all of them together.
     ledger = readings[0][1].ledger if len(read) == 1 else drawn_up(message, [taken for _, _, taken in read])

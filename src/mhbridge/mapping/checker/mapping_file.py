@@ -228,7 +228,9 @@ def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) 
             continue
         key = pairs.keys[path]
         try:
-            found.append((_checked_path(format_, path, source), node.value))
+            checked = _checked_path(format_, path, source)
+            resolved = getattr(format_, "resolved", None)  # `formats.Prefixed`
+            found.append((checked if resolved is None else resolved(checked, source), node.value))
         except PathError as error:
             file.report(error.code, error.message, key, error.hint)
     return tuple(found)

@@ -11,7 +11,7 @@ does differently the ITK HL7 v2 Message Specifications v1.0.15 and Reference Tab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
@@ -24,6 +24,10 @@ __all__ = ["WHOLE", "Context", "Conversion", "Unconvertible", "conversion"]
 
 #: In `Conversion.reads`: everything that the raw value holds.
 WHOLE: Final = "*"
+
+
+#: Source types that say nothing of what a value is.
+_UNTYPED: Final = frozenset({"text", "undeclared", "json", "xml", "cda_attribute"})
 
 
 class Unconvertible(Exception):
@@ -81,7 +85,7 @@ class Conversion:
     How values of one source type become values of one item type.
 
     Args:
-        source: HL7 v2 data type, `varies`, `undeclared`, `text`, or `json`.
+        source: HL7 v2 data type, `varies`, `undeclared`, `text`, `json`, `xml`, `cda` or `cda_attribute`.
         target: a single type.
         convert: (raw, context) → the value; `ABSENT` when none of what it reads is there, `DELETED` when what it
             reads was deleted (`""`). Raises `Unconvertible` and nothing else.
@@ -126,7 +130,7 @@ def conversion(source_type: str, target: Type) -> Conversion | None:
 def _chosen(source_type: str, target: Type, pairs: Mapping[str, Conversion]) -> Conversion | None:
     if not target.options:
         return pairs.get(target.name)
-    names = target.options if source_type in ("text", "json", "undeclared") else tuple(pairs)
+    names = target.options if source_type in _UNTYPED else tuple(pairs)
     choices = tuple(pairs[name] for name in names if name in target.options and name in pairs)
     return _first_of(source_type, target.single(), choices) if choices else None
 
@@ -160,9 +164,14 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
 @cache
 def _registered(*, results: bool = False) -> Mapping[str, Mapping[str, Conversion]]:
     """By source type, by item type: the conversion. The order of the item types is the order of preference."""
-    from mhbridge.mapping.conversions import hl7v2, json, text
+    from mhbridge.mapping.conversions import cda, hl7v2, json, text, xml
 
     found: dict[str, dict[str, Conversion]] = {}
-    for made in hl7v2.results() if results else (*hl7v2.conversions(), *text.conversions(), *json.conversions()):
+    for made in hl7v2.results() if results else _all(hl7v2, text, json, xml, cda):
         found.setdefault(made.source, {})[made.target.name] = made
     return found
+
+
+def _all(*modules: Any) -> Iterator[Conversion]:
+    for module in modules:
+        yield from module.conversions()

@@ -1,0 +1,198 @@
+"""
+Where things are in a document, for the field ledger: an element is a place, its text and its attributes are its leaves.
+
+A path that ends at an element reads of it what its conversion says, as `number.bit` of each leaf; `WORDS` is all text
+in it. This module must never look at what a leaf says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Scope, Source
+from mhbridge.formats.xml.path import XmlPath
+from mhbridge.formats.xml.reach import Filter, Route, cells, ready, route
+from mhbridge.formats.xml.tree import TEXT, Element, Leaf, Tree, written_name
+from mhbridge.formats.xml.writing import written
+
+__all__ = ["WHOLE", "WORDS", "XmlSpot", "altered", "canonical", "ignored", "layout", "leaf_part", "leaf_text"]
+
+#: In `Conversion.reads`: everything in an element (`mhbridge.mapping.conversions.WHOLE`), and all its text.
+WHOLE: Final = "*"
+WORDS: Final = "text()"
+
+
+def leaf_part(element: Element, bit: int) -> str:
+    """How a conversion names one leaf that it used."""
+    return f"{element.index}.{bit}"
+
+
+def layout(masks: Sequence[int]) -> list[Cell]:
+    """The places of a document in which something is."""
+    return [(place, mask) for place, mask in enumerate(masks) if mask]
+
+
+class XmlSpot:
+    """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
+
+    __slots__ = ("_asking", "_route", "asks", "everywhere", "question", "subject", "within")
+
+    def __init__(self, path: XmlPath, scope: Scope) -> None:
+        self._route: Route = ready(path, scope)
+        self._asking: tuple[Filter, ...] = self._route.asking
+        self.asks = bool(self._asking)
+        #: Of one test from the root all that it looks at is known by the stage before it and its inner path.
+        self.question: Any = None
+        if len(self._asking) == 1 and not self._route.relative:
+            self.question = (self._asking[0].before, self._asking[0].asks.inner)
+        self.subject: Any = self.question
+        self.within: None = None
+        self.everywhere: None = None
+
+    def touches(self, parts: frozenset[str]) -> frozenset[str]:  # noqa: ARG002  # the protocol's
+        """Whatever is inside an element may be read, so no path is told from another."""
+        return frozenset({""})
+
+    def cells(self, raw: Any, parts: frozenset[str]) -> list[Cell]:
+        """The leaves of a raw value that `parts` names."""
+        if not parts:
+            return []
+        if isinstance(raw, Leaf):
+            return [(raw.element.index, TEXT << raw.bit)]
+        assert isinstance(raw, Element)
+        if WHOLE in parts:
+            masks = raw.tree.masks
+            return [(place, masks[place]) for place in range(raw.index, raw.end) if masks[place]]
+        found: list[Cell] = []
+        if WORDS in parts:
+            masks = raw.tree.masks
+            found += [(place, TEXT) for place in range(raw.index, raw.end) if masks[place] & TEXT]
+        for part in parts:
+            if part != WORDS:
+                place, _, bit = part.partition(".")
+                found.append((int(place), TEXT << int(bit)))
+        return found
+
+    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
+        """The same, as the ledger puts cells together; a document is one group."""
+        taken = into[0]
+        for place, mask in self.cells(raw, parts):
+            taken.append((mask << PLACE_BITS | place) << STATE_BITS | state)
+
+    def present(self, raw: Any) -> list[Cell]:
+        """The leaf without which the raw value would not be there; none when there are several."""
+        found = self.cells(raw, frozenset({WHOLE}))
+        return found if len(found) == 1 and found[0][1].bit_count() == 1 else []
+
+    def every(self, cursor: Any, parts: frozenset[str]) -> list[Cell]:
+        """All that stands at the path, whether or not it was read."""
+        return [cell for raw in self._route.values(cursor) for cell in self.cells(raw, parts or frozenset({WHOLE}))]
+
+    def deleted(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
+        """Nothing in XML deletes."""
+        return ()
+
+    def questioned(self, cursor: Element) -> list[Cell]:
+        """The leaves that the one test looks at."""
+        tree, stage = cursor.tree, self._asking[0]
+        key = ("looked", self.question)
+        found: list[Cell] | None = tree.memo.get(key)
+        if found is None:
+            elements = stage.before.at(tree) if stage.before is not None else ()
+            found = tree.memo[key] = [cell for element in elements for cell in cells(stage.asks.inner.leaves(element))]
+        return found
+
+    def asked(self, cursor: Element) -> Iterator[Asked]:
+        """The leaves that the tests look at, and whether each said yes."""
+        for stage, elements in self._route.asked(cursor):
+            for element in elements:
+                leaves = cells(stage.asks.inner.leaves(element))
+                if leaves:
+                    said = stage.asks.holds(element)
+                    for place, mask in leaves:
+                        yield place, mask, said
+
+
+def ignored(path: XmlPath) -> Callable[[Any], Iterable[Cell]]:
+    """What an entry of `ignore:` names: an attribute, a text, or an element with all that is in it."""
+    found = route(path, path.namespaces)
+    return lambda message: _named(found, message.tree.root)
+
+
+def _named(found: Route, root: Element) -> Iterator[Cell]:
+    masks = root.tree.masks
+    if found.ending[0] != "element":
+        yield from ((raw.element.index, TEXT << raw.bit) for raw in found.values(root))
+        return
+    for element in found.elements(root):
+        yield from ((place, masks[place]) for place in range(element.index, element.end) if masks[place])
+
+
+# --- names of places ---------------------------------------------------------------------------------------
+
+
+def canonical(tree: Tree, place: int, bit: int, source: Source, *, exact: bool) -> str:
+    """
+    The path of one leaf: `/ClinicalDocument/recordTarget/patientRole/id[2]/@root`.
+
+    Args:
+        exact: elements that come several times under their parent are counted in brackets.
+    """
+    element = tree.elements[place]
+    prefixes = {uri: prefix for prefix, uri in reversed(source.options["namespaces"].items())}
+    steps: list[str] = []
+    at: Element | None = element
+    while at is not None:
+        steps.append(_step(at, prefixes, exact=exact))
+        at = None if at.index == tree.root.index else at.parent
+    path = "/" + "/".join(reversed(steps))
+    if not bit:
+        return f"{path}/text()"
+    name = list(element.attributes)[bit - 1]
+    return f"{path}/@{_said(name, prefixes, attribute=True)}"
+
+
+def _step(element: Element, prefixes: dict[str, str], *, exact: bool) -> str:
+    said = _said(element.name, prefixes)
+    if exact and element.parent is not None:
+        alike = [child.index for child in element.parent.children if child.name == element.name]
+        if len(alike) > 1:
+            return f"{said}[{alike.index(element.index) + 1}]"
+    return said
+
+
+def _said(name: str, prefixes: dict[str, str], *, attribute: bool = False) -> str:
+    space, local = written_name(name)
+    if not space:
+        return local
+    prefix = prefixes.get(space)
+    if prefix is None or (attribute and not prefix):
+        return f"{{{space}}}{local}"
+    return f"{prefix}:{local}" if prefix else local
+
+
+def leaf_text(tree: Tree, place: int, bit: int) -> str:
+    """What one leaf says."""
+    element = tree.elements[place]
+    return element.own if not bit else list(element.attributes.values())[bit - 1]
+
+
+def altered(tree: Tree, place: int, bit: int, text: str) -> bytes:
+    """The document with one leaf replaced; the tree is as before."""
+    element = tree.elements[place]
+    if bit:
+        name = list(element.attributes)[bit - 1]
+        was, element.attributes[name] = element.attributes[name], text
+        body = written(tree.outer)
+        element.attributes[name] = was
+        return body
+    texts = [element.text, *(child.tail for child in element.children)]
+    element.text = text
+    for child in element.children:
+        child.tail = ""
+    body = written(tree.outer)
+    element.text = texts[0]
+    for child, tail in zip(element.children, texts[1:], strict=True):
+        child.tail = tail
+    return body

@@ -1,0 +1,439 @@
+"""
+Paths made into functions: which elements, texts and attributes a path means, and what its predicates look at.
+
+A path is a chain of *stages*. Paths that begin alike share the stages of their beginning, and of what begins at the
+root each document remembers what a stage found; sixty sections are then looked up by their code in one table, which is
+made once. What a reader finds is `ABSENT`, a `Leaf` or an `Element`; nothing in XML deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Final, TypeAlias
+
+from mhbridge.formats import PathError, Scope
+from mhbridge.formats.xml.declaration import expanded, is_cda
+from mhbridge.formats.xml.path import LAST, Step, Test, XmlPath
+from mhbridge.formats.xml.tree import BLANKS, TEXT, Element, Leaf, Tree
+from mhbridge.model import ABSENT
+
+__all__ = [
+    "ElementLoop",
+    "Filter",
+    "Route",
+    "cells",
+    "every_reader",
+    "first_reader",
+    "make_loop",
+    "ready",
+    "route",
+    "source_type",
+]
+
+#: What a path ends at: an element, its text, or an attribute of this name.
+Ending: TypeAlias = "tuple[str, str, bool]"
+_ELEMENT: Final[Ending] = ("element", "", False)
+
+
+@dataclass(frozen=True, slots=True)
+class ElementLoop:
+    """What `$each` runs over: the elements that a path means."""
+
+    route: Route
+
+    def cursors(self, cursor: Element) -> Iterator[Element]:
+        """The elements, in the order of the document."""
+        yield from self.route.elements(cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A path of a test, from the element that is tested."""
+
+    steps: tuple[tuple[str, str, bool], ...]
+    ending: Ending
+
+    def leaves(self, element: Element) -> Iterator[tuple[Element, int, str]]:
+        """What stands there: element, number of the bit, text."""
+        found: Sequence[Element] = (element,)
+        for axis, name, deep in self.steps:
+            found = _moved(found, axis, name, deep=deep)
+        yield from _ended(found, self.ending)
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """One test of a predicate, ready."""
+
+    inner: Inner
+    operator: str
+    text: str
+    negated: bool
+
+    def holds(self, element: Element) -> bool:
+        """Whether it does."""
+        inner = self.inner
+        if not self.operator:
+            # An element is there even when nothing is in it.
+            return _exists(element, inner) is not self.negated
+        wanted = self.text
+        kind, name, deep = inner.ending
+        if kind == "attribute" and not inner.steps and not deep:
+            said = element.attributes.get(name)
+            found = said is not None and said.strip(BLANKS) == wanted
+        else:
+            found = any(text.strip(BLANKS) == wanted for _, _, text in inner.leaves(element))
+        return (found is (self.operator == "=")) is not self.negated
+
+
+def _exists(element: Element, inner: Inner) -> bool:
+    found: Sequence[Element] = (element,)
+    for axis, name, deep in inner.steps:
+        found = _moved(found, axis, name, deep=deep)
+    return bool(found) if inner.ending == _ELEMENT else any(True for _ in _ended(found, inner.ending))
+
+
+class Stage:
+    """
+    One move from elements to elements.
+
+    Args:
+        before: the stage that it goes on from; `None`: the root, or a cursor.
+    """
+
+    __slots__ = ("before",)
+
+    def __init__(self, before: Stage | None) -> None:
+        self.before = before
+
+    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
+        """Where the stage leads."""
+        raise NotImplementedError
+
+    def at(self, tree: Tree) -> Sequence[Element]:
+        """From the root of a document; remembered."""
+        known: Sequence[Element] | None = tree.memo.get(self)
+        if known is None:
+            known = tree.memo[self] = self.of(self.before.at(tree) if self.before else (), tree)
+        return known
+
+
+class Root(Stage):
+    """The document itself, above its root element; the envelope's too."""
+
+    __slots__ = ("deep", "name")
+
+    def __init__(self, name: str, *, deep: bool) -> None:
+        super().__init__(None)
+        self.name = name
+        self.deep = deep
+
+    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:  # noqa: ARG002  # begins anew
+        """See `Stage`."""
+        roots = (tree.root,) if self.deep else tree.roots
+        here = [root for root in roots if self.name in ("*", root.name)]
+        if not self.deep:
+            return here[:1]
+        below = tree.elements[tree.root.index + 1 : tree.root.end] if self.name == "*" else None
+        return here + (below if below is not None else tree.named(self.name, tree.root))
+
+
+class Move(Stage):
+    """To children, descendants or parents."""
+
+    __slots__ = ("axis", "deep", "name")
+
+    def __init__(self, before: Stage | None, axis: str, name: str, *, deep: bool) -> None:
+        super().__init__(before)
+        self.axis, self.name, self.deep = axis, name, deep
+
+    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:  # noqa: ARG002
+        """See `Stage`."""
+        return _moved(found, self.axis, self.name, deep=self.deep)
+
+
+class Place(Stage):
+    """The one at a position, among those of the same parent (XPath 1.0 §2.4)."""
+
+    __slots__ = ("position",)
+
+    def __init__(self, before: Stage | None, position: int) -> None:
+        super().__init__(before)
+        self.position = position
+
+    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
+        """See `Stage`."""
+        tree.spend(len(found))
+        groups: dict[int, list[Element]] = {}
+        for element in found:
+            groups.setdefault(-1 if element.parent is None else element.parent.index, []).append(element)
+        chosen: list[Element] = []
+        for group in groups.values():
+            if self.position == LAST:
+                chosen.append(group[-1])
+            else:
+                chosen += group[self.position - 1 : self.position]
+        return sorted(chosen, key=lambda element: element.index)
+
+
+class Filter(Stage):
+    """Those of which one test holds."""
+
+    __slots__ = ("asks",)
+
+    def __init__(self, before: Stage | None, asks: Asks) -> None:
+        super().__init__(before)
+        self.asks = asks
+
+    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
+        """See `Stage`."""
+        asks = self.asks
+        tree.spend(len(found) * (1 + len(asks.inner.steps)))
+        return [element for element in found if asks.holds(element)]
+
+    def at(self, tree: Tree) -> Sequence[Element]:
+        """By a table of what the elements say, made once for all that ask the same."""
+        asks = self.asks
+        if self.before is None or asks.operator != "=" or asks.negated:
+            return super().at(tree)
+        key = (self.before, asks.inner)
+        said: dict[str, list[Element]] | None = tree.memo.get(key)
+        if said is None:
+            said = tree.memo[key] = {}
+            found = self.before.at(tree)
+            tree.spend(len(found) * (1 + len(asks.inner.steps)))
+            for element in found:
+                for text in dict.fromkeys(text.strip(BLANKS) for _, _, text in asks.inner.leaves(element)):
+                    said.setdefault(text, []).append(element)
+        return said.get(asks.text, ())
+
+
+def _moved(found: Sequence[Element], axis: str, name: str, *, deep: bool) -> Sequence[Element]:
+    if not found:
+        return ()
+    tree = found[0].tree
+    if axis == "self":
+        return found
+    if axis == "parent":
+        tree.spend(len(found))
+        parents = {e.parent.index: e.parent for e in found if e.parent is not None and e.index != tree.root.index}
+        return [parents[index] for index in sorted(parents)]
+    out: list[Element] = []
+    if deep:
+        last = -1
+        for element in found:
+            if element.index < last:
+                continue  # it is inside one whose descendants are all there already
+            last = element.end
+            out += tree.elements[element.index + 1 : element.end] if name == "*" else tree.named(name, element)
+        tree.spend(len(out) + len(found))
+        return out
+    steps = len(found)
+    for element in found:
+        children = element.children
+        steps += len(children)
+        out += children if name == "*" else [child for child in children if child.name == name]
+    tree.spend(steps)
+    if len(found) > 1 and any(b.index < a.index for a, b in pairwise(out)):
+        out.sort(key=lambda element: element.index)
+    return out
+
+
+def _ended(found: Sequence[Element], ending: Ending) -> Iterator[tuple[Element, int, str]]:
+    """The leaves that a path ends at; of elements their own text and, with `deep`, what is below them too."""
+    kind, name, deep = ending
+    last = -1
+    for element in found:
+        if deep:
+            if element.index < last:
+                continue  # it is inside one that was gone through already
+            last = element.end
+            inside = element.inside()
+            element.tree.spend(len(inside))
+        else:
+            inside = [element] if kind != "element" else element.inside()
+        if kind == "attribute":
+            for one in inside:
+                for at, (said, value) in enumerate(one.attributes.items(), 1):
+                    if name in ("*", said) and value.strip(BLANKS):
+                        yield one, at, value
+        else:
+            for one in inside:
+                if one.own:
+                    yield one, 0, one.own
+
+
+class Route:
+    """
+    A path, ready for the messages of one source.
+
+    Args:
+        stages: from the cursor or the root, in order.
+        ending: what it ends at.
+    """
+
+    __slots__ = ("asking", "ending", "relative", "stages")
+
+    def __init__(self, stages: tuple[Stage, ...], ending: Ending, *, relative: bool) -> None:
+        self.stages = stages
+        self.ending = ending
+        self.relative = relative
+        self.asking = tuple(stage for stage in stages if isinstance(stage, Filter))
+
+    def elements(self, cursor: Element) -> Sequence[Element]:
+        """The elements that it leads to, before what it ends at."""
+        if not self.relative:
+            return self.stages[-1].at(cursor.tree)
+        found: Sequence[Element] = (cursor,)
+        for stage in self.stages:
+            found = stage.of(found, cursor.tree)
+        return found
+
+    def asked(self, cursor: Element) -> Iterator[tuple[Filter, Sequence[Element]]]:
+        """Each test, and the elements that it was made of."""
+        found: Sequence[Element] = (cursor,)
+        for stage in self.stages:
+            if isinstance(stage, Filter):
+                yield stage, found if self.relative or stage.before is None else stage.before.at(cursor.tree)
+            found = stage.of(found, cursor.tree) if self.relative else ()
+
+    def values(self, cursor: Element) -> Iterator[Any]:
+        """The raw values at the path, in order; empty ones are none."""
+        kind = self.ending[0]
+        if kind == "element":
+            for element in self.elements(cursor):
+                if _populated(element):
+                    yield element
+        else:
+            for element, bit, text in _ended(self.elements(cursor), self.ending):
+                yield Leaf(element, bit, text)
+
+
+def _populated(element: Element) -> bool:
+    masks = element.tree.masks
+    return bool(masks[element.index]) or any(masks[element.index + 1 : element.end])
+
+
+# --- making ------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8192)
+def _root(name: str, deep: bool) -> Stage:
+    return Root(name, deep=deep)
+
+
+@lru_cache(maxsize=8192)
+def _move(before: Stage | None, axis: str, name: str, deep: bool) -> Stage:
+    return Move(before, axis, name, deep=deep)
+
+
+@lru_cache(maxsize=8192)
+def _filter(before: Stage | None, asks: Asks) -> Stage:
+    return Filter(before, asks)
+
+
+@lru_cache(maxsize=8192)
+def _place(before: Stage | None, position: int) -> Stage:
+    return Place(before, position)
+
+
+@lru_cache(maxsize=8192)
+def route(path: XmlPath, namespaces: tuple[tuple[str, str], ...]) -> Route:
+    """
+    Raises:
+        PathError: E205, a prefix is not declared.
+    """
+    spaces = dict(namespaces)
+    ending = _ELEMENT
+    stages: list[Stage] = []
+    for number, step in enumerate(path.steps):
+        before = stages[-1] if stages else None
+        if step.axis in ("attribute", "text"):
+            ending = _ending(step, spaces)
+            if number == 0 and not path.relative:
+                # `//@ID`: of the root element and of all below it.
+                stages.append(_root("*", deep=False))
+            continue
+        name = expanded(step.name, spaces) if step.name is not None else ""
+        if before is None and not path.relative:
+            stages.append(_root(name, step.deep) if step.axis == "child" else _root("", deep=False))
+        else:
+            stages.append(_move(before, step.axis, name, step.deep))
+        for predicate in step.predicates:
+            if predicate.position:
+                stages.append(_place(stages[-1], predicate.position))
+            for test in predicate.tests:
+                stages.append(_filter(stages[-1], _asks(test, spaces)))
+    return Route(tuple(stages), ending, relative=path.relative)
+
+
+def _ending(step: Step, spaces: dict[str, str]) -> Ending:
+    if step.axis == "text":
+        return ("text", "", step.deep)
+    assert step.name is not None
+    return ("attribute", expanded(step.name, spaces, attribute=True), step.deep)
+
+
+def _asks(test: Test, spaces: dict[str, str]) -> Asks:
+    ending = _ELEMENT
+    steps: list[tuple[str, str, bool]] = []
+    for step in test.steps:
+        if step.axis in ("attribute", "text"):
+            ending = _ending(step, spaces)
+        else:
+            steps.append((step.axis, expanded(step.name, spaces) if step.name is not None else "", step.deep))
+    if not steps and ending == _ELEMENT:
+        steps.append(("self", "", False))
+    return Asks(Inner(tuple(steps), ending), test.operator, test.text.strip(BLANKS), test.negated)
+
+
+def ready(path: XmlPath, scope: Scope) -> Route:
+    """
+    Raises:
+        PathError: E205, a prefix is not declared; E206, there is no loop around a relative path.
+    """
+    if path.relative and not scope.loops:
+        hint = "write the whole path from the root, or put it inside a $each"
+        raise PathError("E206", "a relative path needs a $each around it", width=len(path.text), hint=hint)
+    return route(path, tuple(scope.source.options["namespaces"].items()))
+
+
+def first_reader(path: XmlPath, scope: Scope) -> Callable[[Any], Any]:
+    """Cursor → the first value that is not empty, or `ABSENT`."""
+    values = ready(path, scope).values
+    return lambda cursor: next(values(cursor), ABSENT)
+
+
+def every_reader(path: XmlPath, scope: Scope) -> Callable[[Any], list[Any]]:
+    """Cursor → all values that are not empty."""
+    values = ready(path, scope).values
+    return lambda cursor: list(values(cursor))
+
+
+def make_loop(path: XmlPath, scope: Scope) -> tuple[ElementLoop, Scope]:
+    """
+    Raises:
+        PathError: E207, nothing is below what the path ends at.
+    """
+    found = ready(path, scope)
+    if found.ending != _ELEMENT:
+        hint = "loop over the element that has it"
+        raise PathError("E207", "nothing is below an attribute or a text", width=len(path.text), hint=hint)
+    loop = ElementLoop(found)
+    return loop, Scope(scope.source, (*scope.loops, loop))
+
+
+def source_type(path: XmlPath, scope: Scope) -> str:
+    """`xml` for text and attributes, `cda` and `cda_attribute` where the dialect gives them types."""
+    found = ready(path, scope)
+    if not is_cda(scope.source):
+        return "xml"
+    return "cda" if found.ending == _ELEMENT else "cda_attribute"
+
+
+def cells(leaves: Iterable[tuple[Element, int, str]]) -> list[tuple[int, int]]:
+    """Leaves as cells of the field ledger."""
+    return [(element.index, TEXT << bit) for element, bit, _ in leaves]

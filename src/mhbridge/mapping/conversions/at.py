@@ -1,0 +1,112 @@
+"""
+An element of a CDA as a conversion reads it: what it takes is written down, so that the field ledger knows each leaf.
+
+A conversion is one function over an `At`; run without a `seen` it converts, run with one it says which leaves the
+result depends on. So the two can never differ. This module must never decide what a value means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
+from mhbridge.mapping.types import Type
+from mhbridge.model import State
+
+if TYPE_CHECKING:
+    from mhbridge.formats.xml import Element
+
+__all__ = ["CDA", "XSI", "At", "made"]
+
+CDA: Final = "{urn:hl7-org:v3}"
+XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
+_BLANKS: Final = " \t\r\n"
+_ALL: Final = frozenset({WHOLE})
+
+
+class At:
+    """
+    Args:
+        element: where it reads.
+        seen: takes the leaves that the result depends on; `None` when nobody asks.
+    """
+
+    __slots__ = ("element", "seen")
+
+    def __init__(self, element: Element, seen: set[str] | None = None) -> None:
+        self.element = element
+        self.seen = seen
+
+    # -- looking: nothing is written down ------------------------------------------------------------------
+
+    def peek(self, attribute: str) -> str:
+        """What an attribute says, without blanks around it."""
+        return self.element.attributes.get(attribute, "").strip(_BLANKS)
+
+    def all(self, name: str) -> Iterator[At]:
+        """The children of a name of CDA."""
+        wanted = CDA + name
+        for child in self.element.children:
+            if child.name == wanted:
+                yield At(child, self.seen)
+
+    def one(self, *names: str) -> At | None:
+        """The first child of the first of the names that there is."""
+        for name in names:
+            found = next(self.all(name), None)
+            if found is not None:
+                return found
+        return None
+
+    @property
+    def children(self) -> Iterator[tuple[str, At]]:
+        """All children of CDA, with their names."""
+        for child in self.element.children:
+            if child.name.startswith(CDA):
+                yield child.name[len(CDA) :], At(child, self.seen)
+
+    # -- taking --------------------------------------------------------------------------------------------
+
+    def take(self, attribute: str) -> str:
+        """What an attribute says, and the result depends on it."""
+        found = self.peek(attribute)
+        if found and self.seen is not None:
+            self.seen.add(f"{self.element.index}.{self.element.bit(attribute)}")
+        return found
+
+    def own(self) -> str:
+        """The element's own text, and the result depends on it."""
+        if self.element.own and self.seen is not None:
+            self.seen.add(f"{self.element.index}.0")
+        return self.element.own.strip(_BLANKS)
+
+    def words(self) -> str:
+        """All text in it, blanks made one space, and the result depends on it."""
+        if self.seen is not None:
+            self.seen.update(f"{one.index}.0" for one in self.element.inside() if one.own)
+        return " ".join(self.element.words().split())
+
+    def whole(self) -> None:
+        """The result depends on every leaf in it."""
+        if self.seen is not None:
+            for one in self.element.inside():
+                mask = one.mask
+                self.seen.update(f"{one.index}.{bit}" for bit in range(mask.bit_length()) if mask >> bit & 1)
+
+
+def made(target: str, convert: Callable[[At, Context], Any]) -> Conversion:
+    """The conversion that a function over an `At` is."""
+
+    def run(raw: Any, context: Context) -> Any:
+        return convert(At(raw), context)
+
+    def used(raw: Any, context: Context) -> frozenset[str]:
+        seen: set[str] = set()
+        try:
+            value = convert(At(raw, seen), context)
+        except Unconvertible:
+            return _ALL
+        return frozenset(seen) if seen or isinstance(value, State) else frozenset()
+
+    return Conversion("cda", Type(target), run, _ALL, used)
