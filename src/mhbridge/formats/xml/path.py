@@ -35,7 +35,7 @@ _MOST: Final = 40
 _NAME: Final = re.compile(r"[^\W\d][\w.\-]*")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _STRING: Final = re.compile(r'"((?:[^"\\\n]|\\["\\])*)"')
-_BLANKS: Final = re.compile(r"[ \t]*")
+_BLANKS: Final = re.compile(r"\s*")
 _AND: Final = re.compile(r"and(?![\w.\-:(])")
 _CALL: Final = re.compile(r"\s*\(")
 _BEGINS: Final = re.compile(r"//?(?=[^\W\d]|[*@.])|\.\.?(?![\w.])|@")

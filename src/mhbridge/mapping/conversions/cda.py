@@ -19,7 +19,7 @@ from mhbridge.mapping.conversions.primitives import CHECKED, decimal, nhs
 from mhbridge.mapping.conversions.xml import time_written
 from mhbridge.model import ABSENT, State, Unknown
 
-__all__ = ["concept", "conversions", "null", "referred"]
+__all__ = ["conversions", "null", "original", "referred"]
 
 #: HL7's ConceptMap CF-NullFlavorDataAbsentReason (C-CDA on FHIR 1.2.0); those that it leaves out are `unknown`.
 _REASONS: Final[Mapping[str, str]] = {
@@ -102,23 +102,25 @@ def _identifier(at: At, context: Context) -> Any:
     root, extension = at.peek("root"), at.peek("extension")
     if not root and not extension:
         return null(at)
-    at.take("root")
     if not extension:
+        at.take("root")
         if _UUID.fullmatch(root):
             return {"system": "urn:ietf:rfc3986", "value": f"urn:uuid:{root.lower()}"}
         return {"system": "urn:ietf:rfc3986", "value": f"urn:oid:{root}"}
     at.take("extension")
     authority = at.peek("assigningAuthorityName")
-    if authority and (declared := context.authorities.get(authority)):
+    declared, given = context.authorities.get(root), context.authorities.get(authority) if authority else None
+    if declared is None and given and (root == _LOCAL or not context.systems.named(root)):
+        # Who gave the number says more than an OID that all share, or that nobody knows.
         at.take("assigningAuthorityName")
-        return {"system": context.systems.of_uri(declared), "value": extension}
+        return {"system": context.systems.of_uri(given), "value": extension}
     found: dict[str, Any] = {"value": extension}
-    declared = context.authorities.get(root)
+    at.take("root")
     if declared:
         found["system"] = context.systems.of_uri(declared)
-    elif root != _LOCAL and root:
+    elif root and root != _LOCAL:
         found["system"] = _system(root, context)
-    if authority and (declared is None or root == _LOCAL):
+    if authority:
         found["assigner"] = {"display": at.take("assigningAuthorityName")}
     return found
 
@@ -174,7 +176,7 @@ def referred(at: At) -> str:
     return At(target, at.seen).words()
 
 
-def _original(at: At) -> str:
+def original(at: At) -> str:
     """originalText: its own words, or those that it refers to."""
     text = at.one("originalText")
     if text is None:
@@ -186,7 +188,7 @@ def _original(at: At) -> str:
 def concept(at: At, context: Context) -> Any:
     """CD, CE, CV, CS: the code, its translations, the words; also a text in the place of a code."""
     codings = [coding for one in (at, *at.all("translation")) if (coding := _coding(one, context))]
-    text = _original(at)
+    text = original(at)
     if not text and not codings:
         # OTH with a name, or a plain ST where a code was expected.
         text = at.take("displayName") or (at.own() if not at.element.children else "")
@@ -243,7 +245,7 @@ def _quantity(at: At, _context: Context) -> Any:
         comparator = {"low": ">", "high": "<"}[name] + ("" if open_ else "=")
         return {"comparator": comparator, **_amount(end)}
     translation = at.one("translation")
-    text = _original(translation) if translation is not None else ""
+    text = original(translation) if translation is not None else ""
     if text:
         raise Unconvertible("a quantity in words")
     return null(at)
@@ -530,4 +532,6 @@ def _coded(at: At, context: Context) -> Any:
     kind = _kind(at)
     if kind and kind not in ("CD", "CE", "CV", "CO", "CS", "CR", "ST", "SC"):
         raise Unconvertible("not a coded value")
+    if kind:
+        at.take(f"{XSI}type")
     return concept(at, context)

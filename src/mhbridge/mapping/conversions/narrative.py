@@ -144,41 +144,51 @@ def _narrative(at: At) -> str:
     return out.text()
 
 
-def _section(at: At) -> str:
-    """A section: its title, its text, and the sections inside it."""
-    found: list[str] = []
+def _title(at: At) -> str:
     title = at.one("title")
-    if title is not None and (said := title.words()):
-        found.append(said)
+    return "" if title is None else title.words()
+
+
+def _section(at: At) -> Iterator[str]:
+    """A section: its text, and the sections inside it under their titles."""
     text = at.one("text")
-    if text is not None and (said := _narrative(text)):
-        found.append(said)
+    if text is not None:
+        yield _narrative(text)
     for component in at.all("component"):
-        inner = component.one("section")
-        if inner is not None and (said := _section(inner)):
-            found.append(said)
-    return "\n".join(found)
+        yield from _component(component)
 
 
-def words_of(at: At, context: Context) -> Any:
+def _component(at: At) -> Iterator[str]:
+    """The section of a component, under its title."""
+    inner = at.one("section")
+    if inner is not None:
+        yield _title(inner)
+        yield from _section(inner)
+
+
+def _words_of_code(at: At) -> str:
+    """The words of a coded value: those that it was made of, else those of its codes, else a code."""
+    from mhbridge.mapping.conversions.cda import original
+
+    if text := original(at):
+        return text
+    codes = (at, *at.all("translation"))
+    return next((one.take(key) for key in ("displayName", "code") for one in codes if one.peek(key)), "")
+
+
+def words_of(at: At, _context: Context) -> Any:
     """Any element as text: a section, a narrative, a name, and of a value what it says."""
     element = at.element
     name = element.local
-    if name == "section":
-        return _section(at) or _null(at)
+    if name in ("section", "component") and (name == "section" or at.one("section") is not None):
+        return "\n".join(filter(None, (_section if name == "section" else _component)(at))) or _null(at)
     if at.peek("representation") == "B64" or at.peek("compression"):
         raise Unconvertible("an encoded document is no text: bind it as an attachment")
     if not element.children and element.own:
         return _narrative(at)
     kind = at.peek(f"{XSI}type").rpartition(":")[2]
-    if at.peek("code") or at.one("originalText", "translation") is not None:
-        from mhbridge.mapping.conversions.cda import concept
-
-        made_ = concept(at, context)
-        if not isinstance(made_, dict):
-            return made_
-        codings = made_.get("coding", [])
-        return made_.get("text") or next((c["display"] for c in codings if "display" in c), None) or codings[0]["code"]
+    if at.peek("code") or at.peek("displayName") or at.one("originalText", "translation") is not None:
+        return _words_of_code(at) or _null(at)
     if at.peek("value"):
         return " ".join(filter(None, (at.take("value"), at.take("unit"))))
     ends = [(mark, end) for mark, key in (("from", "low"), ("to", "high")) if (end := at.one(key)) is not None]
@@ -210,30 +220,32 @@ _SAME: Final = frozenset({"table", "thead", "tbody", "tfoot", "tr", "td", "th", 
 _SPANS: Final = frozenset({"colspan", "rowspan"})
 
 
-def _xhtml(at: At, context: Context) -> Any:
+def _xhtml(at: At, _context: Context) -> Any:
     """A narrative or a section as the `div` of a FHIR narrative."""
-    if at.element.local == "section":
-        made_ = "".join(_section_xhtml(at, 3))
+    name = at.element.local
+    if name in ("section", "component"):
+        made_ = "".join((_section_xhtml if name == "section" else _component_xhtml)(at, 3))
     else:
         made_ = "".join(_inner(at))
         if not at.element.children:
             made_ = f"<p>{'<br/>'.join(line.strip() for line in made_.strip().splitlines())}</p>"
-    found = sanitise(f"<div>{made_}</div>")
-    del context
-    return found or _null(at)
+    return sanitise(f"<div>{made_}</div>") or _null(at)
 
 
 def _section_xhtml(at: At, level: int) -> Iterator[str]:
-    title = at.one("title")
-    if title is not None and (said := title.words()):
-        yield f"<h{level}>{escape(said)}</h{level}>"
     text = at.one("text")
     if text is not None:
         yield f"<div>{''.join(_inner(text))}</div>"
     for component in at.all("component"):
-        inner = component.one("section")
-        if inner is not None:
-            yield from _section_xhtml(inner, min(level + 1, 6))
+        yield from _component_xhtml(component, level)
+
+
+def _component_xhtml(at: At, level: int) -> Iterator[str]:
+    inner = at.one("section")
+    if inner is not None:
+        if title := _title(inner):
+            yield f"<h{level}>{escape(title)}</h{level}>"
+        yield from _section_xhtml(inner, min(level + 1, 6))
 
 
 def _inner(at: At) -> Iterator[str]:
