@@ -33,7 +33,7 @@ CONTEXT = Context(
 STATES = {"ABSENT": ABSENT, "DELETED": DELETED}
 
 #: Source types of other formats, which have tables of their own: `test_cda_conversions.py`.
-ELSEWHERE = frozenset({"xml", "cda", "cda_attribute"})
+ELSEWHERE = frozenset({"json", "xml", "cda", "cda_attribute"})
 
 
 def registered() -> dict[str, dict[str, Conversion]]:
