@@ -178,9 +178,9 @@ class Books:
                 self._patients.clear()
                 strange = list(wanted)
             self._patients.update(self.among("find_patients", strange))
-            made = [(self.id(), token) for token in strange if token not in self._patients]
+            made = [(self.id(), token, token[0]) for token in strange if token not in self._patients]
             self.each("add_patient", made)
-            self._patients.update((token, about) for about, token in made)
+            self._patients.update((token, about) for about, token, _ in made)
         return self._patients
 
     def root(self, patient: int) -> int:

@@ -20,7 +20,7 @@ select max(id) from (
   union all select max(id) from document union all select max(id) from patient union all select max(id) from destination
   union all select max(id) from delivery union all select max(id) from body
   union all select max(id) from task union all select max(id) from clock
-  union all select * from (select about from log where what <> 'audit' order by about desc limit 1));
+  union all select * from (select about from log where what <> 'audit' order by about desc limit 1) l) u;
 -- name: log_head
 select seq, mac from log where writer = :writer order by seq desc limit 1;
 -- name: log_before
@@ -44,7 +44,7 @@ select dedupe from envelope where dedupe in (:each);
 -- name: find_patients
 select token, id from patient where token in (:each);
 -- name: add_patient
-insert into patient (id, token) values (?, ?);
+insert into patient (id, token, part) values (?, ?, ?);
 -- name: find_destination
 select id from destination where name = :name;
 -- name: add_destination
@@ -92,15 +92,15 @@ insert into tally (writer, feed, what, state, n) values (?, ?, ?, ?, ?)
 -- name: move_message
 update message set state = :new, code = :code, due_at = :due_at where id = :id and state = :old;
 -- name: move_delivery
-with moved (id, old, new, code, due_at, level, tries, sent_at, remote_id) as (values (?, ?, ?, ?, ?, ?, ?, ?, ?))
-  update delivery set state = m.new, code = m.code, due_at = m.due_at, level = max(delivery.level, m.level),
+with moved (id, old, new, code, due_at, level, tries, sent_at, remote_id) as (values (cast(? as bigint), ?, ?, ?, cast(? as bigint), cast(? as bigint), cast(? as bigint), cast(? as bigint), ?))
+  update delivery set state = m.new, code = m.code, due_at = m.due_at, level = case when delivery.level < m.level then m.level else delivery.level end,
     attempts = attempts + m.tries, sent_at = coalesce(m.sent_at, delivery.sent_at),
     remote_id = case when m.remote_id = '' then delivery.remote_id else m.remote_id end
   from moved m where delivery.id = m.id and delivery.state = m.old returning delivery.id;
 -- name: settle_lane
 -- Depth, next time and hold follow from the lane's head. The aggregate makes one row also where there is no head.
-with settled (patient, destination, change, letters) as (values (?, ?, ?, ?))
-  update lane set depth = depth + s.change, letters = case depth + s.change when 0 then 0 else max(lane.letters + s.letters, 0) end,
+with settled (patient, destination, change, letters) as (values (cast(? as bigint), cast(? as bigint), cast(? as bigint), cast(? as bigint)))
+  update lane set depth = depth + s.change, letters = case when depth + s.change = 0 or lane.letters + s.letters < 0 then 0 else lane.letters + s.letters end,
     (next_at, held) = (select max(h.due_at), coalesce(max(h.held), '') from (
     select case d.state when 'parked' then null else d.due_at end as due_at, case d.state when 'parked' then 'parked' else '' end as held
     from delivery d where d.patient = s.patient and d.destination = s.destination
@@ -224,7 +224,7 @@ select t.cause, m.feed, m.mapping, count(*), min(m.received_at), '', min(m.id) f
 select d.code, m.feed, m.mapping, count(*), min(m.received_at), n.name, min(m.id) from delivery d
   join message m on m.id = d.message join destination n on n.id = d.destination
   where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
-  group by d.code, m.feed, m.mapping, d.destination;
+  group by d.code, m.feed, m.mapping, n.name;
 -- name: parked_because
 select m.id from task t join message m on m.id = t.about where t.closed_at is null and t.what = 'message'
   and t.cause = :code and (:feed = '' or m.feed = :feed) and m.state = 'parked' order by m.id limit :most;
@@ -256,7 +256,7 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
 -- name: next_due
 select min(at) from (
   select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0
-  union all select min(next_at) as at from lane where destination = :destination and next_at is not null and letters = 0);
+  union all select min(next_at) as at from lane where destination = :destination and next_at is not null and letters = 0) u;
 
 -- Series ----------------------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ select d.id, n.name, d.state, d.attempts from delivery d join destination n on n
 select d.id, d.state, d.level, d.needs, d.due_at, d.deadline from delivery d join destination n on n.id = d.destination
   where d.remote_id = :remote and d.remote_id <> '' and n.name = :destination order by d.id desc limit 1;
 -- name: raise_level
-update delivery set level = max(level, :level) where id = :id;
+update delivery set level = :level where level < :level and id = :id;
 -- name: awaiting_due
 select id from delivery where state = 'awaiting' and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
   and due_at <= :now /* held patient */ order by due_at limit :most;
@@ -374,7 +374,7 @@ select at, what, about, moves, who, seq from log where about = :about order by w
 
 -- name: audited
 select seq, at, about, moves, who from log where what = 'audit' and seq < :before and at >= :since
-  and (:who = '' or who = :who) and (:about = 0 or about = :about) order by seq desc limit :most;
+  and (:who = '' or who = :who) and (cast(:about as bigint) = 0 or about = :about) order by seq desc limit :most;
 
 -- Search ----------------------------------------------------------------------------------------------------
 -- What is sought stands first, and `cross join` keeps it there: the planner would rather begin with a feed or a time.
@@ -412,10 +412,10 @@ select distinct m.id from delivery r cross join message m on m.id = r.message
 -- Accounts --------------------------------------------------------------------------------------------------
 
 -- name: tallies
-select feed, what, state, sum(n) from tally group by feed, what, state;
+select feed, what, state, cast(sum(n) as bigint) from tally group by feed, what, state;
 -- name: last_row
 -- Every row with a smaller id is there.
-select max(id) from (select max(id) as id from envelope union all select max(id) from message union all select max(id) from delivery);
+select max(id) from (select max(id) as id from envelope union all select max(id) from message union all select max(id) from delivery) u;
 -- name: count_envelopes
 select feed, count(*) from envelope where id > :after and id <= :to group by feed;
 -- name: count_messages
@@ -434,7 +434,7 @@ select destination, state, level, count(*) from delivery where id in (:each) gro
 -- name: overdue
 select n.name, count(*) from delivery d left join destination n on n.id = d.destination
   where d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and d.deadline < :now
-  group by d.destination order by n.name;
+  group by n.name order by n.name;
 -- name: parked_by_deliveries
 -- Messages of which deliveries are parked and which are not parked themselves.
 select count(distinct d.message) from delivery d join message m on m.id = d.message where m.state <> 'parked'
@@ -447,7 +447,7 @@ select o.state, m.received_at from (select state, min(message) as message from d
   join message m on m.id = o.message;
 -- name: lanes_held
 select n.name, count(distinct d.patient) from delivery d left join destination n on n.id = d.destination
-  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') group by d.destination;
+  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') group by n.name;
 -- name: envelopes_wrong
 -- C2
 select count(*) from envelope e where e.id > :after and e.id <= :to
@@ -468,7 +468,7 @@ select count(*) from message m where m.due_at < :limit and not exists (select 1 
 -- name: messages_without_time
 select count(*) from message where state in ('stored', 'held') and due_at is null;
 -- name: lanes_forgotten
-select n.name, count(*) from lane l left join destination n on n.id = l.destination where l.next_at < :limit group by l.destination;
+select n.name, count(*) from lane l left join destination n on n.id = l.destination where l.next_at < :limit group by n.name;
 -- name: awaiting_forgotten
 select count(*) from delivery where state = 'awaiting'
   and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') and (due_at is null or due_at < :limit);
@@ -480,7 +480,7 @@ select (select count(*) from (
   join delivery d on d.patient = h.patient and d.destination = h.destination and d.seq = h.seq
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
   left join lane l on l.patient = h.patient and l.destination = h.destination
-  where l.depth is not h.depth or l.next_at is not case d.state when 'parked' then null else d.due_at end
+  where l.depth is distinct from h.depth or l.next_at is distinct from case d.state when 'parked' then null else d.due_at end
     or (d.state <> 'parked' and d.due_at is null))
   + (select count(*) from lane l where l.depth <> 0 and not exists (select 1 from delivery d where d.patient = l.patient
     and d.destination = l.destination and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')));
@@ -509,7 +509,7 @@ insert into task (id, what, about, name, cause, queue, severity, opened_at, dead
 -- A parked delivery keeps its own deadline, where that is the earlier one.
 insert into task (id, what, about, cause, queue, severity, opened_at, deadline, next_at)
   values (:id, :what, :about, :cause, :queue, :severity, :at,
-    min(:deadline, coalesce((select d.deadline from delivery d where d.id = :about and :what = 'delivery'), :deadline)), :next_at);
+    coalesce((select d.deadline from delivery d where d.id = :about and :what = 'delivery' and d.deadline < :deadline), :deadline), :next_at);
 -- name: open_task
 select id, severity, deadline from task where what = :what and about = :about and name = :name and closed_at is null;
 -- name: sharpen_task
@@ -529,18 +529,18 @@ select id, cause, queue, severity, holder from task where next_at <= :now /* hel
 update task set queue = :queue, next_at = :next_at where id = :id and closed_at is null;
 -- name: next_fire
 select min(at) from (select min(next_at) as at from task where next_at is not null
-  union all select min(next_at) from clock where next_at is not null);
+  union all select min(next_at) from clock where next_at is not null) u;
 -- name: open_tasks
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
-  where closed_at is null order by severity, deadline, id limit :most;
+  where closed_at is null order by severity, deadline nulls first, id limit :most;
 -- name: open_tasks_of_queue
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
-  where closed_at is null and queue = :queue order by severity, deadline, id limit :most;
+  where closed_at is null and queue = :queue order by severity, deadline nulls first, id limit :most;
 -- name: all_tasks
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
   where id < :before and (:queue = '' or queue = :queue) order by id desc limit :most;
 -- name: count_tasks
-select queue, severity, count(*), sum(holder = ''), coalesce(sum(deadline < :now), 0), min(opened_at) from task
+select queue, severity, count(*), count(*) filter (where holder = ''), count(*) filter (where deadline < :now), min(opened_at) from task
   where closed_at is null group by queue, severity order by queue, severity;
 -- name: tasks_about
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
@@ -549,7 +549,7 @@ select id, what, about, name, cause, queue, severity, opened_at, deadline, next_
 -- Keeping ---------------------------------------------------------------------------------------------------
 
 -- name: last_key
-select max(key_id) from (select max(key_id) as key_id from body union all select max(key_id) from reading);
+select max(key_id) from (select max(key_id) as key_id from body union all select max(key_id) from reading) u;
 
 -- Silence ---------------------------------------------------------------------------------------------------
 
@@ -637,7 +637,7 @@ select r.id, r.items, 'reading', coalesce(m.received_at, 0), '' from reading r l
   where r.key_id = 0 and r.id > :after order by r.id limit :most;
 -- name: property_page
 -- Tokens in their order; is the body gone of what each finds?
-select p.token, p.message, coalesce(b.key_id < 0, 1) from property p left join message m on m.id = p.message
+select p.token, p.message, case when b.key_id >= 0 then 0 else 1 end from property p left join message m on m.id = p.message
   left join body b on b.id = m.envelope
   where (p.token, p.message) > (:token, :message) order by p.token, p.message limit :most;
 -- name: property_walk

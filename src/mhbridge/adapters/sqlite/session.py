@@ -30,7 +30,8 @@ _AT_ONCE: Final = 64
 #: The number among those that write one database: a file has one.
 WRITER_ID: Final = 1
 
-_VALUES: Final = re.compile(r"\((?:\?, )*\?\)")
+#: A row of values: `?`, or one that says of which type it is.
+_VALUES: Final = re.compile(r"\((?:(?:\?|cast\(\? as \w+\))(?:, )?)+\)")
 
 _T = TypeVar("_T")
 
