@@ -161,11 +161,11 @@ def test_no_nonce_is_used_twice(ring):
 
 def test_a_key_is_on_the_disk_before_anything_is_closed_with_it(ring, monkeypatch):
     synced = []
-    monkeypatch.setattr("os.fsync", lambda _file: synced.append(ring.path.exists()))
+    monkeypatch.setattr("os.fsync", lambda _file: synced.append(ring.place.path.exists()))
     key = ring.id_for("raw", 1)
     # The file under its temporary name, then the directory that has it under its own.
     assert synced == [False, True]
-    assert Keyring(ring.path, b"m" * 32).open(key, b"a", ring.close(key, b"a", b"x")) == b"x"
+    assert Keyring(ring.place.path, b"m" * 32).open(key, b"a", ring.close(key, b"a", b"x")) == b"x"
     ring.id_for("raw", 1)
     assert len(synced) == 2
 
@@ -180,7 +180,7 @@ def test_a_key_that_cannot_be_written_is_not_used(ring, monkeypatch):
             ring.id_for("raw", 1)
     monkeypatch.undo()
     key = ring.id_for("raw", 1)
-    again = Keyring(ring.path, b"m" * 32)
+    again = Keyring(ring.place.path, b"m" * 32)
     assert again.open(key, b"a", ring.close(key, b"a", b"x")) == b"x"
 
 
@@ -188,8 +188,8 @@ def test_a_dropped_key_is_gone_and_its_number_stays(ring):
     key = ring.id_for("raw", 1)
     stored, wrapped = ring.close(key, b"a 1", b"x"), ring.key(key).wrapped
     ring.drop(key)
-    assert wrapped.hex() not in ring.path.read_text()
-    for one in (ring, Keyring(ring.path, b"m" * 32)):
+    assert wrapped.hex() not in ring.place.path.read_text()
+    for one in (ring, Keyring(ring.place.path, b"m" * 32)):
         with pytest.raises(StoreError) as raised:
             one.open(key, b"a 1", stored)
         assert raised.value.code == "S222"
@@ -213,11 +213,11 @@ def test_a_dropped_key_is_gone_and_its_number_stays(ring):
 )
 def test_a_spoilt_file_of_keys_is_refused(ring, spoil):
     ring.id_for("raw", 1)
-    text = ring.path.read_text()
-    ring.path.write_text(spoil(text))
-    assert ring.path.read_text() != text
+    text = ring.place.path.read_text()
+    ring.place.path.write_text(spoil(text))
+    assert ring.place.path.read_text() != text
     with pytest.raises(StoreError) as raised:
-        Keyring(ring.path, b"m" * 32)
+        Keyring(ring.place.path, b"m" * 32)
     assert raised.value.code == "S223"
 
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["queries", "schema"]
+__all__ = ["named", "queries", "schema"]
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
@@ -23,14 +23,18 @@ _COMMENT: Final = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
 @cache
 def queries() -> Mapping[str, str]:
     """Every query of `queries.sql` by its name, without comments. Read on the first call only."""
-    text = files(__name__).joinpath("queries.sql").read_text("utf-8")
+    return MappingProxyType(named(files(__name__).joinpath("queries.sql").read_text("utf-8")))
+
+
+def named(text: str) -> dict[str, str]:
+    """The queries of a text by their names, without comments."""
     _, *parts = _NAME.split(text)
     found: dict[str, str] = {}
     for name, body in zip(parts[::2], parts[1::2], strict=True):
         if name in found:
             raise ValueError(f"queries.sql: {name} is used twice")
         found[name] = _COMMENT.sub("", body).strip().removesuffix(";")
-    return MappingProxyType(found)
+    return found
 
 
 @cache

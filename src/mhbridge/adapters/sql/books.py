@@ -77,6 +77,8 @@ class Books:
         chain: the log's chain at its head.
         retention: how long bodies are kept.
         duties: whose each task is.
+        renew: what is done before each transaction where others write to the same database: nothing that was looked up
+            in the last one is taken for true in the next.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Books:
         chain: Chain,
         retention: Retention,
         duties: Duties | None = None,
+        renew: Callable[[], None] | None = None,
     ) -> None:
+        self._renew = renew
         self.session = session
         self.id = id
         self.keys = keys
@@ -119,6 +123,18 @@ class Books:
         retention = CLASS_OF[table]
         key = self.keys.ring.id_for(retention, expiry(at, self.retention.days(retention, kind)))
         return key, self.seal.close(table, row, body, key)
+
+    @property
+    def alone(self) -> bool:
+        """Nobody else writes."""
+        return self._renew is None
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        if self._renew is not None:
+            self._renew()
+            self.forget_names()
+        self.session.begin()
 
     def run(self, name: str, /, **values: Any) -> list[Any]:
         """Run the query of this name, and return the rows that it gives."""

@@ -181,7 +181,7 @@ class Writer:
         mark = self._books.head
         committing = False
         try:
-            self._session.begin()
+            self._books.begin()
             results = self._by_verb(batch)
             self._books.close()
             committing = True
@@ -197,7 +197,8 @@ class Writer:
                     return self._together(batch, again - 1)
                 case Fault.ONE:
                     self._roll_back(mark)
-                    if len(batch) > 1:
+                    # Where others write too, a row may have been theirs a moment before it was ours.
+                    if len(batch) > 1 or not self._books.alone:
                         return self._one_by_one(batch)
                 case _:
                     self._roll_back(mark)
@@ -220,7 +221,7 @@ class Writer:
         mark = self._books.head
         committing = False
         try:
-            self._session.begin()
+            self._books.begin()
             results = [self._alone(call) for call in batch]
             committing = True
             self._session.commit()
@@ -280,7 +281,7 @@ class Writer:
             if in_doubt and found is None:
                 return StoreError("S209", UNUSABLE)
             self._was_committed = bool(found)
-            self._books.follow(checked_head(self._session, self._books.keys, self._books.writer))
+            self._books.follow(checked_head(self._session, self._books.keys, self._session.number))
         except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
             return error
         self._lost = False

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
@@ -32,7 +32,9 @@ __all__ = [
     "NONCE_SIZE",
     "PURGED",
     "DataKey",
+    "KeyFile",
     "Keyring",
+    "Place",
     "expiry",
     "write_durably",
 ]
@@ -85,20 +87,60 @@ def expiry(at: int, days: int) -> int:
     return _end_of_month(at // _DAY + days)
 
 
+class Place(Protocol):
+    """Where the wrapped keys are."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    def read(self) -> bytes | None:
+        """All that is in it; `None` while there is nothing."""
+
+    def write(self, content: bytes) -> bool:
+        """
+        Put something else in its place; when this returns, it is durable.
+
+        Returns:
+            `False`, when somebody else has done so since it was last read: then nothing is written.
+        """
+
+
+class KeyFile:
+    """A file of wrapped keys, which one process writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Its name, without the folder."""
+        return self.path.name
+
+    def read(self) -> bytes | None:
+        """All of it, when it is there."""
+        return self.path.read_bytes() if self.path.exists() else None
+
+    def write(self, content: bytes) -> bool:
+        """Write it anew, whole."""
+        write_durably(self.path, content)
+        return True
+
+
 class Keyring:
     """
     The keys of one store. Read by any thread; changed by the one that writes.
 
     Args:
-        path: the file of wrapped keys. It is made with the first key.
+        place: where the wrapped keys are: a file, which is made with the first key, or what else keeps them.
         master: `KEY_SIZE` bytes from outside.
 
     Raises:
         StoreError: S223, when the file is not whole or was wrapped under another master key.
     """
 
-    def __init__(self, path: Path, master: bytes) -> None:
-        self.path = path
+    def __init__(self, place: Path | Place, master: bytes) -> None:
+        self.place: Place = KeyFile(place) if isinstance(place, Path) else place
         self._wrapping = _aead(derived(master, b"wrap"))
         self._lock = threading.Lock()
         self._keys: dict[int, DataKey] = {}
@@ -116,11 +158,10 @@ class Keyring:
         if found is not None:
             return found
         with self._lock:
-            made = self._new(retention, expires)
-            self._keys[made.id] = made
-            self._write()
-            self._by_month[retention, expires] = made.id
-        return made.id
+            while (found := self._by_month.get((retention, expires))) is None:
+                made = self._new(retention, expires)
+                self._change({**self._keys, made.id: made}, self.secret)
+        return found
 
     def close(self, key: int, about: bytes, body: bytes) -> bytes:
         """Encrypt under a key of this ring, bound to `about`."""
@@ -157,7 +198,9 @@ class Keyring:
                 self._read()
             known = self._keys.get(key)
             if known is None:
-                raise StoreError("S223", f"{about.decode()} is closed with key {key}, which is not in {self.path.name}")
+                raise StoreError(
+                    "S223", f"{about.decode()} is closed with key {key}, which is not in {self.place.name}"
+                )
             if not known.wrapped:
                 raise StoreError("S222", f"{about.decode()} was {_WAS_PURGED}")
             found = self._ciphers[key] = _aead(self._unwrap(known.about, known.wrapped))
@@ -191,17 +234,15 @@ class Keyring:
     def drop(self, number: int) -> None:
         """Take a key out of the file. When this returns, what it closed cannot be opened any more."""
         with self._lock:
-            key = self._keys[number]
-            self._keys[number] = DataKey(key.id, key.retention, key.expires)
-            self._write()
+            while (key := self._keys[number]).wrapped:
+                self._change({**self._keys, number: DataKey(key.id, key.retention, key.expires)}, self.secret)
             self._ciphers.pop(number, None)
-            self._by_month.pop((key.retention, key.expires), None)
 
     def adopt(self, secret: bytes) -> None:
         """Keep what tokens and chain are made with under the master key, from now on."""
         with self._lock:
-            self.secret = secret
-            self._write()
+            while self.secret is None:
+                self._change(self._keys, secret)
 
     def wrapped_under(self, master: bytes, secret: bytes) -> bytes:
         """
@@ -230,22 +271,26 @@ class Keyring:
         return DataKey(made.id, retention, expires, wrapped)
 
     def _read(self) -> None:
-        if not self.path.exists():
+        content = self.place.read()
+        if content is None:
             return
         try:
-            said: dict[str, Any] = orjson.loads(self.path.read_bytes())
+            said: dict[str, Any] = orjson.loads(content)
             if said["format"] != _FORMAT:
-                raise StoreError("S223", f"{self.path.name} is of a version that this one does not know")
+                raise StoreError("S223", f"{self.place.name} is of a version that this one does not know")
             keys = [DataKey(k["id"], k["class"], k["expires"], bytes.fromhex(k["wrapped"])) for k in said["keys"]]
             secret = bytes.fromhex(said["secret"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            raise StoreError("S223", f"{self.path.name} is not whole") from None
+            raise StoreError("S223", f"{self.place.name} is not whole") from None
         self.secret = self._unwrap(b"secret", secret) if secret else None
         # One is opened, so that a wrong master key is known before anything is closed with it.
         for key in [key for key in keys if key.wrapped][-1:]:
             self._unwrap(key.about, key.wrapped)
+        self._take(keys)
+
+    def _take(self, keys: Iterable[DataKey]) -> None:
         self._keys = {key.id: key for key in keys}
-        self._by_month = {(key.retention, key.expires): key.id for key in keys if key.wrapped}
+        self._by_month = {(key.retention, key.expires): key.id for key in self._keys.values() if key.wrapped}
 
     def _unwrap(self, about: bytes, wrapped: bytes) -> bytes:
         from cryptography.exceptions import InvalidTag
@@ -253,11 +298,16 @@ class Keyring:
         try:
             return self._wrapping.decrypt(wrapped[:NONCE_SIZE], wrapped[NONCE_SIZE:], about)
         except (InvalidTag, ValueError):
-            raise StoreError("S223", f"the keys in {self.path.name} were wrapped under another master key") from None
+            raise StoreError("S223", f"the keys in {self.place.name} were wrapped under another master key") from None
 
-    def _write(self) -> None:
-        secret = _closed(self._wrapping, b"secret", self.secret) if self.secret is not None else b""
-        write_durably(self.path, _content(self._keys.values(), secret))
+    def _change(self, keys: Mapping[int, DataKey], secret: bytes | None) -> None:
+        """Write the keys as they are to be, or read what somebody else has written meanwhile."""
+        closed = _closed(self._wrapping, b"secret", secret) if secret is not None else b""
+        if self.place.write(_content(keys.values(), closed)):
+            self.secret = secret
+            self._take(keys.values())
+        else:
+            self._read()
 
 
 def _content(keys: Iterable[DataKey], secret: bytes) -> bytes:

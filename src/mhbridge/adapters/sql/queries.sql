@@ -50,7 +50,7 @@ select id from destination where name = :name;
 -- name: add_destination
 insert into destination (id, name) values (:id, :name);
 -- name: newest_versions
-with wanted (series) as (values (?))
+with wanted (series) as (values (cast(? as blob)))
   select w.series, d.id, d.version from wanted w join document d on d.series = w.series
     and d.version = (select max(e.version) from document e where e.series = w.series);
 -- name: extend_lane
@@ -383,27 +383,27 @@ select seq, at, about, moves, who from log where what = 'audit' and seq < :befor
 select received_at, id from message where feed = :feed and state = :state and received_at >= :since
   and (received_at, id) < (:at, :before) order by received_at desc, id desc limit :most;
 -- name: newest_with_parked_delivery
-select distinct m.received_at, m.id from delivery d cross join message m on m.id = d.message
-  where d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+select distinct m.received_at, m.id from delivery d cross join message m
+  where m.id = d.message and d.state = 'parked' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
     and (:feed = '' or m.feed = :feed) and m.received_at >= :since and (m.received_at, m.id) < (:at, :before)
   order by m.received_at desc, m.id desc limit :most;
 -- name: received_at_or_before
 select received_at from message where id <= :id order by id desc limit 1;
 -- name: newest_with_property
-select m.id from property p cross join message m on m.id = p.message where p.token = :token and p.message < :before
+select m.id from property p cross join message m where m.id = p.message and p.token = :token and p.message < :before
     and (:feed = '' or m.feed = :feed) and m.received_at >= :since and m.received_at < :until
     and (:state = '' or m.state = :state or (:state = 'parked' and exists (
       select 1 from delivery d where d.message = m.id and d.state = 'parked')))
   order by p.message desc limit :most;
 -- name: newest_of_identity
-select m.id from identity i cross join message m on m.patient = i.patient where i.token = :token and m.id < :before
+select m.id from identity i cross join message m where m.patient = i.patient and i.token = :token and m.id < :before
     and (:feed = '' or m.feed = :feed) and m.received_at >= :since and m.received_at < :until
     and (:state = '' or m.state = :state or (:state = 'parked' and exists (
       select 1 from delivery d where d.message = m.id and d.state = 'parked')))
   order by m.id desc limit :most;
 -- name: newest_with_remote_id
-select distinct m.id from delivery r cross join message m on m.id = r.message
-  where r.remote_id = :remote_id and r.remote_id <> '' and m.id < :before
+select distinct m.id from delivery r cross join message m
+  where m.id = r.message and r.remote_id = :remote_id and r.remote_id <> '' and m.id < :before
     and (:feed = '' or m.feed = :feed) and m.received_at >= :since and m.received_at < :until
     and (:state = '' or m.state = :state or (:state = 'parked' and exists (
       select 1 from delivery d where d.message = m.id and d.state = 'parked')))
@@ -649,7 +649,7 @@ select p.id, not (exists (select 1 from reading r where r.patient = p.id)
     or exists (select 1 from message m join body b on b.id = m.envelope where m.patient = p.id and b.key_id >= 0)
     or exists (select 1 from message m where m.patient = p.id and m.state in ('stored', 'held', 'parked'))
     or exists (select 1 from lane l where l.patient = p.id and l.depth > 0)
-    or exists (select 1 from clock c where c.patient = p.id and +c.state = 'running')
+    or exists (select 1 from clock c where c.patient = p.id and c.state || '' = 'running')
     or exists (select 1 from patient q where q.merged_into = p.id))
   from patient p where p.id > :after order by p.id limit :most;
 -- name: patient_is_needed
@@ -657,7 +657,7 @@ select 1 where exists (select 1 from reading r where r.patient = :id)
   or exists (select 1 from message m join body b on b.id = m.envelope where m.patient = :id and b.key_id >= 0)
   or exists (select 1 from message m where m.patient = :id and m.state in ('stored', 'held', 'parked'))
   or exists (select 1 from lane l where l.patient = :id and l.depth > 0)
-  or exists (select 1 from clock c where c.patient = :id and +c.state = 'running')
+  or exists (select 1 from clock c where c.patient = :id and c.state || '' = 'running')
   or exists (select 1 from patient q where q.merged_into = :id);
 -- name: drop_property
 delete from property where token = :token and message = :about;

@@ -41,6 +41,9 @@ class Session(Protocol):
     A row is a sequence of its columns. What an engine has as true and false may come as such or as 1 and 0.
     """
 
+    #: Its number among those that write one database. Each has its own chain of the log, and its own tallies.
+    number: int
+
     #: How many rows the last `run` or `statement` changed.
     @property
     def changed(self) -> int: ...

@@ -300,4 +300,4 @@ def _require_keys(connection: apsw.Connection, keys: Keys) -> None:
         return
     last = connection.execute(queries()["last_key"]).get or 0
     if last > keys.ring.last_id:
-        raise StoreError("S223", f"key {last} is in use, and {keys.ring.path.name} has none after {keys.ring.last_id}")
+        raise StoreError("S223", f"key {last} is in use, and {keys.ring.place.name} has none after {keys.ring.last_id}")

@@ -37,6 +37,6 @@ def rekey(path: Path, *, master: opening.Master | None = None, to: opening.Maste
         new = secrets.token_bytes(KEY_SIZE) if to is None else to()
         if to is None:
             write_durably(opening.next_secret_of(path), new)
-        write_durably(keys.ring.path, keys.ring.wrapped_under(new, keys.secret))
+        write_durably(opening.ring_of(path), keys.ring.wrapped_under(new, keys.secret))
         if to is None:
             opening.take_next_secret(path)

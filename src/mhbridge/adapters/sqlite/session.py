@@ -42,6 +42,8 @@ class SqliteSession(Session):
         connection: opened with its pragmas.
     """
 
+    number = WRITER_ID
+
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self._queries = queries()

@@ -95,28 +95,24 @@ class Calling:
 
     def _answer(self, reader: Reader, call: Call) -> Result:
         try:
+            try:
+                return Result(call, call.verb(reader, *call.item))
+            except Exception as error:
+                if reader.session.fault(error) is not Fault.LOST:
+                    raise
+            # Nothing was changed: it is asked again.
+            reader.session.reopened()
             return Result(call, call.verb(reader, *call.item))
         except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
             return Result(call, error=self._refusal(error, reader))
 
     def _refusal(self, error: Exception, reader: Reader) -> Exception:
-        match reader.session.fault(error):
-            case Fault.DEAD:
-                # As for the writer: nothing is read again of what the kernel may have thrown away.
-                if not self._read_only:
-                    self._die(IO_ERROR)
-                return StoreError("S209", UNUSABLE)
-            case Fault.LOST:
-                self._lost(reader)
+        if reader.session.fault(error) is Fault.DEAD:
+            # As for the writer: nothing is read again of what the kernel may have thrown away.
+            if not self._read_only:
+                self._die(IO_ERROR)
+            return StoreError("S209", UNUSABLE)
         return refusal(error, reader.session)
-
-    def _lost(self, reader: Reader) -> None:
-        """The session of a reader has ended: the next question needs another."""
-        try:
-            reader.session.reopened()
-        except StoreError:
-            # The next question finds it lost again, and says so.
-            return
 
     async def _migrate_later(self) -> None:
         """What a migration left for later, piece by piece, until the store closes or nothing is left."""
