@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 @cache
 def server() -> str:
-    """The address of the server, started at the first call; the test is skipped where there is none for this platform."""
+    """The address of the server, started at the first call. Where this platform has none, the test is skipped."""
     pytest.importorskip("psycopg", reason="there is no psycopg for this platform")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,7 +4,6 @@ import pytest
 from acknowledging_contract import AcknowledgingContract
 from backlog_contract import BacklogContract
 from clock_contract import ClockContract
-from databases import database, execute, with_tables
 from keeping_contract import KeepingContract
 from merge_contract import MergeContract
 from repairing_contract import RepairingContract
@@ -13,6 +12,8 @@ from series_contract import SeriesContract
 from silence_contract import SilenceContract
 from store_contract import StoreContract
 from task_contract import DUTIES, TaskContract
+
+from databases import database, execute, with_tables
 
 
 @pytest.fixture
