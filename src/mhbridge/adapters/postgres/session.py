@@ -2,8 +2,8 @@
 A session with PostgreSQL: named queries on one connection, and what its errors mean.
 
 psycopg and not asyncpg, which the design names: it is as fast (18 to 25 µs a query, measured), and it is synchronous,
-so that the verbs are written once and run in a thread on either engine. Every statement is prepared at its first use, with
-parameters whose types PostgreSQL takes from where they stand: so one text is one statement, whatever the values are.
+so that the verbs are written once and run in a thread on either engine. Every statement is prepared at its first use,
+with parameters whose types PostgreSQL takes from where they stand: so one text is one statement, whatever the values.
 
 A connection may end at any time. What had not been asked to be committed is then not there. Of what had been, the
 server knows: each transaction notes its number when it begins, and asks for it after the connection was made again.
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class _Number(Dumper):
-    """A whole number, or true and false, which the tables have as 1 and 0. Its type is the one wanted where it stands."""
+    """A whole number, or true and false, which the tables have as 1 and 0; of the type wanted where it stands."""
 
     def dump(self, obj: int) -> bytes:
         return b"%d" % obj
