@@ -95,10 +95,11 @@ def test_codes_that_no_table_has_are_ready_to_be_filled_in(tmp_path) -> None:
         header, *rows = csv.reader(text.splitlines())
         assert tuple(header) == CODE_HEADER
         assert rows
-        assert all(row[0] and row[2] and not any(row[3:]) for row in rows), name
+        assert all(row[0] and row[2] and not any(row[4:]) for row in rows), name
         # The header is the one that tables are read by.
         _, problems = load_table("x.csv", text, NO_SYSTEMS, unmapped="keep", name=name)
         assert not any("header" in problem.message for problem in problems)
+    assert written["gender"].splitlines()[1].split(",")[3] == "administrative-gender", "only one is possible"
     codes = {row[2] for text in written.values() for row in csv.reader(text.splitlines()[1:])}
     assert not any(code in made.stdout + made.stderr for code in codes if len(code) > 3)
 
@@ -139,3 +140,32 @@ def test_a_feed_that_there_is_not_is_a_mistake_of_usage(arguments) -> None:
     made = CliRunner().invoke(commands, ["coverage", *arguments])
     assert made.exit_code == 2
     assert "there is no mapping" in made.stderr
+
+
+def test_the_whole_is_never_claimed_while_something_is_left() -> None:
+    """One value in thousands must not be rounded away."""
+    made = run("example-community/discharges")
+    assert "1 unmapped" in made.stderr
+    assert "\n99.9% of the values" in made.stderr
+    assert run("example-community/discharges", "--fail-under", "100").return_value == 1
+
+
+def test_a_folder_is_all_the_messages_in_it(tmp_path) -> None:
+    shutil.copytree(FIXTURES, tmp_path / "several")
+    assert run(FEED, tmp_path / "several", "--json").stdout == run(FEED, "--json").stdout
+
+
+def test_codes_are_added_to_a_table_that_is_there(tmp_path) -> None:
+    first = run(FEED, UNKNOWN, "--codes", tmp_path)
+    before = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    path = next(tmp_path.iterdir())
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    filled = lines[1].rstrip("\n").rsplit(",", 4)[0] + ",1,One,,equal\n"
+    path.write_text(lines[0] + filled + "".join(lines[2:]), "utf-8")
+    again = run(FEED, UNKNOWN, "--codes", tmp_path)
+    assert filled in path.read_text("utf-8"), "what a person wrote stays"
+    assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir() if p != path} == {
+        name: text for name, text in before.items() if name != path.name
+    }
+    assert "0 codes to be filled in" in again.stderr
+    assert "0 codes to be filled in" not in first.stderr

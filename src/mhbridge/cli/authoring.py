@@ -20,14 +20,28 @@ __all__ = ["check", "explain", "functions", "schema"]
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @as_json
+@click.option(
+    "--lines", is_flag=True, help="A line for each on standard output, as editors read them: FILE:LINE:COLUMN."
+)
+@click.option("--watch", is_flag=True, help="Check again whenever a file is saved, until it is stopped.")
 @mappings_option
-def check(paths: tuple[Path, ...], as_json: bool, roots: tuple[Path, ...]) -> int:
+def check(paths: tuple[Path, ...], as_json: bool, lines: bool, watch: bool, roots: tuple[Path, ...]) -> int:
     """
     Check all mapping files, or only say what concerns PATHS: every problem at once, with its place and how to mend it.
 
     A PATH that is a folder with `suppliers/` or `documents/` in it is a root of mapping files; one below such a folder
     belongs to it.
     """
+    if watch:
+        from mhbridge.cli.watching import again
+        from mhbridge.mapping.library import default_roots
+
+        folders = default_roots([*(_root_of(path) for path in paths), *roots])
+        return again(lambda: _check(paths, as_json, lines, roots), folders)
+    return _check(paths, as_json, lines, roots)
+
+
+def _check(paths: tuple[Path, ...], as_json: bool, lines: bool, roots: tuple[Path, ...]) -> int:
     from mhbridge.mapping.catalogue import load
 
     own = {path: _root_of(path) for path in paths}
@@ -38,6 +52,10 @@ def check(paths: tuple[Path, ...], as_json: bool, roots: tuple[Path, ...]) -> in
         found = [d for d in found if any(_below(Path(d.span.file), path) for path in others)]
     if as_json:
         show_json([_plain(d) for d in found])
+    elif lines:
+        for diagnostic in found:
+            hint = f" ({diagnostic.hint})" if diagnostic.hint else ""
+            click.echo(f"{diagnostic.span}: {diagnostic.code} {diagnostic.message}{hint}")
     else:
         for diagnostic in found:
             say(diagnostic.render(), severity=diagnostic.severity)

@@ -14,12 +14,13 @@ from mhbridge.errors import MessageError
 from mhbridge.model import LeafState, Severity
 
 if TYPE_CHECKING:
+    from mhbridge.formats import Format
     from mhbridge.mapping.catalogue import Catalogue
     from mhbridge.testing.covering import Coverage
 
 __all__ = ["coverage", "fixtures_of"]
 
-_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILES = click.Path(exists=True, path_type=Path)
 #: States that a person looks at; the others are only counted unless all is asked for.
 _SHOWN = (LeafState.FAILED, LeafState.PASSED_OVER, LeafState.UNMAPPED)
 _COLOURS = {
@@ -56,7 +57,7 @@ def coverage(
     roots: tuple[Path, ...],
 ) -> int:
     """
-    What becomes of every value in the messages of a feed: FILES, or its fixtures.
+    What becomes of every value in the messages of a feed: FILES, all that is in folders, or its fixtures.
 
     Exit code 1 when less than --fail-under percent are accounted for, or when --mutate finds that the ledger is wrong.
     """
@@ -71,7 +72,7 @@ def coverage(
     supplier = name.partition("/")[0]
     mapping = catalogue.mapping(name)
     found = Coverage(mapping, (catalogue.mapping(one) for one in catalogue.feeds(supplier)))
-    chosen = list(files) or fixtures_of(name, roots)
+    chosen = [one for path in files for one in _messages_below(path, mapping.format)] or fixtures_of(name, roots)
     if not chosen:
         raise click.UsageError(f"there are no fixtures of {name} (fixtures/{name}/): name files")
     for path in chosen:
@@ -89,13 +90,26 @@ def coverage(
     failed = False
     if fail_under is not None and found.percent < fail_under:
         say(
-            f"{found.percent:.1f}% of the values are accounted for, and {fail_under:g}% are asked",
+            f"{found.shown}% of the values are accounted for, and {fail_under:g}% are asked",
             severity=Severity.ERROR,
         )
         failed = True
     if mutate:
         failed = _prove(catalogue, name, chosen, every) > 0 or failed
     return 1 if failed else 0
+
+
+def _messages_below(path: Path, format_: Format) -> list[Path]:
+    """A file, or the files of a folder that are of a format: what lies beside fixtures is none of them."""
+    if path.is_file():
+        return [path]
+    found = []
+    for one in sorted(path.rglob("*")):
+        if one.is_file() and not one.name.endswith((".ack.hl7", ".report.json", ".r4.json")):
+            with one.open("rb") as file:
+                if format_.recognise(file.read(4096)):
+                    found.append(one)
+    return found
 
 
 def fixtures_of(name: str, roots: Iterable[Path]) -> list[Path]:
@@ -124,7 +138,7 @@ def _show(found: Coverage, *, everything: bool) -> None:
     counts = ", ".join(f"{count} {state.value}" for state, count in found.counts.items() if count)
     others = f", {found.others} not of this feed" if found.others else ""
     say(f"{found.messages} messages{others}, {found.leaves} values: {counts or 'none'}.")
-    say(f"{found.percent:.1f}% of the values are accounted for.")
+    say(f"{found.shown}% of the values are accounted for.")
     for table, unmapped in sorted(found.unmapped.items()):
         total = sum(unmapped.codes.values())
         say(
@@ -142,8 +156,11 @@ def _write_codes(found: Coverage, where: str) -> None:
         folder = Path(where)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{table}.csv"
-        path.write_text(unmapped.rows(), "utf-8")
-        say(f"{path}: {len(unmapped.codes)} codes, {sum(unmapped.codes.values())} times")
+        there = path.read_text("utf-8") if path.is_file() else ""
+        new = unmapped.rows(there)
+        path.write_text(there + ("" if not there or there.endswith("\n") else "\n") + new, "utf-8")
+        count = len(new.splitlines()) - (not there)
+        say(f"{path}: {count} codes to be filled in, {sum(unmapped.codes.values())} times")
 
 
 def _prove(catalogue: Catalogue, name: str, files: list[Path], every: int) -> int:

@@ -12,12 +12,15 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.mapping import marks
+from mhbridge.fhir.definitions import r4
+from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.codes import Table
 from mhbridge.mapping.ledger import Leaf, Taken, detailed
+from mhbridge.mapping.packs import Item
 from mhbridge.mapping.supplier import SupplierMapping
 from mhbridge.model import LeafState
 from mhbridge.testing.replaying import RECEIVED_AT
@@ -58,14 +61,26 @@ class Unmapped:
 
     table: str
     codes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    #: The system that they are to be translated to, where only one is possible.
+    target: str = ""
 
-    def rows(self) -> str:
-        """A table ready to be filled in, the commonest code first."""
+    def rows(self, there: str = "") -> str:
+        """
+        A table ready to be filled in, the commonest code first.
+
+        Args:
+            there: the table as it is; only what it does not have is given, and no header.
+        """
         written = io.StringIO()
         writer = csv.writer(written, lineterminator="\n")
-        writer.writerow(CODE_HEADER)
-        for code, _ in sorted(self.codes.items(), key=lambda item: (-item[1], item[0])):
-            writer.writerow([*code, "", "", "", "", ""])
+        known = list(csv.reader(there.splitlines()))
+        width = len(known[0]) if known else len(CODE_HEADER)
+        have = {tuple(row[:3:2]) for row in known[1:]}
+        if not there:
+            writer.writerow(CODE_HEADER)
+        for (system, version, code), _ in sorted(self.codes.items(), key=lambda item: (-item[1], item[0])):
+            if (system, code) not in have:
+                writer.writerow([system, version, code, self.target, *[""] * (width - 4)])
         return written.getvalue()
 
 
@@ -121,14 +136,33 @@ class Coverage:
                 self._used |= {id(mark) for mark, kind, _, _ in trace if kind in _READ}
 
     def _unknown(self, table: Table, codings: Sequence[Mapping[str, str]], text: str) -> None:
-        known = self.unmapped.setdefault(table.name, Unmapped(table.name))
+        known = self.unmapped.setdefault(table.name, Unmapped(table.name, target=self._target(table)))
+        own = f"{self.mapping.supplier.name}-{table.name.replace('_', '-')}"
         for coding in codings or ({"code": text},):
             if code := coding.get("code", ""):
                 system = coding.get("system", "") or table.source_system
+                system = system or (own if self.mapping.systems.known(own) else "")
                 version = next(
                     (r.source_version for rows in table.rows.values() for r in rows if r.source_system == system), ""
                 )
                 known.codes[(system, version, code)] += 1
+
+    def _target(self, table: Table) -> str:
+        """The code system that a table translates to; empty where it is not the only one."""
+        systems = {row.target_system for rows in table.rows.values() for row in rows}
+        if not systems:
+            for bound in self.mapping.file.items:
+                used = (node.value for node in nodes.walk(bound.body) if isinstance(node, nodes.Literal))
+                if any(value is table for value in used):
+                    systems |= self._possible(self.mapping.document.items[bound.name])
+        return systems.pop() if len(systems) == 1 else ""
+
+    def _possible(self, item: Item) -> set[str]:
+        """The systems whose codes an item may have."""
+        if item.systems or not item.binding:
+            return set(item.systems)
+        values = r4().valueset(item.binding)
+        return {self.mapping.systems.of_uri(uri) for uri, _ in (values.codes or {})} if values is not None else set()
 
     # -- results --------------------------------------------------------------------------------------------
 
@@ -156,6 +190,11 @@ class Coverage:
         """The share of populated leaves that are not unmapped, in percent."""
         return 100.0 * (1 - self.counts[LeafState.UNMAPPED] / self.leaves) if self.leaves else 100.0
 
+    @property
+    def shown(self) -> str:
+        """The same for people. It is 100.0 only where nothing is left."""
+        return f"{floor(self.percent * 10) / 10:.1f}"
+
     def unused(self) -> Iterator[tuple[str, str, str]]:
         """
         (place, item, path) of each path of the mapping that found nothing in any of the messages.
@@ -179,7 +218,7 @@ class Coverage:
             "other_messages": self.others,
             "leaves": self.leaves,
             "counts": {state.value: count for state, count in self.counts.items()},
-            "percent": round(self.percent, 2),
+            "percent": floor(self.percent * 100) / 100,
             "paths": [
                 {"path": r.path, "state": r.state.value, "messages": r.messages, "leaves": r.leaves, "said": r.said}
                 for r in self.rows
