@@ -613,3 +613,37 @@ async def test_what_is_not_acknowledged_by_its_time_is_said_and_is_somebodys_tas
         assert [task.cause for task in await world.store.tasks()] == ["D960"]
         # The next of the same patient is not held up.
         await world.until(await world.add("b"), "done")
+
+
+# --- several nodes -----------------------------------------------------------------------------------------
+
+
+async def test_the_lease_is_looked_at_right_before_each_send(tmp_path):
+    ours = set()
+    async with delivering(tmp_path, may_send=ours.__contains__) as world:
+        (there,) = world.destinations
+        message = await world.add("a")
+        await world.until(message, "retry")
+        # It was nobody's fault, so nothing is burnt.
+        assert (await world.states(message), there.sent) == ([("retry", "D991", 0)], [])
+        world.clock.ahead += timedelta(seconds=60)
+        (due,) = await world.store.due(world.clock(), 1)
+        ours.add(due.patient)
+        world.outbox.wake()
+        await world.until(message, "done")
+        assert there.sent == ["a"]
+        assert world.outbox.parts == set()
+
+
+async def test_what_may_have_arrived_is_not_even_asked_for_without_a_lease(tmp_path):
+    answers = iter([True, False, False, True])
+    async with delivering(tmp_path, may_send=lambda _patient: next(answers)) as world:
+        (there,) = world.destinations
+        there.deliver_plan = [SILENT]
+        message = await world.add("a")
+        for n in (1, 2):
+            await until(lambda n=n: len(world.lines("not_sent")) == n)
+            world.clock.ahead += timedelta(seconds=60)
+            world.outbox.wake()
+        await world.until(message, "done")
+        assert (there.sent, there.looked) == (["a"], ["a"])

@@ -257,7 +257,9 @@ class Outbox:
         self._log.warning(Event.NOT_SENT, destination=delivery.destination, delivery=delivery.id, code="D991")
         was_waiting = delivery.state in (DeliveryState.QUEUED, DeliveryState.RETRY)
         state = DeliveryState.RETRY if was_waiting else DeliveryState.UNKNOWN
-        return Move(delivery.id, state, "D991", due_at=self._clock(), burnt=not was_waiting)
+        # Not at once: a lease that is renewed late is back in a moment, and until then this would go round and round.
+        due_at = self._clock() + timedelta(seconds=_STORE_PAUSE)
+        return Move(delivery.id, state, "D991", due_at=due_at, burnt=not was_waiting)
 
     async def _tell(self, outlet: Outlet) -> None:
         """A destination that refuses us is somebody's task, once, until it takes something again."""

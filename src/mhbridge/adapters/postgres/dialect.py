@@ -19,6 +19,8 @@ from mhbridge.adapters import sql
 
 __all__ = ["Query", "among", "queries", "query", "schema", "with_rows"]
 
+#: `/* held N */`: N is in one of the parts that are named so.
+_PARTS: Final = re.compile(r"/\* (held|sent|these) ([\w.]+) \*/")
 #: A named parameter; not the `::` of a cast.
 _NAMED: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _ROW: Final = re.compile(r"\((?:(?:\?|cast\(\? as \w+\))(?:, )?)+\)")
@@ -55,6 +57,7 @@ def queries() -> Mapping[str, str]:
 
 
 def _typed(text: str) -> str:
+    text = _PARTS.sub(r"and (\2 & 255) = any(cast(:\1 as bigint[]))", text)
     for pattern, word in _TYPES:
         text = pattern.sub(word, text)
     return text

@@ -18,6 +18,7 @@ from psycopg import RawCursor, conninfo
 
 from mhbridge.adapters.postgres import dialect
 from mhbridge.adapters.postgres.session import PostgresSession, settle_types
+from mhbridge.adapters.sql import leases
 from mhbridge.adapters.sql.keyring import Keyring
 from mhbridge.adapters.sql.migrating import schema_number
 from mhbridge.adapters.sql.migrations import SCHEMA
@@ -183,7 +184,7 @@ def make_tables(session: PostgresSession) -> None:
         session.begin()
         session.statement("select pg_advisory_xact_lock(cast(:key as int8))", {"key": _MAKING})
         if not _has_tables(session):
-            for statement in (*dialect.schema(), *_OURS):
+            for statement in (*dialect.schema(), *_OURS, *leases.TABLES):
                 session.statement(statement, {})
             session.run("set_meta", {"name": "schema", "value": str(SCHEMA)})
         session.commit()
@@ -194,7 +195,7 @@ def make_tables(session: PostgresSession) -> None:
 
 #: What the tables of both engines have not: ids are given in blocks, and the wrapped keys stand in one row.
 _OURS: Final = (
-    "create sequence ids increment by 128",
+    "create sequence ids increment by 1024",
     "create table data_keys (id bigint primary key, version bigint not null, content bytea not null)",
 )
 

@@ -27,8 +27,10 @@ from psycopg.adapt import Dumper
 from psycopg.types.string import BytesBinaryDumper
 
 from mhbridge.adapters.postgres import dialect
+from mhbridge.adapters.sql import leases
 from mhbridge.adapters.sql.session import Fault, Session
 from mhbridge.errors import StoreError
+from mhbridge.ports import PARTS
 
 __all__ = ["Connect", "PostgresSession", "settle_types"]
 
@@ -72,6 +74,10 @@ class PostgresSession(Session):
         self._queries = dialect.queries()
         self._named: dict[str, dialect.Query] = {}
         self._transaction = ""
+        #: Of which parts it is asked what is due; all, where nobody else has any.
+        self.scope: Mapping[str, str] = dict.fromkeys(("held", "sent", "these"), leases.array(range(PARTS)))
+        #: Told to the others with the next commit, when there is something.
+        self.news: Callable[[], str] = str
         self._claim: Callable[[PostgresSession], int] | None = None
         #: Among those that write, where it does.
         self.number = 0
@@ -97,7 +103,8 @@ class PostgresSession(Session):
         query = self._named.get(name)
         if query is None:
             query = self._named[name] = dialect.query(self._queries[name])
-        return self._rows(query.text, [values[one] for one in query.names])
+        scope = self.scope
+        return self._rows(query.text, [values[one] if one in values else scope[one] for one in query.names])
 
     def among(self, name: str, keys: Sequence[Any]) -> list[Any]:
         if not keys:
@@ -124,6 +131,8 @@ class PostgresSession(Session):
         self._transaction = cursor.fetchall()[0][0]
 
     def commit(self) -> None:
+        if news := self.news():
+            self.run("tell", {"news": news})
         self._cursor.execute("commit", prepare=False)
         self._transaction = ""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -20,14 +21,15 @@ from typing import Any, Final, TypeVar
 from mhbridge.adapters.postgres import opening
 from mhbridge.adapters.postgres.opening import Address
 from mhbridge.adapters.postgres.session import PostgresSession
+from mhbridge.adapters.postgres.sharing import Listener, Sharing
+from mhbridge.adapters.sql import leases
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.committing import Die, Writer, checked_head, refusal
-from mhbridge.adapters.sql.door import Door
 from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.turns import ThreadTurns, Turns
 from mhbridge.errors import StoreError
 from mhbridge.meters import Histogram
-from mhbridge.ports import Duties, Meters, Original, Retention, Store
+from mhbridge.ports import PARTS, Duties, Meters, Original, Retention, Store
 
 __all__ = ["PostgresStore"]
 
@@ -37,7 +39,7 @@ _T = TypeVar("_T")
 _READERS: Final = 3
 
 #: Ids that one `nextval` gives, as the sequence is made.
-_BLOCK: Final = 128
+_BLOCK: Final = 1024
 
 
 def _left_for_later(reader: Reader) -> bool:
@@ -49,15 +51,26 @@ class Ids:
 
     def __init__(self, session: PostgresSession) -> None:
         self._session = session
-        self._block = iter(range(0))
+        self._next = self._end = 0
 
     def __call__(self) -> int:
-        found = next(self._block, None)
-        if found is None:
-            ((first,),) = self._session.run("next_ids", {})
-            self._block = iter(range(first, first + _BLOCK))
-            found = next(self._block)
-        return found
+        if self._next >= self._end:
+            self._draw()
+        self._next += 1
+        return self._next - 1
+
+    def of_patient(self, token: bytes) -> int:
+        """The next id that says in which part a patient is."""
+        while True:
+            found = self._next + (token[0] - self._next) % PARTS
+            if found < self._end:
+                self._next = found + 1
+                return found
+            self._draw()
+
+    def _draw(self) -> None:
+        ((self._next,),) = self._session.run("next_ids", {})
+        self._end = self._next + _BLOCK
 
     def renew(self) -> None:
         """
@@ -65,12 +78,13 @@ class Ids:
 
         Else what comes later to one gateway would have an earlier id than what came before it to another.
         """
-        self._block = iter(range(0))
+        self._end = 0
 
 
-class PostgresStore(Door, Store):
+class PostgresStore(Sharing, Store):
     """
     Args:
+        node: its name among the gateways that share the database.
         master: gives the master key, which is never in the database.
         retention: how long what is kept is kept.
         read_only: what would write is refused.
@@ -85,6 +99,7 @@ class PostgresStore(Door, Store):
         address: Address,
         *,
         master: Callable[[], bytes],
+        node: str = "",
         retention: Retention | None = None,
         read_only: bool = False,
         writers: int = 1,
@@ -93,6 +108,9 @@ class PostgresStore(Door, Store):
         duties: Duties | None = None,
     ) -> None:
         self._address = address
+        self.node = node or platform.node()
+        self._run = leases.run_of(self.node)
+        self._listener: Listener | None = None
         self._master = master
         self._retention = retention or Retention()
         self._read_only = read_only
@@ -136,6 +154,9 @@ class PostgresStore(Door, Store):
             self._migrating.cancel()
             await asyncio.gather(self._migrating, return_exceptions=True)
         self._open = False
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
         if not self._read_only:
             await self._writing.stop(self._writer.close)
         for turns, session in zip((self._flow, self._desk, self._near_turns), self._sessions, strict=True):
@@ -200,6 +221,8 @@ class PostgresStore(Door, Store):
                 session.close()
             raise
         self._sessions = opened
+        if not self._read_only:
+            self._scoped = (self._session, *opened)
 
     def _open_writer(self, session: PostgresSession) -> None:
         try:
@@ -214,7 +237,12 @@ class PostgresStore(Door, Store):
                 retention=self._retention,
                 duties=self._duties,
                 renew=None if alone else ids.renew,
+                patient_id=ids.of_patient,
             )
+            self._session = session
+            self._fence = leases.LeaseFence(session, self._run)
+            if not alone:
+                self._books.fence, session.news = self._fence, self._fence.news
             self._writer = Writer(self._books, self._die)
         except BaseException:
             session.close()

@@ -65,6 +65,9 @@ class Fence(Protocol):
             StoreError: S260, when another gateway has one of them.
         """
 
+    def tell_others(self) -> None:
+        """What is committed next may be another gateway's to work on."""
+
     def forget(self) -> None:
         """A transaction or savepoint has ended: nothing is held any more."""
 
@@ -79,6 +82,7 @@ class Books:
         duties: whose each task is.
         renew: what is done before each transaction where others write to the same database: nothing that was looked up
             in the last one is taken for true in the next.
+        patient_id: gives the next id of a patient; left out, ids are ids.
     """
 
     def __init__(
@@ -91,10 +95,12 @@ class Books:
         retention: Retention,
         duties: Duties | None = None,
         renew: Callable[[], None] | None = None,
+        patient_id: Callable[[bytes], int] | None = None,
     ) -> None:
         self._renew = renew
         self.session = session
         self.id = id
+        self.patient_id = patient_id or (lambda _token: id())
         self.keys = keys
         self.duties = duties or Duties()
         self.seal = Seal(keys)
@@ -171,6 +177,11 @@ class Books:
         if self.fence is not None:
             self.fence.check(patients)
 
+    def tell_others(self) -> None:
+        """What is committed next may be another gateway's to work on."""
+        if self.fence is not None:
+            self.fence.tell_others()
+
     def by_anybody(self, anybody: bool) -> None:
         """Whether what is worked next any gateway may write down, whoever has the patients."""
         if self.fence is not None:
@@ -194,9 +205,9 @@ class Books:
                 self._patients.clear()
                 strange = list(wanted)
             self._patients.update(self.among("find_patients", strange))
-            made = [(self.id(), token, token[0]) for token in strange if token not in self._patients]
+            made = [(self.patient_id(token), token) for token in strange if token not in self._patients]
             self.each("add_patient", made)
-            self._patients.update((token, about) for about, token, _ in made)
+            self._patients.update((token, about) for about, token in made)
         return self._patients
 
     def root(self, patient: int) -> int:

@@ -22,6 +22,7 @@ from mhbridge.adapters.sql import (
     backlog,
     clocks,
     intake,
+    leases,
     migrating,
     moves,
     purging,
@@ -69,6 +70,7 @@ def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
 
 # What is sent leaves the lanes before what arrives joins them; within a batch nothing depends on the order.
 _ORDER: Final[Sequence[Verb]] = (
+    *leases.VERBS,
     auditing.audit,
     moves.recover,
     moves.doubt,

@@ -44,7 +44,7 @@ select dedupe from envelope where dedupe in (:each);
 -- name: find_patients
 select token, id from patient where token in (:each);
 -- name: add_patient
-insert into patient (id, token, part) values (?, ?, ?);
+insert into patient (id, token) values (?, ?);
 -- name: find_destination
 select id from destination where name = :name;
 -- name: add_destination
@@ -255,8 +255,9 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
   where l.destination = :destination and l.letters = 0 and l.next_at <= :now /* sent l.patient */ order by l.next_at limit :most;
 -- name: next_due
 select min(at) from (
-  select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0
-  union all select min(next_at) as at from lane where destination = :destination and next_at is not null and letters = 0) u;
+  select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0 /* sent patient */
+  union all select min(next_at) as at from lane where destination = :destination and next_at is not null and letters = 0
+    /* sent patient */) u;
 
 -- Series ----------------------------------------------------------------------------------------------------
 
@@ -528,8 +529,8 @@ select id, cause, queue, severity, holder from task where next_at <= :now /* hel
 -- name: move_task
 update task set queue = :queue, next_at = :next_at where id = :id and closed_at is null;
 -- name: next_fire
-select min(at) from (select min(next_at) as at from task where next_at is not null
-  union all select min(next_at) from clock where next_at is not null) u;
+select min(at) from (select min(next_at) as at from task where next_at is not null /* held id */
+  union all select min(next_at) from clock where next_at is not null /* held patient */) u;
 -- name: open_tasks
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
   where closed_at is null order by severity, deadline nulls first, id limit :most;

@@ -97,14 +97,13 @@ create index document_of on document (message);
 create index document_episode on document (patient, episode) where bundle = 'document';
 
 -- `merged_into` alone says where the readings and lanes of a retired identifier fold: they keep the patient that they
--- were sent under, so that a merge can be undone. `person` is a token of a verified number and birth date. `part` is the
--- first byte of the token: where several gateways share a database, one of them has the lanes of a part.
+-- were sent under, so that a merge can be undone. `person` is a token of a verified number and birth date. Where several
+-- gateways share a database, the last eight bits of `id` are the first eight of `token`: the part that the patient is in.
 create table patient (
   id          integer primary key,
   token       blob    not null unique,
   merged_into integer,
-  person      blob,
-  part        integer not null default 0
+  person      blob
 ) strict;
 create index patient_person on patient (person) where person is not null;
 create index patient_merged on patient (merged_into) where merged_into is not null;

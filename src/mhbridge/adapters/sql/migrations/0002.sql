@@ -15,9 +15,6 @@ alter table document add column content blob not null default x'';
 create index document_episode on document (patient, episode) where bundle = 'document';
 alter table patient add column merged_into integer;
 alter table patient add column person blob;
-alter table patient add column part integer not null default 0;
-update patient set part = 16 * (instr('0123456789ABCDEF', substr(hex(token), 1, 1)) - 1)
-  + instr('0123456789ABCDEF', substr(hex(token), 2, 1)) - 1;
 alter table delivery add column needs integer not null default 2;
 alter table lane add column letters integer not null default 0;
 update lane set letters = (select count(*) from delivery d join document o on o.id = d.document

@@ -1,0 +1,120 @@
+"""
+What gateways that share a database ask of it: whose the patients are, and that the others have made something durable.
+
+This module must never say what is to be done with a part.
+"""
+
+# ruff: noqa: D102 - the port says what each method promises
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from mhbridge.adapters.sql import leases
+from mhbridge.adapters.sql.books import micros
+from mhbridge.adapters.sql.door import Door
+from mhbridge.errors import StoreError
+from mhbridge.model import Key
+from mhbridge.ports import Holding
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from mhbridge.adapters.postgres.session import PostgresSession
+
+__all__ = ["CHANNEL", "Listener", "Sharing"]
+
+#: What is told when something was made durable that may be another's.
+CHANNEL: Final = "mhbridge"
+#: In seconds: told so often at most, and listened for so long at a time, so that an end is noticed; and the rest after
+#: a connection was lost, while which whoever listens looks by itself.
+_AT_MOST, _LISTENS, _RESTS = 0.05, 1.0, 1.0
+
+
+class Listener:
+    """
+    A thread that hears what the others have made durable.
+
+    Args:
+        connect: makes a connection.
+        run: whose own news is no news.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], run: str, heard: Callable[[], None]) -> None:
+        self._connect = connect
+        self._run = run
+        self._heard = heard
+        self._loop = asyncio.get_running_loop()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="mhbridge-listener", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        self._ended.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _listen(self) -> None:
+        import psycopg
+
+        while not self._ended.is_set():
+            with suppress(psycopg.Error, StoreError), self._connect() as connection:
+                connection.execute(f"listen {CHANNEL}")
+                while not self._ended.is_set():
+                    # Several at once are one piece of news.
+                    said = [one.payload for one in connection.notifies(timeout=_LISTENS, stop_after=1)]
+                    if any(payload != self._run for payload in said):
+                        self._tell()
+                        self._ended.wait(_AT_MOST)
+            self._ended.wait(_RESTS)
+
+    def _tell(self) -> None:
+        with suppress(RuntimeError):
+            # The loop may have ended before this thread.
+            self._loop.call_soon_threadsafe(self._heard)
+
+
+class Sharing(Door):
+    """The port `SharedStore`, beside `Store`. The engine sets these when it opens."""
+
+    node: str
+    _run: str
+    _fence: leases.LeaseFence
+    _listener: Listener | None
+    #: Every session in which it is asked what is due.
+    _scoped: Sequence[PostgresSession]
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        self._listener = Listener(partial(self._connected, writes=False), self._run, heard)
+
+    def _connected(self, *, writes: bool) -> psycopg.Connection[Any]:
+        raise NotImplementedError
+
+    async def renew(self, lease: float, *, leave: Collection[int] = (), want: Collection[int] = ()) -> Holding:
+        item = leases.Renewing(self._run, round(lease * 1_000_000), tuple(leave), tuple(want))
+        found: Holding = await self.write(leases.renew, item)
+        return found
+
+    async def resign(self, leave: Collection[int]) -> None:
+        await self.write(leases.resign, leases.Resigning(self._run, tuple(leave)))
+
+    def work_for(self, held: Mapping[int, int], sending: Collection[int]) -> None:
+        self._fence.tokens = dict(held)
+        for session in self._scoped:
+            session.scope = {**session.scope, "held": leases.array(held), "sent": leases.array(sending)}
+
+    async def parts_of(self, patients: Sequence[Key]) -> Collection[int]:
+        return {(await self.root(patient))[0] for patient in patients}
+
+    async def inherit(self, parts: Collection[int], now: datetime) -> None:
+        await self.write(leases.inherit, leases.Inheriting(tuple(parts), micros(now)))
+
+    async def doubt_parts(self, parts: Collection[int], now: datetime) -> int:
+        found: int = await self.write(leases.doubt_parts, leases.Doubting(tuple(parts), micros(now)))
+        return found
