@@ -16,11 +16,13 @@ import contextlib
 import json
 import os
 import re
+import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +53,7 @@ name = "community-team"
 kind = "fhir"
 url = "{url}"
 deadline = "24h"
+concurrency = 16
 
 [[route]]
 documents = ["mental-health-inpatient-discharge", "encounter-event"]
@@ -169,6 +172,22 @@ def used_by(pids: list[int]) -> float:
     return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids) / 1e9
 
 
+async def counted(pids: list[int]) -> Callable[[], Awaitable[dict[int, int]]]:
+    """Begin to count instructions with Linux's `perf`; what is returned ends it, and says how many each thread had."""
+    perf = await asyncio.create_subprocess_exec(
+        "perf", "stat", "-x;", "-e", "instructions:u", "--per-thread", "-p", ",".join(map(str, pids)),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+    async def end() -> dict[int, int]:
+        perf.send_signal(signal.SIGINT)
+        _, said = await perf.communicate()
+        found = [line.split(";")[:2] for line in said.decode().splitlines() if "instructions" in line]
+        return {int(thread.rpartition("-")[2]): int(count) for thread, count in found if count.isdecimal()}
+
+    return end
+
+
 async def windows(pid: int, load: Load) -> None:
     """What the gateway did, and the CPU it took, in each quarter of a second: the best one was disturbed least."""
     tasks = Path(f"/proc/{pid}/task")
@@ -236,14 +255,21 @@ async def measure(fixture: Fixture, connections: int, options: argparse.Namespac
         # The retired are gone at the end, and the new were not there at the beginning: the share of a worker is longer.
         workers = children(serving.process.pid)
         before = used_by(workers), time.process_time()
+        counting = await counted([serving.process.pid, *workers, os.getpid()]) if options.instructions else None
         watching = asyncio.create_task(windows(serving.process.pid, load))
         seconds = await load.end()
         watching.cancel()
         there = set(workers) & set(children(serving.process.pid))
         translating = used_by(sorted(there)) - before[0] if there == set(workers) else 0.0
         here = time.process_time() - before[1]
+        counts = await counting() if counting is not None else {}
         await serving.ask("end")
         found = await serving.line()
+        names = {int(thread): name for thread, name in found["threads"].items()}
+        names |= dict.fromkeys(workers, "workers") | {os.getpid(): "senders and endpoint"}
+        found["instructions"] = Counter[str]()
+        for thread, count in counts.items():
+            found["instructions"][names.get(thread, "others")] += count
         found |= {"seconds": seconds, "times": load.times, "refused": len(load.refused)}
         found["windows"] = load.windows
         found["cpu"] |= {"workers": translating, "senders and endpoint": here}
@@ -269,6 +295,13 @@ def show(fixture: Fixture, connections: int, found: dict[str, Any]) -> None:
         f"{p50:>9.1f}{p99:>9.1f}{found['delivered'] / found['seconds']:>9,.0f}{cpu['process']:>9}  {threads}"
         f"; {found['memory']['now']:.0f} MB"
     )
+    if found["instructions"]:
+        threads = ", ".join(
+            f"{name.removeprefix('mhbridge-')} {round(count / n / 1e3):,}"
+            for name, count in found["instructions"].most_common()
+            if count / n > 1e3
+        )
+        print(f"{'':<8}thousand instructions: {round(found['instructions'].total() / n / 1e3):,}, of which {threads}")
     if found["windows"]:
         rates, process, loop = zip(*found["windows"], strict=True)
         print(
@@ -311,6 +344,9 @@ def main() -> None:
     options.add_argument("--validator", choices=("default", "tables", "none"), default="default")
     options.add_argument("--loop", choices=("default", "asyncio"), default="default", help="uvloop where there is one")
     options.add_argument("--profile", action="store_true", help="where the event loop spends its time")
+    options.add_argument(
+        "--instructions", action="store_true", help="count them with perf: what else runs is no matter"
+    )
     options.add_argument("-w", "--workers", type=int, default=0, help="processes that translate")
     options.add_argument("--on", help="the folder whose disk the store is on")
     asked = options.parse_args()

@@ -121,6 +121,7 @@ async def serve(options: argparse.Namespace) -> None:
                 say({
                     "cpu": used.since(), "memory": _memory(), "areas": sampler.areas.most_common(),
                     "lines": sampler.lines.most_common(40), "within": sampler.within.most_common(70),
+                    "threads": {thread.native_id: thread.name for thread in threading.enumerate()},
                     "messages": status.messages,
                     "deliveries": status.deliveries, "differences": status.differences,
                 })  # fmt: skip
