@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, Final
 
-from mhbridge.model import Absent, Deleted, State, Unknown
+from mhbridge.model import Absent, Deleted, Unknown
 
 __all__ = ["fold", "fold_on", "moment", "only", "restricts", "without"]
 
@@ -50,17 +50,19 @@ def fold(readings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def fold_on(known: dict[str, Any], items: Mapping[str, Any]) -> None:
     """Go on with a fold: `known` becomes what it says together with one more reading."""
+    kept = known.get("sensitivity")
+    strict = kept is not None and restricts(kept)
     for name, value in items.items():
-        if isinstance(value, State):
-            if isinstance(value, Absent):
-                continue
-            if isinstance(value, Deleted):
-                if name != "sensitivity" or not restricts(known.get(name)):
-                    known.pop(name, None)
-                continue
-        if name == "sensitivity" and restricts(known.get(name)):
+        kind = type(value)
+        if kind is Absent:
             continue
-        known[name] = value
+        if kind is Deleted:
+            if not strict or name != "sensitivity":
+                known.pop(name, None)
+        else:
+            known[name] = value
+    if strict:
+        known["sensitivity"] = kept
 
 
 def only(items: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -66,18 +66,19 @@ def _at_once(items: Mapping[str, Any]) -> bytes | None:
 
 def _is_plain(values: Iterable[Any]) -> bool:
     """Whether no value is a number, which orjson would write as it is, a float or one that is too large."""
-    for value in values:
-        kind = type(value)
-        if kind is str:
-            continue
-        if kind is dict:
-            if not _is_plain(value.values()):
+    left = [values]
+    # What is found inside is put behind what there is, and looked at in its turn.
+    for some in left:
+        for value in some:
+            kind = type(value)
+            if kind is str:
+                continue
+            if kind is dict:
+                left.append(value.values())
+            elif kind is list:
+                left.append(value)
+            elif kind is int or kind is float:
                 return False
-        elif kind is list:
-            if not _is_plain(value):
-                return False
-        elif kind is int or kind is float:
-            return False
     return True
 
 

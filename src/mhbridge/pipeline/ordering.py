@@ -19,6 +19,7 @@ __all__ = ["ahead", "by_who_stays", "folded", "is_own", "known_at", "place"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_KEY: Final = "patient_key"
 _DAY: Final = timedelta(days=1) // _MICROSECOND
 
 
@@ -83,8 +84,9 @@ def by_who_stays(known: Known, identifies: Collection[str]) -> Known:
 
 def is_own(known: Known, items: Mapping[str, Any]) -> bool:
     """Whether a message comes under the identifier by which its patient is known, and not under one merged into it."""
-    stays = fold([known.items, *(one.items for one in known.later)]).get("patient_key")
-    return stays is None or _named(stays) == _named(items.get("patient_key"))
+    said = [known.items, *(one.items for one in known.later)]
+    stays = fold([{_KEY: one[_KEY]} for one in said if _KEY in one]).get(_KEY)
+    return stays is None or _named(stays) == _named(items.get(_KEY))
 
 
 def folded(known: Known, items: Mapping[str, Any], identifies: Collection[str]) -> dict[str, Any]:

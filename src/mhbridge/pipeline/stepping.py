@@ -22,8 +22,10 @@ from mhbridge.model import (
     NO_LEDGER,
     NOTHING_KNOWN,
     Act,
+    Deadline,
     Document,
     Issue,
+    Joining,
     Key,
     Known,
     MessageState,
@@ -179,9 +181,7 @@ def step(
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
             readings = (*readings[:at], hidden, *readings[at + 1 :])
         making.add(mapping, reading, before, restricted=restricted)
-    return making.outcome(
-        replace(base, readings=readings, merges=tuple(joinings), deadlines=deadlines(taken, known, now, feed))
-    )
+    return making.outcome(base, readings, tuple(joinings), deadlines(taken, known, now, feed))
 
 
 def _parted(taken: Taken) -> Taken:
@@ -259,9 +259,11 @@ class _Making:
                 self._issues.append(_CHANGES_NOTHING)
             else:
                 self._check(translation)
-                named = series(reading), translation.identifier
-                document = Document(reading.document, target, translation.kind, *named, translation.json())
-                self._plan(replace(document, known=before.digest, episode=reading.episode), theirs)
+                document = Document(
+                    reading.document, target, translation.kind, series(reading), translation.identifier,
+                    translation.json(), known=before.digest, episode=reading.episode,
+                )  # fmt: skip
+                self._plan(document, theirs)
 
     def _add_version(
         self,
@@ -331,7 +333,9 @@ class _Making:
             self._code = "M750"
         return found
 
-    def outcome(self, base: Outcome) -> Outcome:
+    def outcome(
+        self, base: Outcome, readings: tuple[Reading, ...], merges: tuple[Joining, ...], clocks: tuple[Deadline, ...]
+    ) -> Outcome:
         """All of it. Where a person has to look, nothing leaves; the documents are kept for that."""
         ledger = base.ledger
         if self._unwritten:
@@ -344,10 +348,12 @@ class _Making:
             state=MessageState.PARKED if code else MessageState.DONE,
             code=code,
             issues=tuple(dict.fromkeys([*base.issues, *self._issues])),
+            readings=readings,
             documents=tuple(self._documents),
             deliveries=() if code else tuple(self._deliveries),
             withdrawals=() if code else tuple(self._withdrawals),
-            merges=() if code else base.merges,
+            merges=() if code else merges,
+            deadlines=clocks,
             ledger=ledger,
         )
 

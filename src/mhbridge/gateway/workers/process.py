@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +26,6 @@ from mhbridge.gateway.workers.apart import Part, Taking, to_be_worked
 from mhbridge.gateway.workers.wire import Failed, Refused, framed, frames
 from mhbridge.gateway.workers.work import Asked, work
 from mhbridge.log import where
-from mhbridge.mapping import record
 from mhbridge.model import Envelope, Known, Outcome, Past
 
 if TYPE_CHECKING:
@@ -41,12 +39,6 @@ TICKET: Final = 8
 #: So many answers leave together, and none waits longer than so many seconds for those behind it.
 _MOST: Final = 32
 _KEPT: Final = 0.005
-
-
-def _written(outcome: Outcome) -> Outcome:
-    """With its readings in the form in which they are stored, so that the gateway need not write them."""
-    readings = tuple([replace(reading, written=record.dumps(reading.items)) for reading in outcome.readings])
-    return replace(outcome, readings=readings)
 
 
 class _Bench:
@@ -85,7 +77,7 @@ class _Bench:
         self, ticket: int, known: Mapping[Whose, Known], past: Sequence[Past], worked_at: datetime | None
     ) -> list[Outcome]:
         intake, now, feed = self._read.pop(ticket)
-        return [_written(outcome) for outcome in work(intake, known, now, feed, past, worked_at)]
+        return list(work(intake, known, now, feed, past, worked_at))
 
     def _do_keep(self, ticket: int) -> list[Outcome]:
         intake, _, _ = self._read.pop(ticket)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mhbridge.gateway.workers.apart import ALL, Part
 from mhbridge.gateway.workers.work import Asked
+from mhbridge.mapping import record
 from mhbridge.model import (
     NO_LEDGER,
     NOTHING_BEFORE,
@@ -163,7 +164,7 @@ def asked(what: Asked) -> Any:
 
 
 def outcomes(what: Sequence[Outcome]) -> Any:
-    """What became of messages, as it is written."""
+    """What became of messages, as it is written: their readings also in the form in which they are stored."""
     return (2, [_flat(outcome) for outcome in what])
 
 
@@ -275,7 +276,8 @@ def _reading(reading: Reading, outcome: Outcome) -> _Flat:
         reading.authors,
         reading.restricted,
         () if reading.ledger == outcome.ledger else _ledger(reading.ledger),
-        reading.written,
+        # In the form in which it is stored, so that the gateway need not write it.
+        reading.written or record.dumps(reading.items),
     )
 
 
