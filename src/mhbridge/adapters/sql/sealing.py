@@ -29,6 +29,8 @@ _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 # 128 bits: a chance meeting of two of 10^9 tokens is one in 10^20.
 _TOKEN_SIZE: Final = 16
+#: So many tokens are remembered.
+_TOKENS: Final = 8_192
 
 
 class Keys:
@@ -40,12 +42,13 @@ class Keys:
         ring: the keys of the bodies.
     """
 
-    __slots__ = ("_index", "body", "heads", "log", "proof", "ring", "secret")
+    __slots__ = ("_index", "_tokens", "body", "heads", "log", "proof", "ring", "secret")
 
     def __init__(self, secret: bytes, ring: Keyring) -> None:
         self.secret = secret
         self.ring = ring
         self._index = keyed(derived(secret, b"index"))
+        self._tokens: dict[tuple[str, ...], bytes] = {}
         self.body = derived(secret, b"body")
         self.log = derived(secret, b"log")
         #: Signs what is told outside of how far the log has come.
@@ -57,8 +60,19 @@ class Keys:
         """
         What stands in the database for an identifier. Without the key it cannot be tried out, and NHS numbers are few.
         """
-        text = b"\0".join([value.encode() for value in (kind, *values)])
-        return self._index(text)[:_TOKEN_SIZE]
+        named = (kind, *values)
+        found = self._tokens.get(named)
+        if found is None:
+            # The messages of a patient ask for the same ones again and again.
+            if len(self._tokens) >= _TOKENS:
+                self._tokens.clear()
+            text = b"\0".join([value.encode() for value in named])
+            found = self._tokens[named] = self._index(text)[:_TOKEN_SIZE]
+        return found
+
+    def forget(self) -> None:
+        """Remember no identifier any more: a patient was erased."""
+        self._tokens.clear()
 
 
 class Seal:

@@ -2,7 +2,8 @@
 What people search by: which tokens a message is found under, and the tokens of what somebody looks for.
 
 Exact only. A text, a beginning or a sound would need the identifiers in clear, and those are in the bodies alone. So
-what is written and what is typed are brought to one form here, and nowhere else. This module must never keep a value.
+what is written and what is typed are brought to one form here, and nowhere else. The messages of a patient bring the
+same values again and again, so a few thousand of them are remembered until `forget`. This module must never write one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.model import Key, Outcome, Reading
 from mhbridge.ports import Sought
 
-__all__ = ["NUMBERS", "OF_PATIENTS", "identities", "properties", "tokens"]
+__all__ = ["NUMBERS", "OF_PATIENTS", "forget", "identities", "properties", "tokens"]
 
 #: What `property.kind` and `identity.kind` have for it. What a receiver calls a delivery is with the delivery.
 NUMBERS: Final[Mapping[Sought, int]] = {
@@ -87,6 +89,7 @@ def _token(keys: Keys, kind: Sought, value: Any) -> Iterator[bytes]:
         yield keys.token(kind.value, form)
 
 
+@lru_cache(maxsize=4096)
 def _form(kind: Sought, text: str) -> str:
     """The one form of what is written and what is typed; empty when there is none."""
     match kind:
@@ -104,6 +107,11 @@ def _form(kind: Sought, text: str) -> str:
             return _BLANKS.sub("", text).casefold().removeprefix("urn:uuid:")
         case _:
             return _BLANKS.sub("", text).casefold()
+
+
+def forget() -> None:
+    """Remember no value any more: a patient was erased."""
+    _form.cache_clear()
 
 
 def _day(text: str) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -239,17 +241,52 @@ def _number(seed: bytes) -> str:
 
 
 def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -> bytes:
-    limits = header.limits
-    version = "" if header.batch or not _VERSION.fullmatch(header.part(12, 1)) else header.part(12, 1)
-    numbers = tuple(int(one) for one in (version or "2.4").split("."))
     # A batch header has its control id in field 11, and neither kind nor version (§2.14.1, §2.14.2).
     control = header.raw(11) if header.batch else header.raw(10)
+    at = header.limits.escape(f"{answer.answered_at:%Y%m%d%H%M%S%z}")  # a + may be a separator
+    if header.batch or not control:
+        return _written(header, answer, code, name, (at, number, control)).encode(header.codec)
+    # All that two messages of one sender differ in; nothing of it is about a patient.
+    told = tuple([tuple(header.fields[first:last]) for first, last in _TOLD])
+    said = answer.verdict, answer.text, answer.code, answer.issues
+    first, second, third, last = _around(header.limits, header.codec, told, said, code, name)
+    return f"{first}{at}{second}{number}{third}{control}{last}".encode(header.codec)
+
+
+#: Fields of the header that stand in an answer, but for the control id.
+_TOLD: Final = ((0, 7), (9, 10), (11, 13), (18, 19))
+#: Stands for what is different in each answer. It is in no field that is sent back.
+_HERE: Final = "\x01"
+
+
+@lru_cache(maxsize=256)
+def _around(
+    limits: Delimiters,
+    codec: str,
+    told: tuple[tuple[str, ...], ...],
+    said: tuple[Verdict, str, str, tuple[Issue, ...]],
+    code: str,
+    name: str,
+) -> list[str]:
+    """What stands around the time, the number and the control id of answers that are otherwise the same."""
+    fields = [""] * 19
+    for (first, _), found in zip(_TOLD, told, strict=True):
+        fields[first : first + len(found)] = found
+    verdict, text, why, issues = said
+    answer = Answer(verdict, text, datetime.min, why, issues)  # noqa: DTZ901  it is not looked at
+    return _written(_Header(limits, fields, codec), answer, code, name, (_HERE, _HERE, _HERE)).split(_HERE)
+
+
+def _written(header: _Header, answer: Answer, code: str, name: str, own: tuple[str, str, str]) -> str:
+    limits, (at, number, control) = header.limits, own
+    version = "" if header.batch or not _VERSION.fullmatch(header.part(12, 1)) else header.part(12, 1)
+    numbers = tuple(int(one) for one in (version or "2.4").split("."))
     msh = {
         3: header.raw(5) or limits.escape(_own(name, header)),
         4: header.raw(6),
         5: header.raw(3),
         6: header.raw(4),
-        7: limits.escape(f"{answer.answered_at:%Y%m%d%H%M%S%z}"),  # a + may be a separator
+        7: at,
         9: _kind(header, numbers),
         10: number,
         11: header.part(11, 1) if not header.batch and header.part(11, 1) in ("D", "P", "T") else "P",
@@ -267,7 +304,7 @@ def _write(header: _Header, answer: Answer, code: str, name: str, number: str) -
     elif issues:
         # Up to v2.4 there is one ERR, with one repetition of ERR-1 for each error (v2.4 §2.16.5).
         segments.append("ERR" + limits.field + limits.repetition.join(_old_error(issue, header) for issue in issues))
-    return ("\r".join(segments) + "\r").encode(header.codec)
+    return "\r".join(segments) + "\r"
 
 
 def _charset(header: _Header) -> str:

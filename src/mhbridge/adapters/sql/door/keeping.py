@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from mhbridge.adapters.sql import moves, purging
+from mhbridge.adapters.sql import moves, purging, searching
 from mhbridge.adapters.sql.books import GATEWAY, Mark, micros
 from mhbridge.adapters.sql.committing import log_head
 from mhbridge.adapters.sql.door.desk import Desk
@@ -49,6 +49,8 @@ class Keeping(Desk):
 
     async def _forget(self) -> None:
         """What readers remember of patients may not be there any more."""
+        self._keys.forget()
+        searching.forget()
         await self._at_once(Reader.forget)
         for reading in (self._flow, self._desk):
             await self._ask(reading, Reader.forget)
