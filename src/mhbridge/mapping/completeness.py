@@ -78,7 +78,13 @@ def completeness(document: DocumentType, items: Mapping[str, Any]) -> Completene
             item = document.items[name]
             said = _said(document, item, items.get(name))
             under.append(Element(name, item.label or name, asked.heading, item.need, said))
-        best = min((one.said for one in under), key=_RANK.__getitem__)
+        # A supplier's own items are no elements of the standard, and say something under its heading all the same.
+        own = (
+            _said(document, item, items.get(name))
+            for name, item in document.items.items()
+            if item.heading == asked.heading and name not in asked.items
+        )
+        best = min((*(one.said for one in under), *own), key=_RANK.__getitem__)
         headings.append(Element("", asked.title, asked.heading, asked.need, best))
         elements += under
     return Completeness(document.name, tuple(headings), tuple(elements))

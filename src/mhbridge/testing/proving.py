@@ -155,7 +155,7 @@ class Worker:
 
 _DATE: Final = re.compile(r"\d{8}(\d{2,6})?([.+-]\d+)*")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
-_SHORT: Final = ("Y", "N", "1", "2", "F", "M", "A", "I", "S", "R", "H", "HOME", "NHS")
+_SHORT: Final = ("Y", "N", "1", "2", "F", "M", "A", "I", "S", "R", "H", "P", "HOME", "NHS")
 #: Codes of HL7's tables that conversions understand, for leaves whose own value means the same as none (a telephone).
 _TABLES: Final = ("FX", "WPN", "L", "B", "SCT", "I10", "text/plain", "A")
 #: A valid NHS number of the range that is never issued.
