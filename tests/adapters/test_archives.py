@@ -16,9 +16,9 @@ import pytest
 
 from mhbridge import log as logs
 from mhbridge.adapters.folder import DiskFiles, FolderReceiver
-from mhbridge.adapters.folder.archive import Limits, looked_through
 from mhbridge.errors import MalformedMessage
 from mhbridge.formats import Part
+from mhbridge.formats.archive import Limits, looked_through
 from mhbridge.model import Answer, Before, Verdict
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

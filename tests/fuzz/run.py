@@ -28,6 +28,7 @@ RUNS = {
     "expression": 100_000,
     "flow": 6_000,
     "zip": 30_000,
+    "tables": 15_000,
 }
 
 

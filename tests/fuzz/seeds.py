@@ -22,6 +22,7 @@ _ENDINGS = {
     "json": (".json", ".ndjson"),
     "mllp": (".bin",),
     "yaml": (".yaml",),
+    "tables": (".mime", ".zip"),
 }
 #: Seeds that are larger teach the fuzzer nothing but patience.
 _LARGEST = 20_000
@@ -40,6 +41,47 @@ _YAML = (
     b"a: {b: [c, 'd'], e: \"f\\tg\"}\nh: |\n  i\n  j\n",
     b"x: = PID-3 #y\n- z\n",
     b"a: &b !!python/object:c\n  - *b\n<<: ~\n? k\n: v\n",
+)
+
+
+_SETS = (
+    b"""--x
+Content-Disposition: attachment; filename="Spell.csv"
+
+SpellID,RefID
+S1,R1
+S2,R1
+
+--x
+Content-Disposition: attachment; filename="Stay.csv"
+
+SpellID,Start
+S1,02/01/2025
+S1,01/02/2025
+
+--x
+Content-Disposition: attachment; filename="Referral.csv"
+
+RefID,Note
+R1,"a
+b"
+
+--x--
+""",
+    b"""--x
+Content-Disposition: form-data; filename="Spell.csv"
+Lines: 1,7-8
+
+SpellID,RefID
+S1,R1,x
+S1,R1
+--x
+Content-Disposition: form-data; filename="stay_1.csv"
+
+Start,SpellID
+,S1
+,S9
+--x--""",
 )
 
 
@@ -66,6 +108,8 @@ def _found(target: str) -> Iterator[bytes]:
         yield from _YAML
     if target == "zip":
         yield from _archives()
+    if target == "tables":
+        yield from _SETS
     if target == "csv":
         yield b'nhs_number,family,note\r\n9990000018,Testpatient,"a, ""b""\nc"\r\n'
         yield b"nhs_number;family;note\n9990000018;\xc4;\n\n;;\n"

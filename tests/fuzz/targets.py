@@ -13,25 +13,29 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
+from tempfile import TemporaryFile
 from typing import Any, Final
 from zipfile import ZipFile
 
 import orjson
 
-from mhbridge.adapters.folder.archive import Limits, is_archive, looked_through, unpack
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 from mhbridge.errors import MalformedMessage, MessageError, explanations
 from mhbridge.fhir.validate import default_validator
 from mhbridge.formats import BrokenMessage, format_named
+from mhbridge.formats.archive import Limits, is_archive, looked_through, unpack
+from mhbridge.formats.csv.lines import Lines, lines_of_body
 from mhbridge.formats.csv.rows import Row
+from mhbridge.formats.csv.sets.record import Record
 from mhbridge.formats.encoding import codec_named
 from mhbridge.formats.hl7v2 import Message, Segment, Value
 from mhbridge.formats.hl7v2.charset import wide_codec
 from mhbridge.formats.hl7v2.envelope import own_bytes
+from mhbridge.formats.several import is_several, read_files
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.files import Items, Pairs, Text
 from mhbridge.mapping.reader import MAX_DEPTH, read
-from mhbridge.model import Answer, Envelope, Issue, MessageState, Severity, Verdict
+from mhbridge.model import Answer, Before, Envelope, Issue, MessageState, Severity, Verdict
 
 __all__ = ["TARGETS"]
 
@@ -153,7 +157,7 @@ def csv(data: bytes) -> None:
             if isinstance(item, MessageError):
                 known(item)
         if rows:
-            _in_order(data, found, rows[0].body[: -len(rows[0]._own)])
+            _in_order(data, found, rows[0].body[: -len(rows[0].own)])
             _in_parts(data, source, rows)
 
 
@@ -366,6 +370,63 @@ def flow(data: bytes) -> None:
                 assert not [i for i in default_validator()(loads(document.body)) if i.severity is Severity.ERROR]
 
 
+# --- sets of tables ----------------------------------------------------------------------------------------
+
+
+@cache
+def _set_source() -> Any:
+    tables = {
+        "Spell": {"columns": ["SpellID", "RefID"], "key": "SpellID"},
+        "Referral": {"columns": ["RefID", "Note"], "one_for": "Spell", "by": "RefID", "optional": "true"},
+        "Stay": {"columns": ["SpellID", "Start"], "many_for": "Spell", "by": "SpellID", "latest": "Start"},
+    }
+    return CSV.declare("Europe/London", "", {"message_per": "Spell", "tables": tables, "dates": "dd/mm/yyyy"})
+
+
+def tables(data: bytes) -> None:
+    """Sets: each row is in a message or in what waits; each record can be read again alone; in parts as in one."""
+    source = _set_source()
+    try:
+        found = [item for item, _ in CSV.messages(data, [source])]
+        files = read_files(data) if is_several(data[:4096]) else ()
+    except MalformedMessage as error:
+        known(error)
+        return
+    records = [item for item in found if isinstance(item, Record)]
+    for record in records:
+        ((again, _),) = CSV.messages(record.body, [source])
+        assert isinstance(again, Record), "a record can be read again alone"
+        assert sorted(map(_row, again.rows)) == sorted(map(_row, record.rows))
+    for item in found:
+        if isinstance(item, MessageError):
+            known(item)
+    gathering = CSV.gathers([source])
+    named = {place[1]: (file.name, BytesIO(file.body)) for file in files if (place := gathering.place(file.name))}
+    if len(named) != len(files) or any(file.lines for file in files):
+        return
+    bodies = b"".join(item.body for item in found if hasattr(item, "body"))
+    for name, (_, file) in named.items():
+        for own in Lines(lines_of_body(file.getvalue(), "utf-8")[0], "utf-8"):
+            assert not own.strip(' \t\r\n",\xa0') or own.strip("\r\n").encode("utf-8", "surrogateescape") in bodies, (
+                name
+            )
+    try:
+        parts = gathering.parts(named, Before(), TemporaryFile)
+        again = [one for part in parts or () for one, _ in CSV.messages(part.body, [source], part.before)]
+    except MalformedMessage as error:
+        known(error)
+        return
+    # What stands outside the rows (a broken one's dates) may turn the order of a whole file, and not that of its parts.
+    if parts is not None and not any(getattr(item, "code", "") == "M773" for item in (*found, *again)):
+        assert [one.facts.control_id for one in again if isinstance(one, Record)] == [
+            record.facts.control_id for record in records
+        ], "in parts as in one"
+
+
+def _row(row: Any) -> tuple[str, int, str]:
+    return row.table.name, row.line, str(row.cells)
+
+
 # --- archives ----------------------------------------------------------------------------------------------
 
 _LIMITS: Final = Limits(size=100_000, ratio=100, members=20)
@@ -405,4 +466,5 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "expression": expression,
     "flow": flow,
     "zip": archive,
+    "tables": tables,
 }

@@ -12,10 +12,11 @@ import seeds
 import targets
 from run import RUNS
 
-from mhbridge.adapters.folder import archive
 from mhbridge.adapters.mllp import framing
+from mhbridge.formats import archive
 from mhbridge.formats import csv as csv_format
 from mhbridge.formats.csv import rows
+from mhbridge.formats.csv.sets import reading as set_reading
 from mhbridge.formats.hl7v2 import message
 from mhbridge.formats.hl7v2.delimiters import Delimiters
 from mhbridge.formats.json import reading
@@ -47,6 +48,7 @@ OWN = {
     "expression": [text.encode() for text in cases.EXPRESSIONS],
     "flow": [body for body, _ in cases.HL7V2.values()],
     "zip": [archive for archive, _ in test_archives.BAD.values()],
+    "tables": [*seeds.of("tables"), *(archive for archive, _ in test_archives.BAD.values())],
 }
 
 
@@ -72,6 +74,17 @@ def broken(target: str) -> None:
 
     with pytest.raises(AssertionError):
         hold()
+
+
+def test_a_row_that_is_lost_from_its_record_breaks_the_law(monkeypatch):
+    joined = set_reading._Joined.record
+
+    def loses(self, root):
+        found, fault = joined(self, root)
+        return found[:1], fault
+
+    monkeypatch.setattr(set_reading._Joined, "record", loses)
+    broken("tables")
 
 
 def test_a_field_that_is_lost_breaks_the_law(monkeypatch):

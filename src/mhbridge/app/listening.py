@@ -102,6 +102,7 @@ class Listening:
             clock=self.clock,
             log=self.log,
             parts=lambda file, before: pipeline.parts(file, self.mappings.feeds[receiver.feed], before),
+            gatherings=lambda: pipeline.gatherings(self.mappings.feeds[receiver.feed]),
             pattern=receiver.pattern,
             settle=receiver.settle,
             marker=receiver.marker or "",

@@ -12,7 +12,7 @@ a *raw* value is what a path finds there, before the mapping language converts i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -33,6 +33,8 @@ __all__ = [
     "DeclarationError",
     "Divisible",
     "Format",
+    "Gathered",
+    "Gathering",
     "Loop",
     "LoopSpot",
     "Message",
@@ -44,6 +46,7 @@ __all__ = [
     "Prefixed",
     "Scope",
     "Source",
+    "Spill",
     "Spot",
     "Typed",
     "format_named",
@@ -156,6 +159,9 @@ class Path:
     text: str
     relative: bool = False
 
+
+Spill: TypeAlias = Callable[[], BinaryIO]
+"""Makes a file without a name, which ends with whoever holds it."""
 
 #: A place of a message that holds something, as a number that the format makes, and the leaves in it as a bit mask.
 Cell: TypeAlias = tuple[int, int]
@@ -443,6 +449,41 @@ class Divisible(Format, Protocol):
 
         The same file gives the same parts at every time. Raises `MalformedMessage` where what follows cannot be read.
         """
+
+
+class Gathering(Protocol):
+    """
+    Files that belong together, as the sources of a feed declare it: told by their names, worked when all are there.
+
+    Args:
+        wait: seconds that some of them wait for the others.
+    """
+
+    @property
+    def wait(self) -> float:
+        """See above."""
+
+    def place(self, name: str) -> tuple[str, str] | None:
+        """What a file belongs to, and what it is there, both by its name; `None`: it is none of these."""
+
+    def lacking(self, present: Collection[str]) -> bool:
+        """Whether of what belongs together something is still to come."""
+
+    def parts(self, files: Mapping[str, tuple[str, BinaryIO]], before: Before, spill: Spill) -> Iterator[Part] | None:
+        """
+        Parts of what belongs together, each an envelope by itself; `None`: the files are one envelope, whole.
+
+        Args:
+            files: what each is → its name, and the file, open and seekable.
+            spill: makes files without names, for what does not go into memory.
+        """
+
+
+class Gathered(Format, Protocol):
+    """A format whose messages may come as several files."""
+
+    def gathers(self, sources: Sequence[Source]) -> Gathering | None:
+        """Which files belong together; `None`: each is by itself."""
 
 
 BUILT_IN: Mapping[str, str] = {

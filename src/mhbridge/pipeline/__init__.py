@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
-from mhbridge.pipeline.arriving import Intake, Taken, intake, parts, take, taken_of
+from mhbridge.pipeline.arriving import Intake, Taken, gatherings, intake, parts, take, taken_of
 from mhbridge.pipeline.clocking import clocks_by_document
 from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, place
@@ -27,6 +27,7 @@ __all__ = [
     "by_who_stays",
     "clocks_by_document",
     "dedupe_key",
+    "gatherings",
     "intake",
     "is_own",
     "known_at",

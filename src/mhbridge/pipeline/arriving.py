@@ -31,9 +31,9 @@ from mhbridge.pipeline.ordering import ahead
 from mhbridge.pipeline.routing import Feed
 
 if TYPE_CHECKING:
-    from mhbridge.formats import Divisible, Format, Part
+    from mhbridge.formats import Divisible, Format, Gathering, Part
 
-__all__ = ["Intake", "Taken", "intake", "parts", "take", "taken_of"]
+__all__ = ["Intake", "Taken", "gatherings", "intake", "parts", "take", "taken_of"]
 
 #: Rows of one envelope. What is made of them is held together until it is committed.
 _MOST: Final = 2000
@@ -148,6 +148,20 @@ def parts(file: BinaryIO, feed: Feed, before: Before = NOTHING_BEFORE) -> Iterat
     if not _is_divisible(format_):
         return None
     return cast("Divisible", format_).parts(file, [mapping.source for mapping in feed.mappings], before)
+
+
+def gatherings(feed: Feed) -> tuple[Gathering, ...]:
+    """Which files of the feed belong together, by its mappings; empty when each is by itself."""
+    formats: dict[str, list[SupplierMapping]] = {}
+    for mapping in feed.mappings:
+        formats.setdefault(mapping.format.name, []).append(mapping)
+    found: list[Gathering] = []
+    for mappings in formats.values():
+        gathers = getattr(mappings[0].format, "gathers", None)
+        made = gathers([mapping.source for mapping in mappings]) if gathers is not None else None
+        if made is not None:
+            found.append(made)
+    return tuple(found)
 
 
 def _is_divisible(format_: Format) -> bool:

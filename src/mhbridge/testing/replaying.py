@@ -38,7 +38,7 @@ __all__ = [
 RECEIVED_AT: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 #: The name this gateway has in golden answers.
 NAME: Final = "mhbridge"
-_SOURCES: Final = (".hl7", ".csv", ".json", ".ndjson", ".xml")
+_SOURCES: Final = (".hl7", ".csv", ".json", ".ndjson", ".xml", ".mime", ".zip")
 #: What lies beside a message: the documents, the report, the answer in kind.
 _GOLDEN: Final = ("r4.json", "report.json", "ack.hl7")
 #: Which of several segments or repetitions, in the path of a leaf.

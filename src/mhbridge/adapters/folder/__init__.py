@@ -4,6 +4,7 @@ Folders, both ways: files in a folder are received (`FolderReceiver`), documents
     disk       files and renames that survive a power cut
     sender     out
     watching   which files of a folder are complete
+    together   which files wait for each other
     receiver   in
 
 A file is never worked while somebody may be writing it, never worked by two, and never seen half-written by whoever

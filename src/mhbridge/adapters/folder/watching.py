@@ -11,12 +11,10 @@ import stat
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
 
-__all__ = ["Settling", "is_set_aside", "regular_files"]
+from mhbridge.formats.archive import is_set_aside
 
-#: Names under which programs write what they will rename when it is whole: WinSCP, browsers, editors, Office, rsync.
-_UNFINISHED: Final = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", "~")
+__all__ = ["Settling", "regular_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +71,6 @@ class Settling:
 
     def _wanted(self, name: str) -> bool:
         return fnmatchcase(name, self._pattern)
-
-
-def is_set_aside(name: str) -> bool:
-    """Whether a name says that its file is hidden, or not finished."""
-    return name.startswith((".", "~$")) or name.lower().endswith(_UNFINISHED)
 
 
 def regular_files(folder: Path) -> list[str]:

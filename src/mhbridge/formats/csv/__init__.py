@@ -1,5 +1,5 @@
 """
-CSV extracts: a declared header, one message per row.
+CSV extracts: a declared header, one message per row; or a set of tables, one message per row of its root.
 
 `FORMAT` is the door (see `mhbridge.formats.Format`); everything else is behind it:
 
@@ -10,6 +10,7 @@ CSV extracts: a declared header, one message per row.
     dates         whether day and month stand as declared
     paths         what a path finds in a row
     places        where things are, for the field ledger
+    sets/         several tables whose rows belong together
 
 What is read is decided by the declaration alone: this package must never guess a delimiter, an encoding or the order of
 day and month, never evaluate a cell (one that begins with `=` is text), and never quote a cell of the file in an error.
@@ -31,6 +32,14 @@ from mhbridge.formats.csv.header import Header, difference, is_table, read_heade
 from mhbridge.formats.csv.lines import BOM, Lines, codec_of, lines_of_body, lines_of_file, one_byte_codec
 from mhbridge.formats.csv.paths import ColumnPath, check, every_reader, first_reader, make_loop, scan_path
 from mhbridge.formats.csv.rows import Row, cut, read_rows
+from mhbridge.formats.csv.sets import declaration as set_declaration
+from mhbridge.formats.csv.sets import paths as set_paths
+from mhbridge.formats.csv.sets import places as set_places
+from mhbridge.formats.csv.sets.declaration import tables_of
+from mhbridge.formats.csv.sets.gathering import SetGathering
+from mhbridge.formats.csv.sets.reading import read_set
+from mhbridge.formats.csv.sets.record import Record
+from mhbridge.formats.several import is_several, read_files
 from mhbridge.model import NOTHING_BEFORE, Answer, Before, MessageFacts
 
 __all__ = ["FORMAT", "Csv", "Row"]
@@ -53,14 +62,18 @@ class Csv:
     """The format `csv`. Stateless."""
 
     name: str = "csv"
-    keys: Mapping[str, str] = KEYS
+    keys: Mapping[str, str] = {**KEYS, **set_declaration.KEYS}
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
+        if "tables" in options or "message_per" in options:
+            return set_declaration.declared(self.name, timezone, charset, options)
         return declared(self.name, timezone, charset, options)
 
     def recognise(self, head: bytes) -> bool:
-        """Whether the first line looks like a header: different names with a delimiter between them."""
+        """Whether the first line looks like a header, names with a delimiter between; or they are several files."""
+        if is_several(head):
+            return True
         found = _LINE.match(head.removeprefix(BOM))
         assert found is not None
         try:
@@ -78,9 +91,9 @@ class Csv:
 
     def messages(
         self, body: bytes, sources: Sequence[Source], before: Before = NOTHING_BEFORE
-    ) -> Iterator[tuple[Row | MessageError, tuple[int, ...]]]:
+    ) -> Iterator[tuple[Row | Record | MessageError, tuple[int, ...]]]:
         """
-        One message per row.
+        One message per row, or of a set of tables per row of its root.
 
         A file that is a table, but not the declared one, is one message that waits for a person: M700 when nothing is
         in it, M770 when its header is another, M773 when its dates only fit the other order of day and month.
@@ -91,6 +104,10 @@ class Csv:
         Raises:
             MalformedMessage: M770 when it is no table at all, M704 when it is not of the declared UTF-16 or UTF-32.
         """
+        taking = [i for i, source in enumerate(sources) if tables_of(source) is not None]
+        if taking and (len(taking) == len(sources) or is_several(body[:4096])):
+            yield from _set_messages(body, sources, taking, before)
+            return
         if _NOTHING.match(body):
             # An empty file is an extract that failed, and somebody has to ask the supplier.
             yield _whole(body, "M700", "the file is empty"), ()
@@ -128,6 +145,10 @@ class Csv:
             return None
         size = file.seek(0, 2)
         file.seek(0)
+        if any(tables_of(source) is not None for source in sources):
+            if is_several(file.read(4096)) or all(tables_of(source) is not None for source in sources):
+                return None
+            file.seek(0)
         try:
             first = next(lines_of_file(file.read), b"")
             found = _chosen(first, sources)
@@ -142,6 +163,11 @@ class Csv:
         file.seek(start.offset)
         return _parts(Lines(lines_of_file(file.read), codec, start.lines, start.offset), header, source, start)
 
+    def gathers(self, sources: Sequence[Source]) -> SetGathering | None:
+        """The files of a set belong together; of several sets that are declared, of the first."""
+        tables = next((found for source in sources if (found := tables_of(source)) is not None), None)
+        return None if tables is None else SetGathering(tables)
+
     def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
         """`[Column]`, or `.`: the value of the loop around it."""
         return scan_path(text, start, end)
@@ -155,27 +181,29 @@ class Csv:
 
     def source_type(self, path: Path, scope: Scope) -> str:
         """Everything is text."""
-        check(path, scope)
+        (set_paths.check if _joined(scope) else check)(path, scope)
         return "text"
 
     def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
         """Row → the cell, or `ABSENT` when nothing but blanks is in it."""
-        return first_reader(path, scope)
+        return (set_paths.first_reader if _joined(scope) else first_reader)(path, scope)
 
     def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
         """Row → the cell, or the values in it where `separators:` says that there are several."""
-        return every_reader(path, scope)
+        return (set_paths.every_reader if _joined(scope) else every_reader)(path, scope)
 
     def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:
-        """Over the values of a cell. Raises `PathError` where a cell is one value."""
-        return make_loop(path, scope)
+        """Over the values of a cell, or the rows of a table. Raises `PathError` where a cell is one value."""
+        return set_paths.make_loop(path, scope) if _joined(scope) else make_loop(path, scope)
 
-    def populated(self, message: Row) -> Iterable[Cell]:
+    def populated(self, message: Row | Record) -> Iterable[Cell]:
         """Every column in which something is."""
-        return places.populated(message)
+        return set_places.populated(message) if isinstance(message, Record) else places.populated(message)
 
-    def shapes(self, message: Row) -> tuple[Sequence[str], Sequence[Hashable]]:
+    def shapes(self, message: Row | Record) -> tuple[Sequence[str], Sequence[Hashable]]:
         """A row is one group, and its shape is which of its cells are populated."""
+        if isinstance(message, Record):
+            return set_places.shapes(message)
         return ("",), (tuple(cell for cell, _ in places.populated(message)),)
 
     def layout(self, kind: str, shape: Any) -> Sequence[Cell]:  # noqa: ARG002  # the protocol's
@@ -186,48 +214,66 @@ class Csv:
         """The column; nothing asks about several."""
         return place
 
-    def structural(self, message: Row, source: Source) -> Iterable[Cell]:
-        """The column that identifies the row, where one is declared."""
+    def structural(self, message: Row | Record, source: Source) -> Iterable[Cell]:
+        """The column that identifies the row, where one is declared; of a set all keys."""
+        if isinstance(message, Record):
+            return set_places.structural(message)
         return places.structural(message, source)
 
-    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:  # noqa: ARG002  # a cell is one leaf
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
         """The column."""
+        if _joined(scope):
+            return set_places.SetSpot(path, scope, many=many)
         return places.spot(path, scope)
 
     def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
-        """A loop over the values of a cell asks nothing."""
+        """A loop over the values of a cell asks nothing; nor does one over rows."""
+        if _joined(scope):
+            return set_places.loop_spot(path, scope)
         return places.spot(path, scope)
 
-    def ignored(self, path: Path) -> Callable[[Row], Iterable[Cell]]:
-        """The column."""
-        return places.ignored(path)
+    def ignored(self, path: Path) -> Callable[[Row | Record], Iterable[Cell]]:
+        """The column; of a set perhaps a whole table."""
+        assert isinstance(path, ColumnPath)
+        alone, joined = places.ignored(path), set_places.ignored(path)
+        return lambda message: joined(message) if isinstance(message, Record) else alone(message)
 
     def ignoring(
         self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Row, Sequence[Cell]], Iterable[Cell]]]:
+    ) -> tuple[Callable[[str, int], int], Callable[[Row | Record, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once. The number of a column that nobody declared depends on the header."""
-        found = [places.ignored(path) for path in paths]
-        return lambda _kind, _place: 0, lambda row, _cells: [cell for one in found for cell in one(row)]
+        tables = {path.text for path in paths if not path.text.startswith("[")}
+        found = [self.ignored(path) for path in paths if path.text not in tables]
+        return (
+            lambda kind, _place: int(kind in tables),
+            lambda row, _cells: [cell for one in found for cell in one(row)],
+        )
 
-    def touched(self, message: Row, cell: int) -> Any:  # noqa: ARG002  # the protocol's
+    def touched(self, message: Row | Record, cell: int) -> Any:
         """The column."""
-        return cell
+        return set_places.touched(message, cell) if isinstance(message, Record) else cell
 
-    def path(self, message: Row, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
-        """`[Column]`."""
+    def path(self, message: Row | Record, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
+        """`[Column]`, or `[Table.Column]`."""
+        if isinstance(message, Record):
+            return set_places.path_of(message, cell, exact=exact)
         return f"[{places.name_of(message, cell)}]"
 
-    def leaf(self, message: Row, cell: int, bit: int) -> str:  # noqa: ARG002
+    def leaf(self, message: Row | Record, cell: int, bit: int) -> str:  # noqa: ARG002
         """The cell as it stands."""
+        if isinstance(message, Record):
+            return set_places.leaf(message, cell)
         return message.cells[places.name_of(message, cell)]
 
-    def altered(self, message: Row, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
+    def altered(self, message: Row | Record, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
         """The row with one cell replaced, below its header."""
+        if isinstance(message, Record):
+            return set_places.altered(message, cell, encoded)
         return places.altered(message, cell, encoded, source)
 
     def cursor(self, message: Any) -> Any:
         """A row is its own cursor."""
-        return message
+        return message.root if isinstance(message, Record) else message
 
     def text(self, raw: Any) -> str:
         """A cell as it stands."""
@@ -236,6 +282,36 @@ class Csv:
     def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:  # noqa: ARG002  # the protocol's
         """A file is not answered."""
         return b""
+
+
+def _joined(scope: Scope) -> bool:
+    """Whether the paths of a mapping go into a set of tables."""
+    return tables_of(scope.source) is not None
+
+
+def _set_messages(
+    body: bytes, sources: Sequence[Source], taking: Sequence[int], before: Before
+) -> Iterator[tuple[Record | MessageError, tuple[int, ...]]]:
+    """The records of a body under those of the sources whose set it is; several may declare the same."""
+    if not body.strip():
+        yield _whole(body, "M700", "the file is empty"), ()
+        return
+    names = [file.name for file in read_files(body)] if is_several(body[:4096]) else []
+    if not names:
+        yield _whole(body, "M850", "one file came alone, and the feed takes sets of several"), ()
+        return
+    best = min(taking, key=lambda i: _strange(sources[i], names))
+    taken = tuple(i for i in taking if sources[i] == sources[best])
+    for record in read_set(body, sources[best], before):
+        yield record, taken if isinstance(record, Record) else ()
+
+
+def _strange(source: Source, names: Sequence[str]) -> tuple[int, int]:
+    """How little some files are the set that a source declares: files of no table, then tables without a file."""
+    tables = tables_of(source)
+    assert tables is not None
+    held = {table.name for name in names if (table := tables.holding(name)) is not None}
+    return sum(tables.holding(name) is None for name in names), sum(table.name not in held for table in tables.needed)
 
 
 def _whole(body: bytes, code: str, message: str) -> BrokenMessage:
@@ -253,7 +329,10 @@ def _chosen(body: bytes, sources: Sequence[Source]) -> tuple[tuple[int, ...], He
         MalformedMessage: it is no table at all, or not in the declared UTF-16 or UTF-32.
     """
     found: dict[int, Header] = {}
+    alone = [source for source in sources if tables_of(source) is None]
     for i, source in enumerate(sources):
+        if tables_of(source) is not None:
+            continue
         try:
             line, codec, _ = _opened(body, source)
         except MalformedMessage:
@@ -262,9 +341,9 @@ def _chosen(body: bytes, sources: Sequence[Source]) -> tuple[tuple[int, ...], He
             found[i] = header
     if not found:
         line, codec = _first_line(body), "latin-1"
-        if len(sources) == 1:
-            line, codec, _ = _opened(body, sources[0])
-        error = MalformedMessage("M770", difference(line, sources), offset=0)
+        if len(alone) == 1:
+            line, codec, _ = _opened(body, alone[0])
+        error = MalformedMessage("M770", difference(line, alone), offset=0)
         if not is_table(line, codec):
             raise error
         return error

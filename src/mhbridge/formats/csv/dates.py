@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["other_order"]
+__all__ = ["is_turned", "order_counts", "other_order"]
 
 #: So many dates that only fit the other order, and more than fit the declared one only, are no slip of a hand.
 _MANY: Final = 3
@@ -21,8 +21,18 @@ _NUMERIC: Final = re.compile(r"(dd|mm)([-/. ])(dd|mm)\2yyyy")
 
 def other_order(body: bytes, dates: str) -> bool:
     """Whether many dates only fit the order of day and month that is not the declared one."""
+    return is_turned(*order_counts(body, dates))
+
+
+def is_turned(ours: int, others: int) -> bool:
+    """Whether so many dates that only fit one order or the other say that it is the other."""
+    return others >= _MANY and others > ours
+
+
+def order_counts(body: bytes, dates: str) -> tuple[int, int]:
+    """How many dates only fit the declared order of day and month, and how many only the other."""
     if (found := _shape(dates)) is None:
-        return False
+        return 0, 0
     shape, sign, day_first = found
     ours = others = 0
     for match in shape.finditer(body):
@@ -39,7 +49,7 @@ def other_order(body: bytes, dates: str) -> bool:
                 ours += 1
             else:
                 others += 1
-    return others >= _MANY and others > ours
+    return ours, others
 
 
 @lru_cache(maxsize=16)

@@ -51,7 +51,7 @@ class Row:
         line: the line of the file that it begins in.
     """
 
-    __slots__ = ("_first", "_own", "cells", "facts", "header", "line")
+    __slots__ = ("_first", "cells", "facts", "header", "line", "own")
 
     def __init__(
         self, header: Header, cells: dict[str, str], own: bytes, facts: MessageFacts, line: int, *, first: bool
@@ -60,13 +60,13 @@ class Row:
         self.facts = facts
         self.line = line
         self.header = header
-        self._own = own
+        self.own = own
         self._first = first
 
     @property
     def body(self) -> bytes:
         """The header line and the row's own bytes, so that the row can be read again alone."""
-        return self.header.line + self._own
+        return self.header.line + self.own
 
     @property
     def patients(self) -> int:

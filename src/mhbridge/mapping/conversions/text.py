@@ -90,7 +90,9 @@ _DIGITS: Final = frozenset(("Identifier", "nhs_number", "code", "ContactPoint"))
 def _made(target: str, convert: Callable[[str, Context], Any]) -> Conversion:
     digits, timed = target in _DIGITS, target in _TIMES
 
-    def run(text: str, context: Context) -> Any:
+    def run(raw: str, context: Context) -> Any:
+        # A raw value may know where it stands; an item must not.
+        text = str(raw)
         plain = text.strip()
         if not plain:
             return ABSENT

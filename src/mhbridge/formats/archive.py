@@ -1,5 +1,5 @@
 """
-ZIP files that a supplier puts into a folder: looked through whole before anything of them is used.
+ZIP files of suppliers: looked through whole before anything of them is used.
 
 An archive is an instruction to somebody else's code to make files, so it is refused unless everything about it is
 ordinary (OWASP ASVS 5.0, 5.2.3, 5.2.5 and 5.3.3): sizes, ratio and count within limits, plain files under plain names,
@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, Final
 
-from mhbridge.adapters.folder.watching import is_set_aside
 from mhbridge.errors import MalformedMessage
 
-__all__ = ["ORDINARY", "Limits", "is_archive", "looked_through", "unpack"]
+__all__ = ["ORDINARY", "Limits", "is_archive", "is_set_aside", "looked_through", "unpack"]
 
 #: A member's own header, and the end of an archive without members (APPNOTE 6.3.10, 4.3.7 and 4.3.16).
 _BEGINS: Final = (b"PK\x03\x04", b"PK\x05\x06")
@@ -39,6 +38,8 @@ _LOCAL_HEADER: Final = 30
 #: What stands first in a workbook or document (ECMA-376 part 2; OpenDocument 1.3 part 2, §3.3).
 _OFFICE: Final = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"word/", b"mimetype")
 _BLOCK: Final = 1 << 18
+#: Names under which programs write what they will rename when it is whole: WinSCP, browsers, editors, Office, rsync.
+_UNFINISHED: Final = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", "~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Limits:
 
 
 ORDINARY: Final = Limits()
+
+
+def is_set_aside(name: str) -> bool:
+    """Whether a name says that its file is hidden, or not finished."""
+    return name.startswith((".", "~$")) or name.lower().endswith(_UNFINISHED)
 
 
 def is_archive(file: BinaryIO) -> bool:
