@@ -137,6 +137,7 @@ CONDITIONS = {
     "I602": "103^Table value not found",
     "I611": "101^Required field missing",
     "I612": "101^Required field missing",
+    "I650": "0^Message accepted",
     "M703": "103^Table value not found",
     "M706": "100^Segment sequence error",
     "M708": "101^Required field missing",

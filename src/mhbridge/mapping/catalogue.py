@@ -29,7 +29,7 @@ from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.model import MessageFacts, Severity
 
 #: What a folder of a document type or a part holds.
-_READ: Final = ("items", "clocks", *TARGETS)
+_READ: Final = ("items", "clocks", "checks", *TARGETS)
 
 __all__ = ["Catalogue", "Supplier", "SupplierMapping", "load"]
 
@@ -97,6 +97,7 @@ class Catalogue:
                 for target in TARGETS:
                     self._loader.build(pack, target, "")
                 self._loader.clocks(folder)
+                self._loader.checks(folder)
             self._check_read(f"documents/{folder}")
         for folder in self.library.folders("parts"):
             self._check_read(f"parts/{folder}")

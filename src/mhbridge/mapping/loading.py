@@ -16,10 +16,12 @@ from mhbridge.errors import Diagnostic
 from mhbridge.formats import Format, Source
 from mhbridge.mapping.assembly import Made
 from mhbridge.mapping.checker.builds import BuildFile, read_build
+from mhbridge.mapping.checker.checks import read_checks
 from mhbridge.mapping.checker.clocks import read_clocks
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
 from mhbridge.mapping.checker.packs import Codes, read_pack
+from mhbridge.mapping.checks import ReadyCheck
 from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
 from mhbridge.mapping.codes import Heading, Table
@@ -61,6 +63,7 @@ class Loader:
         self._headers: dict[str, tuple[str, Format, Source] | None] = {}
         self._builds: dict[tuple[str, str, str], BuildFile | None] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
+        self._checks: dict[str, tuple[ReadyCheck, ...]] = {}
 
     # -- what mappings share --------------------------------------------------------------------------------
 
@@ -137,7 +140,7 @@ class Loader:
         own = name if bound.adds is not None or bound.document is not document else ""
         adds = (tree, bound.adds) if bound.adds is not None else None
         found = {target: self.build(bound.document, target, own, supplier_name, adds) for target in TARGETS}
-        clocks = self.clocks(document_name)
+        clocks, checks = self.clocks(document_name), self.checks(document_name)
         if self._broken(name):
             return None
         builds = {
@@ -167,6 +170,7 @@ class Loader:
             builds=builds,
             trees={target: build for target, build in found.items() if build is not None},
             clocks=clocks,
+            checks=checks,
         )
 
     def build(
@@ -199,6 +203,21 @@ class Loader:
                 for rule in rules
             )
         return self._clocks[name]
+
+    def checks(self, name: str) -> tuple[ReadyCheck, ...]:
+        """The safety checks of a document type, compiled."""
+        if name not in self._checks:
+            document, compiler = self.document(name), self._compiler
+            rules = () if document is None else read_checks(self.library, document, self.codes(""))
+            self._checks[name] = tuple(
+                ReadyCheck(
+                    rule,
+                    fails=compiler.condition(rule.fails_when, rule.alias),
+                    over=None if rule.over is None else compiler.expression(rule.over),
+                )
+                for rule in rules
+            )
+        return self._checks[name]
 
     def _made(self, build: BuildFile, document: DocumentType, codes: Codes) -> ReadyBuild:
         """A build ready to run. What it is made of is compiled once, the code systems are the supplier's."""

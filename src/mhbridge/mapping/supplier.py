@@ -17,6 +17,7 @@ from mhbridge.formats import Format, Message, Source
 from mhbridge.mapping.assembly import Built
 from mhbridge.mapping.checker.builds import BuildFile
 from mhbridge.mapping.checker.mapping_file import MappingFile
+from mhbridge.mapping.checks import Action, ReadyCheck
 from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
@@ -35,6 +36,8 @@ __all__ = ["Supplier", "SupplierMapping"]
 #: Takes (table, codings, words) of a code that a table does not have.
 Collector: TypeAlias = Callable[[Any, Any, str], None]
 
+#: From the mildest on.
+_STRICTNESS: Final = tuple(Action)
 _ACTS: Final = frozenset(act.value for act in Act)
 
 
@@ -67,6 +70,7 @@ class SupplierMapping:
         builds: target → the build of its document type.
         trees: target → the same before it was compiled, for lineage.
         clocks: the clocks of its document type.
+        checks: its safety checks.
     """
 
     name: str
@@ -84,6 +88,7 @@ class SupplierMapping:
     builds: Mapping[str, ReadyBuild]
     trees: Mapping[str, BuildFile]
     clocks: tuple[ReadyClock, ...] = ()
+    checks: tuple[ReadyCheck, ...] = ()
 
     def run(
         self, facts: MessageFacts, received_at: datetime, target: str = "", unknown: Collector | None = None
@@ -239,6 +244,21 @@ class SupplierMapping:
         """Element ← item ← source path ← place, for everything that this mapping can say in a target."""
         tree = self.trees[target]
         return lineage(self.file.items, self.document.derived, tree.resources, tree.sections)
+
+    def checked(
+        self, reading: Reading, items: Mapping[str, Any], received_at: datetime
+    ) -> tuple[list[Issue], Action | None]:
+        """What the safety checks say of a letter, and the strictest that follows from it."""
+        found: list[Issue] = []
+        actions = []
+        if self.checks:
+            run = self.run(reading.facts, received_at)
+            for check in self.checks:
+                said = list(check.issues(items, run))
+                found += said
+                if any(issue.code == "I650" for issue in said):
+                    actions.append(check.rule.action)
+        return found, max(actions, key=_STRICTNESS.index, default=None)
 
     # -- what may leave -------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from mhbridge.pipeline.routing import Feed
 __all__ = ["answer"]
 
 _STORED: Final = "Safely stored."
+#: What the pack itself refuses, whatever the feed does with what is parked.
+_REFUSED: Final = "M746"
 #: Why a message waits for a person, as its sender is told. Never a value of the message.
 _WHY: Final[Mapping[str, str]] = {
     "M710": "No mapping takes this message",
@@ -26,6 +28,8 @@ _WHY: Final[Mapping[str, str]] = {
     "M743": "The message has no number of its own",
     "M742": "It says that it is a trial and this gateway is live",
     "M744": "A document that has left cannot be taken back by itself",
+    "M745": "A safety check holds it",
+    "M746": "A safety check refuses it",
     "M767": "What it takes back has not come",
     "M768": "It contradicts an earlier merge",
     "M750": "What it was translated to is not valid",
@@ -38,7 +42,8 @@ def answer(outcomes: Sequence[Outcome], feed: Feed, now: datetime) -> Answer:
     issues = tuple(dict.fromkeys(issue for outcome in outcomes for issue in outcome.issues))
     if parked:
         code = parked[0].code
-        verdict = Verdict.REFUSED if feed.parked == "refuse" else Verdict.ACCEPTED
+        refused = feed.parked == "refuse" or any(outcome.code == _REFUSED for outcome in parked)
+        verdict = Verdict.REFUSED if refused else Verdict.ACCEPTED
         # To a sender that is refused, "Safely stored" would read as success.
         kept = _STORED if verdict is Verdict.ACCEPTED else "Not passed on, and kept for a person to look at."
         why = _WHY.get(code, "It could not be translated")

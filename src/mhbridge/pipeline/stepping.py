@@ -15,6 +15,7 @@ from typing import Any, Final
 from mhbridge.fhir.succession import content
 from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.mapping.catalogue import SupplierMapping
+from mhbridge.mapping.checks import Action
 from mhbridge.mapping.known import fold, moment, restricts
 from mhbridge.mapping.translation import Translation
 from mhbridge.model import (
@@ -61,6 +62,7 @@ _WAITS: Final = Issue("M766", Severity.INFORMATION, "something has to come or to
 _CONTRARY: Final = Issue("M768", Severity.ERROR, "it contradicts an earlier merge")
 #: What is being sent has mostly come to its end by then.
 _LOOK_AGAIN: Final = timedelta(seconds=30)
+_HELD: Final = {Action.HOLD: "M745", Action.REFUSE: "M746"}
 _CAME_ALONE: Final = Issue("M767", Severity.ERROR, "what it takes back has not come")
 
 
@@ -274,6 +276,8 @@ class _Making:
         to: tuple[str, ...],
         before: Known,
     ) -> None:
+        if reading.authors and reading.act in (Act.NEW, Act.UPDATE):
+            self._check_safety(mapping, reading, items)
         earlier = series_of(self._past, reading)
         says = content(translation.resource)
         again = 1
@@ -322,6 +326,12 @@ class _Making:
     def _plan(self, document: Document, to: tuple[str, ...]) -> None:
         self._documents.append(document)
         self._deliveries += [Planned(len(self._documents) - 1, name, self._feed.needs.get(name, 2)) for name in to]
+
+    def _check_safety(self, mapping: SupplierMapping, reading: Reading, items: Mapping[str, Any]) -> None:
+        issues, action = mapping.checked(reading, items, self._now)
+        self._issues += issues
+        if action in _HELD:
+            self._code = _HELD[action]
 
     def _check(self, translation: Translation) -> None:
         self._issues += [*translation.issues, *self._validated(translation.resource)]

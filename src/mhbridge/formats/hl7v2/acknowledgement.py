@@ -51,6 +51,7 @@ _CODES: Final = {
 # HL7 table 0357; what has no code of its own there is an internal error of the application, so that is what a sender
 # cannot mend: a failure, a mapping or a route of ours.
 _CONDITIONS: Final = {
+    "0": "Message accepted",
     "100": "Segment sequence error",
     "101": "Required field missing",
     "102": "Data type error",
@@ -70,6 +71,9 @@ _CONDITION_OF: Final = {
     "I622": "102",
     "I623": "102",
     "I631": "102",
+    # The author is told something; of the message itself nothing is wrong.
+    "I650": "0",
+    "M745": "0",
     "D910": "100",
     "D911": "100",
     "D912": "100",

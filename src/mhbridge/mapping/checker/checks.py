@@ -1,0 +1,90 @@
+"""
+Reads `documents/<type>/checks.yaml`, and that of the parts it names, into safety checks (mapping language §9).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from mhbridge.errors import Span
+from mhbridge.mapping.checker.declarations import Declaration
+from mhbridge.mapping.checker.environment import Environment
+from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
+from mhbridge.mapping.checker.structure import loop_over
+from mhbridge.mapping.checks import ACTIONS, Action, CheckRule
+from mhbridge.mapping.library import Library
+from mhbridge.mapping.nodes import ItemOf, reads
+from mhbridge.mapping.packs import DocumentType
+from mhbridge.mapping.reader import Node, YamlFile
+from mhbridge.model import Severity
+
+__all__ = ["read_checks"]
+
+_KEYS: Final = ("fails_when", "each", "severity", "action", "says", "source", "hazard")
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_SEVERITIES: Final = tuple(severity.value for severity in Severity)
+
+
+def read_checks(library: Library, document: DocumentType, codes: Codes) -> tuple[CheckRule, ...]:
+    """The checks of a document type and its parts, in order. What is wrong is reported, and left out."""
+    found: dict[str, CheckRule] = {}
+    # Derived items belong to the build; a check reads what the sender says.
+    seen = replace(
+        document, items={name: item for name, item in document.items.items() if not item.derived}, derived=()
+    )
+    for folder in (*(f"parts/{part}" for part in document.parts), f"documents/{document.name}"):
+        tree = library.tree(f"{folder}/checks.yaml")
+        if tree is None or tree.root is None:
+            continue
+        top = Declaration(tree, tree.root, "a file of checks", ("checks", "lists"))
+        top.require("checks")
+        lists = Lists(document.lists, document.code_lists) | read_lists(library, tree, top, codes.systems)
+        env = Environment(
+            tree, codes.systems, document=seen, lists=lists.members, code_lists=lists.files, message=False
+        )  # fmt: skip
+        pairs = top.pairs("checks")
+        for name, node in (pairs.entries if pairs else {}).items():
+            assert pairs is not None
+            if name in found:
+                where = f"a check named {name!r} is declared already, in {found[name].span}"
+                tree.report("E307", where, pairs.keys[name], "checks of a document and its parts share one name space")
+            elif (check := _check(tree, env, name, node, pairs.keys[name])) is not None:
+                found[name] = check
+    return tuple(found.values())
+
+
+def _check(file: YamlFile, env: Environment, name: str, node: Node, key: Span) -> CheckRule | None:
+    if not _NAME.fullmatch(name):
+        file.report("E520", f"{name!r} cannot be the name of a check", key, "lower-case letters, digits, -")
+    what = Declaration(file, node, "a check", _KEYS, at=key)
+    severity = Severity(what.choice("severity", _SEVERITIES, Severity.WARNING.value))
+    action = Action(what.choice("action", ACTIONS, Action.FLAG.value))
+    if not what.require("fails_when", "says", "source"):
+        return None
+    over, alias = None, ""
+    if "each" in what:
+        loop = loop_over(env, what.entries["each"])
+        if loop is None:
+            return None
+        over, alias, element = loop
+        env = env.with_alias(alias, element)
+    fails_when = Resolver(env).test(what.entries["fails_when"])
+    if fails_when is None:
+        return None
+    trees = (fails_when,) if over is None else (fails_when, over)
+    return CheckRule(
+        name=name,
+        fails_when=fails_when,
+        over=over,
+        alias=alias,
+        severity=severity,
+        action=action,
+        says=what.text("says"),
+        source=what.text("source"),
+        hazard=what.text("hazard"),
+        reads=frozenset(read.name for read in reads(trees) if isinstance(read, ItemOf)),
+        span=key,
+    )
