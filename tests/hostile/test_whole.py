@@ -20,13 +20,15 @@ from doors import CR, FS, LIBRARY, catalogue, take, well_formed
 from test_cases import SECRETS
 
 from mhbridge.adapters.mllp.framing import can_be_framed, frame
+from mhbridge.mapping.reviews import HEADER, Review, path_of
+from mhbridge.mapping.reviews import line as line_of
 from mhbridge.testing.replaying import feed_of
 
 CONFIGURATION = """\
 [gateway]
 name = "hub"
 store = "sqlite:store/mhbridge.db"
-mappings = ["{library}"]
+mappings = ["{signed}", "{library}"]
 mode = "live"
 
 [[receiver]]
@@ -59,7 +61,14 @@ async def test_the_whole_gateway_under_everything_malformed(tmp_path: Path) -> N
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     configuration = tmp_path / "mhbridge.toml"
-    configuration.write_text(CONFIGURATION.format(library=LIBRARY.as_posix(), port=port), "utf-8")
+    # A live gateway takes only mappings that somebody has signed for.
+    signed = tmp_path / "signed"
+    (signed / "suppliers" / "hostile").mkdir(parents=True)
+    mappings = feed_of(catalogue(), "hostile").mappings
+    reviews = "".join(line_of(Review(one.name, one.hash, "N. Obody", "2026-01-05")) for one in mappings)
+    (signed / path_of("hostile")).write_text(",".join(HEADER) + "\n" + reviews, "utf-8")
+    places = {"library": LIBRARY.as_posix(), "signed": signed.as_posix(), "port": port}
+    configuration.write_text(CONFIGURATION.format(**places), "utf-8")
     command = [sys.executable, "-m", "mhbridge"]
     with (tmp_path / "log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(*command, "serve", "--config", str(configuration), stderr=log)

@@ -88,13 +88,28 @@ def _mappings(
         ready: list[SupplierMapping] = []
         for name in names:
             try:
-                ready.append(catalogue.mapping(name))
+                mapping = catalogue.mapping(name)
+                ready.append(mapping)
+                if config.gateway.mode == "live":
+                    problems += _unreviewed(config.where("receiver", number, "supplier"), mapping, catalogue)
             except MappingError as error:
                 diagnostics += error.diagnostics
         found[receiver.supplier] = tuple(ready)
     if diagnostics:
         raise MappingError(dict.fromkeys(diagnostics))
     return found
+
+
+def _unreviewed(key: str, mapping: SupplierMapping, catalogue: Catalogue) -> list[tuple[str, str]]:
+    """What keeps a mapping from patients: that it is a draft, or that nobody has signed for what it is now."""
+    if mapping.file.draft:
+        return [("C852", f"{key}: {mapping.name} is a draft, and this gateway is live")]
+    if catalogue.review(mapping) is None:
+        earlier = [one for one in catalogue.reviews(mapping.supplier.name) if one.mapping == mapping.name]
+        since = f"; it has changed since {earlier[-1].who} reviewed it on {earlier[-1].when}" if earlier else ""
+        what = f"nobody has reviewed {mapping.name} as it is now ({mapping.hash[:12]}), and this gateway is live{since}"
+        return [("C851", f"{key}: {what}: mhbridge review {mapping.name}")]
+    return []
 
 
 def _routes(

@@ -31,6 +31,7 @@ COMMANDS: Final = {
         "mhbridge.cli.completing",
         "What a feed's documents say of what their record standard asks for.",
     ),
+    "review": ("mhbridge.cli.reviewing", "Sign for a mapping as it is now; a live gateway takes no others."),
     "replay": ("mhbridge.cli.translating", "Compare fixtures with their golden files, or send them to a gateway."),
     "validate": ("mhbridge.cli.translating", "Validate FHIR files."),
     "messages": ("mhbridge.cli.looking", "List messages of a store."),

@@ -24,6 +24,7 @@ from mhbridge.mapping.library import Library, default_roots
 from mhbridge.mapping.loading import TARGETS, Loader
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Pairs, read
+from mhbridge.mapping.reviews import Review, path_of, read_reviews
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.model import MessageFacts, Severity
@@ -87,6 +88,20 @@ class Catalogue:
             raise MappingError(errors or self.diagnostics())
         return loaded
 
+    def reviews(self, supplier: str) -> tuple[Review, ...]:
+        """All reviews of a supplier's mappings, in the order in which they were made."""
+        found = self.library.table(path_of(supplier))
+        if found is None or found[1] is None:
+            return ()
+        reviews, problems = read_reviews(found[0], found[1])
+        self.library.reported.extend(problems)
+        return reviews
+
+    def review(self, mapping: SupplierMapping) -> Review | None:
+        """The last review of a mapping as it is now, with everything that it consists of; `None` without one."""
+        own = (one for one in reversed(self.reviews(mapping.supplier.name)) if one.mapping == mapping.name)
+        return next((one for one in own if one.hash == mapping.hash), None)
+
     def check(self) -> list[Diagnostic]:
         """Every diagnostic of every mapping, document type and table, in the order of files and lines."""
         for name in self.names():
@@ -99,6 +114,8 @@ class Catalogue:
                 self._loader.clocks(folder)
                 self._loader.checks(folder)
             self._check_read(f"documents/{folder}")
+        for supplier in self.suppliers():
+            self.reviews(supplier)
         for folder in self.library.folders("parts"):
             self._check_read(f"parts/{folder}")
         failed = [diagnostic for name in self.names() for diagnostic in self.run_tests(name)]
