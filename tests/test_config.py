@@ -311,7 +311,23 @@ PROBLEMS = {
     ),
     "two destinations of one name": (FHIR + FHIR, [("C811", "6:destination[1].name")]),
     "an unknown destination": (FHIR + '[[route]]\ndocuments = ["x"]\nto = ["e"]\n', [("C812", "7:route[0].to[0]")]),
-    "PostgreSQL": (f'[gateway]\nstore = "postgresql://u:{CANARY}@x/y"\n', [("C814", "2:gateway.store")]),
+    "a password in the address": (
+        f'[gateway]\nstore = "postgresql://u:{CANARY}@x/y"\nstore_key = "env:KEY"\n',
+        [("C807", "2:gateway.store")],
+    ),
+    "a password behind the address": (
+        f'[gateway]\nstore = "postgresql://u@x/y?password={CANARY}"\nstore_key = "env:KEY"\n',
+        [("C807", "2:gateway.store")],
+    ),
+    "no database": (
+        '[gateway]\nstore = "postgresql://u@x"\nstore_key = "env:KEY"\n',
+        [("C806", "2:gateway.store")],
+    ),
+    "a database without a key": ('[gateway]\nstore = "postgresql://u@x/y"\n', [("C804", "1:gateway")]),
+    "a password of a file": (
+        '[gateway]\nstore = "sqlite:x.db"\nstore_password = "env:KEY"\n',
+        [("C804", "1:gateway")],
+    ),
     "an acknowledgement that never comes": (
         FHIR + 'acknowledged_by = "business"\n',
         [("C815", "1:destination[0]")],

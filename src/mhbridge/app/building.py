@@ -50,7 +50,6 @@ def build(
     """
     from mhbridge.adapters.certificates import Certificates
     from mhbridge.adapters.clock import utc_now
-    from mhbridge.adapters.disk import free_of
     from mhbridge.adapters.heads import HeadsFile
     from mhbridge.adapters.mllp import MllpReceiver
 
@@ -93,7 +92,7 @@ def build(
         taken=silence.taken,
         clocks=clocks,
         parts=parts,
-        pressure=Pressure(log=log, disk=lambda: Disk(*free_of(config.gateway.store_path))),
+        pressure=Pressure(log=log, disk=_disk_of(config)),
     )
     watch = Watch(
         store=store,
@@ -145,3 +144,11 @@ def _expected(expect: settings.Expect) -> Expected:
 
 def _connections(receiver: MllpReceiver) -> Callable[[], int]:
     return lambda: receiver.connected
+
+
+def _disk_of(config: settings.Config) -> Callable[[], Disk] | None:
+    """What looks at the disk of the store. That of a database is another machine's: whoever runs it looks at it."""
+    from mhbridge.adapters.disk import free_of
+
+    path = config.gateway.store_path
+    return None if path is None else lambda: Disk(*free_of(path))

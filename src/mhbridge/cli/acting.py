@@ -109,7 +109,7 @@ def act(
     file = found(config)
     settings = load(file)
     store = settings.gateway.store_path
-    if not store.exists():
+    if store is not None and not store.exists():
         hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
         raise StoreError("S217", f"there is no store {store}, {hint}")
     body = body or {}

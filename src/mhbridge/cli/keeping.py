@@ -16,7 +16,7 @@ from mhbridge.cli.options import as_json, show_json
 from mhbridge.errors import StoreError
 
 if TYPE_CHECKING:
-    from mhbridge.adapters.sqlite import SqliteStore
+    from mhbridge.adapters.sql.door import Door
     from mhbridge.config import Config
     from mhbridge.ports import Purged
 
@@ -37,13 +37,27 @@ def configured(config: Path | None) -> Config:
 
     file = found(config)
     settings = load(file)
-    if not settings.gateway.store_path.exists():
+    path = settings.gateway.store_path
+    if path is not None and not path.exists():
         hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
-        raise StoreError("S217", f"there is no store {settings.gateway.store_path}, {hint}")
+        raise StoreError("S217", f"there is no store {path}, {hint}")
     return settings
 
 
-def on_store(settings: Config, do: Callable[[SqliteStore], Awaitable[T]], *, read_only: bool = False) -> T:
+def file_of(settings: Config) -> Path:
+    """
+    The file of the store.
+
+    Raises:
+        StoreError: S246, when it is in a database, which has tools of its own for what is asked for.
+    """
+    path = settings.gateway.store_path
+    if path is None:
+        raise StoreError("S246", "the store is in a database: use PostgreSQL's own tools")
+    return path
+
+
+def on_store(settings: Config, do: Callable[[Door], Awaitable[T]], *, read_only: bool = False) -> T:
     """Open the configured store, do one thing, close it."""
     from mhbridge.app.storing import store_of
 
@@ -130,7 +144,7 @@ def backup(folder: Path, keys_to: Path | None, config: Path | None, as_json: boo
 
     settings = configured(config)
     done = back_up(
-        settings.gateway.store_path,
+        file_of(settings),
         folder,
         datetime.now(UTC),
         keys_to=keys_to,
@@ -172,7 +186,7 @@ def restore(folder: Path, keys_from: Path | None, config: Path | None, as_json: 
     done = asyncio.run(
         made_from(
             folder,
-            settings.gateway.store_path,
+            file_of(settings),
             datetime.now(UTC),
             who=who_acts(),
             keys_from=keys_from,
@@ -212,7 +226,7 @@ def rekey(reference: str, config: Path | None) -> int:
     to = key_at(reference, settings) if reference else None
     if to is None and master is not None:
         raise click.UsageError("the configuration has store_key: make the next key where that is kept, and give --to")
-    path = settings.gateway.store_path
+    path = file_of(settings)
     wrap(path, master=master, to=to)
 
     async def note() -> None:

@@ -35,7 +35,9 @@ def asking(config: Path | None, ask: Callable[[Store], Awaitable[T]]) -> T:
     file = found(config)
     settings = load(file)
     path = settings.gateway.store_path
-    if not path.parent.is_dir() or not (path.exists() or path.with_name(f"{path.name}.key").exists()):
+    if path is not None and (
+        not path.parent.is_dir() or not (path.exists() or path.with_name(f"{path.name}.key").exists())
+    ):
         hint = f"as {file} says" if file else "and no ./mhbridge.toml that names another: give --config"
         raise StoreError("S217", f"there is no store {path}, {hint}")
 

@@ -187,7 +187,9 @@ def status(config: Path | None, as_json: bool) -> int:
         return found, attention(found, await store.parked_causes(), await store.tasks(most=_MOST))
 
     found, rows = asking(config, ask)
-    is_served = served(load(found_file(config)).gateway.store_path)
+    store = load(found_file(config)).gateway.store_path
+    # Of a database its own list of sessions says who has it; the lock of a file is not there to be asked about.
+    is_served = None if store is None else served(store)
     if is_served is False:
         text = "No gateway has this store open: nothing is received, and nothing is sent"
         rows.insert(0, Attention("critical", text, None, "mhbridge serve"))

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from mhbridge.config.values import (
+    POSTGRES,
     Address,
     Duration,
     FilePath,
@@ -87,8 +88,11 @@ class GatewaySection(Section):
     store: Annotated[str, BeforeValidator(store_reference)] = Field(
         default="sqlite:var/mhbridge.db", validate_default=True
     )
-    #: The key that the data keys are wrapped under, 64 hexadecimal digits; left out, it is made beside the store.
+    #: The key that the data keys are wrapped under, 64 hexadecimal digits; left out, it is made beside the store. Where
+    #: the store is a database, it must be given: the wrapped keys are in it, and what unwraps them must not be.
     store_key: SecretReference | None = None
+    #: The password of the database; left out, libpq finds it where it always does (`~/.pgpass`, a certificate).
+    store_password: SecretReference | None = None
     #: Where it is noted how far the log has come, best on another machine's disk; left out, beside the store.
     log_heads: FilePath | None = None
     mappings: tuple[MappingFolder, ...] = ()
@@ -100,15 +104,39 @@ class GatewaySection(Section):
     #: Of these gateways each has its patients for so long, and renews that four times as often.
     lease: Annotated[Duration, Field(ge=1, le=600)] = 15.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_nothing(cls, values: Any) -> Any:
+        """A database has nothing beside it."""
+        if isinstance(values, dict) and str(values.get("store")).startswith(POSTGRES):
+            return {"log_heads": "var/mhbridge.heads", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _keys_elsewhere(self) -> GatewaySection:
+        if self.database and self.store_key is None:
+            raise PydanticCustomError("C804", "a store on PostgreSQL needs store_key: the master key is kept elsewhere")
+        if self.store_password is not None and not self.database:
+            raise PydanticCustomError("C804", "store_password is of a store on PostgreSQL")
+        return self
+
     @property
-    def store_path(self) -> Path:
-        """The file of the store: the one kind there is in this release is SQLite."""
-        return Path(self.store.removeprefix("sqlite:"))
+    def database(self) -> str:
+        """The address of the database, where the store is in one."""
+        return self.store if self.store.startswith(POSTGRES) else ""
+
+    @property
+    def store_path(self) -> Path | None:
+        """The file of the store, where it is in one."""
+        return None if self.database else Path(self.store.removeprefix("sqlite:"))
 
     @property
     def heads_path(self) -> Path:
         """The file in which it is noted how far the log has come."""
-        return self.log_heads or self.store_path.with_name(f"{self.store_path.name}.heads")
+        if self.log_heads is not None:
+            return self.log_heads
+        assert self.store_path is not None
+        return self.store_path.with_name(f"{self.store_path.name}.heads")
 
 
 class HttpSection(Section):

@@ -13,7 +13,7 @@ from datetime import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BeforeValidator, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -147,12 +147,29 @@ def _secret(value: Any, info: ValidationInfo) -> Secret:
 
 
 def store_reference(value: Any, info: ValidationInfo) -> str:
-    """`sqlite:PATH`, with the path made absolute."""
-    if isinstance(value, str) and value.startswith(("postgresql://", "postgres://")):
-        raise PydanticCustomError("C814", "PostgreSQL is not in this release; the store can be sqlite:PATH")
+    """`sqlite:PATH`, with the path made absolute; or `postgresql://USER@HOST/DATABASE`, without a password."""
+    if isinstance(value, str) and value.startswith(POSTGRES):
+        return _database(value)
     if not isinstance(value, str) or not value.startswith("sqlite:") or not value.removeprefix("sqlite:"):
-        raise PydanticCustomError("C806", 'write the store as "sqlite:PATH"')
+        raise PydanticCustomError("C806", 'write the store as "sqlite:PATH" or "postgresql://USER@HOST/DATABASE"')
     return f"sqlite:{(_base(info) / value.removeprefix('sqlite:')).resolve()}"
+
+
+#: How the address of a database begins.
+POSTGRES: Final = ("postgresql://", "postgres://")
+
+
+def _database(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        secret = parts.password is not None or "password" in {name for name, _ in parse_qsl(parts.query)}
+    except ValueError:
+        parts, secret = urlsplit(""), False
+    if secret:
+        raise PydanticCustomError("C807", "the password does not stand here: give store_password by reference")
+    if not parts.path.strip("/"):
+        raise PydanticCustomError("C806", 'write the store as "postgresql://USER@HOST/DATABASE"')
+    return value
 
 
 def hours(value: Any) -> tuple[time, time]:

@@ -240,8 +240,9 @@ def _store(meters: Meters) -> _Said:
     yield "store_waiting", (), meters.waiting
     yield "store_bytes", (), meters.size
     yield "store_wal_bytes", (), meters.wal_size
-    yield "disk_free_bytes", (), meters.disk_free
-    yield "disk_size_bytes", (), meters.disk_size
+    if meters.disk_size:
+        yield "disk_free_bytes", (), meters.disk_free
+        yield "disk_size_bytes", (), meters.disk_size
 
 
 def exposition(found: Iterable[Sample]) -> bytes:

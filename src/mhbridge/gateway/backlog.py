@@ -49,8 +49,10 @@ _LONGEST_SLEEP: Final = 20.0
 _DRAIN: Final = 10.0
 #: At this start the store parks it.
 _LAST_START: Final = 3
-#: Failures of the store that say nothing of the message: a full disk, another writer, an end.
-_NOT_ITS_FAULT: Final = frozenset({"S206", "S209", "S210", "S213", "S215", "S260"})
+#: Failures of the store that say nothing of the message: a full disk, another writer, a lost connection, an end.
+_NOT_ITS_FAULT: Final = frozenset(
+    {"S206", "S209", "S210", "S213", "S215", "S240", "S241", "S242", "S244", "S245", "S260"}
+)
 
 
 #: What is about somebody who is another node's is looked at again after so long.

@@ -181,7 +181,7 @@ class Meters:
         commit_size: how many calls were committed together.
         waiting: calls that wait for the writer.
         size: bytes of the database, and `wal_size` of what is not yet copied into it.
-        disk_free: bytes that are free on its disk, of `disk_size`.
+        disk_free: bytes that are free on its disk, of `disk_size`; both 0 where that is another machine's.
     """
 
     commit_seconds: Histogram

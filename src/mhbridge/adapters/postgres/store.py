@@ -29,7 +29,7 @@ from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.turns import ThreadTurns, Turns
 from mhbridge.errors import StoreError
 from mhbridge.meters import Histogram
-from mhbridge.ports import PARTS, Duties, Meters, Original, Retention, Store
+from mhbridge.ports import PARTS, Duties, Meters, Original, Retention
 
 __all__ = ["PostgresStore"]
 
@@ -81,7 +81,7 @@ class Ids:
         self._end = 0
 
 
-class PostgresStore(Sharing, Store):
+class PostgresStore(Sharing):
     """
     Args:
         node: its name among the gateways that share the database.

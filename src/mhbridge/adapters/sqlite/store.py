@@ -32,7 +32,7 @@ from mhbridge.adapters.sqlite.session import WRITER_ID, SqliteSession
 from mhbridge.adapters.sqlite.writing import SqliteWriter
 from mhbridge.errors import StoreError
 from mhbridge.meters import Histogram
-from mhbridge.ports import Duties, Meters, Original, Purged, Retention, Store
+from mhbridge.ports import Duties, Meters, Original, Purged, Retention
 
 __all__ = ["SqliteStore"]
 
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 _COPIES: Final = timedelta(days=30)
 
 
-class SqliteStore(Door, Store):
+class SqliteStore(Door):
     """
     The `Store` of one process, in one file.
 
