@@ -64,7 +64,7 @@ def database(template: str = "template1") -> Iterator[str]:
 
 def address_of(name: str) -> str:
     """The address of a database of the server."""
-    return server().replace("/postgres?", f"/{name}?")
+    return server().replace(":@/postgres?", f"@/{name}?")
 
 
 @cache

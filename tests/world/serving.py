@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from mhbridge import app, cli, config
-from mhbridge.adapters.sqlite import SqliteStore
+from mhbridge.adapters.sql.door import Door
 from mhbridge.ports import Committed
 
 
 def answer_early() -> None:
     """Every envelope is answered at once, and committed a moment later."""
-    commit = SqliteStore.commit
+    commit = Door.commit
     later: set[Any] = set()
 
     async def early(self: Any, envelope: Any, key: Any, outcomes: Any, answer: Any, *rest: Any, **named: Any) -> Any:
@@ -34,7 +34,7 @@ def answer_early() -> None:
         later.add(asyncio.create_task(commit_later()))
         return Committed(answer, 1, tuple(range(len(outcomes))))
 
-    SqliteStore.commit = early  # type: ignore[method-assign]
+    Door.commit = early  # type: ignore[method-assign]
 
 
 def _go_with_the_parent() -> None:
@@ -52,7 +52,8 @@ def main(configuration: str, how: str = "") -> None:
     for _line in sys.stdin:
         child = os.fork()
         if not child:
-            os.close(0)
+            # Its standard input is not the parent's; and never no file at all, which another would take the number of.
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             _go_with_the_parent()
             cli.main(["serve", "--config", configuration])
         os.write(1, b"%d\n" % child)

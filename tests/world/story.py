@@ -18,8 +18,8 @@ from receivers import Receiver, restarts
 from scene import MLLP, configuration
 from senders import Attempts, Message, Stays, over_mllp, send, slips
 
+from mhbridge.adapters.sql.door import Door
 from mhbridge.adapters.sql.transitions import OPEN_DELIVERIES
-from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.errors import StoreError
 from mhbridge.testing.faults import OK, Plan
 from world import Gateway, Killed, World
@@ -38,7 +38,7 @@ def hospitals(
     return [list(merge(*of_each[n::systems], key=lambda message: message.at)) for n in range(systems)]
 
 
-async def withheld(store: SqliteStore) -> set[str]:
+async def withheld(store: Door) -> set[str]:
     """
     Control ids of what was not sent, which the store says of each: something newer made it void, or it is parked and
     waits for a person, as what happened in the hour that the clocks went forward over.
@@ -48,7 +48,7 @@ async def withheld(store: SqliteStore) -> set[str]:
         union select id from message where state = 'parked'
     """
     found = set()
-    for (message,) in store._readers[1].execute(query).fetchall():
+    for (message,) in await store.ask(lambda reader: reader.session.statement(query, {})):
         original = await store.original(message)
         assert original is not None
         found.add(original.split(b"|")[9].decode())

@@ -18,14 +18,17 @@ from itertools import count
 from pathlib import Path
 
 import aiohttp
+import pytest
 from checker import check
 from receivers import Receiver, at_random
 from scene import ROOT, SUPPLIER
 from senders import Attempts, Stays, over_mllp, send
 from story import withheld
 
+from databases import database
+from mhbridge import config
 from mhbridge.adapters.sql.transitions import OPEN_DELIVERIES
-from mhbridge.adapters.sqlite import SqliteStore
+from mhbridge.app.storing import store_of
 from mhbridge.testing.faults import OK
 
 #: The long form is the same with a larger number.
@@ -37,7 +40,8 @@ CONFIGURATION = """
 name = "killed"
 mode = "test"
 workers = 0
-store = "sqlite:{folder}/store/mhbridge.db"
+store = "{store}"
+store_key = "file:{folder}/key"
 mappings = ["{root}/mappings"]
 
 [[receiver]]
@@ -149,19 +153,26 @@ async def serving(configuration, *how):
         parent = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=stderr, env=environ)
     try:
         yield Serving(parent, random.Random(SEED))
+    except BaseException:
+        # Its gateway goes with it: one that is left over would go on with the folder.
+        parent.kill()
+        raise
     finally:
         parent.stdin.close()
         await asyncio.wait_for(parent.wait(), 30)
 
 
-async def killed_again_and_again(folder, *how):
+async def killed_again_and_again(folder, store, *how):
     """What the checker says in the end."""
     mllp, http, draw, ended = free_port(), free_port(), random.Random(SEED), asyncio.Event()
     attempts, patients = Attempts(), count()
     stays = Stays(draw, datetime.now(UTC) - timedelta(days=4_000))
     (folder / "in").mkdir()
     async with Receiver(plan=at_random(draw, lost=0.02)) as receiver, aiohttp.ClientSession() as session:
-        text = CONFIGURATION.format(folder=folder, root=ROOT, supplier=SUPPLIER, mllp=mllp, http=http, url=receiver.url)
+        text = CONFIGURATION.format(
+            folder=folder, root=ROOT, supplier=SUPPLIER, mllp=mllp, http=http, url=receiver.url, store=store
+        )
+        (folder / "key").write_text("6b" * 32)
         (folder / "mhbridge.toml").write_text(text)
 
         async def hospital(deliver):
@@ -175,7 +186,7 @@ async def killed_again_and_again(folder, *how):
             ended.set()
             receiver.plan = lambda _: OK
             await asyncio.wait_for(asyncio.gather(*hospitals), 60)
-            store = SqliteStore(folder / "store" / "mhbridge.db", read_only=True)
+            store = store_of(config.load(folder / "mhbridge.toml", {}), read_only=True)
             await store.open()
             try:
                 async with asyncio.timeout(120):
@@ -190,15 +201,24 @@ async def killed_again_and_again(folder, *how):
     return gateway.kills, report
 
 
-async def test_a_gateway_that_is_killed_under_load_loses_nothing_that_it_answered(tmp_path):
-    kills, report = await killed_again_and_again(tmp_path)
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def store(request, tmp_path):
+    if request.param == "SQLite":
+        yield f"sqlite:{tmp_path}/store/mhbridge.db"
+    else:
+        with database() as address:
+            yield address
+
+
+async def test_a_gateway_that_is_killed_under_load_loses_nothing_that_it_answered(tmp_path, store):
+    kills, report = await killed_again_and_again(tmp_path, store)
     assert report.faults == {}
     assert kills == KILLS
     assert report.answered == report.sent > 10 * KILLS
     assert report.repeats > KILLS
 
 
-async def test_a_gateway_that_answers_before_it_commits_is_seen_to_lose(tmp_path, monkeypatch):
+async def test_a_gateway_that_answers_before_it_commits_is_seen_to_lose(tmp_path, store, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "KILLS", 3)
-    _, report = await killed_again_and_again(tmp_path, "early")
+    _, report = await killed_again_and_again(tmp_path, store, "early")
     assert report.lost

@@ -8,6 +8,7 @@ is changed. This module must never say or write the password.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,9 @@ _FIRST: Final = 150000
 
 #: Held while the tables are made. Any number, as long as it is always the same.
 _MAKING: Final = 1835557489
+
+#: A process that has just ended may still have the lock, until the server notices.
+_LET_GO: Final = 1.0
 
 _ENSURED: Final = ("on", "local", "remote_write", "remote_apply")
 
@@ -296,7 +300,12 @@ def become_writer(session: PostgresSession, most: int) -> int:
     Raises:
         StoreError: S206, when all are taken.
     """
-    for number in range(1, most + 1):
-        if session.run("be_writer", {"number": number}) == [(True,)]:
-            return number
+    until = time.monotonic() + _LET_GO
+    while True:
+        for number in range(1, most + 1):
+            if session.run("be_writer", {"number": number}) == [(True,)]:
+                return number
+        if time.monotonic() > until:
+            break
+        time.sleep(_LET_GO / 20)
     raise StoreError("S206", "the store is in use by another process")
