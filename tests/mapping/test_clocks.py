@@ -135,7 +135,10 @@ def test_a_queue_that_is_not_there_keeps_the_gateway_from_starting(tmp_path):
     path = tmp_path / "mappings" / "parts" / "stay" / "clocks.yaml"
     path.write_text(path.read_text("utf-8").replace("tell: bed-manager", "tell: bed-maneger"), "utf-8")
     catalogue = Catalogue(Library([tmp_path / "mappings"]))
-    text = '[[receiver]]\nsupplier = "example-mental-health"\nkind = "mllp"\nlisten = "127.0.0.1:0"\n'
+    text = (
+        '[gateway]\nmode = "test"\n'
+        '[[receiver]]\nsupplier = "example-mental-health"\nkind = "mllp"\nlisten = "127.0.0.1:0"\n'
+    )
     with pytest.raises(ConfigurationError) as raised:
         feeds_from(parse(text, environ={}), catalogue)
     ((code, message),) = raised.value.problems

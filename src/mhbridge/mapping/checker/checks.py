@@ -12,7 +12,8 @@ from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration
 from mhbridge.mapping.checker.environment import Environment
 from mhbridge.mapping.checker.expressions import Resolver
-from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
+from mhbridge.mapping.checker.layers import entries
+from mhbridge.mapping.checker.packs import Codes, Lists
 from mhbridge.mapping.checker.structure import loop_over
 from mhbridge.mapping.checks import ACTIONS, Action, CheckRule
 from mhbridge.mapping.library import Library
@@ -30,30 +31,18 @@ _SEVERITIES: Final = tuple(severity.value for severity in Severity)
 
 def read_checks(library: Library, document: DocumentType, codes: Codes) -> tuple[CheckRule, ...]:
     """The checks of a document type and its parts, in order. What is wrong is reported, and left out."""
-    found: dict[str, CheckRule] = {}
     # Derived items belong to the build; a check reads what the sender says.
     seen = replace(
         document, items={name: item for name, item in document.items.items() if not item.derived}, derived=()
     )
-    for folder in (*(f"parts/{part}" for part in document.parts), f"documents/{document.name}"):
-        tree = library.tree(f"{folder}/checks.yaml")
-        if tree is None or tree.root is None:
-            continue
-        top = Declaration(tree, tree.root, "a file of checks", ("checks", "lists"))
-        top.require("checks")
-        lists = Lists(document.lists, document.code_lists) | read_lists(library, tree, top, codes.systems)
+    found = []
+    for one in entries(library, document, codes, "checks"):
+        lists = Lists(document.lists, document.code_lists) | one.lists
         env = Environment(
-            tree, codes.systems, document=seen, lists=lists.members, code_lists=lists.files, message=False
+            one.file, codes.systems, document=seen, lists=lists.members, code_lists=lists.files, message=False
         )  # fmt: skip
-        pairs = top.pairs("checks")
-        for name, node in (pairs.entries if pairs else {}).items():
-            assert pairs is not None
-            if name in found:
-                where = f"a check named {name!r} is declared already, in {found[name].span}"
-                tree.report("E307", where, pairs.keys[name], "checks of a document and its parts share one name space")
-            elif (check := _check(tree, env, name, node, pairs.keys[name])) is not None:
-                found[name] = check
-    return tuple(found.values())
+        found.append(_check(one.file, env, one.name, one.node, one.key))
+    return tuple(check for check in found if check is not None)
 
 
 def _check(file: YamlFile, env: Environment, name: str, node: Node, key: Span) -> CheckRule | None:

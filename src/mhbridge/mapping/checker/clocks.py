@@ -13,7 +13,8 @@ from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.environment import ANY, Environment
 from mhbridge.mapping.checker.expressions import Resolver
-from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
+from mhbridge.mapping.checker.layers import entries
+from mhbridge.mapping.checker.packs import Codes, Lists
 from mhbridge.mapping.clocks import LEVELS, ClockRule, Length, MetBy, Rung, length_of
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
@@ -33,23 +34,11 @@ Documents = Callable[[str], DocumentType | None]
 
 def read_clocks(library: Library, document: DocumentType, documents: Documents, codes: Codes) -> tuple[ClockRule, ...]:
     """The clocks of a document type and its parts, in order. What is wrong is reported, and left out."""
-    found: dict[str, ClockRule] = {}
-    for folder in (*(f"parts/{part}" for part in document.parts), f"documents/{document.name}"):
-        tree = library.tree(f"{folder}/clocks.yaml")
-        if tree is None or tree.root is None:
-            continue
-        top = Declaration(tree, tree.root, "a file of clocks", ("clocks", "lists"))
-        top.require("clocks")
-        reading = _Reading(library, tree, document, documents, codes, read_lists(library, tree, top, codes.systems))
-        pairs = top.pairs("clocks")
-        for name, node in (pairs.entries if pairs else {}).items():
-            assert pairs is not None
-            if name in found:
-                where = f"a clock named {name!r} is declared already, in {found[name].span}"
-                tree.report("E307", where, pairs.keys[name], "clocks of a document and its parts share one name space")
-            elif (clock := reading.clock(name, node, pairs.keys[name])) is not None:
-                found[name] = clock
-    return tuple(found.values())
+    found = []
+    for one in entries(library, document, codes, "clocks"):
+        reading = _Reading(library, one.file, document, documents, codes, one.lists)
+        found.append(reading.clock(one.name, one.node, one.key))
+    return tuple(clock for clock in found if clock is not None)
 
 
 class _Reading:
