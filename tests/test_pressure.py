@@ -170,7 +170,7 @@ async def test_what_the_store_found_full_is_shut_until_the_disk_has_been_looked_
 async def test_whoever_goes_away_while_waiting_takes_no_room():
     door = Door(limits=LIMITS._replace(patience=10.0))
     await door.enter("x", 90)
-    waiting = asyncio.create_task(door.pressure._enter("b", 20))
+    waiting = asyncio.create_task(door.pressure.enter("b", 20))
     await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

@@ -99,21 +99,22 @@ class Pressure:
     @asynccontextmanager
     async def entered(self, feed: str, size: int) -> AsyncIterator[None]:
         """
-        Be inside with so many bytes.
-
-        Raises:
-            StoreError: D904 when there was no room in time, D907 while the disk has too little.
+        Be inside with so many bytes. Raises what `enter` does.
         """
-        await self._enter(feed, size)
+        await self.enter(feed, size)
         try:
             yield
         finally:
-            self._bytes[feed] -= size
-            self._count[feed] -= 1
-            if self._full and self._is_down_to(_EASED):
-                self._full = False
-                self._log.info(Event.PRESSURE_EASED, code="D904")
-            self._wake()
+            self.leave(feed, size)
+
+    def leave(self, feed: str, size: int) -> None:
+        """Be inside no longer."""
+        self._bytes[feed] -= size
+        self._count[feed] -= 1
+        if self._full and self._is_down_to(_EASED):
+            self._full = False
+            self._log.info(Event.PRESSURE_EASED, code="D904")
+        self._wake()
 
     async def empty(self) -> None:
         """Wait until nobody is inside."""
@@ -148,7 +149,13 @@ class Pressure:
             await asyncio.sleep(self._limits.every)
             self.look()
 
-    async def _enter(self, feed: str, size: int) -> None:
+    async def enter(self, feed: str, size: int) -> None:
+        """
+        Be inside with so many bytes, until `leave`.
+
+        Raises:
+            StoreError: D904 when there was no room in time, D907 while the disk has too little.
+        """
         if self.shut or not self._has_room(feed, size):
             self._waiting[feed] += 1
             try:

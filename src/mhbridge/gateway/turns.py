@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from mhbridge.model import Key
@@ -38,19 +38,26 @@ class Turns:
         """Hold the turn of these patients, so that nobody else adds to what is known of them meanwhile."""
         names = await self._names(patients)
         while True:
-            async with AsyncExitStack() as turn:
-                waited = False
+            held: list[asyncio.Lock] = []
+            waited = False
+            try:
                 for name in names:
-                    # The dictionary does not keep a lock alive: this frame does while it waits, then `turn` does.
-                    lock = self._patients.setdefault(name, asyncio.Lock())
+                    # The dictionary does not keep a lock alive: this frame does.
+                    lock = self._patients.get(name)
+                    if lock is None:
+                        lock = self._patients[name] = asyncio.Lock()
                     waited = waited or lock.locked()
-                    await turn.enter_async_context(lock)
+                    await lock.acquire()
+                    held.append(lock)
                 # Whoever was waited for may have merged two of them.
                 now = await self._names(patients) if waited else names
                 if now == names:
                     yield
                     return
-                names = now
+            finally:
+                for lock in reversed(held):
+                    lock.release()
+            names = now
 
     async def _names(self, patients: Sequence[Key]) -> list[bytes]:
         """In one order, so that two envelopes never wait for each other."""

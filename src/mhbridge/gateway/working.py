@@ -59,7 +59,8 @@ class Told:
             if outcome.state is MessageState.PARKED:
                 self._log.warning(Event.PARKED, feed=feed, message=message, code=outcome.code)
             for state, count in outcome.ledger.counts.items():
-                self.leaves[feed, state.value] += count
+                if count:
+                    self.leaves[feed, state.value] += count
         if any(outcome.deliveries for outcome in outcomes):
             self._outbox.wake()
         if self._clocks is not None and any(outcome.deadlines for outcome in outcomes):

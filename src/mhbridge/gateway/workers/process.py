@@ -48,10 +48,10 @@ class _Bench:
         self._feeds = feeds
         self._read: dict[int, tuple[Intake, datetime, Feed]] = {}
 
-    def answer(self, verb: str, ticket: int, what: Any) -> bytes:
+    def answer(self, verb: str, ticket: int, what: Any, rest: bytes) -> bytes:
         """As it goes over the socket: also of what is too large to be written, something can be said."""
         try:
-            said = wire.what_of(verb, what)
+            said = wire.what_of(verb, what, rest)
             match verb:
                 case wire.READ:
                     return framed(wire.asked(self._do_read(ticket, *said)))
@@ -109,7 +109,7 @@ def _serve(gateway: socket.socket, hand: mmap.mmap) -> None:
     gc.collect()
     gc.freeze()
     gateway.sendall(framed(os.getpid()))
-    for verb, ticket, what in requests:
+    for verb, ticket, what, rest in requests:
         if verb == wire.DROP:
             bench.drop(ticket)
             continue
@@ -117,7 +117,7 @@ def _serve(gateway: socket.socket, hand: mmap.mmap) -> None:
         hand[:TICKET] = ticket.to_bytes(TICKET, "big")
         if not answers:
             began = time.monotonic()
-        answers.append(bench.answer(verb, ticket, what))
+        answers.append(bench.answer(verb, ticket, what, rest))
         if len(answers) >= _MOST or time.monotonic() - began > _KEPT:
             leave()
 

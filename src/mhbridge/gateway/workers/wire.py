@@ -2,9 +2,9 @@
 What goes between the gateway and its workers, as bytes: plain tuples, written by `marshal`, which takes a fraction of
 what pickling our values takes.
 
-Items, and what is rare (what came before a letter, clocks, large envelopes), are pickled inside: they hold more than
-text. Both ends are one program, and the socket between them has no name by which another could find it. What is read
-equals what was written. This module must never decide anything.
+What is rare (what came before a letter, clocks, large envelopes), and what holds more than text, is pickled inside.
+Both ends are one program, and the socket between them has no name by which another could find it. What is read equals
+what was written. This module must never decide anything.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import marshal
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -106,9 +107,9 @@ def read(ticket: int, envelope: Envelope, part: Part) -> bytes:
     """The request to take an envelope apart."""
     at = envelope.received_at
     if at.tzinfo is not UTC or envelope.before != NOTHING_BEFORE or part != ALL:
-        return framed((READ, ticket, _packed((envelope, part))))
+        return framed((READ, ticket, None, _packed((envelope, part))))
     plain = (envelope.body, envelope.supplier, envelope.feed, at.isoformat(), envelope.transport, envelope.peer)
-    return framed((READ, ticket, plain))
+    return framed((READ, ticket, plain, b""))
 
 
 def step(
@@ -117,10 +118,14 @@ def step(
     """The request to step its messages, each with what is known."""
     # All together: folds of one patient share most of what they hold, and that is written once.
     said = [
-        (whose[0].system, whose[0].value, whose[1], whose[2], _said(whose, one), one.digest, one.later, one.own)
+        (whose[0].system, whose[0].value, whose[1], whose[2], _said(whose, one), one.digest)
         for whose, one in known.items()
     ]
-    return framed((STEP, ticket, _packed((said, past, worked_at))))
+    late = [
+        (number, one.later, one.own) for number, one in enumerate(known.values()) if one.later or one.own is not None
+    ]
+    rest = _packed((past, worked_at, late)) if past or late or worked_at is not None else b""
+    return framed((STEP, ticket, said, rest))
 
 
 def _said(whose: Whose, known: Known) -> Mapping[str, Any]:
@@ -132,21 +137,26 @@ def _said(whose: Whose, known: Known) -> Mapping[str, Any]:
 
 def told(verb: str, ticket: int) -> bytes:
     """A request that says no more than of which envelope."""
-    return framed((verb, ticket, None))
+    return framed((verb, ticket, None, b""))
 
 
-def what_of(verb: str, what: Any) -> Any:
+def what_of(verb: str, what: Any, rest: bytes) -> Any:
     """What a request says: an envelope and what of it; or what is known, what came before, and the instant."""
+    more = pickle.loads(rest) if rest else None  # noqa: S301  from this program's other process
     if verb == READ:
-        if type(what) is bytes:
-            return pickle.loads(what)  # noqa: S301  from this program's other process
+        if more is not None:
+            return more
         body, supplier, feed, at, transport, peer = what
         return Envelope(body, supplier, feed, datetime.fromisoformat(at), transport, peer), ALL
     if verb == STEP:
-        said, past, worked_at = pickle.loads(what)  # noqa: S301  as above
+        past, worked_at, late = more or ((), None, ())
         known = {
-            (Key(system, value), episode, document): Known(*one) for system, value, episode, document, *one in said
+            (Key(system, value), episode, document): Known(items, digest)
+            for system, value, episode, document, items, digest in what
         }
+        for number, later, own in late:
+            whose = [*known][number]
+            known[whose] = replace(known[whose], later=later, own=own)
         return known, past, worked_at
     return None
 
