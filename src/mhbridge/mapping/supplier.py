@@ -29,7 +29,7 @@ from mhbridge.mapping.provenance import Origin, provenance
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import ReadyBuild, Translation, identity_text, seed_of
 from mhbridge.mapping.written import not_written
-from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State
+from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State, Unknown
 
 __all__ = ["Supplier", "SupplierMapping"]
 
@@ -203,7 +203,9 @@ class SupplierMapping:
     def _missing(self, items: Mapping[str, Any], act: Act, run: Run) -> str:
         """Note what is mandatory and did not come; the code when some of it parks the message."""
         parked = ""
-        gone = [self.document.items[name] for name in self.file.mandatory if _is_missing(items.get(name, ABSENT))]
+        asked = ((self.document.items[name], items.get(name, ABSENT)) for name in self.file.mandatory)
+        # That a name or the time of discharge is not known is said by some formats in so many words; it still lacks.
+        gone = [one for one, value in asked if _is_missing(value) or (one.on_bad == "park" and _said_to_lack(value))]
         demanding = self.document.demanding
         inside = [(name, one) for name in items if name in demanding for one in _lacking(items[name], demanding[name])]
         for name, item in dict.fromkeys([*((item.name, item) for item in gone), *inside]):
@@ -307,6 +309,11 @@ class SupplierMapping:
         complete = dict(items)
         self.derive(complete, self.run(reading.facts, received_at))
         return complete
+
+
+def _said_to_lack(value: Any) -> bool:
+    """There is no value, and why is said; what could not be read parks by itself."""
+    return isinstance(value, Unknown) and value.reason != "error"
 
 
 def _is_missing(value: Any) -> bool:
