@@ -32,7 +32,7 @@ COMMANDS: Final = {
         "What a feed's documents say of what their record standard asks for.",
     ),
     "review": ("mhbridge.cli.reviewing", "Sign for a mapping as it is now; a live gateway takes no others."),
-    "replay": ("mhbridge.cli.translating", "Compare fixtures with their golden files, or send them to a gateway."),
+    "replay": ("mhbridge.cli.replaying", "Compare fixtures with their golden files, or send them to a gateway."),
     "validate": ("mhbridge.cli.translating", "Validate FHIR files."),
     "messages": ("mhbridge.cli.looking", "List messages of a store."),
     "trace": ("mhbridge.cli.looking", "Tell the story of one message."),

@@ -114,10 +114,12 @@ def _messages_below(path: Path, format_: Format) -> list[Path]:
 
 def fixtures_of(name: str, roots: Iterable[Path]) -> list[Path]:
     """The fixtures of a feed: those beside its own folder of mappings, in `./fixtures`, or the built-in ones."""
-    from mhbridge.mapping.library import built_in
+    from mhbridge.mapping.library import built_in, default_roots
     from mhbridge.testing.replaying import cases
 
-    for folder in (*(root.resolve().parent / "fixtures" for root in roots), Path("fixtures"), built_in("fixtures")):
+    beside = [root.resolve().parent / "fixtures" for root in roots]
+    packed = [root / "fixtures" for root in default_roots()]  # an installed package keeps them in its own folder
+    for folder in (*beside, Path("fixtures"), *packed, built_in("fixtures")):
         found = [case.path for case in cases(folder) if f"{case.supplier}/{case.feed}" == name]
         if found:
             return found

@@ -1,4 +1,4 @@
-"""`translate`, `replay` and `validate`: messages and documents from files, without a gateway."""
+"""`translate` and `validate`: messages and documents from files, without a gateway."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mhbridge.model import MessageState, Severity
 if TYPE_CHECKING:
     from mhbridge.model import Outcome
 
-__all__ = ["replay", "translate", "validate"]
+__all__ = ["translate", "validate"]
 
 _T = TypeVar("_T")
 
@@ -223,64 +223,6 @@ def _recognised(path: Path, catalogue: Any) -> list[str]:
     if none:
         raise MalformedMessage("M700", "there is no message in it")
     return list(found)
-
-
-@click.command()
-@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--update", is_flag=True, help="Write the golden files as they come out now.")
-@click.option(
-    "--to",
-    "address",
-    metavar="URL|HOST:PORT",
-    help="Send the fixtures to a running test gateway instead, and show its answers.",
-)
-@mappings_option
-def replay(folder: Path | None, update: bool, address: str | None, roots: tuple[Path, ...]) -> int:
-    """Put the fixtures of FOLDER (./fixtures, or the built-in ones) through the flow; compare with golden files."""
-    from mhbridge.mapping.catalogue import load
-    from mhbridge.mapping.library import built_in
-    from mhbridge.testing.replaying import cases, compare, feed_of, golden_files
-    from mhbridge.testing.replaying import replay as replay_case
-
-    root = folder or (Path("fixtures") if Path("fixtures").is_dir() else built_in("fixtures"))
-    if address is not None:
-        from aiohttp import ClientError
-
-        from mhbridge.testing.sending import send_cases
-
-        try:
-            return send_cases(list(cases(root)), address)
-        except (OSError, EOFError, ClientError) as error:
-            text = (
-                f"nobody answers at {address} as a gateway does ({type(error).__name__}): is it running, and listening?"
-            )
-            say(text, severity=Severity.ERROR)
-            return 3
-    catalogue = load(roots)
-    feeds: dict[str, Any] = {}
-    differing = count = lost = 0
-    for case in cases(root):
-        count += 1
-        if case.supplier not in catalogue.suppliers():
-            lost += 1
-            say(f"{case.name}: there is no supplier {case.supplier!r} in the mappings", severity=Severity.ERROR)
-            continue
-        if case.supplier not in feeds:
-            feeds[case.supplier] = feed_of(catalogue, case.supplier)
-        made = replay_case(case, catalogue, feeds[case.supplier])
-        differences = compare(case, made)
-        if update:
-            golden_files(case.path, made)
-        if differences:
-            differing += 1
-            say(f"{case.name}: {'updated' if update else 'differs'}", severity=Severity.WARNING)
-            for line in differences:
-                say(f"  {line}")
-    if not count:
-        raise click.UsageError(f"there are no fixtures in {root}: they lie in SUPPLIER/FEED/CASE.EXT")
-    word = "updated" if update else "differ"
-    say(f"{count} fixtures, {differing} {word}.")
-    return 1 if lost or (differing and not update) else 0
 
 
 @click.command()

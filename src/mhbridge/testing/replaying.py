@@ -21,6 +21,7 @@ from mhbridge.fhir.bundle import dumps, loads
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.model import Answer, Issue, LeafState, Ledger, Outcome, Severity, Verdict
 from mhbridge.pipeline import Feed, Route, answer, outcome_now
+from mhbridge.testing.differing import NOTHING, Difference, json_differences, text_differences
 
 __all__ = [
     "RECEIVED_AT",
@@ -161,49 +162,23 @@ def golden_files(path: Path, made: Mapping[str, bytes]) -> list[Path]:
     return written
 
 
-def compare(case: Case, made: Mapping[str, bytes]) -> list[str]:
-    """What differs from the golden files, one line a difference; empty when all is as expected."""
-    found: list[str] = []
+def compare(case: Case, made: Mapping[str, bytes]) -> list[Difference]:
+    """What differs from the golden files; empty when all is as expected."""
+    found: list[Difference] = []
     folder = case.path.parent
     for name, body in made.items():
         golden = folder / name
         if not golden.is_file():
-            found.append(f"{name}: there is no golden file")
+            found.append(Difference(name, "the file", NOTHING, "a golden file; --update writes it"))
         elif golden.read_bytes() != body:
-            found += [f"{name}: {line}" for line in _differences(golden.read_bytes(), body, name.endswith(".json"))]
+            old = golden.read_bytes()
+            of_json = name.endswith(".json")
+            own = list(
+                json_differences(name, loads(old), loads(body)) if of_json else text_differences(name, old, body)
+            )
+            found += own or [Difference(name, "the file", "the same content", "it is written differently")]
     for kind in _GOLDEN:
         name = f"{case.path.stem}.{kind}"
         if name not in made and (folder / name).is_file():
-            found.append(f"{name}: expected, and not produced")
+            found.append(Difference(name, "the file", "a golden file", NOTHING))
     return found
-
-
-def _differences(old: bytes, new: bytes, is_json: bool) -> list[str]:
-    if not is_json:
-        before, after = old.splitlines(), new.splitlines()
-        at = next(
-            (i for i, (a, b) in enumerate(zip(before, after, strict=False), 1) if a != b),
-            min(len(before), len(after)) + 1,
-        )
-        return [f"line {at} differs"]
-    found: list[str] = []
-    _walk(loads(old), loads(new), "$", found)
-    return found[:20] or ["the same content is written differently"]
-
-
-def _walk(old: Any, new: Any, path: str, found: list[str]) -> None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in old.keys() | new.keys():
-            if key not in new:
-                found.append(f"{path}.{key} is gone")
-            elif key not in old:
-                found.append(f"{path}.{key} is new")
-            else:
-                _walk(old[key], new[key], f"{path}.{key}", found)
-    elif isinstance(old, list) and isinstance(new, list):
-        if len(old) != len(new):
-            found.append(f"{path} has {len(new)} entries instead of {len(old)}")
-        for index, (a, b) in enumerate(zip(old, new, strict=False)):
-            _walk(a, b, f"{path}[{index}]", found)
-    elif old != new:
-        found.append(f"{path} differs")

@@ -8,9 +8,10 @@ a live gateway, and refuses one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ import aiohttp
 from mhbridge.errors import ConfigurationError
 from mhbridge.testing.replaying import Case
 
-__all__ = ["MllpPeer", "Posted", "mllp_peer", "post", "send_cases"]
+__all__ = ["MllpPeer", "Posted", "Sent", "mllp_peer", "post", "send_cases"]
 
 _START, _END = b"\x0b", b"\x1c\r"
 _PATIENCE: Final = 30.0
@@ -75,44 +76,99 @@ async def post(session: aiohttp.ClientSession, base: str, feed: str, body: bytes
         return Posted(answer.status, int(location) if location.isdigit() else None, outcome)
 
 
-def send_cases(cases: Sequence[Case], address: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A fixture that was sent: what was answered, in how many seconds."""
+
+    case: Case
+    answer: str
+    accepted: bool
+    seconds: float
+
+
+def send_cases(
+    cases: Sequence[Case],
+    address: str,
+    *,
+    rate: float | None = None,
+    concurrency: int = 1,
+    status_at: str | None = None,
+) -> tuple[list[Sent], float]:
     """
-    Send fixtures to a gateway, printing each answer; how many were not accepted decides the exit code.
+    Send fixtures to a gateway: the answers in the order of the fixtures, and how many seconds it took.
 
     Args:
         address: `http://…` of a gateway in test mode, or `HOST:PORT` of its MLLP listener.
+        rate: so many messages a second; as fast as they are answered, if left out.
+        concurrency: connections at a time. With more than one, nothing keeps the order of one patient's messages.
+        status_at: of a gateway that is sent to by MLLP, where it says over HTTP that it is a test one.
+
+    Raises:
+        ConfigurationError: C830, it does not say that it is a test gateway, or a message that it is a trial.
     """
-    return asyncio.run(_send_cases(cases, address))
+    return asyncio.run(_send_cases(cases, address, rate, concurrency, status_at))
 
 
-async def _send_cases(cases: Sequence[Case], address: str) -> int:
-    import click
-
-    refused = 0
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session:
+async def _send_cases(
+    cases: Sequence[Case], address: str, rate: float | None, concurrency: int, status_at: str | None
+) -> tuple[list[Sent], float]:
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    connector = aiohttp.TCPConnector(limit=concurrency)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         if "://" in address:
             base = address.rstrip("/")
             await _require_test_gateway(session, base)
-            for case in cases:
+
+            async def posted(case: Case) -> tuple[str, bool]:
                 answer = await post(session, base, f"{case.supplier}/{case.feed}", case.path.read_bytes())
-                refused += answer.status not in (200, 202)
-                click.echo(f"{case.name}: {answer.status}")
-            return 1 if refused else 0
-    host, _, port = address.rpartition(":")
+                return str(answer.status), answer.status in (200, 202)
+
+            return await _paced(cases, [posted] * concurrency, rate)
+        cases = [case for case in cases if case.path.suffix == ".hl7"]
+        _require_trials(cases)
+        if status_at is not None:
+            await _require_test_gateway(session, status_at.rstrip("/"))
+        elif urlsplit(f"//{address}").hostname not in ("127.0.0.1", "localhost", "::1"):
+            # Over MLLP nobody can say that it is a test gateway, so only this machine's own are believed.
+            text = "fixtures are sent over MLLP only to this machine, or to what --status-at says is a test one"
+            raise ConfigurationError([("C830", text)])
+        host, _, port = address.rpartition(":")
+        async with AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(mllp_peer(host, int(port))) for _ in range(concurrency)]
+            return await _paced(cases, [partial(_acknowledged, peer) for peer in peers], rate)
+
+
+async def _acknowledged(peer: MllpPeer, case: Case) -> tuple[str, bool]:
+    code = _code(await peer.send(case.path.read_bytes()))
+    return code, code in ("AA", "CA")
+
+
+async def _paced(
+    cases: Sequence[Case], senders: Sequence[Callable[[Case], Awaitable[tuple[str, bool]]]], rate: float | None
+) -> tuple[list[Sent], float]:
+    """Each sender takes the next fixture when it is free, and when its time has come."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    waiting = iter(enumerate(cases))
+    found: dict[int, Sent] = {}
+
+    async def work(send: Callable[[Case], Awaitable[tuple[str, bool]]]) -> None:
+        for number, case in waiting:
+            if rate is not None:
+                await asyncio.sleep(began + number / rate - loop.time())
+            at = loop.time()
+            answer, accepted = await send(case)
+            found[number] = Sent(case, answer, accepted, loop.time() - at)
+
+    await asyncio.gather(*(work(send) for send in senders))
+    return [found[number] for number in sorted(found)], loop.time() - began
+
+
+def _require_trials(cases: Sequence[Case]) -> None:
     real = [case.name for case in cases if b"|P|" in case.path.read_bytes().partition(b"\r")[0]]
     if real:
         # A live gateway keeps what says that it is a trial from every destination; what says P it would deliver.
         raise ConfigurationError([("C830", f"{real[0]} does not say that it is a trial (MSH-11 T)")])
-    if urlsplit(f"//{address}").hostname not in ("127.0.0.1", "localhost", "::1"):
-        # Over MLLP nobody can say that it is a test gateway, so only this machine's own are believed.
-        raise ConfigurationError([("C830", "fixtures are sent over MLLP only to this machine")])
-    async with mllp_peer(host, int(port)) as peer:
-        for case in cases:
-            acknowledgement = await peer.send(case.path.read_bytes())
-            code = _code(acknowledgement)
-            refused += code not in ("AA", "CA")
-            click.echo(f"{case.name}: {code}")
-    return 1 if refused else 0
 
 
 async def _require_test_gateway(session: aiohttp.ClientSession, base: str) -> None:
