@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from mhbridge.adapters import sql
 
-__all__ = ["Query", "among", "queries", "query", "schema", "with_rows"]
+__all__ = ["Query", "among", "queries", "query", "schema", "typed", "with_rows"]
 
 #: `/* held N */`: N is in one of the parts that are named so.
 _PARTS: Final = re.compile(r"/\* (held|sent|these) ([\w.]+) \*/")
@@ -46,17 +46,18 @@ class Query(NamedTuple):
 @cache
 def schema() -> tuple[str, ...]:
     """The statements that make the tables, in order."""
-    return tuple(_typed(statement) for statement in sql.schema())
+    return tuple(typed(statement) for statement in sql.schema())
 
 
 @cache
 def queries() -> Mapping[str, str]:
     """Every query by its name, in PostgreSQL's words but for its parameters."""
     own = sql.named(files(__name__.rpartition(".")[0]).joinpath("queries.sql").read_text("utf-8"))
-    return MappingProxyType({name: _typed(text) for name, text in {**sql.queries(), **own}.items()})
+    return MappingProxyType({name: typed(text) for name, text in {**sql.queries(), **own}.items()})
 
 
-def _typed(text: str) -> str:
+def typed(text: str) -> str:
+    """A statement in PostgreSQL's words, but for its parameters."""
     text = _PARTS.sub(r"and (\2 & 255) = any(cast(:\1 as bigint[]))", text)
     for pattern, word in _TYPES:
         text = pattern.sub(word, text)

@@ -22,11 +22,22 @@ from mhbridge.adapters.postgres.session import PostgresSession, settle_types
 from mhbridge.adapters.sql import leases
 from mhbridge.adapters.sql.keyring import Keyring
 from mhbridge.adapters.sql.migrating import schema_number
-from mhbridge.adapters.sql.migrations import SCHEMA
+from mhbridge.adapters.sql.migrations import SCHEMA, migrations
 from mhbridge.adapters.sql.sealing import KEY_SIZE, Keys
 from mhbridge.errors import StoreError
 
-__all__ = ["READER", "VERBS", "Address", "Setting", "become_writer", "connected", "keys_of", "make_tables", "recognise"]
+__all__ = [
+    "READER",
+    "VERBS",
+    "Address",
+    "Setting",
+    "become_writer",
+    "connected",
+    "is_new",
+    "keys_of",
+    "make_tables",
+    "recognise",
+]
 
 #: The oldest that still gets corrections.
 _FIRST: Final = 150000
@@ -115,7 +126,8 @@ def connected(address: Address, settings: Sequence[Setting], *, writes: bool) ->
 
 
 def _require_primary(connection: psycopg.Connection[Any]) -> None:
-    if connection.execute("select pg_is_in_recovery()").fetchall() != [(False,)]:
+    asked = "select pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool"
+    if connection.execute(asked).fetchall() != [(False,)]:
         raise StoreError("S245", "the database takes nothing: it is a copy that only reads")
 
 
@@ -179,10 +191,10 @@ def _names(settings: Sequence[Setting]) -> str:
 
 def make_tables(session: PostgresSession) -> None:
     """
-    Make the tables in a database that has none.
+    Make the tables in a database that has none, or bring them forward, in one transaction.
 
     Raises:
-        StoreError: S243, when it may not.
+        StoreError: S204 for a schema that this version does not know, S243 when it may not.
     """
     try:
         session.begin()
@@ -191,10 +203,30 @@ def make_tables(session: PostgresSession) -> None:
             for statement in (*dialect.schema(), *_OURS, *leases.TABLES):
                 session.statement(statement, {})
             session.run("set_meta", {"name": "schema", "value": str(SCHEMA)})
+        else:
+            _bring_forward(session)
         session.commit()
+    except StoreError:
+        session.rollback()
+        raise
     except psycopg.errors.InsufficientPrivilege:
         session.rollback()
         raise StoreError("S243", "the database has no tables of a store, and its user may not make any") from None
+
+
+def _bring_forward(session: PostgresSession) -> None:
+    """What cannot wait; the rest is worked by the writer. A copy to go back to is made by PostgreSQL's own tools."""
+    ((said,),) = session.run("read_meta", {"name": "schema"})
+    found = schema_number(said)
+    if found == SCHEMA:
+        return
+    for migration in migrations():
+        if migration.schema > found:
+            for statement in migration.now:
+                session.statement(statement, {})
+    waiting = session.run("read_meta", {"name": "later"}) or [(f"{found + 1}.0",)]
+    for name, value in (("schema", str(SCHEMA)), ("later", waiting[0][0])):
+        session.run("set_meta", {"name": name, "value": value})
 
 
 #: What the tables of both engines have not: ids are given in blocks, and the wrapped keys stand in one row.
@@ -208,13 +240,17 @@ def _has_tables(session: PostgresSession) -> bool:
     return session.statement("select to_regclass('meta')::text", {}) != [(None,)]
 
 
+#: Writes the table anew, so that nothing is left of what was in it.
+_SHREDS: Final = "vacuum (full) data_keys"
+
+
 class KeyTable:
     """
     The wrapped data keys, in a row of a table: where several gateways share a database, all of them must see them.
 
     What they are wrapped under is never in the database. But a backup of the database holds them, and what was purged
-    since is readable from it for whoever has the master key; so they have a table of their own, which a backup can
-    leave out, and what was in the row is taken out of the table's file when a key is dropped.
+    since can be read from it by whoever has the master key; so they have a table of their own, which a backup can leave
+    out, and what was in the row is taken out of the table's file when a key is dropped.
 
     Args:
         connect: makes a connection: keys are durable before what they close is written.
@@ -251,8 +287,20 @@ class KeyTable:
             if written:
                 self._version += 1
                 # A dropped key must not stay behind in what the file calls free.
-                connection.execute("vacuum (full) data_keys")
+                connection.execute(_SHREDS)
         return written
+
+
+def is_new(session: PostgresSession) -> bool:
+    """
+    Whether the tables have just been made, and have no keys yet.
+
+    Raises:
+        StoreError: S205, when there are no tables.
+    """
+    if not _has_tables(session):
+        raise StoreError("S205", "the database has no tables of a store")
+    return not session.run("read_meta", {"name": "secret"})
 
 
 def keys_of(address: Address, master: Callable[[], bytes], *, may_make: bool) -> Keys:
@@ -265,7 +313,7 @@ def keys_of(address: Address, master: Callable[[], bytes], *, may_make: bool) ->
     ring = Keyring(KeyTable(partial(connected, address, READER, writes=may_make)), master())
     if ring.secret is None:
         if not may_make:
-            raise StoreError("S205", f"there is no store in {address.name}")
+            raise StoreError("S205", f"the database {address.name} has no keys for its store")
         ring.adopt(secrets.token_bytes(KEY_SIZE))
     assert ring.secret is not None
     return Keys(ring.secret, ring)
@@ -277,11 +325,9 @@ def recognise(session: PostgresSession, keys: Keys, *, may_make: bool) -> None:
         StoreError: S204 for a schema that this version does not know, S205 for a store that is not there or has another
             secret, S220 for an older schema.
     """
-    if not _has_tables(session):
-        raise StoreError("S205", "the database has no tables of a store")
     found = dict(session.statement("select name, value from meta", {}))
     if schema_number(found.get("schema")) < SCHEMA:
-        raise StoreError("S220", "the store is of an older version and cannot be brought forward on PostgreSQL")
+        raise StoreError("S220", "the store is of an older version and has not been brought forward yet")
     if may_make and "secret" not in found:
         session.run("set_meta", {"name": "secret", "value": keys.proof})
     elif found.get("secret") != keys.proof:

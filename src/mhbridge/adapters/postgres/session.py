@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import errors
 from psycopg.adapt import Dumper
-from psycopg.types.string import BytesBinaryDumper
+from psycopg.types.string import BytesBinaryDumper, StrDumper
 
 from mhbridge.adapters.postgres import dialect
 from mhbridge.adapters.sql import leases
@@ -44,6 +44,16 @@ _AT_ONCE: Final = 64
 _PATIENCE: Final = 30.0
 _PAUSE: Final = 0.2
 
+#: With these the server ends the session, which may be seen only at the next question.
+_ENDED: Final = (
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.DatabaseDropped,
+    errors.IdleInTransactionSessionTimeout,
+    errors.IdleSessionTimeout,
+    errors.ConnectionException,
+)
+
 _BEGIN: Final = "begin isolation level read committed; select pg_current_xact_id()::text"
 
 _T = TypeVar("_T")
@@ -60,7 +70,21 @@ def settle_types(connection: psycopg.Connection[Any]) -> None:
     """How values are written."""
     for kind in (int, bool):
         connection.adapters.register_dumper(kind, _Number)
+    connection.adapters.register_dumper(str, _Text)
     connection.adapters.register_dumper(bytes, BytesBinaryDumper)
+
+
+class _Text(StrDumper):
+    """
+    Text, without the one character that PostgreSQL has no room for.
+
+    What looks for it looks for what was written. Bodies are bytes, and keep it.
+    """
+
+    oid = 0
+
+    def dump(self, obj: str) -> bytes:
+        return obj.replace("\0", "\N{SYMBOL FOR NULL}").encode()
 
 
 class PostgresSession(Session):
@@ -118,7 +142,7 @@ class PostgresSession(Session):
         return found
 
     def statement(self, text: str, values: Mapping[str, Any]) -> list[Any]:
-        query = dialect.query(text)
+        query = dialect.query(dialect.typed(text))
         return self._rows(query.text, [values[one] for one in query.names], prepare=False)
 
     def _rows(self, text: str, values: Sequence[Any], *, prepare: bool = True) -> list[Any]:
@@ -161,7 +185,7 @@ class PostgresSession(Session):
                 self._cursor.execute("rollback", prepare=False)
 
     def fault(self, error: Exception) -> Fault:
-        if isinstance(error, psycopg.Error) and self.connection.closed:
+        if self._is_lost(error):
             return Fault.LOST
         if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
             return Fault.AGAIN
@@ -169,10 +193,13 @@ class PostgresSession(Session):
             return Fault.ALL
         return Fault.ONE
 
+    def _is_lost(self, error: Exception) -> bool:
+        return isinstance(error, _ENDED) or (isinstance(error, psycopg.Error) and self.connection.closed)
+
     def refusal(self, error: Exception) -> StoreError | None:
         if isinstance(error, errors.DiskFull):
             return StoreError("S210", "the disk of the database is full")
-        if isinstance(error, psycopg.Error) and self.connection.closed:
+        if self._is_lost(error):
             return StoreError("S244", "the connection to the database was lost: what was asked for is not done")
         if isinstance(error, errors.ReadOnlySqlTransaction):
             return StoreError("S245", "the database takes nothing: it is a copy that only reads, or set so")

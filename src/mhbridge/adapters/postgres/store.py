@@ -18,6 +18,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import psycopg
+
 from mhbridge.adapters.postgres import opening
 from mhbridge.adapters.postgres.opening import Address
 from mhbridge.adapters.postgres.session import PostgresSession
@@ -132,7 +134,11 @@ class PostgresStore(Sharing):
         Raises:
             StoreError: S204 to S207, S220, S223, S240 to S245, when the store is not to be trusted as it is.
         """
-        await asyncio.to_thread(self._open_sessions)
+        try:
+            await asyncio.to_thread(self._open_sessions)
+        except psycopg.Error as error:
+            # The kind alone: the text may hold what the configuration keeps secret.
+            raise StoreError("S245", f"the database refused a question ({type(error).__name__})") from None
         flow, desk, near = [Reader(session, self._keys, alone=False) for session in self._sessions]
         self._near = near
         self._flow = self._start_reader(self._turns("mhbridge-flow"), flow)
@@ -210,7 +216,8 @@ class PostgresStore(Sharing):
             else:
                 opened.append(PostgresSession(partial(self._connected, writes=True)))
                 opening.make_tables(opened[0])
-            self._keys = opening.keys_of(self._address, self._master, may_make=not self._read_only)
+            may_make = opening.is_new(opened[0]) and not self._read_only
+            self._keys = opening.keys_of(self._address, self._master, may_make=may_make)
             opening.recognise(opened[0], self._keys, may_make=not self._read_only)
             if not self._read_only:
                 self._open_writer(opened.pop(0))

@@ -189,6 +189,9 @@ class Books:
 
     def log(self, at: int, what: str, about: int, moves: str, who: str = GATEWAY) -> None:
         """A row of the log, written with the others of the transaction."""
+        if "\0" in moves or "\0" in who:
+            # Not every engine has room for it, and the chain is over what can be read again.
+            moves, who = (text.replace("\0", "\N{SYMBOL FOR NULL}") for text in (moves, who))
         self._log.append(self._chain.link(at, what, about, moves, who))
 
     def count(self, feed: str, what: str, state: str, n: int = 1) -> None:
