@@ -491,6 +491,7 @@ BUILT_IN: Mapping[str, str] = {
     "csv": "mhbridge.formats.csv:FORMAT",
     "json": "mhbridge.formats.json:FORMAT",
     "xml": "mhbridge.formats.xml:FORMAT",
+    "document": "mhbridge.formats.document:FORMAT",
 }
 
 

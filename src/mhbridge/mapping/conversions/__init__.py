@@ -164,10 +164,10 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
 @cache
 def _registered(*, results: bool = False) -> Mapping[str, Mapping[str, Conversion]]:
     """By source type, by item type: the conversion. The order of the item types is the order of preference."""
-    from mhbridge.mapping.conversions import cda, hl7v2, json, text, xml
+    from mhbridge.mapping.conversions import cda, document, hl7v2, json, text, xml
 
     found: dict[str, dict[str, Conversion]] = {}
-    for made in hl7v2.results() if results else _all(hl7v2, text, json, xml, cda):
+    for made in hl7v2.results() if results else _all(hl7v2, text, json, xml, cda, document):
         found.setdefault(made.source, {})[made.target.name] = made
     return found
 

@@ -19,7 +19,7 @@ from mhbridge.formats.csv.declaration import declared as declared_alone
 from mhbridge.formats.csv.declaration import near
 from mhbridge.formats.csv.lines import codec_of, one_byte_codec
 
-__all__ = ["KEYS", "Table", "Tables", "declared", "tables_of"]
+__all__ = ["KEYS", "Table", "Tables", "declared", "seconds_of", "tables_of"]
 
 KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -143,7 +143,8 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
         if table.parent:
             _check_columns(table.name, "by", table.of, tables[table.parent].columns)
     below = {one: tuple(table for table in tables.values() if table.parent == one) for one in tables}
-    made = Tables(str(root), MappingProxyType(tables), MappingProxyType(below), MappingProxyType(above), _wait(options))
+    wait = seconds_of(options["wait"]) if "wait" in options else _USUAL_WAIT
+    made = Tables(str(root), MappingProxyType(tables), MappingProxyType(below), MappingProxyType(above), wait)
     told: dict[str, Any] = {"set": made, "delimiter": options.get("delimiter", ",")}
     if "dates" in options:
         told["dates"] = options["dates"]
@@ -233,10 +234,14 @@ def _above(name: str, tables: Mapping[str, Table]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _wait(options: Mapping[str, Any]) -> float:
-    if "wait" not in options:
-        return _USUAL_WAIT
-    found = _WAIT.fullmatch(str(options["wait"]))
+def seconds_of(text: object) -> float:
+    """
+    How long to wait, in seconds.
+
+    Raises:
+        DeclarationError: it is no number with its unit.
+    """
+    found = _WAIT.fullmatch(str(text))
     if found is None:
         raise DeclarationError("wait", "how long to wait is a number and s, m, h or d", "wait: 4h")
     return float(int(found[1]) * _SECONDS[found[2]])
