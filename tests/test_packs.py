@@ -80,4 +80,8 @@ def test_an_event_of_a_patient_writes_nothing_that_patients_share() -> None:
         for bundle in found if isinstance(found, list) else [found]:
             if bundle["type"] == "transaction":
                 written |= {entry["resource"]["resourceType"] for entry in bundle["entry"]}
-    assert written == {"Patient", "Encounter"}
+    # The roles are those of one referral: their ids are derived from it.
+    assert written == {
+        *("Patient", "Encounter", "AllergyIntolerance", "Condition", "Procedure", "Observation", "DiagnosticReport"),
+        *("ServiceRequest", "Specimen", "Appointment", "PractitionerRole"),
+    }

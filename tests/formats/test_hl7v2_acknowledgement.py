@@ -57,22 +57,35 @@ def test_its_control_id_is_derived() -> None:
 @pytest.mark.parametrize(
     ("accept", "application", "codes"),
     [
-        # (accepted, refused, rejected); "" is no answer at all
-        ("", "", ("AA", "AE", "AR")),
+        # HL7 v2.5.1 §2.9.2, §2.9.3 and table 0155, every pair of them: (accepted, refused, rejected); "" is no answer.
+        ("", "", ("AA", "AE", "AR")),  # original mode
         ('""', '""', ("AA", "AE", "AR")),
-        ("AL", "NE", ("CA", "CE", "CR")),
-        ("AL", "AL", ("CA", "CE", "CR")),
-        ("AL", "", ("CA", "CE", "CR")),
-        ("ER", "NE", ("", "CE", "CR")),
-        ("SU", "NE", ("CA", "", "")),
-        ("NE", "NE", ("", "", "")),
-        ("NE", "", ("", "", "")),
+        ("", "AL", ("AA", "AE", "AR")),  # MSH-15 empty beside a MSH-16 wants no accept acknowledgement
         ("", "NE", ("", "", "")),
+        ("", "ER", ("", "AE", "AR")),
+        ("", "SU", ("AA", "", "")),
+        ("AL", "", ("CA", "CE", "CR")),  # the accept acknowledgement comes first, and is the only one
+        ("AL", "AL", ("CA", "CE", "CR")),
+        ("AL", "NE", ("CA", "CE", "CR")),
+        ("AL", "ER", ("CA", "CE", "CR")),
+        ("AL", "SU", ("CA", "CE", "CR")),
+        ("NE", "", ("", "", "")),
         ("NE", "AL", ("AA", "AE", "AR")),
-        ("", "AL", ("AA", "AE", "AR")),
+        ("NE", "NE", ("", "", "")),
         ("NE", "ER", ("", "AE", "AR")),
         ("NE", "SU", ("AA", "", "")),
-        ("??", "", ("CA", "CE", "CR")),
+        ("ER", "", ("", "CE", "CR")),
+        ("ER", "AL", ("AA", "CE", "CR")),  # what was taken has no accept acknowledgement, but one of the application
+        ("ER", "NE", ("", "CE", "CR")),
+        ("ER", "ER", ("", "CE", "CR")),
+        ("ER", "SU", ("AA", "CE", "CR")),
+        ("SU", "", ("CA", "", "")),
+        ("SU", "AL", ("CA", "AE", "AR")),
+        ("SU", "NE", ("CA", "", "")),
+        ("SU", "ER", ("CA", "AE", "AR")),
+        ("SU", "SU", ("CA", "", "")),
+        ("??", "", ("CA", "CE", "CR")),  # no value of the table: an answer too many stops no feed
+        ("", "??", ("AA", "AE", "AR")),
     ],
 )
 def test_the_sender_says_which_answers_it_wants(accept: str, application: str, codes: tuple[str, str, str]) -> None:

@@ -209,8 +209,9 @@ def _code(header: _Header, verdict: Verdict) -> str:
     """
     The acknowledgement code, or nothing when none is wanted.
 
-    Original mode when MSH-15 and MSH-16 are both empty (§2.9.2). In enhanced mode MSH-15 says when an accept
-    acknowledgement is wanted; where it wants none but MSH-16 wants one of the application, that is what is sent.
+    Original mode when MSH-15 and MSH-16 are both empty (§2.9.2). In enhanced mode (§2.9.3) MSH-15 says when an accept
+    acknowledgement is wanted; where it wants none of this verdict but MSH-16 wants one of the application, that is
+    what is sent.
     """
     application, accept = _CODES[verdict]
     wants_accept, wants_application = (header.raw(number).strip(' "') for number in (15, 16))
@@ -218,7 +219,7 @@ def _code(header: _Header, verdict: Verdict) -> str:
         return application
     if _wanted(wants_accept or "NE", verdict):
         return accept
-    if wants_accept in ("", "NE") and _wanted(wants_application or "NE", verdict):
+    if _wanted(wants_application or "NE", verdict):
         return application
     return ""
 

@@ -183,8 +183,8 @@ def structural(message: Message) -> Iterator[Cell]:
     if message.delimiters.repetition in "".join(header.fields[3:]):
         for number in _AS_IT_STANDS:
             yield from _all_of(header, number)
-    if header.first(15).strip(' "') in ("", "NE"):
-        yield from _all_of(header, 16)  # it decides only where MSH-15 wants no answer (v2.5.1 §2.9.2)
+    if header.first(15).strip(' "') in ("", "NE", "ER"):
+        yield from _all_of(header, 16)  # it decides only where MSH-15 wants no answer to what is taken (v2.5.1 §2.9.3)
     if len(header.first(9).split(message.delimiters.component)) < 2:
         for event in message.named("EVN")[:1]:
             yield cell_of(event, 1), 1

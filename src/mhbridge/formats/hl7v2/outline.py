@@ -25,7 +25,13 @@ _RESULTS: Final = {
     "OBX": ("NTE",),
     "TQ1": ("TQ2",),
 }
-_ADT: Final = {"PR1": ("ROL",), "IN1": ("IN2", "IN3", "ROL")}
+_ADT: Final = {
+    "PID": ("ROL", "PRT"),
+    "PV1": ("ROL", "PRT"),
+    "OBX": ("NTE", "PRT"),
+    "PR1": ("ROL", "PRT"),
+    "IN1": ("IN2", "IN3", "ROL", "PRT"),
+}
 _TWO_PATIENTS: Final = {"PID": ("PD1", "PV1", "PV2", "DB1", "OBX")}
 _MERGE: Final = {"PID": ("PD1", "MRG", "PV1")}
 _DOCUMENT: Final = {"ORC": ("OBR", "TQ1"), "OBR": ("NTE",), "OBX": ("NTE",), "TQ1": ("TQ2",)}
@@ -43,6 +49,7 @@ _REFERRAL: Final = {
     "PR1": ("AUT",),
     "OBR": ("NTE", "OBX"),
     "OBX": ("NTE",),
+    "PV1": ("PV2", "NTE"),  # behind the visit: words on the referral, and no longer on a result
 }
 _SCHEDULE: Final = {
     "RGS": ("AIS", "AIG", "AIL", "AIP"),

@@ -118,7 +118,11 @@ def _argument(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want:
 def _value(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want: Type) -> nodes.Expression | None:
     many = parameter.kind == "all"
     takes = " or ".join(parameter.type)
-    for name in parameter.type:
+    names = parameter.type
+    if isinstance(tree, syntax.OrNode) and any(_suits(resolver, tree, name) for name in names):
+        # Of alternatives all become the same, so it is the first type that all of them can become.
+        names = tuple(name for name in names if _suits(resolver, tree, name))
+    for name in names:
         wanted = Type(want.name if name == "want" else name, many, want.options if name == "want" else ())
         if isinstance(tree, syntax.PathNode):
             source_type = resolver.source_type(tree)
@@ -141,6 +145,14 @@ def _value(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want: Ty
             return resolved
         return resolver.wrong("E108", f"{parameter.name} is a {takes}, not a {resolved.type}", tree.span)
     return resolver.wrong("E204", f"this cannot become a {takes}", tree.span)
+
+
+def _suits(resolver: Resolver, tree: syntax.OrNode, name: str) -> bool:
+    """Whether every path among alternatives can become a type."""
+    if name in ("any", "want"):
+        return False
+    types = [resolver.source_type(term) for term in tree.terms if isinstance(term, syntax.PathNode)]
+    return all(type_ is not None and conversion(type_, Type(name)) is not None for type_ in types)
 
 
 def _takes(parameter: Parameter, have: str) -> bool:

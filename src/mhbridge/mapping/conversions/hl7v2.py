@@ -35,6 +35,10 @@ _ONE: Final = frozenset({"1"})
 _ALL: Final = frozenset({WHOLE})
 _TYPE: Final = frozenset({"OBX-2"})
 _TEXTS: Final = ("string", "text", "markdown")
+#: Types of OBX-5 that do not become a text by themselves, and whose parts are words all the same.
+_PEOPLE_AND_PLACES: Final = ("AD", "CN", "DLN", "JCC", "PL", "PN", "PPN", "TN", "XAD", "XCN", "XON", "XPN", "XTN")
+#: The same, and those of several numbers; and where none is named, which is text.
+_IN_PARTS: Final = frozenset({"", "CP", "DR", "MA", "MO", "NA", "NR", "TQ", *_PEOPLE_AND_PLACES})
 
 
 # --- simple types ------------------------------------------------------------------------------------------
@@ -134,6 +138,9 @@ def _composite() -> Iterator[tuple[str, _Entries]]:
     yield "CX", cx
     yield "CK", cx
     yield "EI", {"Identifier": (i.ei, i.EI, i.ei_used), **_texts(_word)}
+    for name in ("PI", "PLN"):
+        yield name, {"Identifier": (i.licence, i.LICENCE, i.licence_used), **_texts(_word)}
+    yield "OG", _texts(_word)
     yield "HD", {**_texts(_word), **_checked("code")}
     for name in ("XPN", "PN"):
         yield name, {"HumanName": (p.human_name, p.XPN, p.human_name_used)}
@@ -292,11 +299,15 @@ def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion
     Args:
         choices: data type → its conversion to the target.
     """
+    # Words for whoever reads: what has no text of its own, a name or an address, as its parts one after the other.
+    others = Conversion("varies", target, _parts_said, _ALL) if target.name in _TEXTS and not target.options else None
 
     def chosen(value: Value) -> Conversion:
         found = choices.get(value.segment.first(2))  # as it nearly always stands there
-        if found is None and (field := value.field(2)) is not None:
-            found = choices.get(field.component(1).strip())
+        if found is None:
+            field = value.field(2)
+            name = "" if field is None else field.component(1).strip()
+            found = choices.get(name, others if name in _IN_PARTS else None)
         if found is None:
             raise Unconvertible(f"a result of the data type named in OBX-2 does not become: {target}")
         return found
@@ -311,4 +322,13 @@ def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion
             return _TYPE
         return found.used_of(value, context) | _TYPE
 
-    return Conversion("varies", target, convert, _TYPE.union(*(choice.reads for choice in choices.values())), used)
+    reads = _TYPE.union(*(choice.reads for choice in choices.values()), () if others is None else others.reads)
+    return Conversion("varies", target, convert, reads, used)
+
+
+def _parts_said(value: Value, _context: Context) -> Any:
+    """A value of any type in words. Where OBX-2 names none it is a text, whose separators are part of it."""
+    if value.field(2) is None:
+        return value.text if value.text.strip() else nothing(value)
+    said = [one.strip() for number in range(1, value.components + 1) for one in value.subcomponents(number)]
+    return " ".join(filter(None, said)) or nothing(value)

@@ -8,6 +8,7 @@ never make up a system.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ __all__ = [
     "CX",
     "EI",
     "HD",
+    "LICENCE",
     "TYPE_SYSTEM",
     "cx",
     "cx_nhs_number",
@@ -32,6 +34,8 @@ __all__ = [
     "ei_used",
     "identifier_of",
     "issuer_used",
+    "licence",
+    "licence_used",
     "nothing",
     "typed",
 ]
@@ -44,9 +48,13 @@ _NHS_NUMBER: Final = "nhs-number"
 #: ITK Reference Tables v1.0.14, table 0363: the assigning authority of NHS numbers.
 _NHS: Final = "NHS"
 
+_OID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*))+", re.ASCII)
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
+
 CX: Final = frozenset({"1", "4", "4.2", "4.3", "5"})
 EI: Final = frozenset({"1", "2", "3", "4"})
 HD: Final = frozenset({"1", "2", "3"})
+LICENCE: Final = frozenset({"1", "2", "3"})
 
 
 def nothing(value: Value) -> State:
@@ -61,10 +69,11 @@ def _universal(name: str, kind: str, context: Context) -> str:
     """The system that a universal id names (HL7 v2.5.1 §2.A.33, HD.2 and HD.3); empty when it is not a system."""
     if not name:
         return ""
+    # What only says that it is one stays as words: a URI that is none would cost the whole document.
     if kind == "ISO":
-        return context.systems.named(name) or f"urn:oid:{name}"
+        return context.systems.named(name) or (f"urn:oid:{name}" if _OID.fullmatch(name) else "")
     if kind in ("UUID", "GUID"):
-        return f"urn:uuid:{name.lower()}"
+        return f"urn:uuid:{name.lower()}" if _UUID.fullmatch(name) else ""
     if kind == "URI" and ":" in name:
         return context.systems.of_uri(name)
     return ""
@@ -201,3 +210,20 @@ def ei_used(value: Value, context: Context) -> frozenset[str]:
     if not value.component(1).strip():
         return frozenset()
     return frozenset({"1"}) | issuer_used(_ei_issuer(value), ("2", "3", "4"), context)
+
+
+def licence(value: Value, context: Context) -> Any:
+    """PI, PLN[Identifier]: a provider's number, its kind (table 0338), and the state or authority that gave it."""
+    number = value.component(1).strip()
+    if not number:
+        return nothing(value)
+    found: dict[str, Any] = {"value": number}
+    if giver := value.component(3).strip():
+        found["assigner"] = {"display": giver}
+    typed(found, value.component(2).strip(), context)
+    return found
+
+
+def licence_used(value: Value, _context: Context) -> frozenset[str]:
+    """Without a number there is no identifier."""
+    return LICENCE if value.component(1).strip() else frozenset()

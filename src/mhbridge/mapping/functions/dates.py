@@ -7,7 +7,7 @@ it not. This module must never read a clock.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from mhbridge.mapping.conversions import Context, Unconvertible
@@ -128,4 +128,36 @@ def timestamp(context: Context, day: Any, time: Any, *, want: str) -> Any:  # no
     return at(day, time, context)
 
 
-FUNCTIONS: Final = (before, overlaps, days_between, timestamp)
+@function(
+    Parameter("value", "value", ("dateTime",)),
+    results=("instant",),
+    examples=(
+        Example("moment(SCH-11.4)", ("2025-07-01T09:30:00+01:00",), "2025-07-01T09:30:00+01:00"),
+        Example("moment(OBR-22)", ("2025-07-01T08:30:00.250Z",), "2025-07-01T08:30:00.250Z"),
+    ),
+)
+def moment(context: Context, value: str, *, want: str) -> Any:  # noqa: ARG001
+    """A dateTime that has a time of day as an instant: seconds that nobody said are nought. A day is no instant."""
+    if "T" not in value:
+        raise Unconvertible("a day is no instant")
+    return value
+
+
+@function(
+    Parameter("start", "value", ("instant",)),
+    Parameter("minutes", "value", ("decimal", "integer", "positiveInt", "unsignedInt")),
+    results=("instant",),
+    examples=(
+        Example("lasting(starts_at, minutes)", ("2025-07-01T09:30:00+01:00", 45), "2025-07-01T10:15:00+01:00"),
+        Example("lasting(moment(AIS-4), AIS-7)", ("2025-10-26T00:30:00+01:00", 60), "2025-10-26T01:30:00+01:00"),
+    ),
+)
+def lasting(context: Context, start: str, minutes: Any, *, want: str) -> Any:  # noqa: ARG001
+    """When something ends that begins at an instant and lasts so many minutes, with the offset that it begins with."""
+    try:
+        return (datetime.fromisoformat(start) + timedelta(minutes=float(minutes))).isoformat()
+    except (ArithmeticError, ValueError):
+        raise Unconvertible("the end is no time of this calendar") from None
+
+
+FUNCTIONS: Final = (before, overlaps, days_between, timestamp, moment, lasting)

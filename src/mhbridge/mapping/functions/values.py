@@ -291,7 +291,7 @@ def _national(identifier: dict[str, Any]) -> dict[str, Any]:
 
 
 @function(
-    Parameter("value", "value", ("Identifier", "string", "any"), repeats=True),
+    Parameter("value", "value", ("Identifier", "string", "dateTime", "any"), repeats=True),
     results=("Identifier",),
     examples=(
         Example(
