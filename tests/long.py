@@ -23,6 +23,7 @@ LONG = {
     "power": (["adapters/store/test_sqlite_crash.py", "-k", "power_cut"], {"POWER_CUTS": "10000"}),
     "kill": (["world/test_kill.py"], {"SERVE_KILLS": "1000"}),
     "chaos": (["world/test_chaos.py", "-k", "thousand"], {"MESSAGES": "100000"}),
+    "cluster": (["world/test_cluster.py"], {"CLUSTER_ROUNDS": "50"}),
     "interrupt": (["world/test_interrupt.py"], {"LONG": "1"}),
     "canary": (["canary"], {"CANARIES": "10000"}),
 }

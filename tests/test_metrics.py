@@ -109,7 +109,7 @@ async def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 #: These are there only when something is wrong, or is configured that this gateway has not.
 SELDOM = {"mhbridge_clocks", "mhbridge_destination_shut", "mhbridge_certificate_expiry_timestamp_seconds"}
 #: These where several gateways share a database.
-SELDOM |= {"mhbridge_node_parts", "mhbridge_node_leads", "mhbridge_parts_unsent"}
+SELDOM |= {"mhbridge_node_parts", "mhbridge_node_leads", "mhbridge_parts_unheld"}
 
 
 async def test_what_is_told_is_what_is_documented(told: str) -> None:

@@ -57,8 +57,8 @@ class Store:
     def __init__(self, table, node):
         self.table, self.node = table, node
         self.fails = False
-        self.working, self.sending = {}, frozenset()
-        self.inherited, self.doubted, self.tasks = [], [], {}
+        self.held, self.working = {}, frozenset()
+        self.taken_over, self.tasks = {}, {}
 
     async def renew(self, lease, *, leave=(), want=()):
         if self.fails:
@@ -73,14 +73,16 @@ class Store:
     def listen(self, heard):
         self.heard = heard
 
-    def work_for(self, held, sending):
-        self.working, self.sending = dict(held), frozenset(sending)
+    def work_for(self, held, parts):
+        self.held, self.working = dict(held), frozenset(parts)
 
-    async def inherit(self, parts, _now):
-        self.inherited += parts
-
-    async def doubt_parts(self, parts, _now):
-        self.doubted += parts
+    async def take_over(self, parts, now, until):
+        if self.fails:
+            raise StoreError("S240", "no connection")
+        # What is due of a part is asked for only when it was seen to.
+        assert not self.working & set(parts)
+        assert self.held.keys() >= set(parts)
+        self.taken_over.update(dict.fromkeys(parts, (until - now).total_seconds()))
         return 0
 
     async def parts_of(self, patients):
@@ -128,14 +130,15 @@ async def settle(*nodes):
     await look(*nodes, times=4)
 
 
-async def test_a_node_that_is_alone_has_all_and_sends_at_once(table):
+async def test_a_node_that_is_alone_has_all_and_begins_at_once(table):
     a = Node(table, "a")
     await a.parts.look()
-    assert len(a.parts.held) == len(a.parts.sending) == PARTS
+    assert len(a.parts.held) == len(a.parts.working) == PARTS
     assert a.parts.leads
     assert a.parts.may_send(77)
-    assert a.store.working == dict.fromkeys(range(PARTS), 1)
-    assert a.parts.unsent == 0
+    assert a.store.held == dict.fromkeys(range(PARTS), 1)
+    assert a.store.taken_over == dict.fromkeys(range(PARTS), 0)
+    assert a.parts.unheld == 0
 
 
 async def test_who_comes_gets_a_fair_share_in_good_order(table):
@@ -148,7 +151,8 @@ async def test_who_comes_gets_a_fair_share_in_good_order(table):
     assert frozenset.union(*shares) == frozenset(range(PARTS))
     assert sum(map(len, shares)) == PARTS
     # They were given up, so whoever took them need not wait; and the one who led still leads.
-    assert all(node.parts.sending == node.parts.held for node in (a, b, c))
+    assert all(node.parts.working == node.parts.held for node in (a, b, c))
+    assert {wait for node in (a, b, c) for wait in node.store.taken_over.values()} == {0}
     assert [node.parts.leads for node in (a, b, c)] == [True, False, False]
     assert b.parts.nodes == {"a": 86, "b": len(b.parts.held), "c": len(c.parts.held)}
 
@@ -159,29 +163,25 @@ async def test_what_is_in_hand_is_not_given_up(table):
     a.parts.in_hand = lambda: set(range(100, 256))
     await settle(a, b)
     assert set(range(100, 256)) <= a.parts.held
-    # But nothing more of what is to go is begun: half of all is left to be worked.
+    # Nothing more is begun of what is to go, but what was begun may be ended.
     assert len(a.store.working) == PARTS // 2
+    assert a.store.held.keys() == {0, *range(100, 256)}
     a.parts.in_hand = tuple
     await settle(a, b)
     assert len(a.parts.held) == len(b.parts.held) == PARTS // 2
 
 
-async def test_what_the_dead_had_is_worked_at_once_and_sent_when_their_last_request_is_over(table):
+async def test_what_the_dead_were_sending_is_looked_up_when_it_must_have_arrived(table):
     a, b = Node(table, "a"), Node(table, "b")
     await settle(a)
     await settle(a, b)
     had = a.parts.held
     await look(b, times=int(LEASE) + 1)
     assert b.parts.held == frozenset(range(PARTS))
-    assert not b.parts.sending & had
-    assert set(b.store.inherited) >= had
-    assert set(b.store.working) >= had
-    assert not set(b.store.doubted) & had
-    assert b.parts.unsent == len(had)
-    await look(b, times=int(QUIET) + 2)
-    assert set(b.store.doubted) >= had
-    assert b.parts.sending == frozenset(range(PARTS))
-    assert b.parts.unsent == 0
+    assert {part for part, wait in b.store.taken_over.items() if wait == QUIET} == had
+    # All else of theirs goes on at once.
+    assert b.parts.working == b.store.working == frozenset(range(PARTS))
+    await look(b, times=int(LEASE))
     # Whoever leads says that a node is gone, once, and when it is back.
     assert b.store.tasks == {"a": "D990"}
     assert b.events().count("node_lost") == 1
@@ -219,11 +219,30 @@ async def test_who_stops_gives_up_all_but_what_was_cut_off(table):
     assert not a.parts.may_send(1)
     await b.parts.look()
     assert b.parts.held == frozenset(range(PARTS)) - {7}
-    assert b.parts.sending == b.parts.held
+    assert set(b.store.taken_over.values()) == {0}
+    assert b.parts.unheld == 1
     table.now += LEASE + 1
     await b.parts.look()
     assert 7 in b.parts.held
-    assert 7 not in b.parts.sending
+    assert b.store.taken_over[7] == QUIET
+
+
+async def test_nothing_of_a_part_is_begun_before_what_was_being_sent_is_seen_to(table):
+    a = Node(table, "a")
+    renew = a.store.renew
+
+    async def renewed(*values, **named):
+        holding = await renew(*values, **named)
+        a.store.fails = True
+        return holding
+
+    a.store.renew = renewed
+    with pytest.raises(StoreError):
+        await a.parts.look()
+    assert (len(a.parts.held), a.parts.working, a.parts.may_send(1)) == (PARTS, frozenset(), False)
+    a.store.renew, a.store.fails = renew, False
+    await a.parts.look()
+    assert len(a.parts.working) == PARTS
 
 
 async def test_two_patients_of_a_merge_come_to_one_node(table):
@@ -231,11 +250,9 @@ async def test_two_patients_of_a_merge_come_to_one_node(table):
     await settle(a)
     await settle(a, b)
     ours, theirs = max(a.parts.held), max(b.parts.held)
-    assert not await a.parts.hold([ours, theirs])
-    await a.parts.want_all([ours, theirs])
+    assert not await a.parts.hold_or_want([theirs], [ours])
     await settle(a, b)
     assert await a.parts.hold([ours, theirs])
-    assert theirs in a.parts.sending
     # It is not given back before it was of use, and all have their shares again in the end.
     await look(a, b, times=60)
     assert len(a.parts.held) == len(b.parts.held) == PARTS // 2
@@ -250,8 +267,7 @@ async def test_two_who_need_what_the_other_has_do_not_wait_for_ever(table):
     for _ in range(200):
         for at, node in enumerate((a, b)):
             if not had[at]:
-                await node.parts.want_all(pair)
-                had[at] = await node.parts.hold(pair)
+                had[at] = await node.parts.hold_or_want(pair, ())
         await look(a)
         table.now += 0.7
         await look(b)

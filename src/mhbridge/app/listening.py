@@ -172,7 +172,7 @@ class Listening:
 
         assert self.parts is not None
         parts = self.parts
-        return Nodes(parts.node, parts.nodes, parts.leads, len(parts.sending), parts.unsent)
+        return Nodes(parts.node, parts.nodes, parts.leads, len(parts.working), parts.unheld)
 
     def _console(self) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.http_translate import TranslateDoor

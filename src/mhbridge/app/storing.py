@@ -6,7 +6,7 @@ This module must never open it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mhbridge import config as settings
 from mhbridge.errors import StoreError
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mhbridge.adapters.sql.door import Door
 
 __all__ = ["store_of"]
+
+#: So many processes may write to a database at the same time: gateways, and commands beside them.
+_GATEWAYS: Final = 64
 
 
 def store_of(config: settings.Config, *, read_only: bool = False) -> Door:
@@ -52,6 +55,8 @@ def _in_database(config: settings.Config, *, read_only: bool) -> Door:
     return PostgresStore(
         Address(config.gateway.database, None if password is None else password.reveal),
         master=master,
+        node=config.gateway.node,
+        writers=_GATEWAYS,
         retention=settings.retention_of(config),
         read_only=read_only,
         duties=settings.duties_of(config),

@@ -15,7 +15,7 @@ import click
 from mhbridge.cli.looking import asking, config_option, table
 from mhbridge.cli.options import as_json, say, show_json
 from mhbridge.model import Severity
-from mhbridge.ports import PARKED_TASKS, ParkedCause, Status, Store, Task, Urgency
+from mhbridge.ports import PARKED_TASKS, PARTS, ParkedCause, Status, Store, Task, Urgency
 
 __all__ = ["Attention", "age", "attention", "served", "status"]
 
@@ -63,7 +63,7 @@ class Attention(NamedTuple):
 
 def attention(found: Status, parked: Sequence[ParkedCause], tasks: Sequence[Task]) -> list[Attention]:
     """Everything that needs attention, the worst first."""
-    rows = [*_wrong(found), *_late(found), *_parked(found, parked, tasks), *_to_do(tasks)]
+    rows = [*_wrong(found), *_unheld(found), *_late(found), *_parked(found, parked, tasks), *_to_do(tasks)]
     return sorted(rows, key=lambda row: (_WORST.index(row.severity), row.since or found.at))
 
 
@@ -95,6 +95,13 @@ def served(store: Path) -> bool | None:
 def _wrong(found: Status) -> Iterator[Attention]:
     for difference in found.differences:
         yield Attention("critical", f"The accounts do not add up. {difference}", None, "mhbridge explain D908")
+
+
+def _unheld(found: Status) -> Iterator[Attention]:
+    held = sum(found.nodes.values())
+    if found.nodes and held < PARTS:
+        text = f"{PARTS - held} of {PARTS} parts of the patients are no gateway's: nothing of theirs is worked"
+        yield Attention("high", text, None, "mhbridge tasks")
 
 
 def _late(found: Status) -> Iterator[Attention]:
@@ -231,6 +238,9 @@ def _show(found: Status, rows: Sequence[Attention]) -> None:
         table("by destination", columns, [_destination(found, name) for name in found.destinations])
     for clock, states in found.clocks.items():
         click.echo(f"{clock}: " + ", ".join(f"{n:,} {state}" for state, n in states.items()))
+    if found.nodes:
+        shares = ", ".join(f"{node} {parts}" for node, parts in sorted(found.nodes.items()))
+        click.echo(f"gateways, by parts of the patients: {shares}, nobody {PARTS - sum(found.nodes.values())}")
 
 
 _OPEN: Final = frozenset({"stored", "held", "parked", "queued", "sending", "unknown", "retry", "awaiting"})
@@ -268,6 +278,7 @@ def _plain(found: Status, rows: Sequence[Attention]) -> dict[str, Any]:
         "messages": dict(found.messages), "deliveries": dict(found.deliveries), "acknowledged": found.acknowledged,
         "overdue": found.overdue, "late": dict(found.late), "behind": dict(found.behind), "waiting": found.waiting,
         "held": dict(found.held), "differences": list(found.differences), "tasks": list(found.tasks),
+        "nodes": dict(found.nodes),
         "clocks": {name: dict(states) for name, states in found.clocks.items()},
         "feeds": {feed: dict(states) for feed, states in found.feeds.items()},
         "destinations": {name: dict(states) for name, states in found.destinations.items()},

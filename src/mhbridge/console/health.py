@@ -98,7 +98,7 @@ class HealthPages:
         sources = self._sources
         shared = {} if sources.nodes is None else {"nodes": asdict(sources.nodes())}
         said = {"mode": sources.mode, "ready": sources.ready(), "shut": dict(sources.shut()), **shared}
-        return json({**said, **status})
+        return json({**status, **said})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         await self._access.require(request, "viewer")

@@ -70,7 +70,7 @@ METRICS: Final = (
     # Of gateways that share a database.
     _metric("node_parts", "gauge", "node", "Of 256 parts of the patients, those of each gateway, as this one knows."),
     _metric("node_leads", "gauge", "", "1 where what is done once for all is done by this gateway."),
-    _metric("parts_unsent", "gauge", "", "Parts of which nothing is sent now: their gateway has just gone."),
+    _metric("parts_unheld", "gauge", "", "Parts that are no gateway's: theirs has just gone."),
     # What it stands on.
     _metric("inside_envelopes", "gauge", "", "Envelopes that are being taken now."),
     _metric("inside_bytes", "gauge", "", "Their bytes."),
@@ -100,15 +100,15 @@ class Nodes:
         node: the name of this one.
         parts: node → how many parts of the patients it has.
         leads: what is done once for all is done here.
-        sending: parts of which this one may send.
-        unsent: parts of which nobody does.
+        working: parts of its own for which this one begins things; it is about to give up the others.
+        unheld: parts that nobody has.
     """
 
     node: str
     parts: Mapping[str, int]
     leads: bool
-    sending: int
-    unsent: int
+    working: int
+    unheld: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def _shared(nodes: Callable[[], Nodes] | None) -> _Said:
     for node, parts in sorted(found.parts.items()):
         yield "node_parts", (node,), parts
     yield "node_leads", (), int(found.leads)
-    yield "parts_unsent", (), found.unsent
+    yield "parts_unheld", (), found.unheld
 
 
 def _store(meters: Meters) -> _Said:

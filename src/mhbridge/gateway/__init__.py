@@ -8,6 +8,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
     pressure  how much may be inside at once, and when nothing more may come in        (`pressure.Pressure`)
     outbox    a due delivery from the store → start → send or look → finish           (`outbox.Outbox`)
     parts     which patients are this node's, where several share a store             (`parts.Parts`)
+    failing   how it is said that the store has refused something                      (`failing.say_refused`)
     outlets   how much may go to a destination now, and how it has been doing          (`outlets.Outlet`)
     attempts  one attempt, and what follows from its result                            (`attempts.Attempts`)
     awaited   acknowledgements that do not come                                        (`awaited.Awaited`)

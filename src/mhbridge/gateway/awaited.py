@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from mhbridge.errors import StoreError
+from mhbridge.gateway.failing import say_refused
 from mhbridge.log import Event, Log
 from mhbridge.ports import Clock, Store
 
@@ -53,6 +54,6 @@ class Awaited:
             try:
                 more = await self.look() == _MOST
             except StoreError as error:
-                self._log.error(Event.STORE_FAILED, code=error.code)
+                say_refused(self._log, error)
                 more = False
             await asyncio.sleep(0 if more else _EVERY)

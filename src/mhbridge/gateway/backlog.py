@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from mhbridge.errors import MessageError, PastChanged, StoreError
+from mhbridge.gateway.failing import say_refused
 from mhbridge.gateway.outbox import first_of
 from mhbridge.gateway.workers import FailedThere, WorkerDied
 from mhbridge.gateway.workers.apart import ALL, Part
@@ -145,7 +146,7 @@ class Backlog:
                 # Whoever was woken meanwhile need not ask how long to sleep.
                 seconds = 0.0 if more or self._woken.is_set() else await self._until_due()
             except StoreError as error:
-                self._log.error(Event.STORE_FAILED, code=error.code)
+                say_refused(self._log, error)
                 seconds = _STORE_PAUSE
             except Exception as error:  # noqa: BLE001  the others must go on, whatever one round ran into
                 self._log.critical(Event.FAILED, **where(error))
@@ -219,7 +220,7 @@ class Backlog:
             # A version left while its successor was being worked. Nothing is durable: it is worked again.
             await self._put_back(taken, counted=False)
         except StoreError as error:
-            self._log.error(Event.STORE_FAILED, feed=feed, code=error.code)
+            say_refused(self._log, error, feed=feed)
             await self._put_back(taken, counted=error.code not in _NOT_ITS_FAULT)
             await asyncio.sleep(_STORE_PAUSE)
         except Exception as error:  # noqa: BLE001  whatever it is, they are worked again
@@ -266,7 +267,7 @@ class Backlog:
                 outcome = failed_on("M781", "the message is not found in its envelope any more")
                 await self._settle(taken, [outcome] * len(taken))
                 return
-            if not await self._are_ours(read.asked.patients):
+            if not await self._are_ours(taken, read.asked.patients):
                 await self._store.put_back(taken, self._clock() + _OTHERS, counted=False)
                 return
             async with self._turns.of(read.asked.patients):
@@ -274,12 +275,10 @@ class Backlog:
         finally:
             read.drop()
 
-    async def _are_ours(self, patients: Sequence[Key]) -> bool:
+    async def _are_ours(self, taken: Sequence[Pending], patients: Sequence[Key]) -> bool:
         """Whether all that these messages are about is this node's. What is not, as of a merge, is asked for."""
-        if self._parts is None or await self._parts.hold(patients):
-            return True
-        await self._parts.want_all(patients)
-        return False
+        own = {part_of(pending.patient) for pending in taken}
+        return self._parts is None or await self._parts.hold_or_want(patients, own)
 
     async def _settle(self, taken: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
         await self._store.settle(list(zip(taken, outcomes, strict=True)), self._clock(), self._deadlines)
@@ -291,4 +290,4 @@ class Backlog:
         try:
             await self._store.put_back(taken, self._clock(), counted=counted)
         except StoreError as error:
-            self._log.error(Event.STORE_FAILED, code=error.code)
+            say_refused(self._log, error)

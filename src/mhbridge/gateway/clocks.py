@@ -12,6 +12,7 @@ import asyncio
 from typing import Final
 
 from mhbridge.errors import StoreError
+from mhbridge.gateway.failing import say_refused
 from mhbridge.log import Event, Log, where
 from mhbridge.ports import Clock, Fired, Store
 
@@ -85,7 +86,7 @@ class Clocks:
             try:
                 seconds = await self.look()
             except StoreError as error:
-                self._log.error(Event.STORE_FAILED, code=error.code)
+                say_refused(self._log, error)
                 seconds = _STORE_PAUSE
             except Exception as error:  # noqa: BLE001  clocks must run on, whatever one look ran into
                 self._log.critical(Event.FAILED, kind="clocks", **where(error))

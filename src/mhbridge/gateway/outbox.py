@@ -23,6 +23,7 @@ from typing import Final
 from mhbridge.errors import StoreError
 from mhbridge.gateway.attempts import Attempts
 from mhbridge.gateway.awaited import Awaited
+from mhbridge.gateway.failing import say_refused
 from mhbridge.gateway.outlets import Outlet
 from mhbridge.log import Event, Log, where
 from mhbridge.model import DeliveryState
@@ -171,7 +172,7 @@ class Outbox:
                 # Whoever was woken meanwhile need not ask how long to sleep.
                 seconds = 0.0 if more or self._woken.is_set() else await self._until_due()
             except StoreError as error:
-                self._log.error(Event.STORE_FAILED, code=error.code)
+                say_refused(self._log, error)
                 seconds = _STORE_PAUSE
             except Exception as error:  # noqa: BLE001  deliveries must go on, whatever one round ran into
                 self._log.critical(Event.FAILED, **where(error))
@@ -280,7 +281,7 @@ class Outbox:
                 await self._store.close_task("destination", "it takes something again", now, name=outlet.name)
         except StoreError as error:
             # It is told after the next attempt.
-            self._log.error(Event.STORE_FAILED, code=error.code)
+            say_refused(self._log, error)
             return
         self._told[outlet.name] = outlet.held
 
@@ -292,7 +293,7 @@ class Outbox:
             except StoreError as error:
                 if error.code in _MOVED_ON:
                     return
-                self._log.error(Event.STORE_FAILED, delivery=move.delivery, code=error.code)
+                say_refused(self._log, error, delivery=move.delivery)
                 await asyncio.sleep(_STORE_PAUSE)
             else:
                 return

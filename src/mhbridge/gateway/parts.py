@@ -2,7 +2,7 @@
 Which patients are this node's, where several gateways share one store.
 
     renew    long before a lease ends; what is not renewed in time ends by the node's own clock, whoever else is asked
-    take     what nobody holds, up to a fair share; of what the dead had, nothing is sent before their last send is over
+    take     what nobody holds, up to a fair share; what the dead were sending is looked up when it must have arrived
     leave    what is more than a fair share, or what another needs, when nothing of it is in hand
     send     only while the lease runs, which is looked at right before each send
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 from mhbridge.errors import StoreError
@@ -41,8 +42,8 @@ class Parts:
 
     Args:
         lease: seconds.
-        quiet: so long after a part was taken from somebody who had not given it up nothing of it is sent: as long as
-            what was sent last may take to arrive, or not to.
+        quiet: so long after a part was taken from somebody who had not given it up nothing of what was being sent is
+            looked up, and nothing behind it is sent: as long as a request may take to be carried out, or not to.
         elapsed: seconds that only ever go forward, and also while the process stands still.
         every: seconds between renewals.
     """
@@ -72,9 +73,9 @@ class Parts:
         self._holding = Holding()
         #: Part → when its lease ends, by this node's own clock.
         self._ends: dict[int, float] = {}
-        #: Part → from when on it may be sent; what is in it was not yet looked up.
-        self._quiet_until: dict[int, float] = {}
-        self._sending: frozenset[int] = frozenset()
+        #: Parts that were taken, and what was being sent in them is not yet seen to; whether they were given up.
+        self._taken: dict[int, bool] = {}
+        self._working: frozenset[int] = frozenset()
         self._leaving: set[int] = set()
         #: Part that others hold, or that was asked for → until when it is wanted.
         self._wanted: dict[int, float] = {}
@@ -106,8 +107,8 @@ class Parts:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        # Of what is still quiet nothing was looked up: the next must wait, too.
-        leave = self._held - set(self.in_hand()) - self._quiet_until.keys()
+        # Of what was just taken nothing was seen to: that is for the next to do, too.
+        leave = self._held - set(self.in_hand()) - self._taken.keys()
         self._adopt(Holding(nodes=self._holding.nodes), 0.0)
         try:
             await self._store.resign(leave)
@@ -129,9 +130,9 @@ class Parts:
         return frozenset(part for part, end in self._ends.items() if now < end)
 
     @property
-    def sending(self) -> frozenset[int]:
-        """Those of them that may be sent."""
-        return self._sending & self.held
+    def working(self) -> frozenset[int]:
+        """Those of them for which something is begun: they are not about to be given up."""
+        return self._working & self.held
 
     @property
     def nodes(self) -> Mapping[str, int]:
@@ -139,10 +140,9 @@ class Parts:
         return {**self._holding.nodes, self.node: len(self.held)}
 
     @property
-    def unsent(self) -> int:
-        """Parts of which nothing is sent for the moment, here or, at the last renewal, by anybody: they wait."""
-        others = sum(count for node, count in self._holding.nodes.items() if node != self.node)
-        return PARTS - min(others + len(self.sending), PARTS)
+    def unheld(self) -> int:
+        """Parts that nobody holds, as this node knows it: they wait."""
+        return PARTS - min(sum(self.nodes.values()), PARTS)
 
     @property
     def leads(self) -> bool:
@@ -160,16 +160,27 @@ class Parts:
 
     def hold_parts(self, parts: Collection[int]) -> bool:
         """Whether all of these parts are."""
-        return all(self.holds(part) and part not in self._leaving for part in parts)
+        return all(part in self._working and self.holds(part) for part in parts)
 
     def may_send(self, patient: int) -> bool:
         """Asked right before each send: whether the lease of a patient's part still runs."""
         part = part_of(patient)
-        return part in self._sending and self.holds(part)
+        return part in self._working and self.holds(part)
 
-    async def want_all(self, patients: Sequence[Key]) -> None:
-        """What is to be done needs all of these patients here: a merge, of two that may be in different parts."""
-        parts = await self._store.parts_of(patients)
+    async def hold_or_want(self, patients: Sequence[Key], also: Collection[int]) -> bool:
+        """
+        Whether these patients, and these parts, are all this node's. What needs several that are not, as a merge does,
+        has them asked for.
+        """
+        parts = {*await self._store.parts_of(patients), *also}
+        if self.hold_parts(parts):
+            return True
+        if len(parts) > 1:
+            self.want(parts)
+        return False
+
+    def want(self, parts: Collection[int]) -> None:
+        """What is to be done needs all of these parts here."""
         until = self._elapsed() + _KEPT * self._lease
         for part in parts:
             # Not for longer because it is asked for again: others may need it, too.
@@ -189,15 +200,10 @@ class Parts:
         if lost:
             self._log.warning(Event.LEASES_LOST, count=len(lost), code="S260")
         self._adopt(holding, begun + self._lease * (1 - _MARGIN))
-        now = self._elapsed()
-        for part, orderly in holding.taken.items():
-            self._quiet_until[part] = now if orderly else now + self._quiet
         self._balance()
         if holding.taken or lost or leave:
             self._log.info(Event.PARTS_HELD, parts=len(holding.held), nodes=len(holding.nodes))
-        if holding.taken:
-            await self._store.inherit(holding.taken.keys(), self._clock())
-        await self._end_quiet()
+        await self._take_over()
         await self._tell(holding)
         self._work()
         self.wake()
@@ -209,15 +215,14 @@ class Parts:
     def _adopt(self, holding: Holding, end: float) -> None:
         self._holding = holding
         self._ends = dict.fromkeys(holding.held, end)
-        for gone in self._quiet_until.keys() - holding.held.keys():
-            del self._quiet_until[gone]
+        self._taken = {part: left for part, left in (self._taken | dict(holding.taken)).items() if part in holding.held}
         self._leaving &= holding.held.keys()
         self._work()
 
     def _work(self) -> None:
-        held = {part: token for part, token in self._holding.held.items() if part not in self._leaving}
-        self._sending = frozenset(held.keys() - self._quiet_until.keys())
-        self._store.work_for(held, self._sending)
+        held = self._holding.held
+        self._working = frozenset(held.keys() - self._leaving - self._taken.keys())
+        self._store.work_for(held, self._working)
 
     def _balance(self) -> None:
         """What another needs, or what is more than a fair share, is to be left."""
@@ -236,17 +241,15 @@ class Parts:
         ]
         self._leaving.update(sorted(free, key=lambda part: (part in busy, -part))[:surplus])
 
-    async def _end_quiet(self) -> None:
-        """What was being sent by somebody who is gone has arrived by now, or never will: it is looked up."""
-        now = self._elapsed()
-        over = {part for part, until in self._quiet_until.items() if until <= now and self.holds(part)}
-        if not over:
-            return
-        found = await self._store.doubt_parts(over, self._clock())
-        if found:
-            self._log.warning(Event.RECOVERED, count=found)
-        for part in over:
-            self._quiet_until.pop(part, None)
+    async def _take_over(self) -> None:
+        """What was being sent by somebody who is gone may arrive yet: it is looked up when it must have."""
+        now = self._clock()
+        for left, until in ((True, now), (False, now + timedelta(seconds=self._quiet))):
+            parts = [part for part, was_left in self._taken.items() if was_left is left and self.holds(part)]
+            if parts and (found := await self._store.take_over(parts, now, until)):
+                self._log.warning(Event.RECOVERED, count=found)
+            for part in parts:
+                self._taken.pop(part, None)
 
     async def _tell(self, holding: Holding) -> None:
         """Whoever leads says which nodes are gone, and makes it somebody's task."""
@@ -255,10 +258,11 @@ class Parts:
             return
         now = self._clock()
         for node, since in holding.lost.items():
-            if node not in self._told:
+            gone = (now - since).total_seconds()
+            # A short one is nobody's task: it may be back before anybody has looked.
+            if node not in self._told and gone >= self._lease:
                 await self._store.raise_task("node", "D990", now, name=node)
-                seconds = max(0, round((now - since).total_seconds()))
-                self._log.error(Event.NODE_LOST, node=node, code="D990", seconds=seconds)
+                self._log.error(Event.NODE_LOST, node=node, code="D990", seconds=round(gone))
                 self._told.add(node)
         for node in holding.nodes:
             if node in self._told:
@@ -272,12 +276,8 @@ class Parts:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            seconds = self._every
-            if self._quiet_until:
-                soonest = min(self._quiet_until.values()) - self._elapsed()
-                seconds = min(seconds, max(soonest, self._every / _RENEWALS))
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(self._every):
                     await self._woken.wait()
             except TimeoutError:
                 pass

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from mhbridge import pipeline
 from mhbridge.errors import MessageError, PastChanged, StoreError
 from mhbridge.gateway.backlog import Backlog
+from mhbridge.gateway.failing import OTHERS
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.pressure import Pressure
 from mhbridge.gateway.rehearsing import Rehearsed, rehearse
@@ -46,8 +47,6 @@ _FULL: Final = "S210"
 _ALL: Final = 20.0
 #: So often an envelope is worked again when what came before has changed meanwhile.
 _AGAIN: Final = 5
-#: The patient has become another node's while the message was worked.
-_NOT_OURS: Final = "S260"
 
 
 class Gateway:
@@ -265,7 +264,7 @@ class Gateway:
                         try:
                             return await self._commit(envelope, feed, read.asked.key, outcomes)
                         except StoreError as error:
-                            if error.code != _NOT_OURS:
+                            if error.code != OTHERS:
                                 raise
             return await self._commit(envelope, feed, read.asked.key, await read.to_be_worked())
         except StoreError:

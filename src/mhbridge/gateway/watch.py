@@ -141,7 +141,7 @@ class Watch:
         """C1 and C5 as far as only this process can tell: what it has answered, and who takes nothing now."""
         crowded = self._crowded()
         forgotten = sum(n for destination, n in status.behind.items() if destination not in crowded)
-        if self._parts is not None and self._parts.unsent:
+        if self._parts is not None and self._parts.unheld:
             self._waited = status.at
         if self._waited is not None and (status.at - self._waited).total_seconds() < _CATCHES_UP:
             forgotten = 0

@@ -145,6 +145,7 @@ class Status:
         levels: destination → how far → how many deliveries got just so far.
         oldest: state → receipt of the oldest open message in it; `queued` and so on, of which a delivery is in it.
         held: destination → how many lanes wait for a person.
+        nodes: where several gateways share the store, those that live, and how many parts of the patients each has.
         behind: destination → how many lanes have waited half a minute and more for their head to be sent. While the
             destination takes nothing that is so for every lane; otherwise they have been forgotten (C5).
     """
@@ -169,6 +170,7 @@ class Status:
     oldest: Mapping[str, datetime] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     behind: Mapping[str, int] = field(default_factory=dict)
+    nodes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

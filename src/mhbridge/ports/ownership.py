@@ -56,8 +56,8 @@ class SharedStore(Store, Protocol):
     A store that several nodes share.
 
     Whatever acts for a part is refused (S260) when this node does not hold its lease any more, by a check in the same
-    transaction: `begin`, `settle`, `divide`, `start`, `finish`, `recover`, `lapse`, `fire`, and a `commit` of anything
-    that is not `stored`. What people do, and what receivers say, any node may record.
+    transaction: `begin`, `settle`, `divide`, `start`, `finish`, `lapse`, `fire`, `take_over`, and a `commit` of what is
+    not only `stored`. What people do, and what receivers say, any node may record.
     """
 
     node: str
@@ -77,17 +77,18 @@ class SharedStore(Store, Protocol):
     def listen(self, heard: Callable[[], None]) -> None:
         """Have this called, on the event loop, when another node has made something durable that may be due here."""
 
-    def work_for(self, held: Mapping[int, int], sending: Collection[int]) -> None:
+    def work_for(self, held: Mapping[int, int], parts: Collection[int]) -> None:
         """
-        From now on what is due is asked for of these parts only: messages, clocks, tasks and acknowledgements of all
-        that are held, heads of lanes of those that may be sent.
+        From now on this node acts for what it holds, by part and token, and is told what is due of these parts of it.
         """
 
     async def parts_of(self, patients: Sequence[Key]) -> Collection[int]:
         """The parts of these patients, whichever of the identifiers that were merged is named."""
 
-    async def inherit(self, parts: Collection[int], now: datetime) -> None:
-        """Messages that somebody else had in hand in these parts are due now, and their start counts."""
+    async def take_over(self, parts: Collection[int], now: datetime, until: datetime) -> int:
+        """
+        Whoever had these parts does nothing for them any more. To be called before anything of theirs is asked for.
 
-    async def doubt_parts(self, parts: Collection[int], now: datetime) -> int:
-        """Deliveries that somebody else was sending in these parts may have arrived: `unknown`, due now. How many."""
+        Messages that it had in hand are due now, and their start counts. Deliveries that it was sending, or looking up,
+        may have arrived, or may yet: they are `unknown`, and due then. Returns how many.
+        """

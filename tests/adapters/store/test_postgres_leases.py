@@ -115,11 +115,10 @@ async def test_of_what_is_due_each_is_given_its_own(a, b):
     some, others = [await store.waiting(now, 100) for store in (a, b)]
     assert len(some) + len(others) == 40
     assert {part_of(one.patient) % 2 for one in some} == {0}
-    # A part that may not be sent yet is worked all the same.
+    # What is held and about to be given up is not asked for.
     a.work_for(even, ())
-    assert await a.due(now, 100) == []
-    assert await a.next_due() is None
-    assert len(await a.waiting(now, 100)) == len(some)
+    assert await a.due(now, 100) == await a.waiting(now, 100) == []
+    assert (await a.next_due(), await a.next_waiting(T0 - MINUTE)) == (None, None)
 
 
 async def test_the_part_of_a_patient_is_known_before_anything_of_it_is(a):
@@ -152,9 +151,10 @@ async def test_who_has_lost_a_part_records_nothing_of_it(a, b):
     done = Move(delivery.id, DeliveryState.DONE, level=2)
     assert await refused(a.finish([done], T0)) == "S260"
     assert await refused(keep(a, 2, "x", readings=[a_reading({"bed": "3"})])) == "S260"
-    assert await refused(a.inherit([part_of(delivery.patient)], T0)) == "S260"
-    # Whoever has it looks up what was being sent.
-    assert await b.doubt_parts(range(PARTS), T0 + 2 * MINUTE) == 1
+    assert await refused(a.take_over([part_of(delivery.patient)], T0, T0)) == "S260"
+    # Whoever has it looks up what was being sent, when it must have arrived.
+    assert await b.take_over(range(PARTS), T0 + MINUTE, T0 + 2 * MINUTE) == 1
+    assert await b.due(T0 + 1.9 * MINUTE, 10) == []
     (again,) = await b.due(T0 + 2 * MINUTE, 10)
     assert (again.id, again.state) == (delivery.id, DeliveryState.UNKNOWN)
     assert await b.start([again.id], T0 + 2 * MINUTE, T0 + 3 * MINUTE) == [delivery.id]
@@ -177,13 +177,13 @@ async def test_what_is_only_made_durable_any_node_takes(a, b):
     assert await refused(a.begin([pending], T0 + MINUTE, T0 + 2 * MINUTE)) == "S260"
     (taken,) = await b.begin([pending], T0 + MINUTE, T0 + 2 * MINUTE)
     # Whoever takes over need not wait until whoever is gone would have been back.
-    await b.inherit(range(PARTS), T0 + MINUTE)
+    await b.take_over(range(PARTS), T0 + MINUTE, T0 + MINUTE)
     assert (await b.waiting(T0 + MINUTE, 10))[0].starts == taken.starts == 1
 
 
 async def test_what_people_do_any_node_records(a, b):
     delivery = await taken_over(a, b, "x")
-    await b.doubt_parts(range(PARTS), T0)
+    await b.take_over(range(PARTS), T0, T0)
     await b.start([delivery.id], T0 + MINUTE, T0 + 2 * MINUTE)
     await b.finish([Move(delivery.id, DeliveryState.PARKED, "D946")], T0 + MINUTE)
     assert await a.release(delivery.id, "somebody", T0 + MINUTE)
@@ -256,3 +256,15 @@ async def test_the_accounts_are_of_all(a, b):
         status = await store.status(T0)
         assert (status.receipts, status.differences, status.feeds[FEED]["received"]) == (2, (), 2)
         assert await store.verify_log() > 0
+
+
+async def test_what_was_being_looked_up_is_not_looked_up_sooner_either(a, b):
+    delivery = await taken_over(a, b, "x")
+    await b.take_over(range(PARTS), T0, T0)
+    # Looked up by one, which may send it again; then somebody else takes the part.
+    await b.start([delivery.id], T0 + MINUTE, T0 + 2 * MINUTE)
+    await b.resign(range(PARTS))
+    await take_all(a)
+    assert await a.take_over(range(PARTS), T0 + MINUTE, T0 + 10 * MINUTE) == 1
+    assert await a.due(T0 + 9 * MINUTE, 10) == []
+    assert [one.id for one in await a.due(T0 + 10 * MINUTE, 10)] == [delivery.id]

@@ -20,7 +20,7 @@ from mhbridge.adapters import sql
 __all__ = ["Query", "among", "queries", "query", "schema", "typed", "with_rows"]
 
 #: `/* held N */`: N is in one of the parts that are named so.
-_PARTS: Final = re.compile(r"/\* (held|sent|these) ([\w.]+) \*/")
+_PARTS: Final = re.compile(r"/\* (held|these) ([\w.]+) \*/")
 #: A named parameter; not the `::` of a cast.
 _NAMED: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _ROW: Final = re.compile(r"\((?:(?:\?|cast\(\? as \w+\))(?:, )?)+\)")

@@ -77,14 +77,19 @@ READER: Final = (
     Setting("standard_conforming_strings", ("on",), "on"),
     Setting("default_transaction_isolation", ("read committed",), "read committed"),
     # Whoever waits for a lock for so long waits for ever; the batch is worked again.
-    Setting("lock_timeout", ("10s",), "10s"),
+    Setting("lock_timeout", ("1s",), "1s"),
     Setting("statement_timeout", ("0",), "0"),
     Setting("jit", ("off",), "off"),
 )
 
 #: Of those that work what the verbs ask, each of which is a search by an index: statistics may not say otherwise while
 #: a table is new, since a plan that is made then is kept.
-VERBS: Final = (*READER, Setting("enable_seqscan", ("off",), "off"))
+VERBS: Final = (
+    *READER,
+    Setting("enable_seqscan", ("off",), "off"),
+    # Whoever stands still within a transaction holds leases that others are to take.
+    Setting("idle_in_transaction_session_timeout", ("5s",), "5s"),
+)
 
 
 class Address(NamedTuple):

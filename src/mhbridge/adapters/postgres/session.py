@@ -99,7 +99,7 @@ class PostgresSession(Session):
         self._named: dict[str, dialect.Query] = {}
         self._transaction = ""
         #: Of which parts it is asked what is due; all, where nobody else has any.
-        self.scope: Mapping[str, str] = dict.fromkeys(("held", "sent", "these"), leases.array(range(PARTS)))
+        self.scope: Mapping[str, str] = dict.fromkeys(("held", "these"), leases.array(range(PARTS)))
         #: Told to the others with the next commit, when there is something.
         self.news: Callable[[], str] = str
         self._claim: Callable[[PostgresSession], int] | None = None

@@ -104,17 +104,14 @@ class Sharing(Door):
     async def resign(self, leave: Collection[int]) -> None:
         await self.write(leases.resign, leases.Resigning(self._run, tuple(leave)))
 
-    def work_for(self, held: Mapping[int, int], sending: Collection[int]) -> None:
+    def work_for(self, held: Mapping[int, int], parts: Collection[int]) -> None:
         self._fence.tokens = dict(held)
         for session in self._scoped:
-            session.scope = {**session.scope, "held": leases.array(held), "sent": leases.array(sending)}
+            session.scope = {**session.scope, "held": leases.array(parts)}
 
     async def parts_of(self, patients: Sequence[Key]) -> Collection[int]:
         return {(await self.root(patient))[0] for patient in patients}
 
-    async def inherit(self, parts: Collection[int], now: datetime) -> None:
-        await self.write(leases.inherit, leases.Inheriting(tuple(parts), micros(now)))
-
-    async def doubt_parts(self, parts: Collection[int], now: datetime) -> int:
-        found: int = await self.write(leases.doubt_parts, leases.Doubting(tuple(parts), micros(now)))
+    async def take_over(self, parts: Collection[int], now: datetime, until: datetime) -> int:
+        found: int = await self.write(leases.take_over, leases.TakingOver(tuple(parts), micros(now), micros(until)))
         return found

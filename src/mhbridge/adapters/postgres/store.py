@@ -14,6 +14,7 @@ import asyncio
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -31,7 +32,7 @@ from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.turns import ThreadTurns, Turns
 from mhbridge.errors import StoreError
 from mhbridge.meters import Histogram
-from mhbridge.ports import PARTS, Duties, Meters, Original, Retention
+from mhbridge.ports import PARTS, Duties, Meters, Original, Retention, Status
 
 __all__ = ["PostgresStore"]
 
@@ -180,6 +181,9 @@ class PostgresStore(Sharing):
             disk_free=0,
             disk_size=0,
         )
+
+    async def status(self, now: datetime) -> Status:
+        return replace(await super().status(now), nodes=await self.ask(leases.alive))
 
     async def probe(self, now: datetime) -> None:
         await super().probe(now)

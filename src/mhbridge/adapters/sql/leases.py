@@ -14,13 +14,14 @@ from typing import Final, NamedTuple
 
 from mhbridge.adapters.sql import moves
 from mhbridge.adapters.sql.books import Books, when
+from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.session import Session
 from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState
 from mhbridge.ports import PARTS, Holding, part_of
 
-__all__ = ["TABLES", "VERBS", "Doubting", "Inheriting", "LeaseFence", "Renewing", "Resigning", "array", "run_of"]
-__all__ += ["doubt_parts", "inherit", "renew", "resign"]
+__all__ = ["TABLES", "VERBS", "LeaseFence", "Renewing", "Resigning", "TakingOver", "alive", "array", "renew", "resign"]
+__all__ += ["run_of", "take_over"]
 
 #: What the tables of both engines have not. `run` tells one life of a gateway from the next: a part is not its own
 #: again because it has the same name. `wanted`: who needs it beside another.
@@ -48,18 +49,12 @@ class Resigning(NamedTuple):
     leave: Collection[int]
 
 
-class Inheriting(NamedTuple):
-    """Parts whose messages nobody has in hand any more."""
+class TakingOver(NamedTuple):
+    """Parts for which nobody else does anything any more. What may yet arrive has done so by `until`, or never will."""
 
     parts: Collection[int]
     now: int
-
-
-class Doubting(NamedTuple):
-    """Parts whose deliveries nobody is sending any more."""
-
-    parts: Collection[int]
-    now: int
+    until: int
 
 
 def run_of(node: str) -> str:
@@ -157,6 +152,11 @@ def _renew(books: Books, item: Renewing) -> Holding:
     return Holding(held, taken, frozenset(wanted), nodes, lost)
 
 
+def alive(reader: Reader) -> dict[str, int]:
+    """The nodes that are alive, and how many parts each has."""
+    return {node: parts for node, _, parts, _, lives in reader.rows("nodes") if lives}
+
+
 def resign(books: Books, items: Sequence[Resigning]) -> list[None]:
     """Nodes stop in good order."""
     for item in items:
@@ -165,25 +165,19 @@ def resign(books: Books, items: Sequence[Resigning]) -> list[None]:
     return [None] * len(items)
 
 
-def inherit(books: Books, items: Sequence[Inheriting]) -> list[None]:
-    """What somebody who is gone had in hand is due."""
-    for item in items:
-        books.act_for(item.parts)
-        books.run("left_in_hand", now=item.now, these=array(item.parts))
-    return [None] * len(items)
-
-
-def doubt_parts(books: Books, items: Sequence[Doubting]) -> list[int]:
-    """What somebody who is gone was sending may have arrived: it is looked up, at once."""
+def take_over(books: Books, items: Sequence[TakingOver]) -> list[int]:
+    """What somebody who is gone had in hand is due, and what it was sending or looking up is looked up in time."""
     counts = []
     for item in items:
         books.act_for(item.parts)
-        found = [about for (about,) in books.run("found_sending", these=array(item.parts))]
-        for about in found:
-            moves.shift(books, about, DeliveryState.UNKNOWN, at=item.now, due_at=item.now)
+        some = array(item.parts)
+        books.run("left_in_hand", now=item.now, these=some)
+        found = books.run("found_sending", these=some) + books.run("found_unknown", these=some, until=item.until)
+        for (about,) in found:
+            moves.shift(books, about, DeliveryState.UNKNOWN, at=item.now, due_at=item.until)
         counts.append(len(found))
     return counts
 
 
 #: Before all others.
-VERBS: Final = (renew, resign, inherit, doubt_parts)
+VERBS: Final = (renew, resign, take_over)

@@ -1,8 +1,7 @@
 -- Named queries of the SQL stores. Parameters are named; values never stand in the text. Where one statement works a
 -- whole batch, `:each` stands for as many parameters as there are keys, and a row of `?` is repeated for each row.
--- Where several gateways share a database, `/* held N */` and `/* sent N */` ask for no more than the parts that are this
--- one's, or that it may send, and `/* these N */` for those that it names; N is the number that has the part in it.
--- Elsewhere they are what they are here, remarks.
+-- Where several gateways share a database, `/* held N */` asks for no more than the parts that are this one's, and
+-- `/* these N */` for those that it names; N is the number that has the part in it. Elsewhere they are remarks.
 
 -- Opening ---------------------------------------------------------------------------------------------------
 
@@ -119,6 +118,10 @@ insert into attempt (delivery, n, started_at, ended_at, result, code) values (?,
   on conflict (delivery, n) do update set ended_at = excluded.ended_at, result = excluded.result, code = excluded.code;
 -- name: found_sending
 select id from delivery where state = 'sending'
+  and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') /* these patient */;
+-- name: found_unknown
+-- What may not have arrived yet is not looked up sooner.
+select id from delivery where state = 'unknown' and due_at < :until
   and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked') /* these patient */;
 -- name: parked_of_message
 select id from delivery where message = :message and state = 'parked' order by id;
@@ -243,7 +246,7 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
     and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
       and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
-  where l.destination = :destination and l.letters > 0 and l.next_at <= :now /* sent l.patient */ order by l.next_at limit :most;
+  where l.destination = :destination and l.letters > 0 and l.next_at <= :now /* held l.patient */ order by l.next_at limit :most;
 -- name: due_heads
 -- Heads of all others.
 select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.deadline, d.document, d.sent_at, d.needs
@@ -252,12 +255,12 @@ select l.next_at, d.id, d.message, d.patient, d.seq, d.state, d.attempts, d.dead
     and d.state in ('queued', 'sending', 'unknown', 'retry', 'parked')
     and d.seq = (select min(e.seq) from delivery e where e.patient = l.patient and e.destination = l.destination
       and e.state in ('queued', 'sending', 'unknown', 'retry', 'parked'))
-  where l.destination = :destination and l.letters = 0 and l.next_at <= :now /* sent l.patient */ order by l.next_at limit :most;
+  where l.destination = :destination and l.letters = 0 and l.next_at <= :now /* held l.patient */ order by l.next_at limit :most;
 -- name: next_due
 select min(at) from (
-  select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0 /* sent patient */
+  select min(next_at) as at from lane where destination = :destination and next_at is not null and letters > 0 /* held patient */
   union all select min(next_at) as at from lane where destination = :destination and next_at is not null and letters = 0
-    /* sent patient */) u;
+    /* held patient */) u;
 
 -- Series ----------------------------------------------------------------------------------------------------
 
