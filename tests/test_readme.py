@@ -41,10 +41,12 @@ def test_the_diagnostic_is_what_check_prints(tmp_path: Path, monkeypatch) -> Non
 
 @pytest.mark.parametrize("text", [README, MANUAL], ids=["README", "OPERATING"])
 def test_the_configuration_is_accepted(text: str) -> None:
-    (shown,) = blocks("toml", text)
-    secrets = re.findall(r'"env:(\w+)"', shown)
-    configuration = parse(shown, environ=dict.fromkeys(secrets, "a secret"))
+    configuration, *more = [
+        parse(shown, environ=dict.fromkeys(re.findall(r'"env:(\w+)"', shown), "5a" * 32))
+        for shown in blocks("toml", text)
+    ]
     assert [r.kind for r in configuration.receivers] == ["mllp", "folder"]
+    assert [one.gateway.node for one in more] == (["alder"] if text is MANUAL else [])
 
 
 def test_every_command_it_names_exists() -> None:

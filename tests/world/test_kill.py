@@ -38,6 +38,7 @@ SEED = int(os.environ.get("MHBRIDGE_TEST_SEED", "1"))
 CONFIGURATION = """
 [gateway]
 name = "killed"
+lease = "1s"
 mode = "test"
 workers = 0
 store = "{store}"
