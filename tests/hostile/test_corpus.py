@@ -52,7 +52,7 @@ def files(folder: str) -> list[Path]:
 @cache
 def feeds() -> tuple[tuple[str, Feed], ...]:
     """Ours that binds what is attacked, and each shipped supplier's."""
-    found = [("hl7v2", feed("hl7v2")), ("csv", feed("csv"))]
+    found = [(kind, feed(kind)) for kind in ("hl7v2", "csv", "xml")]
     for supplier in catalogue().suppliers():
         if supplier != "hostile":
             whole = feed_of(catalogue(), supplier)

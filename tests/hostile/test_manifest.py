@@ -92,6 +92,16 @@ def test_csv(case, path):
     tells_nothing(taken)
 
 
+@pytest.mark.parametrize(("case", "path"), manifest("xml/"))
+def test_xml(case, path):
+    taken = take(path.read_bytes(), "xml")
+    judge(case, taken.verdict)
+    sound(taken)
+    tells_nothing(taken)
+    for outcome in taken.outcomes:
+        assert not [one for one in outcome.documents if b"javascript:" in one.body or b"<script" in one.body.lower()]
+
+
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory) -> list:
     """The diagnostics of all mapping cases: each is the mapping of a supplier of its own."""
