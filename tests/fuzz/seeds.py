@@ -20,6 +20,7 @@ _ENDINGS = {
     "flow": (".hl7",),
     "csv": (".csv",),
     "json": (".json", ".ndjson"),
+    "xml": (".xml",),
     "mllp": (".bin",),
     "yaml": (".yaml",),
     "tables": (".mime", ".zip"),

@@ -15,6 +15,7 @@ from functools import cache
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 from zipfile import ZipFile
 
 import orjson
@@ -22,7 +23,7 @@ import orjson
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 from mhbridge.errors import MalformedMessage, MessageError, explanations
 from mhbridge.fhir.validate import default_validator
-from mhbridge.formats import BrokenMessage, format_named
+from mhbridge.formats import BrokenMessage, Scope, format_named
 from mhbridge.formats.archive import Limits, is_archive, looked_through, unpack
 from mhbridge.formats.csv.lines import Lines, lines_of_body
 from mhbridge.formats.csv.rows import Row
@@ -32,6 +33,7 @@ from mhbridge.formats.hl7v2 import Message, Segment, Value
 from mhbridge.formats.hl7v2.charset import wide_codec
 from mhbridge.formats.hl7v2.envelope import own_bytes
 from mhbridge.formats.several import is_several, read_files
+from mhbridge.formats.xml.writing import written
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.files import Items, Pairs, Text
 from mhbridge.mapping.reader import MAX_DEPTH, read
@@ -39,10 +41,11 @@ from mhbridge.model import Answer, Before, Envelope, Issue, MessageState, Severi
 
 __all__ = ["TARGETS"]
 
-HL7V2, CSV, JSON = format_named("hl7v2"), format_named("csv"), format_named("json")
+HL7V2, CSV, JSON, XML = (format_named(name) for name in ("hl7v2", "csv", "json", "xml"))
 assert HL7V2 is not None
 assert CSV is not None
 assert JSON is not None
+assert XML is not None
 ANSWER = Answer(
     Verdict.REFUSED,
     "Not passed on.",
@@ -240,6 +243,74 @@ def _others(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _others(inner, f"{path}[{place}]")
     elif value is not None and not (isinstance(value, str) and not value.strip()):
         yield path, value
+
+
+# --- XML ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def _xml_sources() -> tuple[Any, ...]:
+    cda = {"namespaces": {"": "urn:hl7-org:v3"}, "root": "ClinicalDocument", "dialect": "cda"}
+    return (
+        XML.declare("Europe/London", "", cda),
+        XML.declare("Europe/London", "", {"root": "a", "message_per": "/a/b", "control_id": "/a/b/@k"}),
+    )
+
+
+def xml(data: bytes) -> None:
+    """XML: what is read is what expat reads; written it reads the same; each leaf has a path that finds it alone."""
+    XML.recognise(data[:4096])
+    sources = list(_xml_sources())
+    try:
+        found = list(XML.messages(data, sources))
+    except MalformedMessage as error:
+        known(error)
+        return
+    assert found, "a document is a message, or why not is said"
+    for item, takers in found:
+        if isinstance(item, MessageError):
+            known(item)
+            continue
+        _as_expat(item.body, item.tree.outer)
+        ((again, _),) = XML.messages(written(item.tree.outer), sources)
+        assert _told(again.tree.outer) == _told(item.tree.outer), "written it reads the same"
+        ((alone, taking),) = XML.messages(item.body, sources)
+        assert taking == takers, "a message can be read again alone"
+        assert _told(alone.tree.outer) == _told(item.tree.outer), "and is the same"
+        _found_again(item)
+
+
+def _told(element: Any) -> Any:
+    return element.name, element.attributes, element.text, [(_told(one), one.tail) for one in element.children]
+
+
+def _as_expat(body: bytes, outer: Any) -> None:
+    """Expat reads UTF-8 and UTF-16 by itself; a body in another encoding is left to the unit tests."""
+    try:
+        root = ET.fromstring(body)  # our own parser took it, so there is no document type
+    except (ET.ParseError, LookupError, ValueError):
+        assert b"encoding" in body[:200] or b"xmlns" in body, "what we read expat reads"
+        return
+    assert _told_by_expat(root) == _told(outer), "read as others read it"
+
+
+def _told_by_expat(element: Any) -> Any:
+    inner = [(_told_by_expat(one), one.tail or "") for one in element]
+    return element.tag, dict(element.attrib), element.text or "", inner
+
+
+def _found_again(message: Any) -> None:
+    source = _xml_sources()[0]
+    for cell, mask in list(XML.populated(message))[:40]:
+        for bit in (bit for bit in range(mask.bit_length()) if mask >> bit & 1):
+            path = XML.path(message, cell, bit, source, exact=True)
+            if "{" in path:
+                continue
+            scanned = XML.scan(path, 0, len(path))
+            assert scanned is not None
+            assert scanned[1] == len(path), "a path of a leaf is a path"
+            values = XML.every(scanned[0], Scope(source))(XML.cursor(message))
+            assert [XML.text(one) for one in values] in ([XML.leaf(message, cell, bit)], []), "that finds it alone"
 
 
 # --- MLLP --------------------------------------------------------------------------------------------------
@@ -461,6 +532,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "hl7v2": hl7v2,
     "csv": csv,
     "json": json,
+    "xml": xml,
     "mllp": mllp,
     "yaml": yaml,
     "expression": expression,

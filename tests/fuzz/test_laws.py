@@ -21,6 +21,7 @@ from mhbridge.formats.hl7v2 import message
 from mhbridge.formats.hl7v2.delimiters import Delimiters
 from mhbridge.formats.json import reading
 from mhbridge.formats.json.reading import Number
+from mhbridge.formats.xml import parsing as xml_parsing
 from mhbridge.mapping import expression, reader
 from mhbridge.mapping.scanner import Broken
 
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "adapters"))
 import cases
 import json_cases
 import test_archives
+import xml_cases
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
@@ -43,6 +45,7 @@ OWN = {
     "hl7v2": [body for body, _ in cases.HL7V2.values()],
     "csv": [body for body, _ in cases.CSV.values()],
     "json": [body for body, _, _ in json_cases.CASES.values()],
+    "xml": [body for body, _ in xml_cases.CASES.values()],
     "mllp": [sent for sent, _, _ in cases.FRAMES.values()],
     "yaml": [body for body, _ in cases.MAPPINGS.values()],
     "expression": [text.encode() for text in cases.EXPRESSIONS],
@@ -162,3 +165,18 @@ def test_a_member_that_is_not_looked_at_breaks_the_law(monkeypatch):
 def test_an_unknown_code_breaks_the_law(monkeypatch):
     monkeypatch.setattr(targets, "explanations", dict)
     broken("flow")
+
+
+def test_a_text_after_a_comment_that_is_lost_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(xml_parsing._Builder, "comment", lambda self, _text: self._text.clear())
+    broken("xml")
+
+
+def test_an_attribute_that_is_lost_breaks_the_law(monkeypatch):
+    start = xml_parsing._Builder.start
+    monkeypatch.setattr(
+        xml_parsing._Builder,
+        "start",
+        lambda self, name, attributes: start(self, name, dict(list(attributes.items())[:1])),
+    )
+    broken("xml")

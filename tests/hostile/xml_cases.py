@@ -147,7 +147,8 @@ CASES: dict[str, tuple[bytes, str]] = {
     # what is another thing
     "another namespace": (b'<ClinicalDocument xmlns="urn:evil"/>', "M710"),
     "no namespace": (b"<ClinicalDocument/>", "M710"),
-    "a namespace that looks the same": ('<ClinicalDocument xmlns="urn:hl7-org:v3\u200b"/>'.encode(), "M710"),
+    "a namespace that is no URI, and something after the end": (b'<a xmlns="urn:x y"/>and the dose is 5 mg', "M800"),
+    "a namespace that looks the same": ('<ClinicalDocument xmlns="urn:hl7-org:v3\u200b"/>'.encode(), "M800"),
     "another root": (b'<Bundle xmlns="http://hl7.org/fhir"/>', "M710"),
     "HTML": (b"<html><body>Dear colleague</body></html>", "M710"),
     "two ids": (GOOD.replace(b"<title>", b'<id root="9"/><title>'), "M808"),

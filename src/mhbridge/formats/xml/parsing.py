@@ -143,9 +143,10 @@ def parsed(text: str) -> Tree:
         raise MalformedMessage("M800", f"not well-formed XML: line {line}", offset=None) from None
     except UnicodeEncodeError:
         raise MalformedMessage("M800", "not well-formed XML: a lone surrogate") from None
-    if any(entry.type_name.startswith("NS_ERR_") for entry in parser.feed_error_log):
-        # libxml2 goes on after these: it drops the prefix, or one of two attributes that are the same.
-        raise MalformedMessage("M800", "not well-formed XML: a namespace is not declared, or an attribute stands twice")
+    if any(entry.level >= etree.ErrorLevels.ERROR for entry in parser.feed_error_log):
+        # libxml2 goes on after faults of namespaces: it drops an undeclared prefix or one of two equal attributes, and
+        # behind a namespace that is no URI it does not even see that the document goes on after its end.
+        raise MalformedMessage("M800", "not well-formed XML: a namespace is undeclared or is no URI")
     tree = builder.tree
     tree.outer = tree.root = tree.elements[0]
     return tree
