@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,7 @@ def _london() -> ZoneInfo:
     return ZoneInfo("Europe/London")
 
 
+@lru_cache(maxsize=512)
 def date_words(value: str) -> str:
     """
     A FHIR date, dateTime or instant: `14 March 2025, 10:30`, as precise as it is.

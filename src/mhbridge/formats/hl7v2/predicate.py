@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
@@ -91,14 +92,19 @@ def told(segment: Segment, numbers: tuple[int, ...]) -> tuple[str, ...]:
     if texts is None:
         field = numbers[0]
         encoded, limits = segment.first(field), segment.delimiters
+        texts = ()
         if segment.level(field):
             texts = (encoded,)  # a field that holds the separators themselves says what stands there
         elif encoded:
-            texts = limits.sayings(inside(encoded, limits, *numbers[1:]))
-        else:
-            texts = ()
+            texts = _texts(encoded, limits, numbers[1:])
         known[segment.position] = texts
     return texts
+
+
+@lru_cache(maxsize=4096)
+def _texts(encoded: str, limits: Delimiters, parts: tuple[int, ...]) -> tuple[str, ...]:
+    # What decides is a vocabulary: the names of a feed's observations, and who issues its identifiers.
+    return limits.sayings(inside(encoded, limits, *parts))
 
 
 def _segment_test(test: Test) -> Callable[[Segment], bool]:

@@ -315,7 +315,7 @@ class _ReadThere:
     async def step(
         self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
     ) -> list[Outcome]:
-        return await self._finish(wire.step(self._ticket, known, past, worked_at))
+        return await self._finish(wire.step(self._ticket, known, self.asked.parts, past, worked_at))
 
     async def to_be_worked(self) -> list[Outcome]:
         return await self._finish(wire.told(KEEP, self._ticket))

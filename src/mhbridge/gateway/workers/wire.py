@@ -113,12 +113,21 @@ def read(ticket: int, envelope: Envelope, part: Part) -> bytes:
 
 
 def step(
-    ticket: int, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+    ticket: int,
+    known: Mapping[Whose, Known],
+    parts: Mapping[Whose, tuple[str, ...]],
+    past: Sequence[Past] = (),
+    worked_at: datetime | None = None,
 ) -> bytes:
-    """The request to step its messages, each with what is known."""
+    """
+    The request to step its messages, each with what is known.
+
+    Args:
+        parts: as in `Asked`.
+    """
     # All together: folds of one patient share most of what they hold, and that is written once.
     said = [
-        (whose[0].system, whose[0].value, whose[1], whose[2], _said(whose, one), one.digest)
+        (whose[0].system, whose[0].value, whose[1], whose[2], _said(one, parts.get(whose)), one.digest)
         for whose, one in known.items()
     ]
     late = [
@@ -128,11 +137,10 @@ def step(
     return framed((STEP, ticket, said, rest))
 
 
-def _said(whose: Whose, known: Known) -> Mapping[str, Any]:
-    """Of all that is known of a patient only the sensitivity is asked for: the rest need not be sent."""
-    if whose[2]:
-        return known.items
-    return {name: value for name, value in known.items.items() if name == "sensitivity"}
+def _said(known: Known, names: tuple[str, ...] | None) -> Mapping[str, Any]:
+    """What is not looked at need not be sent."""
+    items = known.items
+    return items if names is None else {name: items[name] for name in names if name in items}
 
 
 def told(verb: str, ticket: int) -> bytes:
@@ -169,8 +177,9 @@ def asked(what: Asked) -> Any:
     if what.many or what.joinings:
         return (1, _packed(what))
     known = [(whose[0].system, whose[0].value, whose[1], whose[2], at) for whose, at in what.known.items()]
+    parts = [(whose[0].system, whose[0].value, whose[1], whose[2], names) for whose, names in what.parts.items()]
     past = [(patient.system, patient.value, episode, bodies) for (patient, episode), bodies in what.past.items()]
-    return (0, what.key, [(one.system, one.value) for one in what.patients], known, past, what.messages)
+    return (0, what.key, [(one.system, one.value) for one in what.patients], known, parts, past, what.messages)
 
 
 def outcomes(what: Sequence[Outcome]) -> Any:
@@ -184,11 +193,12 @@ def answer(what: Any) -> Any:
         return what
     match what[0]:
         case 0:
-            _, key, patients, known, past, messages = what
+            _, key, patients, known, parts, past, messages = what
             return Asked(
                 key,
                 tuple([Key(*one) for one in patients]),
                 {(Key(system, value), episode, document): at for system, value, episode, document, at in known},
+                {(Key(system, value), episode, document): names for system, value, episode, document, names in parts},
                 {(Key(system, value), episode): bodies for system, value, episode, bodies in past},
                 (),
                 messages,

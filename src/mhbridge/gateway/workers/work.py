@@ -28,6 +28,7 @@ Episode = tuple[Key, str]
 """A patient, and which stay."""
 
 _JOINS: Final = frozenset({Act.MERGE, Act.UNLINK})
+_SENSITIVITY: Final = ("sensitivity",)
 #: Before everything.
 _FIRST: Final[Place] = (-(1 << 63), -(1 << 63))
 
@@ -41,6 +42,7 @@ class Asked:
         key: names the envelope.
         patients: those that its messages are about: nobody else may work a message of theirs meanwhile.
         known: what must be known, and before which place in the patient's order; `None`: whatever the order.
+        parts: of what must be known, the items that are looked at, where that is not all of them.
         past: the episodes of which must be known which documents there are; true: with their bodies.
         joinings: retired and staying identifiers of merges, and whether they are undone, that must be looked up.
         messages: how many there are.
@@ -50,6 +52,7 @@ class Asked:
     key: bytes
     patients: tuple[Key, ...]
     known: Mapping[Whose, Place | None]
+    parts: Mapping[Whose, tuple[str, ...]] = field(default_factory=dict)
     past: Mapping[Episode, bool] = field(default_factory=dict)
     joinings: tuple[tuple[Key, Key, bool], ...] = ()
     messages: int = 1
@@ -60,6 +63,8 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
     """What these messages need."""
     patients: dict[Key, None] = {}
     known: dict[Whose, Place | None] = {}
+    whole: set[Whose] = set()
+    parts: dict[Whose, tuple[str, ...]] = {}
     past: dict[Episode, bool] = {}
     joinings: dict[tuple[Key, Key, bool], None] = {}
     for taken in intake.messages:
@@ -76,24 +81,32 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
                     # Of several messages the first in order decides what is said one by one.
                     before = known.get(whose)
                     known[whose] = at if before is None else min(at, before)
-            elif mapping.document.settled:
+                    whole.add(whose)
+            elif settled := mapping.document.settled:
                 known[reading.patient, reading.episode, reading.document] = None
+                parts[reading.patient, reading.episode, reading.document] = tuple(settled)
+            # Of all that is known of a patient only this is ever asked for.
             known[reading.patient, "", ""] = None
+            parts[reading.patient, "", ""] = _SENSITIVITY
             if pipeline.needs_past(reading) and not taken.parked:
                 episode = reading.patient, reading.episode
                 past[episode] = past.get(episode, False) or reading.act is Act.CANCEL
             if reading.merged_from is not None and reading.act in _JOINS:
                 patients[reading.merged_from] = None
                 known[reading.merged_from, "", ""] = None
+                parts[reading.merged_from, "", ""] = _SENSITIVITY
                 if not taken.parked:
                     joinings[reading.merged_from, reading.patient, reading.act is Act.UNLINK] = None
                 if reading.act is Act.MERGE and pipeline.needs_known(reading):
                     # What is known of both, one by one: they are folded together.
                     for patient in (reading.patient, reading.merged_from):
                         known[patient, "", reading.document] = _FIRST
+                        whole.add((patient, "", reading.document))
     # In one order, so that two envelopes never wait for each other.
     in_order = tuple(sorted(patients, key=lambda one: (one.system, one.value)))
-    return Asked(key, in_order, known, past, tuple(joinings), len(intake.messages))
+    for whose in whole & parts.keys():
+        del parts[whose]
+    return Asked(key, in_order, known, parts, past, tuple(joinings), len(intake.messages))
 
 
 def work(

@@ -106,7 +106,9 @@ class Conversion:
 
     def used_of(self, raw: Any, context: Context) -> frozenset[str]:
         """What this raw value's result depends on."""
-        return self.reads if self.used is None else self.used(raw, replace(context, note=_silent))
+        if self.used is None:
+            return self.reads
+        return self.used(raw, context if context.note is _silent else replace(context, note=_silent))
 
 
 @cache
