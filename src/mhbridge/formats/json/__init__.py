@@ -178,11 +178,11 @@ class Json:
 
     def first(self, path: Path, scope: Scope) -> Callable[[Any], Any]:
         """Node → the first value that says something."""
-        return first_reader(path, scope)
+        return first_reader(check(path, scope))
 
     def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
         """Node → all values that say something."""
-        return every_reader(path, scope)
+        return every_reader(check(path, scope))
 
     def loop(self, path: Path, scope: Scope) -> tuple[Loop, Scope]:
         """Over all that a path finds."""
@@ -226,11 +226,11 @@ class Json:
 
     def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
         """What a path reads."""
-        return places.Places(path, scope, many=many)
+        return places.Places(check(path, scope), many=many)
 
     def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
         """What the predicates of a loop's path look at."""
-        return places.LoopPlaces(path, scope)
+        return places.LoopPlaces(check(path, scope))
 
     def ignored(self, path: Path) -> Callable[[Document], Iterable[Cell]]:
         """All leaves below a path."""

@@ -68,10 +68,26 @@ class Predicate:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step down."""
+    """One step: where it leads is its kind's own, and of what is there `which` takes some."""
 
     name: str
     which: Predicate | None = None
+
+    def led(self, node: Node) -> Iterator[Node]:
+        """What the step leads to, whatever its predicate says: the entries of a list one by one."""
+        children = node.children
+        if type(children) is dict and (child := children.get(self.name)) is not None:
+            yield from each(child)
+
+    def looked(self, node: Node) -> Iterator[Node]:
+        """The leaves that say where the step leads to."""
+        del node
+        yield from ()
+
+    @property
+    def asks(self) -> bool:
+        """It looks at leaves."""
+        return self.which is not None and bool(self.which.tests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,20 +292,17 @@ def passes(node: Node, test: Test) -> bool:
 
 
 def below(node: Node, step: Step) -> Iterator[Node]:
-    """What a step leads to from a node: the entries of a list one by one, in order."""
-    children = node.children
-    if type(children) is not dict or (child := children.get(step.name)) is None:
-        return
+    """What a step leads to from a node, in order."""
     which = step.which
     if which is None:
-        yield from each(child)
+        yield from step.led(node)
     elif which.position:
-        for place, one in enumerate(each(child), 1):
+        for place, one in enumerate(step.led(node), 1):
             if place == which.position:
                 yield one
                 return
     else:
-        for one in each(child):
+        for one in step.led(node):
             if all(passes(one, test) for test in which.tests):
                 yield one
 
@@ -312,11 +325,10 @@ def _state(node: Node) -> Any:
     return DELETED if node.children is None and node.value is None else node
 
 
-def first_reader(path: Path, scope: Scope) -> Callable[[Any], Any]:
-    """Cursor → the first value that says something, `ABSENT` when none does, or `DELETED`."""
-    found = check(path, scope)
-    steps, relative = found.steps, found.relative
-    if not relative and all(step.which is None for step in steps):
+def first_reader(path: JsonPath) -> Callable[[Any], Any]:
+    """Cursor → the first value that says something, `ABSENT` when none does, or `DELETED`; of a path that is checked."""
+    steps, relative = path.steps, path.relative
+    if not relative and all(type(step) is Step and step.which is None for step in steps):
         return _plain([step.name for step in steps])
 
     def read(cursor: Node) -> Any:
@@ -353,10 +365,9 @@ def _plain(names: Sequence[str]) -> Callable[[Any], Any]:
     return lambda cursor: find(cursor.top, 0)
 
 
-def every_reader(path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
-    """Cursor → all values that say something, in order."""
-    found = check(path, scope)
-    steps, relative = found.steps, found.relative
+def every_reader(path: JsonPath) -> Callable[[Any], list[Any]]:
+    """Cursor → all values that say something, in order; of a path that is checked."""
+    steps, relative = path.steps, path.relative
 
     def read(cursor: Node) -> list[Any]:
         return [_state(node) for node in walk(cursor if relative else cursor.top, steps) if node.end > node.first]

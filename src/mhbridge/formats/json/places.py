@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path, Scope
-from mhbridge.formats.json.paths import JsonPath, Step, below, check, every_reader, passes, told, walk
+from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path
+from mhbridge.formats.json.paths import JsonPath, Step, below, every_reader, passes, told, walk
 from mhbridge.formats.json.tree import Node, each
 from mhbridge.model import DELETED
 
@@ -59,11 +59,12 @@ def asked_below(node: Node, steps: Sequence[Step], into: list[Asked], *, many: b
 
 
 def _told(node: Node, step: Step, into: list[Asked]) -> Iterator[Node]:
+    into += [(leaf.first, 1, True) for leaf in step.looked(node)]
     tests = step.which.tests if step.which is not None else ()
     if not tests:
         yield from below(node, step)
         return
-    for one in below(node, Step(step.name)):
+    for one in step.led(node):
         yes = True
         for test in tests:
             yes = passes(one, test)
@@ -75,14 +76,13 @@ def _told(node: Node, step: Step, into: list[Asked]) -> Iterator[Node]:
 
 
 class LoopPlaces:
-    """What the predicates of a path look at; see `mhbridge.formats.LoopSpot`."""
+    """What the predicates of a path that is checked look at; see `mhbridge.formats.LoopSpot`."""
 
     subject = question = within = everywhere = None
 
-    def __init__(self, path: Path, scope: Scope) -> None:
-        found = check(path, scope)
-        self._steps, self._relative = found.steps, found.relative
-        self.asks = any(step.which is not None and step.which.tests for step in found.steps)
+    def __init__(self, path: JsonPath) -> None:
+        self._steps, self._relative = path.steps, path.relative
+        self.asks = any(step.asks for step in path.steps)
 
     def _start(self, cursor: Node) -> Node:
         return cursor if self._relative else cursor.top
@@ -101,10 +101,10 @@ class LoopPlaces:
 class Places(LoopPlaces):
     """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
 
-    def __init__(self, path: Path, scope: Scope, *, many: bool) -> None:
-        super().__init__(path, scope)
+    def __init__(self, path: JsonPath, *, many: bool) -> None:
+        super().__init__(path)
         self._many = many
-        self._every = every_reader(path, scope)
+        self._every = every_reader(path)
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:  # noqa: ARG002
         """Anything: what a path may reach depends on the document."""
