@@ -489,6 +489,7 @@ class Gathered(Format, Protocol):
 BUILT_IN: Mapping[str, str] = {
     "hl7v2": "mhbridge.formats.hl7v2:FORMAT",
     "csv": "mhbridge.formats.csv:FORMAT",
+    "fhir": "mhbridge.formats.fhir:FORMAT",  # before the formats that its documents are written in
     "json": "mhbridge.formats.json:FORMAT",
     "xml": "mhbridge.formats.xml:FORMAT",
     "document": "mhbridge.formats.document:FORMAT",

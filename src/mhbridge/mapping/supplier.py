@@ -226,10 +226,17 @@ class SupplierMapping:
             said: headings of which a mandatory item has been missed already.
         """
         required = []
+        # What only this supplier has stands under a heading, too.
+        own = {
+            item.heading
+            for name, item in self.file.document.items.items()
+            if name.startswith("x_") and _is_said(items.get(name))
+        }
         for asked in self.document.headings:
             if (
                 asked.need == "optional"
                 or asked.heading in said
+                or asked.heading in own
                 or any(_is_said(items.get(name)) for name in asked.items)
             ):
                 continue

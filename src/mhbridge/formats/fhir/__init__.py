@@ -79,7 +79,10 @@ class Fhir:
         if body.lstrip()[:1] == b"<" or (body.startswith(BOM) and body[3:].lstrip()[:1] == b"<"):
             versions = [source.options["version"] for source in sources]
             value = markup.read(body, structure(versions[0] if versions else "R4"))
-            yield from self._of(value, body, sources, range(len(sources)), "")
+            try:
+                yield from self._of(value, body, sources, range(len(sources)), "")
+            except Wrong as wrong:
+                raise MalformedMessage(wrong.code, wrong.message) from None
             return
         if body.startswith(BOM):
             error = MalformedMessage(
@@ -286,7 +289,8 @@ def _documents(value: Any) -> list[Any]:
         return []
     others = frozenset(inner)
     return [
-        {**value, "entry": [entry for at, entry in enumerate(entries) if at == one or at not in others]} for one in inner
+        {**value, "entry": [entry for at, entry in enumerate(entries) if at == one or at not in others]}
+        for one in inner
     ]
 
 

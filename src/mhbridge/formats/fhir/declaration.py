@@ -32,7 +32,8 @@ _VERSIONS: Final = {
 }  # fmt: skip
 #: What a Bundle may be (FHIR R4, bundle-type).
 BUNDLES: Final = frozenset(
-    "document message transaction transaction-response batch batch-response history searchset collection".split()
+    {"document", "message", "transaction", "transaction-response", "batch", "batch-response"}
+    | {"history", "searchset", "collection"}
 )
 _KIND: Final = re.compile(r"[A-Za-z-]+(?:/\S+)?")
 

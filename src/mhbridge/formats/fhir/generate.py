@@ -18,17 +18,18 @@ from typing import Any
 
 #: Version → package.
 VERSIONS = {"STU3": "fhir.resources.STU3", "R4": "fhir.resources.R4B"}
-#: Elements that every resource has, or every element: the reader adds them.
-EVERYWHERE = frozenset(
-    {"fhir_comments", "resourceType", "id", "meta", "implicitRules", "language", "text", "contained"}
-    | {"extension", "modifierExtension"}
+#: Elements that every resource has, and those of everything else: the reader adds them.
+OF_RESOURCES = frozenset(
+    {"id", "meta", "implicitRules", "language", "text", "contained", "extension", "modifierExtension"}
 )
+OF_ELEMENTS = frozenset({"id", "extension"})
+NEVER = frozenset({"fhir_comments", "resourceType"})
 #: What R4B has otherwise than R4 (hl7.org/fhir/R4B/diff.html).
 DIFFERENT = (
-    "AdministrableProductDefinition Citation ClinicalUseDefinition Evidence EvidenceReport EvidenceVariable Ingredient "
-    "ManufacturedItemDefinition MedicinalProductDefinition NutritionProduct PackagedProductDefinition "
-    "RegulatedAuthorization SubscriptionStatus SubscriptionTopic SubstanceDefinition DeviceDefinition"
-).split()
+    "AdministrableProductDefinition", "Citation", "ClinicalUseDefinition", "DeviceDefinition", "Evidence",
+    "Ingredient", "ManufacturedItemDefinition", "MedicinalProductDefinition", "NutritionProduct",
+    "PackagedProductDefinition", "RegulatedAuthorization", "Subscription", "SubstanceDefinition",
+)  # fmt: skip
 
 
 def _named(annotation: Any) -> tuple[str, bool]:
@@ -48,11 +49,11 @@ def _named(annotation: Any) -> tuple[str, bool]:
     raise SystemExit(f"what is {text}?")
 
 
-def _elements(model: Any) -> str:
+def _elements(model: Any, left_out: frozenset[str]) -> str:
     found = []
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra or {}
-        if name in EVERYWHERE or name.endswith("__ext") or not extra.get("element_property"):
+        if name in NEVER or name in left_out or name.endswith("__ext") or not extra.get("element_property"):
             continue
         type_, many = _named(field.annotation)
         key = field.alias or name
@@ -66,15 +67,20 @@ def tables() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for version, package in VERSIONS.items():
         types: dict[str, str] = {}
+        base = import_module(f"{package}.resource").Resource
         for module in iter_modules(import_module(package).__path__):
             loaded = import_module(f"{package}.{module.name}")
             for name, model in vars(loaded).items():
-                if not isinstance(model, type) or model.__module__ != loaded.__name__ or not hasattr(model, "model_fields"):
+                if (
+                    not isinstance(model, type)
+                    or model.__module__ != loaded.__name__
+                    or not hasattr(model, "model_fields")
+                ):
                     continue
-                if name.startswith(("FHIR", "Abstract")) or name.startswith(tuple(DIFFERENT)):
+                if name.startswith(("FHIR", "Abstract", *(DIFFERENT if version == "R4" else ()))):
                     continue
                 if hasattr(model, "get_resource_type"):
-                    types[name] = _elements(model)
+                    types[name] = _elements(model, OF_RESOURCES if issubclass(model, base) else OF_ELEMENTS)
         found[version] = dict(sorted(types.items()))
     return found
 
@@ -82,7 +88,9 @@ def tables() -> dict[str, dict[str, str]]:
 def main() -> None:
     """Write a file for each version beside this one."""
     for version, types in tables().items():
-        about = f"Facts of FHIR {version} (HL7; CC0): elements, their types, * repeats, @ choice. Written by generate.py."
+        about = (
+            f"Facts of FHIR {version} (HL7; CC0): elements, their types, * repeats, @ choice. Written by generate.py."
+        )
         made = {"about": about, "resources": " ".join(sorted(_resources(version))), "types": types}
         body = json.dumps(made, indent=0, ensure_ascii=False)
         Path(__file__).with_name(f"structure-{version.lower()}.json").write_text(body + "\n", "utf-8")
@@ -94,9 +102,10 @@ def _resources(version: str) -> typing.Iterator[str]:
     for module in iter_modules(import_module(package).__path__):
         loaded = import_module(f"{package}.{module.name}")
         for name, model in vars(loaded).items():
-            if isinstance(model, type) and model.__module__ == loaded.__name__ and issubclass(model, base):
-                if name not in ("Resource", "DomainResource") and not name.startswith(tuple(DIFFERENT)):
-                    yield name
+            own = isinstance(model, type) and model.__module__ == loaded.__name__ and issubclass(model, base)
+            left_out = ("Resource", "DomainResource") if own else ()
+            if own and name not in left_out and not (version == "R4" and name.startswith(DIFFERENT)):
+                yield name
 
 
 if __name__ == "__main__":

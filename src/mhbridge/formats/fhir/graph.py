@@ -139,6 +139,8 @@ class Graph:
         if found is not None and found.end > found.first:
             url = self._urls.get(id(found))
             named = leaf(found, "id")
+            if id(found) not in self.places and (kind := leaf(found, "resourceType")) is not None:
+                yield kind  # of what is contained: of entries it is acted upon in every message
             if url is not None and said(url) == said(own).strip():
                 yield url
             elif named is not None:
@@ -176,9 +178,8 @@ class Message:
             for resource in self.graph.resources.get(name, ()):
                 assert isinstance(resource.children, dict)
                 listed = resource.children.get("identifier")
-                for one in each(listed) if listed is not None else ():
-                    if (value := leaf(one, "value")) is not None and said(value).isprintable():
-                        found.append((what, said(value)))
+                values = [leaf(one, "value") for one in each(listed)] if listed is not None else []
+                found += [(what, said(one)) for one in values if one is not None and said(one).isprintable()]
         return tuple(dict.fromkeys(found))
 
     def noted(self, issues: Sequence[Issue]) -> tuple[Issue, ...]:

@@ -1,10 +1,10 @@
 """
 What a path of a message of FHIR finds: `Encounter.participant[type.coding.code="DIS"].individual->Practitioner.name`.
 
-A path begins at the resources of a type, or with a dot where the loop stands. A step goes to an element; `->Type` to the
-resource that a reference leads to; `<-Type.element` to the resources of a type whose element refers to this one. A
-choice is named as a whole (`.value`) or by one of its types (`.valueQuantity`). Whether there are such elements is known
-from the definitions of the declared version, before any message is read.
+A path begins at the resources of a type, or with a dot where the loop stands. A step goes to an element; `->Type` to
+the resource that a reference leads to; `<-Type.element` to the resources of a type whose element refers to this one. A
+choice is named as a whole (`.value`) or by one of its types (`.valueQuantity`). Whether there are such elements is
+known from the definitions of the declared version, before any message is read.
 """
 
 from __future__ import annotations
@@ -18,12 +18,25 @@ from typing import Final
 from mhbridge.formats import Path, PathError, Scope
 from mhbridge.formats.fhir.graph import Graph, type_of
 from mhbridge.formats.fhir.structure import PRIMITIVES, Structure, structure
-from mhbridge.formats.json.paths import NAME, JsonLoop, JsonPath, Step, scan_predicate, walk
+from mhbridge.formats.json.paths import JsonLoop, JsonPath, Step, scan_predicate, walk
 from mhbridge.formats.json.tree import Node, each
 
-__all__ = ["Choice", "FhirLoop", "FhirPath", "Follow", "Refer", "Root", "Start", "check", "make_loop", "root_of", "scan_path"]
+__all__ = [
+    "Choice",
+    "FhirLoop",
+    "FhirPath",
+    "Follow",
+    "Refer",
+    "Root",
+    "Start",
+    "check",
+    "make_loop",
+    "root_of",
+    "scan_path",
+]
 
 _TYPE: Final = re.compile(r"[A-Z][A-Za-z]*")
+_ELEMENT: Final = re.compile(r"_?[a-z][A-Za-z0-9]*")
 _MOST_STEPS: Final = 50
 
 
@@ -152,7 +165,7 @@ def scan_path(text: str, start: int, end: int) -> tuple[FhirPath, int] | None:
             which, at = scan_predicate(text, at, end, start)
             first = Start(word[0], which)
         steps.append(first)
-    elif not NAME.match(text, at + 1, end):
+    elif not _ELEMENT.match(text, at + 1, end):
         at += 1  # the value of the loop itself, from which an arrow may lead on
     while at < end and (text[at] == "." or text.startswith(("->", "<-"), at, end)):
         starts.append(at - start)
@@ -165,18 +178,20 @@ def scan_path(text: str, start: int, end: int) -> tuple[FhirPath, int] | None:
 
 def _step(text: str, at: int, end: int, start: int) -> tuple[Step, int]:
     arrow = text[at : at + 2] if text[at] != "." else ""
-    word = (_TYPE if arrow else NAME).match(text, at + (2 if arrow else 1), end)
+    word = (_TYPE if arrow else _ELEMENT).match(text, at + (2 if arrow else 1), end)
     if word is None:
         if arrow:
-            raise PathError("E107", f"a resource type follows '{arrow}'", offset=at - start, width=2, hint="->Practitioner")
+            raise PathError(
+                "E107", f"a resource type follows '{arrow}'", offset=at - start, width=2, hint="->Practitioner"
+            )
         raise PathError("E107", "an element follows the '.'", offset=at - start)
-    at = word.end()
+    begun, at = at, word.end()
     step: Step = Follow(word[0]) if arrow else Step(word[0])
     if arrow == "<-":
-        element = NAME.match(text, at + 1, end) if text.startswith(".", at, end) else None
+        element = _ELEMENT.match(text, at + 1, end) if text.startswith(".", at, end) else None
         if element is None:
             hint = "<-PractitionerRole.practitioner: those whose practitioner refers here"
-            raise PathError("E107", "'<-Type' names the element that refers here", offset=at - start, hint=hint)
+            raise PathError("E107", "'<-Type' names the element that refers here", offset=begun - start, hint=hint)
         step, at = Refer(word[0], None, element[0]), element.end()
     if text.startswith("[", at, end):
         which, at = scan_predicate(text, at, end, start)
@@ -234,7 +249,9 @@ def _element(known: Structure, around: str, name: str, at: int) -> tuple[str, tu
         raise PathError("E205", "a choice has no elements of its own", offset=at, width=len(name) + 1, hint=hint)
     if around in ("Resource", ""):
         hint = "begin at the type of the resource: Patient.name"
-        raise PathError("E205", "of what type this resource is, is not known", offset=at, width=len(name) + 1, hint=hint)
+        raise PathError(
+            "E205", "of what type this resource is, is not known", offset=at, width=len(name) + 1, hint=hint
+        )
     elements = known.elements(around)
     found = elements.get(name)
     if found is None:

@@ -37,7 +37,27 @@ def ignored(path: Path) -> Callable[[Any], Iterable[Cell]]:
     """Message → the leaves that an entry of `ignore:` names."""
     assert isinstance(path, FhirPath)
     steps = [_Named(step.name, step.which) if type(step) is Step else step for step in path.steps]
-    return lambda message: [cell for node in walk(message.tree.top, steps) for cell in leaves_of(node)]
+    return lambda message: [cell for node in walk(message.tree.top, steps) for cell in _own(node, message.graph)]
+
+
+def _own(node: Node, graph: Graph) -> Iterator[Cell]:
+    """The leaves below a node that are not of another resource: to ignore a Bundle is not to ignore what it holds."""
+    children = node.children
+    if children is None or not any(id(one) in graph.places for one in _below(node)):
+        yield from leaves_of(node)
+        return
+    for child in children.values() if isinstance(children, dict) else children:
+        if id(child) not in graph.places:
+            yield from _own(child, graph)
+
+
+def _below(node: Node) -> Iterator[Node]:
+    """The entries of a bundle, and what stands in them: as deep as other resources are."""
+    children = node.children
+    for child in () if children is None else children.values() if isinstance(children, dict) else children:
+        yield child
+        if isinstance(child.key, int) or child.key in ("entry", "resource"):
+            yield from _below(child)
 
 
 def path_of(node: Node, graph: Graph, *, exact: bool) -> str:

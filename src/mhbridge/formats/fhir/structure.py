@@ -17,8 +17,8 @@ __all__ = ["PRIMITIVES", "VERSIONS", "Element", "Structure", "structure", "type_
 VERSIONS: Final = ("STU3", "R4")
 #: FHIR's primitive types, of both versions.
 PRIMITIVES: Final = frozenset(
-    "base64Binary boolean canonical code date dateTime decimal id instant integer markdown oid positiveInt string time "
-    "unsignedInt uri url uuid xhtml".split()
+    {"base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant", "integer"}
+    | {"markdown", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid", "xhtml"}
 )
 _OF_RESOURCE: Final = "resourceType:code id:id meta:Meta implicitRules:uri language:code"
 _OF_DOMAIN_RESOURCE: Final = "text:Narrative contained*:Resource extension*:Extension modifierExtension*:Extension"

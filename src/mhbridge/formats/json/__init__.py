@@ -36,7 +36,7 @@ __all__ = ["FORMAT", "Document", "Json"]
 
 #: What a document of FHIR says of itself, which is then no document of ours.
 _RESOURCE: Final = re.compile(
-    r'\s*\{(?:\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-\d.]+|true|false|null)\s*,)*\s*"resourceType"\s*:'
+    r'\s*\{(?:\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-\d.]+|true|false|null)\s*,)*\s*"resourceType"\s*:\s*"'
 )
 #: Characters of a control id.
 _MOST_ID: Final = 200

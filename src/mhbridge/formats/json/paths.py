@@ -326,7 +326,7 @@ def _state(node: Node) -> Any:
 
 
 def first_reader(path: JsonPath) -> Callable[[Any], Any]:
-    """Cursor → the first value that says something, `ABSENT` when none does, or `DELETED`; of a path that is checked."""
+    """Cursor → the first value that says something, `ABSENT` if none does, or `DELETED`; of a path that is checked."""
     steps, relative = path.steps, path.relative
     if not relative and all(type(step) is Step and step.which is None for step in steps):
         return _plain([step.name for step in steps])

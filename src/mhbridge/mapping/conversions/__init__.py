@@ -126,6 +126,12 @@ def conversion(source_type: str, target: Type) -> Conversion | None:
         made = {name: _chosen(name, target, pairs) for name, pairs in _registered(results=True).items()}
         choices = {name: choice for name, choice in made.items() if choice is not None}
         return by_value_type(target.single(), choices) if choices else None
+    if source_type == "choice":
+        from mhbridge.mapping.conversions import fhir
+
+        of = {name: _chosen(name, target, _registered()[name]) for name in fhir.TYPES}
+        choices = {name: choice for name, choice in of.items() if choice is not None}
+        return fhir.by_key(target.single(), choices) if choices else None
     return _chosen(source_type, target, _registered().get(source_type, {}))
 
 
@@ -166,10 +172,10 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
 @cache
 def _registered(*, results: bool = False) -> Mapping[str, Mapping[str, Conversion]]:
     """By source type, by item type: the conversion. The order of the item types is the order of preference."""
-    from mhbridge.mapping.conversions import cda, document, hl7v2, json, text, xml
+    from mhbridge.mapping.conversions import cda, document, fhir, hl7v2, json, text, xml
 
     found: dict[str, dict[str, Conversion]] = {}
-    for made in hl7v2.results() if results else _all(hl7v2, text, json, xml, cda, document):
+    for made in hl7v2.results() if results else _all(hl7v2, text, json, fhir, xml, cda, document):
         found.setdefault(made.source, {})[made.target.name] = made
     return found
 

@@ -21,7 +21,7 @@ from mhbridge.model import ABSENT
 if TYPE_CHECKING:
     from mhbridge.formats.json.tree import Node
 
-__all__ = ["by_key", "conversions"]
+__all__ = ["TYPES", "by_key", "conversions"]
 
 _ALL: Final = frozenset({WHOLE})
 
@@ -84,7 +84,7 @@ def _first_code(node: Node, _context: Context) -> Any:
     return next((code for one in _each(node, "coding") if (code := _text(one, "code").strip())), ABSENT)
 
 
-def _first_code_used(node: Node, _context: Context) -> frozenset[str]:
+def _first_code_used(_node: Node, _context: Context) -> frozenset[str]:
     return frozenset({"coding.code"})
 
 
@@ -269,14 +269,19 @@ def _parts(words: str) -> frozenset[str]:
 _CODING: Final = _parts("system version code display")
 _CONCEPT: Final = _below("coding", *_CODING) | {"text"}
 _PERIOD: Final = _parts("start end")
-_IDENTIFIER: Final = _parts("use system value assigner.display") | _below("period", *_PERIOD) | _below("type", *_CONCEPT)
+_IDENTIFIER: Final = (
+    _parts("use system value assigner.display") | _below("period", *_PERIOD) | _below("type", *_CONCEPT)
+)
 _NAME: Final = _parts("use text family given prefix suffix") | _below("period", *_PERIOD)
 _ADDRESS: Final = _parts("use type text line city district state postalCode country") | _below("period", *_PERIOD)
 _CONTACT: Final = _parts("system value use rank") | _below("period", *_PERIOD)
 _QUANTITY: Final = _parts("value comparator unit system code")
 _ATTACHMENT: Final = _parts("contentType language data url size hash title creation")
 _PERSON: Final = (
-    _below("identifier", *_IDENTIFIER) | _below("name", *_NAME) | _below("telecom", *_CONTACT) | _below("address", *_ADDRESS)
+    _below("identifier", *_IDENTIFIER)
+    | _below("name", *_NAME)
+    | _below("telecom", *_CONTACT)
+    | _below("address", *_ADDRESS)
 )
 _ORGANISATION: Final = (_PERSON - _below("name", *_NAME)) | {"name"}
 _PLACE: Final = _below("identifier", *_IDENTIFIER) | {"name"}
@@ -308,15 +313,32 @@ _COMPLEX: Final[dict[str, dict[str, _Entry]]] = {
 
 #: FHIR's primitive types → the item types that they may become.
 _TEXTUAL: Final = ("string", "text", "markdown", "code", "id", "uri", "url", "canonical", "oid", "uuid", "nhs_number")
-_TEXTUAL_MORE: Final = ("CodeableConcept", "Identifier", "HumanName", "Address", "ContactPoint", "person", "organisation")
+_TEXTUAL_MORE: Final = (
+    "CodeableConcept",
+    "Identifier",
+    "HumanName",
+    "Address",
+    "ContactPoint",
+    "person",
+    "organisation",
+)
 _PRIMITIVE: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("string", "markdown", "code", "id", "uri", "url", "canonical", "oid", "uuid"), (*_TEXTUAL, *_TEXTUAL_MORE)),
+    **dict.fromkeys(
+        ("string", "markdown", "code", "id", "uri", "url", "canonical", "oid", "uuid"), (*_TEXTUAL, *_TEXTUAL_MORE)
+    ),
     **dict.fromkeys(("date", "dateTime", "instant"), ("dateTime", "date", "instant", "string", "text")),
-    **dict.fromkeys(("integer", "positiveInt", "unsignedInt"), ("integer", "positiveInt", "unsignedInt", "decimal", "Quantity", "string", "text")),
+    **dict.fromkeys(
+        ("integer", "positiveInt", "unsignedInt"),
+        ("integer", "positiveInt", "unsignedInt", "decimal", "Quantity", "string", "text"),
+    ),
     "decimal": ("decimal", "Quantity", "string", "text"),
     "boolean": ("boolean", "string", "text", "code"),
     "time": ("time", "string", "text"),
 }
+
+
+#: All that are read.
+TYPES: Final = (*_COMPLEX, *_PRIMITIVE)
 
 
 def _bare(text: str, _context: Context) -> Any:
@@ -355,6 +377,12 @@ _CONCEPT_PARTS: Final = {
 }  # fmt: skip
 
 
+_USED: Final[Mapping[Any, Callable[[Any, Context], frozenset[str]]]] = {
+    _first_code: _first_code_used,
+    _concept_words: _words_used,
+}
+
+
 def conversions() -> Iterator[Conversion]:
     """All conversions of elements of FHIR, but for choices."""
     of_text = {made.target.name: made for made in t.conversions()}
@@ -363,7 +391,7 @@ def conversions() -> Iterator[Conversion]:
             yield _primitive(source, of_text[target])
     for source, entries in _COMPLEX.items():
         for target, (convert, reads) in entries.items():
-            used = {_first_code: _first_code_used, _concept_words: _words_used}.get(convert)
+            used = _USED.get(convert)
             parts = _CONCEPT_PARTS if convert is _concept else {}
             yield Conversion(source, Type(target), convert, reads, used, parts)
 
