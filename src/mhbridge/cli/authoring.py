@@ -198,18 +198,26 @@ def functions(name: str | None, as_json: bool) -> int:
 )
 @mappings_option
 def schema(out: Path, roots: tuple[Path, ...]) -> int:
-    """Write one JSON Schema a document type into OUT, for completion in editors (yaml-language-server)."""
+    """
+    Write JSON Schemas into OUT, for completion in editors (yaml-language-server): one for the mappings of each document
+    type, and one for each other kind of file.
+    """
     import orjson
 
     from mhbridge.mapping.catalogue import load
-    from mhbridge.mapping.schema import binding_schema
+    from mhbridge.mapping.pack_schemas import build_schema, checks_schema, clocks_schema, items_schema
+    from mhbridge.mapping.schema import binding_schema, supplier_schema
 
     catalogue = load(roots)
+    documents = {name: catalogue.document(name) for name in catalogue.library.folders("documents")}
+    found = {name: binding_schema(document) for name, document in documents.items() if document is not None}
+    found |= {
+        "supplier": supplier_schema(), "items": items_schema(), "r4": build_schema(), "clocks": clocks_schema(),
+        "checks": checks_schema(),
+    }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    for name in catalogue.library.folders("documents"):
-        document = catalogue.document(name)
-        if document is not None:
-            path = out / f"{name}.schema.json"
-            path.write_bytes(orjson.dumps(binding_schema(document), option=orjson.OPT_INDENT_2) + b"\n")
-            say(f"{path}")
+    for name, made in found.items():
+        path = out / f"{name}.schema.json"
+        path.write_bytes(orjson.dumps(made, option=orjson.OPT_INDENT_2) + b"\n")
+        say(f"{path}")
     return 0
