@@ -414,6 +414,7 @@ class Accounts:
         self.overdue, self.differences, self.fail = 0, (), False
         # As a gateway finds them that was stopped with one open.
         self.open = {"disk": "D907"}
+        self.behind = {}
 
     async def raise_task(self, what, cause, now, *, name):
         assert (what, now) == ("gateway", now)
@@ -425,13 +426,22 @@ class Accounts:
     async def status(self, now):
         if self.fail:
             raise StoreError("S209", "the store has failed")
-        return Status(now, 0, 0, 0, {}, {}, 0, self.overdue, None, self.differences)
+        return Status(now, 0, 0, 0, {}, {}, 0, self.overdue, None, self.differences, behind=self.behind)
+
+
+class Leading:
+    """As much of the parts of a gateway as the watch asks for."""
+
+    def __init__(self, leads):
+        self.leads, self.unheld = leads, 0
 
 
 class Watched:
-    def __init__(self):
+    def __init__(self, leads=None):
         self.now, self.accounts, self.stream = NOW, Accounts(), io.BytesIO()
+        self.parts = None if leads is None else Leading(leads)
         self.watch = Watch(
+            parts=self.parts,
             store=self.accounts,
             clock=lambda: self.now,
             log=logs.make(self.stream),
@@ -480,6 +490,29 @@ async def test_a_store_that_cannot_be_asked_is_said():
     assert await world.look() == ["store_failed"]
     world.accounts.fail = False
     assert await world.look() == ["store_back"]
+
+
+async def test_of_several_gateways_one_looks_for_all():
+    world = Watched(leads=False)
+    world.accounts.differences = ("C3: …",)
+    assert await world.look(minutes=1) == []
+    # Whoever does not look is well all the same.
+    assert await world.look(minutes=60) == []
+    assert world.watch.well
+    world.parts.leads = True
+    assert await world.look(minutes=1) == ["balance_differs"]
+
+
+async def test_what_waits_for_a_gateway_that_has_just_gone_is_not_forgotten():
+    world = Watched(leads=True)
+    world.accounts.behind = {"gp": 3}
+    assert await world.look() == ["balance_differs"]
+    world.parts.unheld = 80
+    assert await world.look(minutes=1) == ["balance_holds"]
+    # Somebody has taken what was left, and it takes a while until all of it has gone.
+    world.parts.unheld = 0
+    assert await world.look(seconds=50) == []
+    assert await world.look(seconds=11) == ["balance_differs"]
 
 
 def test_the_package_says_what_it_has():

@@ -47,6 +47,7 @@ CASES = [
     (with_(clocks={"summary-24h": {"running": 9, "missed": 2}}), [], [], "critical", "summary-24h: missed for 2 stays"),
     (with_(messages={"stored": 3}, oldest={"stored": NOW - HOUR}), [], [], "high", "3 messages received and not yet"),
     (with_(behind={"gp": 4}), [], [], "high", "4 patients waiting to be sent to gp"),
+    (with_(nodes={"alder": 86, "larch": 86}), [], [], "high", "84 of 256 parts of the patients are no gateway's"),
     (with_(held={"gp": 1}), [], [], "high", "1 patient held at gp behind what is parked"),
     (CALM, [cause("M740", 2), cause("M740", 3, 9, feed="a/c")], [], "normal", "5 messages waiting for a person: "),
     (CALM, [cause("D946", 1, what="delivery", destination="gp")], [], "high", "1 delivery waiting for a person at gp"),

@@ -139,6 +139,37 @@ async def test_a_floor_is_kept_whatever_is_usual(world):
     assert await world.tasks() == set()
 
 
+async def test_what_other_gateways_have_taken_is_heard_as_well_and_what_this_one_took_not_twice(world):
+    world = await world(expected=Expected(HOUR))
+    world.silence.heard_elsewhere({FEED: {"received": 7}}, world.now)
+    today = world.silence._arrivals[FEED]
+    for number in range(1, 5):
+        assert await world.look(minutes=40) == []
+        await world.send()
+        # Of what came since, half came here; repeats and refusals are not news.
+        accounts = {"received": 7 + 2 * number + 9, "repeat": 4, "refused": 5}
+        world.silence.heard_elsewhere({FEED: accounts}, world.now)
+        assert today.today == 2 * number
+    # What is counted before it was heard of is not counted again when it is.
+    world.silence.heard_elsewhere({FEED: {"received": 16}}, world.now)
+    await world.send()
+    world.silence.heard_elsewhere({FEED: {"received": 16}}, world.now)
+    world.silence.heard_elsewhere({FEED: {"received": 17}}, world.now)
+    assert today.today == 10
+    assert await world.look(minutes=62) == ["silent"]
+    world.silence.heard_elsewhere({FEED: {"received": 18}}, world.now)
+    assert await world.look(minutes=1) == ["heard_again"]
+
+
+async def test_whoever_listens_again_goes_on_from_what_others_have_learned(world):
+    world = await world(expected=Expected(HOUR))
+    assert await world.look(minutes=62) == ["silent"]
+    await world.silence.close()
+    assert world.silence.silent == frozenset()
+    await world.silence.open()
+    assert await world.look(minutes=62) == ["silent"]
+
+
 async def test_what_did_not_come_by_its_hour_is_silence_until_it_comes(world):
     world = await world(expected=Expected(by=time(16)))
     # It began at midnight of a Monday, so it knows all of that day.

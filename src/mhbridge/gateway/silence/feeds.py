@@ -135,9 +135,10 @@ class Silence:
                 self._kept[feed], self._heard[feed] = kept, 0
             arrivals = self._arrivals.get(feed) or self._listen(feed, now)
             # What was counted here before it was heard of makes up for itself at the next look.
-            for _ in range(kept - self._kept[feed] - self._heard.get(feed, 0)):
-                arrivals.heard(now)
-                self._heard[feed] = self._heard.get(feed, 0) + 1
+            elsewhere = kept - self._kept[feed] - self._heard.get(feed, 0)
+            if elsewhere > 0:
+                arrivals.heard(now, elsewhere)
+                self._heard[feed] = self._heard.get(feed, 0) + elsewhere
 
     async def look(self, now: datetime) -> None:
         """
