@@ -6,16 +6,18 @@ import asyncio
 import gc
 import io
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from databases import database, with_tables
 from mhbridge import gateway as gateways
 from mhbridge import log as logs
 from mhbridge import pipeline
 from mhbridge.adapters.sqlite import SqliteStore
+from mhbridge.adapters.sqlite.session import SqliteSession
 from mhbridge.errors import MalformedMessage, StoreError
 from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
 from mhbridge.gateway.pressure import Disk, Limits
@@ -56,20 +58,37 @@ class Destination:
         return Delivered(2)
 
 
-@pytest.fixture(autouse=True, params=["worked before the answer", "worked after it"])
+@pytest.fixture(autouse=True, params=["worked before the answer", "worked after it", "on PostgreSQL"])
 def fast(request, monkeypatch):
-    """All that holds of the gateway holds whether a message is worked before its sender is answered, or after."""
-    monkeypatch.setattr(World, "fast", request.param == "worked before the answer")
-    return World.fast
+    """
+    All that holds of the gateway holds whether a message is worked before its sender is answered, or after; and
+    wherever its store is.
+    """
+    monkeypatch.setattr(World, "fast", request.param != "worked after it")
+    if request.param != "on PostgreSQL":
+        yield World.fast
+        return
+    with database(with_tables()) as address:
+        from mhbridge.adapters.postgres import Address, PostgresStore
+
+        def made(_path):
+            return PostgresStore(Address(address), master=lambda: b"m" * 32)
+
+        monkeypatch.setattr(World, "made", staticmethod(made))
+        yield World.fast
 
 
 class World:
     fast = True
 
+    @staticmethod
+    def made(path):
+        return SqliteStore(path / "store.db")
+
     def __init__(self, path, mappings, **feed):
         self.stream = io.BytesIO()
         log = logs.make(self.stream)
-        self.store, self.destination = SqliteStore(path / "store.db"), Destination()
+        self.store, self.destination = self.made(path), Destination()
         documents = frozenset({"encounter-event", "mental-health-inpatient-discharge"})
         routes = (pipeline.Route(documents, ("d",)),)
         name = f"{SUPPLIER}/mllp"
@@ -257,6 +276,26 @@ async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp
         assert {(await answer).verdict for answer in (inside, waiting)} == {Verdict.ACCEPTED}
 
 
+@contextmanager
+def full(session):
+    """The disk is full, as far as the store knows."""
+    if isinstance(session, SqliteSession):
+        most = session.connection.pragma("max_page_count")
+        session.connection.pragma("max_page_count", 1)
+        yield
+        session.connection.pragma("max_page_count", most)
+        return
+
+    def fails():
+        from psycopg.errors import DiskFull
+
+        raise DiskFull
+
+    session.commit = fails
+    yield
+    del session.commit
+
+
 async def test_when_the_disk_is_full_nothing_is_taken_nobody_is_lied_to_and_it_goes_on_by_itself(tmp_path, mappings):
     async with running(tmp_path, mappings) as world:
         free = Disk(10**12, 10**13)
@@ -264,17 +303,13 @@ async def test_when_the_disk_is_full_nothing_is_taken_nobody_is_lied_to_and_it_g
         world.gateway.pressure._limits = Limits(patience=0.05)
         assert (await world.receive((ADT / "a01-admission.hl7").read_bytes())).verdict is Verdict.ACCEPTED
         await world.worked()
-        connection = world.store._writer._connection
-        most = connection.pragma("max_page_count")
-        connection.pragma("max_page_count", 1)
-        with pytest.raises(StoreError) as refused:
+        with full(world.store._books.session), pytest.raises(StoreError) as refused:
             await world.receive((ADT / "a02-transfer.hl7").read_bytes())
         assert refused.value.code == "S210"
         assert not world.gateway.ready
         with pytest.raises(StoreError) as refused:
             await world.receive((ADT / "a02-transfer.hl7").read_bytes())
         assert refused.value.code == "D907"
-        connection.pragma("max_page_count", most)
         world.gateway.pressure.look()
         assert (await world.receive((ADT / "a02-transfer.hl7").read_bytes())).verdict is Verdict.ACCEPTED
         assert world.gateway.ready

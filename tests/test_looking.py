@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from databases import database, execute, with_tables
 from mhbridge import log as logs
-from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.app import build
+from mhbridge.app.storing import store_of
 from mhbridge.cli import commands
 from mhbridge.cli.auditing import audit
 from mhbridge.cli.looking import messages, trace
@@ -39,12 +41,15 @@ from mhbridge.model import (
 )
 from mhbridge.ports import Move
 
+#: Whoever looks is not asked for it by a server that trusts the tests.
+PASSWORD = "c4n4ry-of-a-password"
+
 NOW = datetime(2026, 3, 3, 9, 0, tzinfo=UTC)
 
 
-async def fill(path: Path) -> tuple[int, int]:
+async def fill(config: Path) -> tuple[int, int]:
     """Two messages of one patient to one destination, which refuses the first at the second attempt."""
-    store = SqliteStore(path)
+    store = store_of(load(config, {}))
     await store.open()
     found = []
     for number in (1, 2):
@@ -66,15 +71,31 @@ async def fill(path: Path) -> tuple[int, int]:
     return found[0], found[1]
 
 
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def config(request, tmp_path: Path) -> Iterator[Path]:
+    """A configuration of a store on either engine."""
+    file = tmp_path / "mhbridge.toml"
+    if request.param == "SQLite":
+        file.write_text('[gateway]\nstore = "sqlite:m/m.db"\n')
+        yield file
+        return
+    (tmp_path / "key").write_text("6b" * 32)
+    (tmp_path / "password").write_text(PASSWORD)
+    with database(with_tables()) as address:
+        others = 'store_key = "file:key"\nstore_password = "file:password"\n'
+        file.write_text(f'[gateway]\nstore = "{address}"\n{others}')
+        yield file
+
+
 @pytest.fixture
-def filled(tmp_path: Path) -> tuple[Path, int, int]:
-    (tmp_path / "mhbridge.toml").write_text('[gateway]\nstore = "sqlite:m/m.db"\n')
-    return tmp_path / "mhbridge.toml", *asyncio.run(fill(tmp_path / "m" / "m.db"))
+def filled(config: Path) -> tuple[Path, int, int]:
+    return config, *asyncio.run(fill(config))
 
 
 def look(command, config, *arguments):
     result = CliRunner(env={"COLUMNS": "250"}).invoke(command, [*map(str, arguments), "--config", str(config)])
     assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert PASSWORD not in result.output
     return result.output
 
 
@@ -175,8 +196,8 @@ name = "ann"
 # --- audit -------------------------------------------------------------------------------------------------
 
 
-async def write_down(path: Path) -> None:
-    store = SqliteStore(path)
+async def write_down(config: Path) -> None:
+    store = store_of(load(config, {}))
     await store.open()
     for number in range(5):
         at = NOW + timedelta(minutes=number)
@@ -186,7 +207,7 @@ async def write_down(path: Path) -> None:
 
 def test_the_audit_is_listed_and_narrowed(filled: tuple[Path, int, int]) -> None:
     config = filled[0]
-    asyncio.run(write_down(config.parent / "m" / "m.db"))
+    asyncio.run(write_down(config))
 
     def lines(*options: str) -> list[dict[str, object]]:
         result = CliRunner().invoke(audit, ["--config", str(config), "--json", *options], standalone_mode=False)
@@ -204,14 +225,21 @@ def test_the_audit_is_listed_and_narrowed(filled: tuple[Path, int, int]) -> None
     assert "ward asked" in shown
 
 
+def change(config: Path, statement: str) -> None:
+    gateway = load(config, {}).gateway
+    if gateway.database:
+        execute(gateway.database, statement)
+    else:
+        with closing(sqlite3.connect(gateway.store_path)) as file, file:
+            file.execute(statement)
+
+
 def test_a_changed_audit_is_found(filled: tuple[Path, int, int]) -> None:
     config = filled[0]
-    path = config.parent / "m" / "m.db"
-    asyncio.run(write_down(path))
+    asyncio.run(write_down(config))
     whole = CliRunner().invoke(commands, ["audit", "--verify", "--config", str(config)])
     assert (whole.exit_code, "The log is whole" in whole.stdout) == (0, True)
-    with closing(sqlite3.connect(path)) as file, file:
-        file.execute("update log set who = 'somebody else' where what = 'audit' and about = 3")
+    change(config, "update log set who = 'somebody else' where what = 'audit' and about = 3")
     with pytest.raises(StoreError) as raised:
         CliRunner().invoke(audit, ["--verify", "--config", str(config)], standalone_mode=False, catch_exceptions=False)
     assert raised.value.code == "S207"
