@@ -159,6 +159,8 @@ def test_a_task_is_shown_taken_and_ends_with_what_it_is_about(filled):
     assert refused.code == "S230"
 
 
+# Of a database no gateway has the store to itself: whoever acts is one more that writes.
+@pytest.mark.parametrize("config", ["SQLite"], indirect=True)
 def test_a_task_is_taken_through_the_gateway_that_has_the_store(filled, monkeypatch):
     config, _, _ = filled
     text = (
