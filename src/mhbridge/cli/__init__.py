@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "restore": ("mhbridge.cli.keeping", "Make a store from a backup, where there is none."),
     "rekey": ("mhbridge.cli.keeping", "Bring a store under another key."),
     "schema": ("mhbridge.cli.authoring", "Write the JSON Schemas that editors complete mapping files with."),
+    "codes": ("mhbridge.cli.coding", "Make a code table of a FHIR ConceptMap."),
     "functions": ("mhbridge.cli.authoring", "Show the functions of the mapping language."),
 }
 

@@ -16,6 +16,7 @@ from mhbridge.errors import Diagnostic, MalformedMessage, MappingError, MessageE
 from mhbridge.formats import Format, Message, Source, sniff
 from mhbridge.mapping.checker.environment import Environment
 from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.examples import failing
@@ -67,6 +68,10 @@ class Catalogue:
     def document(self, name: str) -> DocumentType | None:
         """A document type; `None` when there is none of the name."""
         return self._loader.document(name)
+
+    def systems(self, supplier: str = "") -> CodeSystems:
+        """The code systems that a supplier's mappings know; without one, those that all know."""
+        return self._loader.codes(supplier).systems
 
     def header(self, name: str) -> tuple[str, Format, Source] | None:
         """Document type, format and source of a mapping: all that dispatch needs. Cheap: nothing is compiled."""

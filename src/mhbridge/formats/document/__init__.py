@@ -108,8 +108,8 @@ class Document:
         return declared(self.name, timezone, charset, options)
 
     def recognise(self, head: bytes) -> bool:
-        """Whether they are several files, or a document begins here."""
-        return is_several(head) or head.startswith((b"%PDF-", b"{\\rtf"))
+        """Whether they are several files: a document alone says nothing of whose it is."""
+        return is_several(head)
 
     def messages(
         self, body: bytes, sources: Sequence[Source]
