@@ -189,6 +189,7 @@ async def test_the_roles_of_every_route_are_tested_above_and_told_in_the_descrip
             for method, operation in operations.items()
         }
     routes.pop(("post", "/feeds/{supplier}/{feed}/messages"))
+    routes.pop(("post", "/fhir/$process-message"))
     # A destination says what became of what it was sent with a token of its own (test_acknowledgements).
     routes.pop(("post", "/destinations/{name}/acknowledgements"))
     routes["post", "/translate/example-mental-health/discharge-letter"] = routes.pop(

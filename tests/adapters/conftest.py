@@ -1,15 +1,19 @@
-"""Certificate authorities of a test's own."""
+"""Certificate authorities of a test's own; what the tests of doors share lies beside them."""
 
 from __future__ import annotations
 
 import ipaddress
 import ssl
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 _PEM = serialization.Encoding.PEM
 

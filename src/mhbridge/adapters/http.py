@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mhbridge.adapters.allowance import Allowance
     from mhbridge.config import Listen, Secret
 
-__all__ = ["Entrance", "HttpServer", "MessageDoor", "outcome", "read_body"]
+__all__ = ["Entrance", "HttpServer", "MessageDoor", "outcome", "read_body", "said"]
 
 #: Diagnostic code and FHIR issue type for refusals that have no code of their own.
 _STATUS: Final[Mapping[int, tuple[str, str, str]]] = {
@@ -376,6 +376,10 @@ class MessageDoor:
         entrance = self._entrance(f"{request.match_info['supplier']}/{request.match_info['feed']}")
         if entrance is None:
             raise web.HTTPNotFound(text="No receiver takes messages for this supplier and feed here.")
+        return said(await self._take(await self.received(request, entrance)))
+
+    async def received(self, request: web.Request, entrance: Entrance) -> Envelope:
+        """What was sent, of a sender who may, once something can be taken."""
         try:
             _authenticate(request, entrance.token)
             _admit(request, entrance)
@@ -389,11 +393,11 @@ class MessageDoor:
         except web.HTTPException as refusal:
             await self._refuse(entrance.feed, _STATUS.get(refusal.status, _STATUS[400])[0])
             raise
-        envelope = Envelope(body, entrance.supplier, entrance.feed, self._clock(), "http", _peer(request))
-        return _say(await self._take(envelope))
+        return Envelope(body, entrance.supplier, entrance.feed, self._clock(), "http", _peer(request))
 
 
-def _say(committed: Committed) -> web.Response:
+def said(committed: Committed) -> web.Response:
+    """The answer to what was sent, as an OperationOutcome."""
     answer = committed.answer
     if answer.verdict is Verdict.ACCEPTED:
         status = HTTPStatus.OK if answer.repeated else HTTPStatus.ACCEPTED

@@ -122,6 +122,8 @@ class Listening:
     def _messages(self, receivers: Sequence[settings.HttpReceiver]) -> tuple[web.RouteDef, ...]:
         from mhbridge.adapters.allowance import Allowance
         from mhbridge.adapters.http import Entrance, MessageDoor
+        from mhbridge.adapters.http_messaging import MessagingDoor
+        from mhbridge.formats import format_named
 
         if not receivers:
             return ()
@@ -135,13 +137,31 @@ class Listening:
                     return Entrance(receiver.supplier, name, receiver.limit, receiver.token, allowance)
             return None
 
-        return MessageDoor(
+        def messaging() -> list[Entrance]:
+            found = [entrance(receiver.feed) for receiver in receivers if self._speaks_fhir(receiver.feed)]
+            return [one for one in found if one is not None]
+
+        doors = MessageDoor(
             entrance=entrance,
             take=self.gateway.take,
             refuse=self.gateway.refuse,
             clock=self.clock,
             shut=lambda: self.gateway.pressure.shut,
         ).routes
+        format_ = format_named("fhir")
+        assert format_ is not None
+        more = MessagingDoor(
+            entrances=messaging,
+            take=self.gateway.take,
+            acknowledge=partial(format_.acknowledge, name=self.config.gateway.name),
+            refuse=self.gateway.refuse,
+            clock=self.clock,
+            shut=lambda: self.gateway.pressure.shut,
+        )
+        return (*doors, *more.routes)
+
+    def _speaks_fhir(self, feed: str) -> bool:
+        return any(mapping.format.name == "fhir" for mapping in self.mappings.feeds[feed].mappings)
 
     def _sources(self) -> Sources:
         """Where the metrics come from."""

@@ -24,6 +24,8 @@ _JSON: Final = "application/json"
 _ROUTES: Final = (
     ("post", "/feeds/{supplier}/{feed}/messages", "Take a message: 202 when it is durable, 200 for one that was here.",
      "", _BYTES, "202 200", _FHIR, "400 401 404 408 413 415 422 503"),
+    ("post", "/fhir/$process-message", "Take a message of FHIR, and answer with one.",
+     "", _FHIR, "200", _FHIR, "400 401 404 408 413 415 422 503"),
     ("post", "/translate/{supplier}/{feed}", "Translate and keep nothing.",
      "viewer", _BYTES, "200", _FHIR, "400 404 408 413 415 422"),
     ("get", "/messages", "Messages, the newest first.", "viewer", "", "200", _JSON, "400 503"),
