@@ -75,7 +75,7 @@ def _is_plain(values: Iterable[Any]) -> bool:
                 continue
             if kind is dict:
                 left.append(value.values())
-            elif kind is list:
+            elif kind is list or kind is tuple:
                 left.append(value)
             elif kind is int or kind is float:
                 return False
@@ -94,7 +94,26 @@ def _one_by_one(items: Mapping[str, Any]) -> bytes:
 
 def loads(body: bytes) -> dict[str, Any]:
     """The items that `dumps` was given."""
-    return {name: _decode(value) for name, value in orjson.loads(body).items()}
+    found: dict[str, Any] = orjson.loads(body)
+    # As many as there are marks, or more: a text may look like one.
+    left = body.count(b'"$')
+    todo: list[Any] = [found] if left else []
+    for one in todo:
+        for place, value in one.items() if type(one) is dict else enumerate(one):
+            kind = type(value)
+            if kind is dict:
+                if len(value) == 1:
+                    ((key, part),) = value.items()
+                    if key.startswith(_MARK):
+                        one[place] = _decode_marked(key, part)
+                        left -= 1
+                        if not left:
+                            return found
+                        continue
+                todo.append(value)
+            elif kind is list:
+                todo.append(value)
+    return found
 
 
 def _marked(value: Any) -> dict[str, Any] | None:

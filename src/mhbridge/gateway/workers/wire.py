@@ -285,7 +285,6 @@ def _reading(reading: Reading, outcome: Outcome) -> _Flat:
         reading.mapping,
         reading.mapping_hash,
         reading.document,
-        _packed(reading.items),
         None if reading.issues == outcome.issues else [_issue(issue) for issue in reading.issues],
         reading.parked,
         reading.act.value,
@@ -296,14 +295,14 @@ def _reading(reading: Reading, outcome: Outcome) -> _Flat:
         reading.authors,
         reading.restricted,
         () if reading.ledger == outcome.ledger else _ledger(reading.ledger),
-        # In the form in which it is stored, so that the gateway need not write it.
+        # Its items in the form in which they are stored, so that the gateway need not write them.
         reading.written or record.dumps(reading.items),
     )
 
 
 def _reading_of(facts: MessageFacts, ledger: Ledger, issues: tuple[Issue, ...], one: _Flat) -> Reading:
     (
-        own, supplier, mapping, mapping_hash, document, items, said, parked, act, patient, merged_from, episode,
+        own, supplier, mapping, mapping_hash, document, said, parked, act, patient, merged_from, episode,
         effective_at, authors, restricted, counted, written,
     ) = one  # fmt: skip
     return Reading(
@@ -312,7 +311,7 @@ def _reading_of(facts: MessageFacts, ledger: Ledger, issues: tuple[Issue, ...], 
         mapping,
         mapping_hash,
         document,
-        pickle.loads(items),  # noqa: S301  as above
+        record.loads(written),
         issues if said is None else tuple([_issue_of(*issue) for issue in said]),
         parked,
         _ACTS[act],
