@@ -112,8 +112,11 @@ def letter(*, at, number, left=None, visit="V1", patient="P1"):
 class World:
     """A gateway with two receivers of letters and one of events. What fires is kept, with its hour after T0."""
 
-    def __init__(self, path, mappings, to=("gp", "team"), seed=1, fast=True):
+    def __init__(
+        self, path, mappings, to=("gp", "team"), seed=1, fast=True, *, supplier=SUPPLIER, start=T0, nowhere=()
+    ):
         self.stream, self.fired = io.BytesIO(), []
+        self.supplier, self.start = supplier, start
         log = logs.make(self.stream)
         duties = duties_of(parse("", environ={}))
         self.store = SqliteStore(path / "store.db", turns=lambda _: InlineTurns(), duties=duties)
@@ -121,9 +124,11 @@ class World:
         routes = [pipeline.Route(frozenset({"encounter-event"}), ("spine",))]
         if to:
             routes.append(pipeline.Route(frozenset({LETTER}), to))
-        name = f"{SUPPLIER}/mllp"
+        if nowhere:
+            routes.append(pipeline.Route(frozenset(nowhere), ()))
+        name = f"{supplier}/mllp"
         clocks = pipeline.clocks_by_document(mappings)
-        feeds = {name: pipeline.Feed(SUPPLIER, name, mappings, tuple(routes), live=False, clocks=clocks)}
+        feeds = {name: pipeline.Feed(supplier, name, mappings, tuple(routes), live=False, clocks=clocks)}
         outlets = [Outlet(place) for place in self.places.values()]
         self.outbox = Outbox(
             store=self.store, outlets=outlets, clock=self.clock, log=log, jitter=random.Random(seed).random
@@ -142,10 +147,10 @@ class World:
         self.store.fire = watched
 
     def clock(self):
-        return T0 + timedelta(seconds=asyncio.get_running_loop().time())
+        return self.start + timedelta(seconds=asyncio.get_running_loop().time())
 
     def hour(self):
-        return round((self.clock() - T0) / HOUR, 1)
+        return round((self.clock() - self.start) / HOUR, 1)
 
     async def open(self):
         await self.store.open()
@@ -160,11 +165,11 @@ class World:
         await self.store.close()
 
     async def until(self, hour):
-        await asyncio.sleep(max((T0 + hour * HOUR - self.clock()).total_seconds(), 0))
+        await asyncio.sleep(max((self.start + hour * HOUR - self.clock()).total_seconds(), 0))
 
     async def take(self, body):
         committed = await self.gateway.take(
-            Envelope(body, SUPPLIER, f"{SUPPLIER}/mllp", self.clock(), "mllp", "127.0.0.1")
+            Envelope(body, self.supplier, f"{self.supplier}/mllp", self.clock(), "mllp", "127.0.0.1")
         )
         await asyncio.sleep(1)
         return committed.messages[0]
@@ -316,11 +321,11 @@ SCENARIOS = {
 }
 
 
-def played(path, mappings, events, *, to=("gp", "team"), then=30.0, fast=True):
+def played(path, mappings, events, *, to=("gp", "team"), then=30.0, fast=True, **options):
     """Play a scenario: the world, and how the clocks of the last message's patient stand in the end."""
 
     async def play():
-        world = World(path, mappings, to, fast=fast)
+        world = World(path, mappings, to, fast=fast, **options)
         await world.open()
         last = 0
         for number, (hour, what, values) in enumerate(events):

@@ -451,6 +451,11 @@ def test_what_the_parser_says_is_said_unless_it_quotes(text, base):
     assert CANARY not in said
 
 
+def test_what_goes_nowhere_is_said_in_so_many_words() -> None:
+    (route,) = config.parse('[[route]]\ndocuments = ["care-contact"]\nto = "nobody"\n', environ={}).routes
+    assert route.to == ()
+
+
 def test_known_destinations_are_named_once(base):
     said = text_of(FHIR + FHIR + '[[route]]\ndocuments = ["x"]\nto = ["nowhere"]\n', base)
     assert said.endswith("known: d")

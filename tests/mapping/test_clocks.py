@@ -120,11 +120,13 @@ def test_every_clock_tells_a_queue_that_comes_with_mhbridge():
     queues = duties_of(parse("", environ={})).queues
     (compiled, _) = feeds()
     clocks = [clock for feed in compiled.values() for found in feed.clocks.values() for clock in found]
-    assert {clock.name for clock in clocks} == {"summary-24h"}
+    assert {clock.name for clock in clocks} == {"summary-24h", "follow-up-72h"}
     assert {rung.queue for clock in clocks for rung in clock.rule.ladder} <= queues.keys()
-    assert all(
-        clock.due(datetime(2025, 1, 1, tzinfo=UTC), LONDON) == datetime(2025, 1, 2, tzinfo=UTC) for clock in clocks
-    )
+    due = {clock.name: clock.due(datetime(2025, 1, 1, 12, tzinfo=UTC), LONDON) for clock in clocks}
+    assert due == {
+        "summary-24h": datetime(2025, 1, 2, 12, tzinfo=UTC),
+        "follow-up-72h": datetime(2025, 1, 5, tzinfo=UTC),
+    }
 
 
 def test_a_queue_that_is_not_there_keeps_the_gateway_from_starting(tmp_path):

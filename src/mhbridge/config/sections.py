@@ -548,16 +548,27 @@ class Recipients(Section):
     organisations: Annotated[tuple[OdsCode, ...], Field(min_length=1)]
 
 
+def _towards(value: Any) -> Any:
+    """Destinations; none of them only in so many words."""
+    if value == "nobody":
+        return ()
+    if value == []:
+        raise PydanticCustomError("C806", 'must not be empty; for what is sent nowhere say "nobody"')
+    return value
+
+
 class Route(Section):
     """
     Which documents go to which destinations, and when.
 
     Args:
+        to: names of destinations, or the word `nobody`: what fits is known here and sent nowhere, which must be said
+            and cannot be left out.
         recipients: only those that are for one of these organisations.
     """
 
     documents: Annotated[tuple[Name, ...], Field(min_length=1)]
-    to: Annotated[tuple[Name, ...], Field(min_length=1)]
+    to: Annotated[tuple[Name, ...], BeforeValidator(_towards)]
     when: str = ""
     recipients: Recipients | None = None
     retention: Retention | None = None

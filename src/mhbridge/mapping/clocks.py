@@ -103,7 +103,8 @@ class ClockRule:
         sources: document types whose readings start it, the one to be believed first.
         identity: the items that say which stay it is, in all of them.
         noticed_when: that it has begun, where the start itself is missing: it then counts from the event.
-        reads: the items that say when it begins.
+        begins: the items that say when it begins.
+        reads: those, and the items that exclude it.
     """
 
     name: str
@@ -116,6 +117,7 @@ class ClockRule:
     within: Length
     met_by: MetBy
     ladder: tuple[Rung, ...]
+    begins: frozenset[str]
     reads: frozenset[str]
     span: Span
 

@@ -180,7 +180,11 @@ class Loader:
         key = (document.name, target, own)
         if key not in self._builds:
             codes = self.codes(supplier if own else "")
-            self._builds[key] = read_build(self.library, document, target, codes, codes.systems, adds)
+            elsewhere = {name for clock in self.clocks(document.name) for name in clock.rule.reads}
+            elsewhere |= {name for check in self.checks(document.name) for name in check.rule.reads}
+            self._builds[key] = read_build(
+                self.library, document, target, codes, codes.systems, adds, elsewhere=elsewhere
+            )
             if self._builds[key] is None and (tree := self.library.tree(f"documents/{document.name}/items.yaml")):
                 tree.report("E045", f"there is no build documents/{document.name}/{target}.yaml", tree.span(0, 1))
         return self._builds[key]

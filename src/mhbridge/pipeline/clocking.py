@@ -38,11 +38,20 @@ _SECOND_BEST: Final = 9
 
 
 def clocks_by_document(mappings: Iterable[SupplierMapping]) -> dict[str, tuple[ReadyClock, ...]]:
-    """Document type → the clocks that its messages start or meet, among those of all mappings of a supplier."""
+    """
+    Document type → the clocks that its messages start or meet, among those of all mappings of a supplier.
+
+    A clock that another document meets is left out where the supplier sends none such: nothing could ever meet it, and
+    a task for every discharge would hide those that matter.
+    """
     found: dict[str, dict[tuple[str, str], ReadyClock]] = {}
+    mappings = tuple(mappings)
+    sent = {mapping.document.name for mapping in mappings}
     for mapping in mappings:
         for clock in mapping.clocks:
             rule = clock.rule
+            if rule.met_by.document and rule.met_by.document not in sent:
+                continue
             for document in filter(None, (*rule.sources, rule.met_by.document)):
                 found.setdefault(document, {})[rule.document, rule.name] = clock
     return {document: tuple(clocks.values()) for document, clocks in found.items()}
@@ -70,7 +79,7 @@ def _of_reading(
         rule = clock.rule
         starts = reading.document in rule.sources
         # Most messages say nothing of when any clock begins, and cost no more than this.
-        if starts and reading.act is not Act.CANCEL and all(rule.reads.isdisjoint(one) for one in said):
+        if starts and reading.act is not Act.CANCEL and all(rule.begins.isdisjoint(one) for one in said):
             continue
         if items is None:
             identifies = mapping.document.identifies
@@ -136,7 +145,7 @@ def _started(
 
 def _taken_back(clock: ReadyClock, reading: Reading, before: Known, start: datetime | None) -> bool:
     """Whether this message takes back what started the clock, and nothing newer has said it again."""
-    reads = clock.rule.reads
+    reads = clock.rule.begins
     if start is not None and any(not reads.isdisjoint(one.items) for one in before.later):
         return False
     if reading.act is Act.CANCEL:

@@ -6,7 +6,7 @@ This module must never look at a message, only at its items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.model import Reading
 
-__all__ = ["Feed", "Route", "destinations"]
+__all__ = ["Feed", "Route", "destinations", "ends_here"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Route:
 
     Args:
         documents: document types.
-        to: names of destinations.
+        to: names of destinations; none: what fits is known here and sent to nobody, which is as it should be.
         when: a condition over the items (derived ones included); `None` is always.
     """
 
@@ -75,8 +75,18 @@ def destinations(
     Args:
         document: type of the document that is routed, where it is not that of the reading.
     """
-    document = document or reading.document
-    found: dict[str, None] = {}
+    fitting = _fitting(mapping, reading, items, feed, now, document or reading.document)
+    return tuple(dict.fromkeys(name for route in fitting for name in route.to))
+
+
+def ends_here(mapping: SupplierMapping, reading: Reading, items: Mapping[str, Any], feed: Feed, now: datetime) -> bool:
+    """Whether a route says of this document that nobody is sent it."""
+    return any(not route.to for route in _fitting(mapping, reading, items, feed, now, reading.document))
+
+
+def _fitting(
+    mapping: SupplierMapping, reading: Reading, items: Mapping[str, Any], feed: Feed, now: datetime, document: str
+) -> Iterator[Route]:
     complete: Mapping[str, Any] | None = None
     for route in feed.routes:
         if document not in route.documents:
@@ -85,5 +95,4 @@ def destinations(
             complete = complete if complete is not None else mapping.derived(reading, items, now)
             if not route.when(document, complete):
                 continue
-        found.update(dict.fromkeys(route.to))
-    return tuple(found)
+        yield route

@@ -41,7 +41,7 @@ from mhbridge.pipeline.arriving import Taken
 from mhbridge.pipeline.clocking import deadlines
 from mhbridge.pipeline.naming import series
 from mhbridge.pipeline.ordering import folded
-from mhbridge.pipeline.routing import Feed, destinations
+from mhbridge.pipeline.routing import Feed, destinations, ends_here
 from mhbridge.pipeline.succeeding import (
     WITHDRAWN,
     Replacement,
@@ -248,6 +248,7 @@ class _Making:
         if restricted:
             items = mapping.withheld(items)
         to = destinations(mapping, reading, items, self._feed, self._now)
+        self._nothing_new |= not to and ends_here(mapping, reading, items, self._feed, self._now)
         if restricted:
             to, self._code = (), self._code or "M740"
         targets = self._feed.targets

@@ -6,7 +6,7 @@ Every element, literal, extension and reference is checked against the definitio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,12 +67,15 @@ def read_build(
     codes: Codes,
     systems: CodeSystems,
     adds: tuple[YamlFile, Pairs] | None = None,
+    *,
+    elsewhere: Collection[str] = (),
 ) -> BuildFile | None:
     """
     The build of a document type for a target, its parts' resources joined in.
 
     Args:
         adds: a supplier's own additions.
+        elsewhere: items that a clock or a check reads, so that this build need not write them.
 
     Returns `None` when there is no such build.
     """
@@ -92,7 +95,7 @@ def read_build(
     _add(file, top.pairs("adds"), declared)
     if adds is not None:
         _add(adds[0], adds[1], declared)
-    return _Build(document, target, codes, systems, file, top, declared, lists, shared).read()
+    return _Build(document, target, codes, systems, file, top, declared, lists, shared, elsewhere).read()
 
 
 def _gather(
@@ -170,12 +173,13 @@ class _Build:
         declared: Mapping[str, _Declared],
         lists: Mapping[str, Lists],
         parts: Iterable[Declaration],
+        elsewhere: Collection[str],
     ) -> None:
         self.document, self.target, self.codes, self.systems, self.parts = document, target, codes, systems, parts
         self.file, self.top, self.declared, self.lists = file, top, declared, lists
         self.definitions: Definitions = r4()
         self.names: dict[str, ResourceName] = {}
-        self.read_names: set[str] = set()
+        self.read_names: set[str] = set(elsewhere)
         self.literals = Literals(self.definitions, systems, target)
         self.kind = "document"
 

@@ -18,9 +18,9 @@ from mhbridge.mapping.checker.packs import Codes, Lists
 from mhbridge.mapping.clocks import LEVELS, ClockRule, Length, MetBy, Rung, length_of
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
-from mhbridge.mapping.nodes import Condition, Expression, ItemOf, reads
+from mhbridge.mapping.nodes import AnyOf, Condition, Expression, ItemOf, reads
 from mhbridge.mapping.packs import DocumentType
-from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
+from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 
 __all__ = ["read_clocks"]
 
@@ -69,7 +69,7 @@ class _Reading:
         others = self._sources(what)
         seen = self._vocabulary(what, others)
         starts = self._expression(what, "starts", seen)
-        noticed, excluded = self._condition(what, "noticed_when", seen), self._condition(what, "excluded_when", seen)
+        noticed, excluded = self._condition(what, "noticed_when", seen), self._any_of(what, "excluded_when", seen)
         within, met_by = self._length(what, "within"), self._met_by(what)
         ladder = self._ladder(what, within)
         if starts is not None and not (_TIMES.issuperset(starts.type.names) and not starts.type.many):
@@ -93,7 +93,8 @@ class _Reading:
             within=within,
             met_by=met_by,
             ladder=ladder,
-            reads=_items_of(starts) | _items_of(noticed),
+            begins=_items_of(starts) | _items_of(noticed),
+            reads=_items_of(starts) | _items_of(noticed) | _items_of(excluded),
             span=key,
         )
 
@@ -156,6 +157,15 @@ class _Reading:
     def _condition(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
         node = what.node(key)
         return None if node is None else Resolver(self._environment(document)).test(node)
+
+    def _any_of(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
+        """One condition, or a list of which one is enough."""
+        node = what.node(key)
+        if not isinstance(node, Items):
+            return self._condition(what, key, document)
+        resolver = Resolver(self._environment(document))
+        terms = tuple(term for entry in node.entries if (term := resolver.test(entry)) is not None)
+        return AnyOf(node.span, terms) if terms else None
 
     # -- what it asks ---------------------------------------------------------------------------------------
 
