@@ -403,3 +403,52 @@ def test_practitioner_code_leaves_every_other_number_alone(number) -> None:
         other = {"identifiers": [{"value": "C9990001", **issuer}]}
         assert call("practitioner_code", other) == other
     assert call("practitioner_code", {"name": [{"family": "Invented"}]}) == {"name": [{"family": "Invented"}]}
+
+
+# --- texts -------------------------------------------------------------------------------------------------
+
+WRONG = [
+    ("postcode", ("LS1",)),
+    ("postcode", ("LS1 9CI",)),
+    ("postcode", ("12345",)),
+    ("phone", ("ring the ward",)),
+    ("phone", ("4,41134960000E+11",)),
+    ("decimal_comma", ("1.5",)),
+    ("decimal_comma", ("12.34,5",)),
+    ("attachment", ("JVBERi0xLjc=", "application/pdf", 7)),
+    ("attachment", ("JVBERi0xLj", "application/pdf")),
+    ("attachment", ("JVBE*i0x", "application/pdf")),
+    ("attachment", ("", "application/pdf")),
+    ("attachment", ("JVBERi0xLjc=", "a document")),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), WRONG)
+def test_a_text_without_its_form_does_not_convert(name, arguments) -> None:
+    with pytest.raises(Unconvertible) as refused:
+        call(name, *arguments)
+    assert str(arguments[0]) not in str(refused.value) or not arguments[0]
+
+
+def test_a_number_keeps_its_digits() -> None:
+    assert str(call("decimal_comma", "1.072,50")) == "1072.50"
+    assert str(call("decimal_comma", "0,10")) == "0.10"
+
+
+@pytest.mark.parametrize(("text", "name"), [("A, B, C", "A, B, C"), (", Mary", ", Mary"), ("INVENTED,", "INVENTED,")])
+def test_a_name_is_taken_apart_by_just_one_comma(text, name) -> None:
+    assert call("surname_first", text) == {"text": name}
+
+
+def test_a_pattern_takes_a_time_that_grows_with_the_text_alone() -> None:
+    """The control: Python's own search for this pattern takes as good as for ever."""
+    assert call("match", "a" * 100_000 + "b", "^(?:a+)+$") is ABSENT
+
+
+def test_several_values_as_one_leave_out_what_is_not_there() -> None:
+    assert call("join", ["a", DELETED, "b"], "-") == "a-b"
+    assert call("join", [ABSENT], "-") is ABSENT
+    assert call("last", ["a", "b", DELETED]) == "b"
+    assert call("last", [DELETED]) is ABSENT
+    assert call("split", "a//b", "/", 2) is ABSENT
+    assert call("split", "a//b", "/", 4) is ABSENT

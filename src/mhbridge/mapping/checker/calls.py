@@ -15,6 +15,7 @@ from mhbridge.mapping.checker.environment import ANY, TEXT, assignable
 from mhbridge.mapping.codes import Table
 from mhbridge.mapping.conversions import conversion
 from mhbridge.mapping.functions import Function, Parameter, functions
+from mhbridge.mapping.functions.texts import PHONE_USES, pattern_fault
 from mhbridge.mapping.functions.values import REASONS
 from mhbridge.mapping.types import Type
 
@@ -186,6 +187,13 @@ def _check_literal(resolver: Resolver, tree: syntax.CallNode, args: list[nodes.E
     if tree.name == "unknown" and word not in REASONS:
         hint = did_you_mean(word, REASONS, f"one of {', '.join(sorted(REASONS))}")
         resolver.wrong("E108", f"{word!r} is no code of FHIR's data-absent-reason", span, hint)
+    elif tree.name == "match" and (fault := pattern_fault(word)):
+        resolver.wrong(
+            "E585", f"this is no pattern: {fault}", span, "patterns are those of RE2, with one group at most"
+        )
+    elif tree.name == "phone" and len(args) > 1 and word not in PHONE_USES:
+        hint = did_you_mean(word, PHONE_USES, f"one of {', '.join(sorted(PHONE_USES))}")
+        resolver.wrong("E108", f"{word!r} is no use that FHIR has for a telephone", span, hint)
     elif tree.name == "identifier" and env.issuers is not None:
         known = {*env.issuers, *env.systems.names()}
         if word.strip() not in known and ":" not in word:

@@ -26,6 +26,7 @@ BUILT_IN: Final = (
     "mhbridge.mapping.functions.coded:FUNCTIONS",
     "mhbridge.mapping.functions.dates:FUNCTIONS",
     "mhbridge.mapping.functions.values:FUNCTIONS",
+    "mhbridge.mapping.functions.texts:FUNCTIONS",
     "mhbridge.mapping.functions.words:FUNCTIONS",
 )
 
