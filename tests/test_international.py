@@ -131,6 +131,18 @@ def test_a_patient_is_no_number_without_its_issuer(feed: Feed) -> None:
     assert (nobody.state, nobody.code) == ("parked", "M722")
 
 
+@pytest.mark.parametrize(
+    ("event", "beside"), [("A40", "MRG|99871^^^NORD^MR"), ("A37", "PID|2||99871^^^NORD^MR||Lindgren^Aasa")]
+)
+def test_records_are_joined_and_parted_by_the_keys_of_all_other_messages(feed: Feed, event: str, beside: str) -> None:
+    def key(number: str) -> object:
+        return become(feed, PATIENT.replace("10023", number), "OBR|1||F1^L|A", kind="ORU^R01").patient
+
+    outcome = become(feed, EVENT.format(event=event), PATIENT, beside, kind=f"ADT^{event}")
+    (reading,) = outcome.readings
+    assert (reading.patient, reading.merged_from) == (key("10023"), key("99871"))
+
+
 def test_a_correction_updates_what_it_corrects(feed: Feed) -> None:
     def observation(value: str, status: str, place: int) -> dict[str, object]:
         segments = [PATIENT, "OBR|1||F1^L|A", "OBX|9|NM|z1||1|||||" + "|F"] if place > 1 else [PATIENT, "OBR|1||F1^L|A"]

@@ -19,8 +19,10 @@ Parsing, every populated leaf read and unescaped:
     mhbridge
 
 What is compared is not equal work. The fork knows every message type by general templates; mhbridge translates what a
-mapping says, and writes the narrative that GP systems show. So read the times with what `--loss` adds: it changes each
-populated leaf to several other values, one at a time, and looks at the FHIR (generated ids put aside).
+supplier's mapping says, and writes the narrative that GP systems show. Nearest to the fork is `mhbridge, anybody's`:
+the mappings for HL7 v2 from anywhere, which know as little of the sender as it does. Read the times with what `--loss`
+adds: it changes each populated leaf to several other values, one at a time, and looks at the FHIR (generated ids put
+aside).
     lost        leaves whose change changes nothing
     content     the same without the header (MSH) and running numbers, which a receiver seldom has a use for
     stops       leaves for which some other value makes the whole message fail (in mhbridge: parked, or refused)
@@ -44,13 +46,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-FIXTURES = ROOT / "fixtures" / "example-mental-health"
-#: What is translated, and the fork's template for it.
+FIXTURES = ROOT / "fixtures"
+#: What is translated, and the fork's template for it. Those of `international` have no supplier mapping of their own.
 MESSAGES = {
-    "ADT^A01": ("adt/a01-admission.hl7", "ADT_A01"),
-    "ADT^A03": ("adt/a03-discharge.hl7", "ADT_A03"),
-    "MDM^T02": ("discharge-letter/unsigned-draft.hl7", "MDM_T02"),
-    "MDM^T02 long": ("discharge-letter/plain.hl7", "MDM_T02"),
+    "ADT^A01": ("example-mental-health/adt/a01-admission.hl7", "ADT_A01"),
+    "ADT^A03": ("example-mental-health/adt/a03-discharge.hl7", "ADT_A03"),
+    "MDM^T02": ("example-mental-health/discharge-letter/unsigned-draft.hl7", "MDM_T02"),
+    "MDM^T02 long": ("example-mental-health/discharge-letter/plain.hl7", "MDM_T02"),
+    "ADT^A01 anybody's": ("international/v2-adt/a01-admission.hl7", "ADT_A01"),
+    "ORU^R01 anybody's": ("international/v2-oru/r01-two-orders-two-specimens.hl7", "ORU_R01"),
+    "MDM^T02 anybody's": ("international/v2-mdm/t02-text.hl7", "MDM_T02"),
+    "REF^I12 anybody's": ("international/v2-ref/i12-referral.hl7", "REF_I12"),
 }
 PACKAGES = {
     "python-fhir-converter": "python-fhir-converter==0.3.0",
@@ -76,7 +82,7 @@ def translating_by_converter() -> Callable[[str], Work]:
     return lambda template: lambda text: renderer.render_fhir_string(template, text.replace("\r", "\n").strip("\n"))
 
 
-def translating_by_mhbridge(*, validated: bool) -> Callable[[str], Work]:
+def translating_by_mhbridge(supplier: str = "example-mental-health", *, validated: bool) -> Callable[[str], Work]:
     from mhbridge import pipeline
     from mhbridge.fhir.validate import default_validator
     from mhbridge.mapping.catalogue import Catalogue
@@ -84,7 +90,7 @@ def translating_by_mhbridge(*, validated: bool) -> Callable[[str], Work]:
     from mhbridge.model import Envelope
     from mhbridge.testing.replaying import RECEIVED_AT, feed_of
 
-    feed = feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+    feed = feed_of(Catalogue(Library([built_in("mappings")])), supplier)
     validator = default_validator() if validated else lambda _: ()
 
     def work(text: str) -> str:
@@ -98,14 +104,14 @@ def translating_by_mhbridge(*, validated: bool) -> Callable[[str], Work]:
     return lambda _: work
 
 
-def ledger_by_mhbridge(text: str) -> dict[str, int]:
+def ledger_by_mhbridge(text: str, supplier: str) -> dict[str, int]:
     from mhbridge import pipeline
     from mhbridge.mapping.catalogue import Catalogue
     from mhbridge.mapping.library import Library, built_in
     from mhbridge.model import Envelope
     from mhbridge.testing.replaying import RECEIVED_AT, feed_of
 
-    feed = feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+    feed = feed_of(Catalogue(Library([built_in("mappings")])), supplier)
     envelope = Envelope(text.encode(), feed.supplier, feed.name, RECEIVED_AT, "file")
     (taken,) = pipeline.intake(envelope, feed).messages
     return {str(state): count for state, count in taken.ledger.counts.items()}
@@ -175,6 +181,7 @@ PEERS: dict[str, tuple[str, str, Callable[[], Callable[[str], Work]]]] = {
     "fork": ("translate", "fork", translating_by_converter),
     "mhbridge": ("translate", "", lambda: translating_by_mhbridge(validated=True)),
     "mhbridge, not validated": ("translate", "", lambda: translating_by_mhbridge(validated=False)),
+    "mhbridge, anybody's": ("translate", "", lambda: translating_by_mhbridge("international", validated=True)),
     "hl7": ("parse", "hl7", parsing_by_hl7),
     "hl7apy": ("parse", "hl7apy", parsing_by_hl7apy),
     "mhbridge, parse": ("parse", "", parsing_by_mhbridge),
@@ -259,7 +266,8 @@ def serve(name: str) -> None:
             make = make or PEERS[name][2]()
             work = make(asked["template"])
             if asked["do"] == "ledger":
-                answer: dict[str, Any] = {"made": ledger_by_mhbridge(asked["text"])}
+                supplier = "international" if "anybody" in name else "example-mental-health"
+                answer: dict[str, Any] = {"made": ledger_by_mhbridge(asked["text"], supplier)}
             elif asked["do"] == "loss":
                 answer = loss(work, asked["text"])
             elif asked["do"] == "rate":
@@ -341,9 +349,9 @@ def show(peers: list[Peer], message: str, rounds: int, *, with_loss: bool) -> No
                 row += f"{found['stops'] / found['leaves']:>8.1%}"
         say(row)
     for peer in running:
-        if peer.name == "mhbridge":
+        if peer.name in ("mhbridge", "mhbridge, anybody's"):
             counts = peer("ledger", message)["made"]
-            say("  its ledger: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+            say(f"  the ledger of {peer.name}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
 
 
 def main() -> None:
@@ -354,6 +362,7 @@ def main() -> None:
         "--loss", action="store_true", help="also change every leaf and see what comes of it (minutes)"
     )
     options.add_argument("--rounds", type=int, default=5, help="of one second for each peer")
+    options.add_argument("--only", choices=MESSAGES, action="append", help="this message, which may be said again")
     options.add_argument("--be", choices=PEERS, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.be:
@@ -370,7 +379,7 @@ def main() -> None:
         try:
             for kind in ("translate", "parse"):
                 say(f"\n== {kind}")
-                for message in MESSAGES:
+                for message in asked.only or MESSAGES:
                     show([p for p in peers if PEERS[p.name][0] == kind], message, asked.rounds, with_loss=asked.loss)
         finally:
             for peer in peers:
