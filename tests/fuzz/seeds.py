@@ -86,6 +86,25 @@ Start,SpellID
 )
 
 
+_FHIR = (
+    '[{"resourceType": "Patient"}, {"resourceType": "Encounter", "id": "é"}]',
+    '{"resourceType": "Patient", "id": "a", "identifier": [{"system": "x", "value": "1"}], "_active": {"id": "b"}}',
+    """{"resourceType": "Bundle", "type": "message", "identifier": {"value": "M"}, "entry": [
+    {"fullUrl": "urn:uuid:1", "resource": {"resourceType": "MessageHeader", "id": "h", "eventCoding": {"code": "E"}}},
+    {"resource": {"resourceType": "Bundle", "type": "document"}},
+    {"resource": {"resourceType": "Bundle", "type": "document"}}]}""",
+    """{"resourceType": "Bundle", "type": "document", "entry": [
+    {"fullUrl": "https://a.example/Practitioner/q", "resource": {"resourceType": "Practitioner", "id": "q"}},
+    {"resource": {"resourceType": "Encounter", "contained": [{"resourceType": "Practitioner", "id": "c", "name":
+    [{"family": "C"}]}], "participant": [{"individual": {"reference": "#c"}},
+    {"individual": {"reference": "Practitioner/q"}}]}}]}""",
+    """<Bundle xmlns="http://hl7.org/fhir"><type value="message"/><entry><resource><MessageHeader><event>
+    <code value="E"/></event></MessageHeader></resource></entry></Bundle>""",
+    """<Patient xmlns="http://hl7.org/fhir"><text><div xmlns="http://www.w3.org/1999/xhtml">a<br/>b</div></text>
+    <birthDate id="x"><extension url="u"><valueDecimal value="1.10"/></extension></birthDate></Patient>""",
+)
+
+
 def _archives() -> Iterator[bytes]:
     members = [("a.csv", b"a"), ("b/c.hl7", b"MSH|" * 99), ("d/", b""), ("\xe9.csv", bytes(range(256)))]
     for compression in (ZIP_STORED, ZIP_DEFLATED):
@@ -111,6 +130,8 @@ def _found(target: str) -> Iterator[bytes]:
         yield from _archives()
     if target == "tables":
         yield from _SETS
+    if target == "fhir":
+        yield from (one.encode() for one in _FHIR)
     if target == "csv":
         yield b'nhs_number,family,note\r\n9990000018,Testpatient,"a, ""b""\nc"\r\n'
         yield b"nhs_number;family;note\n9990000018;\xc4;\n\n;;\n"

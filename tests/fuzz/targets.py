@@ -41,11 +41,12 @@ from mhbridge.model import Answer, Before, Envelope, Issue, MessageState, Severi
 
 __all__ = ["TARGETS"]
 
-HL7V2, CSV, JSON, XML = (format_named(name) for name in ("hl7v2", "csv", "json", "xml"))
+HL7V2, CSV, JSON, XML, FHIR = (format_named(name) for name in ("hl7v2", "csv", "json", "xml", "fhir"))
 assert HL7V2 is not None
 assert CSV is not None
 assert JSON is not None
 assert XML is not None
+assert FHIR is not None
 ANSWER = Answer(
     Verdict.REFUSED,
     "Not passed on.",
@@ -220,6 +221,43 @@ def json(data: bytes) -> None:
         if (parts := JSON.parts(BytesIO(data), [source])) is not None:
             again = [one for part in parts for one, _ in JSON.messages(part.body, [source], part.before)]
             assert [_leaves(JSON, one, source) for one in again if not isinstance(one, MessageError)] == read
+
+
+@cache
+def _fhir_sources() -> tuple[Any, ...]:
+    kinds = ["document", "message", "collection", "Encounter", "Patient"]
+    return tuple(FHIR.declare("Europe/London", "", {"version": one, "messages": kinds}) for one in ("R4", "STU3"))
+
+
+@cache
+def _fhir_readers() -> tuple[Any, ...]:
+    paths = (
+        "Encounter.participant.individual->Practitioner.name",
+        "Composition.author->Practitioner<-PractitionerRole.practitioner.code",
+        'Patient.identifier[system="x" and use!="y"]',
+        "Composition.section.entry->List.entry.item->Condition.onset",
+    )
+    return tuple(FHIR.every(FHIR.scan(one, 0, len(one))[0], Scope(_fhir_sources()[1])) for one in paths)
+
+
+def fhir(data: bytes) -> None:
+    """FHIR: each message can be read again alone; paths and references end; an answer is never answered."""
+    FHIR.recognise(data[:4096])
+    written = FHIR.acknowledge(data, ANSWER, name="hub")
+    assert not written or FHIR.acknowledge(written, ANSWER, name="hub") == b"", "an answer to an answer"
+    try:
+        found = [item for item, _ in FHIR.messages(data, _fhir_sources())]
+    except MalformedMessage as error:
+        known(error)
+        return
+    for item in found:
+        if isinstance(item, MessageError):
+            known(item)
+            continue
+        ((again, _),) = FHIR.messages(item.body, _fhir_sources())
+        assert _leaves(FHIR, again, _fhir_sources()[0]) == _leaves(FHIR, item, _fhir_sources()[0]), "read again alone"
+        for reader in _fhir_readers():
+            assert all(node.end > node.first for node in reader(FHIR.cursor(item)))
 
 
 def _leaves(format_: Any, message: Any, source: Any) -> dict[str, Any]:
@@ -532,6 +570,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "hl7v2": hl7v2,
     "csv": csv,
     "json": json,
+    "fhir": fhir,
     "xml": xml,
     "mllp": mllp,
     "yaml": yaml,

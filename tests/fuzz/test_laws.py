@@ -17,6 +17,7 @@ from mhbridge.formats import archive
 from mhbridge.formats import csv as csv_format
 from mhbridge.formats.csv import rows
 from mhbridge.formats.csv.sets import reading as set_reading
+from mhbridge.formats.fhir import answering
 from mhbridge.formats.hl7v2 import message
 from mhbridge.formats.hl7v2.delimiters import Delimiters
 from mhbridge.formats.json import reading
@@ -45,6 +46,7 @@ OWN = {
     "hl7v2": [body for body, _ in cases.HL7V2.values()],
     "csv": [body for body, _ in cases.CSV.values()],
     "json": [body for body, _, _ in json_cases.CASES.values()],
+    "fhir": [body for body, kind, _ in json_cases.CASES.values() if kind == "fhir"],
     "xml": [body for body, _ in xml_cases.CASES.values()],
     "mllp": [sent for sent, _, _ in cases.FRAMES.values()],
     "yaml": [body for body, _ in cases.MAPPINGS.values()],
@@ -118,6 +120,14 @@ def test_a_row_that_is_passed_over_breaks_the_law(monkeypatch):
 def test_a_number_that_is_rounded_breaks_the_law(monkeypatch):
     monkeypatch.setattr(reading, "_DECODER", stdlib_json.JSONDecoder(parse_float=lambda text: Number(text[:4])))
     broken("json")
+
+
+def test_an_answer_that_is_answered_breaks_the_law(monkeypatch):
+    made = answering.leaf
+    monkeypatch.setattr(
+        answering, "leaf", lambda node, *names: None if names[:1] == ("response",) else made(node, *names)
+    )
+    broken("fhir")
 
 
 def test_the_first_of_two_values_breaks_the_law(monkeypatch):

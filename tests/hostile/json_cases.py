@@ -19,6 +19,29 @@ def document(more: str = "", *, note: str = '"fine"', born: str = '"1970-02-28"'
     ).encode()
 
 
+def encounter(more: str = "", *, status: str = '"finished"', identifier: str = '{"value": "S77"}') -> bytes:
+    subject = '{"identifier": {"system": "https://nowhere.example/patient", "value": "77"}}'
+    period = '{"start": "2026-01-01", "end": "2026-01-05T08:00:00Z"}'
+    return (
+        f'{{"resourceType": "Encounter", "status": {status}, "identifier": [{identifier}], "subject": {subject}, '
+        f'"period": {period}{more}}}'
+    ).encode()
+
+
+def bundle(*entries: str) -> bytes:
+    whole = ", ".join([f'{{"resource": {encounter().decode()}}}', *entries])
+    return f'{{"resourceType": "Bundle", "type": "document", "entry": [{whole}]}}'.encode()
+
+
+def practitioner(name: str, more: str = "") -> str:
+    return f'{{"fullUrl": "urn:uuid:{name}", "resource": {{"resourceType": "Practitioner", "id": "{name}"{more}}}}}'
+
+
+XML = (
+    b'<Encounter xmlns="http://hl7.org/fhir"><identifier><value value="S77"/></identifier><status value="finished"/>'
+    b'<subject><identifier><value value="77"/></identifier></subject><period><end value="2026-01-05T08:00:00Z"/></period>'
+    b"</Encounter>"
+)
 GOOD = document()
 
 #: name → (bytes, format, what is said).
@@ -87,4 +110,48 @@ CASES: dict[str, tuple[bytes, str, str]] = {
     "too many values": (document(more=', "x": [' + "1," * 100_000 + "1]"), "json", "M826"),
     "two documents": (GOOD + GOOD, "json", "M827"),
     "a document and something": (GOOD + b" x", "json", "M827"),
+    # FHIR
+    "a resource": (encounter(), "fhir", "done"),
+    "a resource in XML": (XML, "fhir", "done"),
+    "a bundle": (bundle(), "fhir", "done"),
+    "unknown members": (encounter(', "__proto__": {"x": 1}, "constructor": [[["x"]]]'), "fhir", "done"),
+    "contained resources in a circle": (
+        encounter(', "contained": [{"resourceType": "List", "id": "a", "entry": [{"item": {"reference": "#a"}}]}], '
+                  '"participant": [{"individual": {"reference": "#a"}}]'), "fhir", "done",
+    ),
+    "a reference to itself": (encounter(', "id": "1", "partOf": {"reference": "Encounter/1"}'), "fhir", "done"),
+    "references that lead nowhere": (
+        encounter(', "participant": [{"individual": {"reference": "#"}}, {"individual": {"reference": "../../etc"}}, '
+                  '{"individual": {"reference": "file:///etc/passwd"}}, {"individual": {"reference": ""}}]'),
+        "fhir", "done",
+    ),
+    "a reference that is an object": (
+        encounter(', "participant": [{"individual": {"reference": {"x": 1}}}, {"individual": "Practitioner/1"}]'),
+        "fhir", "done",
+    ),
+    "two of one id": (bundle(practitioner("1"), practitioner("1").replace("urn:uuid:1", "urn:uuid:2")), "fhir", "done"),
+    "entries that are none": (bundle('"x"', "7", "null", "[]", '{"fullUrl": {"x": 1}}'), "fhir", "done"),
+    "a status that is an object": (encounter(status='{"x": "finished"}'), "fhir", "I601"),
+    "a resource that nobody takes": (b'{"resourceType": "Patient", "active": true}', "fhir", "M710"),
+    "a byte order mark before FHIR": (b"\xef\xbb\xbf" + encounter(), "fhir", "M824"),
+    "two patients": (
+        bundle('{"resource": {"resourceType": "Patient"}}', '{"resource": {"resourceType": "Patient"}}'),
+        "fhir", "M721",
+    ),
+    "a trial": (encounter().replace(b'"status"', b'"meta": {}, "status"'), "fhir", "done"),
+    "a taking back of nothing": (b'{"resourceType": "Encounter", "status": "entered-in-error"}', "fhir", "M722"),
+    "no resource": (b'{"type": "Encounter"}', "fhir", "M830"),
+    "a type that is an object": (b'{"resourceType": {"$ne": null}}', "fhir", "M830"),
+    "a type of no version": (encounter().replace(b'"Encounter"', b'"Enkounter"'), "fhir", "M830"),
+    "an entry of no type": (bundle('{"resource": {"id": "x"}}'), "fhir", "M830"),
+    "two of one address": (bundle(practitioner("1"), practitioner("1")), "fhir", "M831"),
+    "bundles in bundles": (
+        (b'{"resourceType": "Bundle", "entry": [{"resource": ' * 9) + encounter() + b"}]}" * 9, "fhir", "M825",
+    ),
+    "a name twice in FHIR": (encounter(', "status": "planned"'), "fhir", "M821"),
+    "XML that is no FHIR": (b'<ClinicalDocument xmlns="urn:hl7-org:v3"/>', "fhir", "M832"),
+    "an entity in XML": (
+        b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><Encounter xmlns="http://hl7.org/fhir">&e;</Encounter>',
+        "fhir", "M801",
+    ),
 }  # fmt: skip

@@ -6,6 +6,7 @@ Set TEST_CORPUS to the folder of the corpus.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -66,6 +67,78 @@ def test_steps_grow_with_the_size_and_no_faster(make):
         return calls_of(lambda: take(body, "json"))
 
     assert calls(1000) < 15 * calls(100)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: json_cases.bundle(*(json_cases.practitioner(str(n)) for n in range(size))),
+        lambda size: json_cases.encounter(
+            ', "participant": ['
+            + ", ".join(f'{{"individual": {{"reference": "#{n}"}}}}' for n in range(size))
+            + '], "contained": ['
+            + ", ".join(f'{{"resourceType": "Practitioner", "id": "{n}"}}' for n in range(size))
+            + "]"
+        ),
+        lambda size: json_cases.bundle(
+            *(json_cases.practitioner(str(n)) for n in range(size)),
+            *(
+                '{"resource": {"resourceType": "PractitionerRole", '
+                f'"practitioner": {{"reference": "urn:uuid:{n}"}}}}}}'
+                for n in range(size)
+            ),
+        ),
+        lambda size: json_cases.encounter(
+            ', "extension": ' + '[{"extension": ' * (size // 25) + "[]" + "}]" * (size // 25)
+        ),
+    ],
+    ids=["entries", "contained", "references back", "extensions in extensions"],
+)
+def test_steps_grow_with_the_size_and_no_faster_in_fhir(make):
+    def calls(size):
+        body = make(size)
+        return calls_of(lambda: take(body, "fhir"))
+
+    assert calls(1000) < 15 * calls(100)
+
+
+#: What the public corpus of malformed input asks for, where we decide otherwise, and why.
+DIFFERS = {
+    "json/ok_bundle.json": (
+        "store_dlq",
+        "a message without its header says nothing that could be worked: a person looks",
+    ),
+    "json/status_entered_in_error.json": (
+        "store_dlq",
+        "a stay is taken back, and neither it nor its patient is named: a person looks. With both it is a retraction",
+    ),
+}
+
+
+def manifest() -> list:
+    corpus = os.environ.get("TEST_CORPUS")
+    files = sorted(Path(corpus).glob("**/generated/MANIFEST.jsonl")) if corpus else []
+    if not files:
+        return [pytest.param(None, None, marks=pytest.mark.skip(reason="TEST_CORPUS names no folder with a manifest"))]
+    cases = [json.loads(line) for line in files[0].read_text("utf-8").splitlines()]
+    return [
+        pytest.param(case, files[0].parent / case["file"], id=case["file"])
+        for case in cases
+        if case["file"].startswith("json/")
+    ]
+
+
+@pytest.mark.parametrize(("case", "path"), manifest())
+def test_the_manifest(case, path):
+    taken = take(path.read_bytes(), "fhir")
+    sound(taken)
+    tells_nothing(taken)
+    expected, _ = DIFFERS.get(case["file"], (case["expect"], ""))
+    assert taken.verdict == expected, case["why"]
+    assert case["file"] not in DIFFERS or taken.verdict != case["expect"], "DIFFERS says what is no longer true"
+    if case["expect"] == "reject" and case["file"] != "json/resourcetype_obj.json":
+        # Not FHIR's own rule: any JSON is refused for it.
+        assert take(path.read_bytes(), "json").verdict == "reject"
 
 
 def suite() -> list:

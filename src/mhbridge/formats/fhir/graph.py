@@ -61,6 +61,10 @@ class Graph:
         self._by_id: dict[str, list[Node]] = {}
         self._urls: dict[int, Node] = {}
         self._known = known
+        #: Reference → where it leads; resource → what it contains, by id; type, element → resource → who refers to it.
+        self._led: dict[int, Node | None] = {}
+        self._contained: dict[int, dict[str, Node]] = {}
+        self._referring: dict[tuple[str, str], dict[int, list[tuple[Node, Node]]]] = {}
         self._collect(top, None, 1)
 
     def _collect(self, resource: Node, url: Node | None, depth: int) -> None:
@@ -105,19 +109,20 @@ class Graph:
 
     def resolve(self, reference: Node) -> Node | None:
         """The resource that a Reference leads to."""
+        key = id(reference)
+        if key not in self._led:
+            self._led[key] = self._resolved(reference)
+        return self._led[key]
+
+    def _resolved(self, reference: Node) -> Node | None:
         said_ = leaf(reference, "reference")
         if said_ is None:
             return None
         text = said(said_).strip()
         around = self.around(reference)
         if text.startswith("#"):
-            assert isinstance(around.children, dict)
-            listed = around.children.get("contained")
-            for one in each(listed) if listed is not None else ():
-                own = leaf(one, "id")
-                if own is not None and said(own) in (text[1:], text):
-                    return one
-            return None
+            inside = self._inside(around)
+            return inside.get(text[1:]) or inside.get(text)
         text = text.partition("/_history/")[0]
         if (found := self._by_url.get(text)) is not None:
             return found
@@ -129,6 +134,34 @@ class Graph:
                 return found
         same = self._by_id.get("/".join(text.split("/")[-2:]), [])
         return same[0] if len(same) == 1 else None
+
+    def _inside(self, resource: Node) -> dict[str, Node]:
+        """What a resource contains, by id; what two have is of neither."""
+        found = self._contained.get(id(resource))
+        if found is None:
+            found = self._contained[id(resource)] = {}
+            assert isinstance(resource.children, dict)
+            listed = resource.children.get("contained")
+            twice: set[str] = set()
+            for one in each(listed) if listed is not None else ():
+                if (own := leaf(one, "id")) is not None and found.setdefault(said(own), one) is not one:
+                    twice.add(said(own))
+            for name in twice:
+                del found[name]
+        return found
+
+    def referring(self, to: Node, type_: str, element: str) -> list[tuple[Node, Node]]:
+        """The resources of a type whose element refers to one, each with the reference."""
+        found = self._referring.get((type_, element))
+        if found is None:
+            found = self._referring[type_, element] = {}
+            for resource in self.resources.get(type_, ()):
+                assert isinstance(resource.children, dict)
+                listed = resource.children.get(element)
+                for reference in each(listed) if listed is not None else ():
+                    if isinstance(reference.children, dict) and (led := self.resolve(reference)) is not None:
+                        found.setdefault(id(led), []).append((resource, reference))
+        return found.get(id(to), [])
 
     def led_by(self, reference: Node) -> Iterator[Node]:
         """The leaves that say where a reference leads to."""

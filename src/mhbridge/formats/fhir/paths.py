@@ -105,26 +105,17 @@ class Refer(Step):
 
     element: str = ""
 
-    def _references(self, node: Node) -> Iterator[tuple[Node, Node]]:
-        graph = root_of(node)
-        for resource in graph.resources.get(self.name, ()):
-            assert isinstance(resource.children, dict)
-            listed = resource.children.get(self.element)
-            for reference in each(listed) if listed is not None else ():
-                if isinstance(reference.children, dict) and graph.resolve(reference) is node:
-                    yield resource, reference
-
     def led(self, node: Node) -> Iterator[Node]:
         """Each of them once."""
         seen: set[int] = set()
-        for resource, _ in self._references(node):
+        for resource, _ in root_of(node).referring(node, self.name, self.element):
             if id(resource) not in seen:
                 seen.add(id(resource))
                 yield resource
 
     def looked(self, node: Node) -> Iterator[Node]:
         """The references, and the name of what they lead to."""
-        for _, reference in self._references(node):
+        for _, reference in root_of(node).referring(node, self.name, self.element):
             yield from root_of(node).led_by(reference)
 
     @property
