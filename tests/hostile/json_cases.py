@@ -39,8 +39,8 @@ def practitioner(name: str, more: str = "") -> str:
 
 XML = (
     b'<Encounter xmlns="http://hl7.org/fhir"><identifier><value value="S77"/></identifier><status value="finished"/>'
-    b'<subject><identifier><value value="77"/></identifier></subject><period><end value="2026-01-05T08:00:00Z"/></period>'
-    b"</Encounter>"
+    b'<subject><identifier><value value="77"/></identifier></subject><period>'
+    b'<end value="2026-01-05T08:00:00Z"/></period></Encounter>'
 )
 GOOD = document()
 
