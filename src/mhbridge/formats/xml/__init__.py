@@ -136,8 +136,7 @@ class Xml:
         self, paths: Sequence[Path]
     ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once. Where an element stands is known of one document only."""
-        found = [places.ignored(path) for path in paths if isinstance(path, XmlPath)]
-        return lambda _kind, _place: 0, lambda message, _cells: [cell for one in found for cell in one(message)]
+        return lambda _kind, _place: 0, places.ignored_of([path for path in paths if isinstance(path, XmlPath)])
 
     def touched(self, message: Any, cell: int) -> Any:  # noqa: ARG002
         """A path that ends at an element reads what is in it, so no cell is told from another."""

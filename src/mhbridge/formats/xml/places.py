@@ -12,20 +12,25 @@ from typing import Any, Final
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Scope, Source
 from mhbridge.formats.xml.path import XmlPath
-from mhbridge.formats.xml.reach import Filter, Route, cells, ready, route
+from mhbridge.formats.xml.reach import Filter, Route, cells, ended, ready, route
 from mhbridge.formats.xml.tree import TEXT, Element, Leaf, Tree, written_name
 from mhbridge.formats.xml.writing import written
 
-__all__ = ["WHOLE", "WORDS", "XmlSpot", "altered", "canonical", "ignored", "layout", "leaf_part", "leaf_text"]
+__all__ = [
+    "WHOLE",
+    "WORDS",
+    "XmlSpot",
+    "altered",
+    "canonical",
+    "ignored",
+    "ignored_of",
+    "layout",
+    "leaf_text",
+]
 
 #: In `Conversion.reads`: everything in an element (`mhbridge.mapping.conversions.WHOLE`), and all its text.
 WHOLE: Final = "*"
 WORDS: Final = "text()"
-
-
-def leaf_part(element: Element, bit: int) -> str:
-    """How a conversion names one leaf that it used."""
-    return f"{element.index}.{bit}"
 
 
 def layout(masks: Sequence[int]) -> list[Cell]:
@@ -118,6 +123,27 @@ def ignored(path: XmlPath) -> Callable[[Any], Iterable[Cell]]:
     """What an entry of `ignore:` names: an attribute, a text, or an element with all that is in it."""
     found = route(path, path.namespaces)
     return lambda message: _named(found, message.tree.root)
+
+
+def ignored_of(paths: Sequence[XmlPath]) -> Callable[[Any, Sequence[Cell]], Iterable[Cell]]:
+    """The same for all of them at once: those of some cells that they name."""
+    routes = [route(path, path.namespaces) for path in paths]
+    whole = [one for one in routes if one.ending[0] == "element"]
+    leaves = [one for one in routes if one.ending[0] != "element"]
+
+    def find(message: Any, asked: Sequence[Cell]) -> list[Cell]:
+        root = message.tree.root
+        flags = bytearray(len(message.tree.elements))
+        for one in whole:
+            for element in one.elements(root):
+                flags[element.index : element.end] = b"\x01" * (element.end - element.index)
+        found = [cell for cell in asked if flags[cell[0]]]
+        for one in leaves:
+            elements = one.elements(root)
+            found += [(element.index, TEXT << bit) for element, bit, _ in ended(elements, one.ending)]
+        return found
+
+    return find
 
 
 def _named(found: Route, root: Element) -> Iterator[Cell]:

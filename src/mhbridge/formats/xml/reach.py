@@ -61,7 +61,7 @@ class Inner:
         found: Sequence[Element] = (element,)
         for axis, name, deep in self.steps:
             found = _moved(found, axis, name, deep=deep)
-        yield from _ended(found, self.ending)
+        yield from ended(found, self.ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _exists(element: Element, inner: Inner) -> bool:
     found: Sequence[Element] = (element,)
     for axis, name, deep in inner.steps:
         found = _moved(found, axis, name, deep=deep)
-    return bool(found) if inner.ending == _ELEMENT else any(True for _ in _ended(found, inner.ending))
+    return bool(found) if inner.ending == _ELEMENT else any(True for _ in ended(found, inner.ending))
 
 
 class Stage:
@@ -242,7 +242,7 @@ def _moved(found: Sequence[Element], axis: str, name: str, *, deep: bool) -> Seq
     return out
 
 
-def _ended(found: Sequence[Element], ending: Ending) -> Iterator[tuple[Element, int, str]]:
+def ended(found: Sequence[Element], ending: Ending) -> Iterator[tuple[Element, int, str]]:
     """The leaves that a path ends at; of elements their own text and, with `deep`, what is below them too."""
     kind, name, deep = ending
     last = -1
@@ -251,6 +251,11 @@ def _ended(found: Sequence[Element], ending: Ending) -> Iterator[tuple[Element, 
             if element.index < last:
                 continue  # it is inside one that was gone through already
             last = element.end
+            if kind == "attribute" and name != "*":
+                having = element.tree.having(name)
+                element.tree.spend(len(having))
+                yield from (one for one in having if element.index <= one[0].index < last)
+                continue
             inside = element.inside()
             element.tree.spend(len(inside))
         else:
@@ -308,7 +313,7 @@ class Route:
                 if _populated(element):
                     yield element
         else:
-            for element, bit, text in _ended(self.elements(cursor), self.ending):
+            for element, bit, text in ended(self.elements(cursor), self.ending):
                 yield Leaf(element, bit, text)
 
 

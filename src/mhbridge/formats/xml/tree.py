@@ -165,6 +165,18 @@ class Tree:
         begin = bisect_right(places, within.index)
         return found[begin : bisect_right(places, within.end - 1)]
 
+    def having(self, attribute: str) -> list[tuple[Element, int, str]]:
+        """All populated attributes of a name, in the order of the document: element, number of the bit, value."""
+        known = self.memo.get("@")
+        if known is None:
+            known = self.memo["@"] = {}
+            for element in self.elements:
+                for bit, (name, value) in enumerate(element.attributes.items(), 1):
+                    if value.strip(BLANKS):
+                        known.setdefault(name, []).append((element, bit, value))
+        found: list[tuple[Element, int, str]] = known.get(attribute, [])
+        return found
+
     def with_id(self, name: str) -> Element | None:
         """The element whose attribute `ID` says this (HL7 CDA R2 §4.3.5.1: what a reference to the narrative names)."""
         known = self.memo.get("ID")

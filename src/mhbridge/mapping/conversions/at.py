@@ -1,8 +1,8 @@
 """
 An element of a CDA as a conversion reads it: what it takes is written down, so that the field ledger knows each leaf.
 
-A conversion is one function over an `At`; run without a `seen` it converts, run with one it says which leaves the
-result depends on. So the two can never differ. This module must never decide what a value means.
+A conversion is one function over an `At`, which gives the value and leaves behind what it depends on. So the two can
+never differ. This module must never decide what a value means.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
 from mhbridge.mapping.types import Type
-from mhbridge.model import State
 
 if TYPE_CHECKING:
     from mhbridge.formats.xml import Element
@@ -97,16 +96,27 @@ class At:
 
 def made(target: str, convert: Callable[[At, Context], Any]) -> Conversion:
     """The conversion that a function over an `At` is."""
+    target_type = Type(target)
 
     def run(raw: Any, context: Context) -> Any:
-        return convert(At(raw), context)
-
-    def used(raw: Any, context: Context) -> frozenset[str]:
+        # What it used is written down at once: the ledger asks for it a moment later.
         seen: set[str] = set()
         try:
             value = convert(At(raw, seen), context)
         except Unconvertible:
-            return _ALL
-        return frozenset(seen) if seen or isinstance(value, State) else frozenset()
+            raw.tree.memo[target, raw.index] = _ALL
+            raise
+        raw.tree.memo[target, raw.index] = frozenset(seen)
+        return value
 
-    return Conversion("cda", Type(target), run, _ALL, used)
+    def used(raw: Any, context: Context) -> frozenset[str]:
+        known: frozenset[str] | None = raw.tree.memo.get((target, raw.index))
+        if known is None:
+            try:
+                run(raw, context)
+            except Unconvertible:
+                return _ALL
+            known = raw.tree.memo[target, raw.index]
+        return known
+
+    return Conversion("cda", target_type, run, _ALL, used)

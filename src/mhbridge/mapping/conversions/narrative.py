@@ -15,12 +15,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mhbridge.fhir.xhtml import escape, sanitise
+from mhbridge.fhir.xhtml import div, escape
 from mhbridge.mapping.conversions import Context, Conversion, Unconvertible
 from mhbridge.mapping.conversions.at import XSI, At, made
 
 __all__ = ["conversions", "words_of"]
 
+_MARKUP: Final = re.compile(r"<[^>]*>")
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
 _BLOCKS: Final = frozenset(
     {"paragraph", "list", "table", "item", "caption", "tr", "thead", "tbody", "tfoot", "footnote"}
@@ -229,7 +230,12 @@ def _xhtml(at: At, _context: Context) -> Any:
         made_ = "".join(_inner(at))
         if not at.element.children:
             made_ = f"<p>{'<br/>'.join(line.strip() for line in made_.strip().splitlines())}</p>"
-    return sanitise(f"<div>{made_}</div>") or _null(at)
+    # Nothing but the elements and attributes below is ever written; a build sanitises it like any other XHTML.
+    return div(made_.strip()) if _seen(made_) else _null(at)
+
+
+def _seen(markup: str) -> bool:
+    return bool(_MARKUP.sub("", markup).strip())
 
 
 def _section_xhtml(at: At, level: int) -> Iterator[str]:
