@@ -84,8 +84,8 @@ def missing(document_: str, made: str) -> str:
         one for one in bundle.get("entry", []) if one.get("resource", {}).get("resourceType") != "DocumentReference"
     ]
     shown = set(words(html.unescape(re.sub("<[^>]+>", " ", json.dumps(kept, ensure_ascii=False)))))
-    said = [word for text in re.findall(r"<text[ >].*?</text>", document_, re.DOTALL) for word in
-            words(html.unescape(re.sub("<[^>]+>", " ", text)))]  # fmt: skip
+    texts = re.findall(r"<text[ >].*?</text>", re.sub("<!--.*?-->", "", document_, flags=re.DOTALL), re.DOTALL)
+    said = [word for text in texts for word in words(html.unescape(re.sub("<[^>]+>", " ", text)))]
     return f"{sum(word not in shown for word in said)} of {len(said)}"
 
 
