@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -88,32 +88,50 @@ def address():
 
 
 class Node:
-    """One gateway, and the process that starts it again."""
+    """One gateway, and whoever starts it again when it ends, as an init system does."""
 
-    def __init__(self, name, parent, port, between, folder):
-        self.name, self.port, self.between = name, port, between
-        self._parent, self._folder = parent, folder
-        self.number = 0
+    def __init__(self, parent, port, between):
+        self.port, self.between = port, between
+        self._parent = parent
+        self._rest, self._ended = 0.5, False
+        self._number, self._code = 0, None
+        self._runs = asyncio.Event()
 
     async def _line(self):
         return int(await self._parent.stdout.readline())
 
-    async def start(self):
-        self._parent.stdin.write(b"\n")
-        self.number = await self._line()
+    async def live(self):
+        """From its first start to its end in good order; how it ended."""
+        while not self._ended:
+            self._parent.stdin.write(b"\n")
+            self._number = await self._line()
+            self._runs.set()
+            self._code = await self._line()
+            self._runs.clear()
+            await asyncio.sleep(0 if self._ended else self._rest)
+        return self._code
 
-    async def kill(self):
-        os.kill(self.number, signal.SIGKILL)
-        assert await self._line() == -signal.SIGKILL
+    def _signal(self, number):
+        with suppress(ProcessLookupError):
+            os.kill(self._number, number)
+
+    async def kill(self, rest):
+        """Kill it; after so many seconds it is started again."""
+        await self._runs.wait()
+        self._rest = rest
+        self._signal(signal.SIGKILL)
+        await asyncio.sleep(rest)
 
     async def pause(self, seconds):
-        os.kill(self.number, signal.SIGSTOP)
+        await self._runs.wait()
+        self._signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
-        os.kill(self.number, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     async def end(self):
-        os.kill(self.number, signal.SIGTERM)
-        return await self._line()
+        await self._runs.wait()
+        self._ended = True
+        self._signal(signal.SIGTERM)
 
 
 class Cluster:
@@ -128,7 +146,7 @@ class Cluster:
         self.receiver = Receiver(plan=at_random(self.draw, lost=0.02), **(server or {}))
         self.nodes = []
         self._ended = asyncio.Event()
-        self._hospitals = []
+        self._hospitals, self._lives = [], []
 
     @asynccontextmanager
     async def running(self, hospitals):
@@ -138,7 +156,7 @@ class Cluster:
             for name in NODES:
                 between = await stack.enter_async_context(Between(self._socket))
                 self.nodes.append(await stack.enter_async_context(self._node(name, between)))
-            await asyncio.gather(*(node.start() for node in self.nodes))
+            self._lives = [asyncio.create_task(node.live()) for node in self.nodes]
             for node in self.nodes:
                 await self._listening(node)
             stays = Stays(self.draw, datetime.now(UTC) - timedelta(days=4_000))
@@ -147,8 +165,8 @@ class Cluster:
             try:
                 yield self
             finally:
-                for hospital in self._hospitals:
-                    hospital.cancel()
+                for task in (*self._hospitals, *self._lives):
+                    task.cancel()
 
     @asynccontextmanager
     async def _node(self, name, between):
@@ -164,7 +182,7 @@ class Cluster:
         with (self.folder / f"{name}.log").open("ab") as stderr:
             parent = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=stderr, env=environ)
         try:
-            yield Node(name, parent, port, between, self.folder)
+            yield Node(parent, port, between)
         finally:
             parent.stdin.close()
             if parent.returncode is None:
@@ -204,14 +222,15 @@ class Cluster:
             async with asyncio.timeout(120):
                 while not self._is_over(await store.status(datetime.now(UTC))):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
-            ends = [await node.end() for node in self.nodes]
+            for node, life in zip(self.nodes, self._lives, strict=True):
+                await node.end()
+                assert await life == 0
             status = await store.status(datetime.now(UTC))
             await store.verify_log()
             assert status.behind == {}
             report = check(self.attempts, self.receiver, status, excused=await withheld(store))
         finally:
             await store.close()
-        assert ends == [0] * len(NODES)
         return report
 
     @staticmethod
@@ -227,14 +246,9 @@ class Cluster:
 async def afflict(cluster, draw):
     """Each thing that can happen to a node happens to one."""
 
-    async def kill(node):
-        await node.kill()
-        await asyncio.sleep(draw.uniform(0, 1.5 * LEASE))
-        await node.start()
-
     happens = [
         lambda node: node.pause(PAUSE),
-        kill,
+        lambda node: node.kill(draw.uniform(0, 1.5 * LEASE)),
         lambda node: node.between.frozen(PAUSE),
         lambda node: node.between.cut(draw.uniform(0, 0.3)),
         lambda node: node.between.slow(1.0, 0.03),
@@ -264,10 +278,10 @@ async def test_several_gateways_lose_double_and_disorder_nothing(tmp_path, addre
 
 async def test_gateways_that_do_not_look_at_their_leases_are_seen_to_double_or_disorder(tmp_path, address):
     cluster = Cluster(tmp_path, address, faults=("held-up", "unchecked"), server=FORGETFUL)
-    async with cluster.running(hospitals=5):
+    async with cluster.running(hospitals=8):
         for _ in range(6):
             await asyncio.sleep(1)
-            await cluster.draw.choice(cluster.nodes).pause(LEASE + TIMEOUT + SETTLE + 2.5)
+            await cluster.draw.choice(cluster.nodes).pause(LEASE + TIMEOUT + SETTLE + 2)
             if any(len(numbers) > len(set(numbers)) for numbers in cluster.receiver.effects.values()):
                 break
         report = await cluster.settled()

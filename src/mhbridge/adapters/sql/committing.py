@@ -240,7 +240,7 @@ class Writer:
             return self._all(batch, error)
         return results
 
-    def _alone(self, call: Call) -> Result:
+    def _alone(self, call: Call, *, again: bool = True) -> Result:
         mark = self._books.head
         self._session.mark()
         self._books.by_anybody(call.verb in _BY_ANYBODY)
@@ -252,6 +252,9 @@ class Writer:
                 raise
             self._session.back()
             self._books.forget(mark)
+            if again and not self._books.alone and not isinstance(error, MhbridgeError):
+                # What somebody else has just written was not there to be found, and is now.
+                return self._alone(call, again=False)
             return Result(call, error=refusal(error, self._session))
         self._session.keep()
         return Result(call, value)
