@@ -14,6 +14,7 @@ import asyncio
 import random
 import signal
 import sys
+from datetime import timedelta
 from typing import Any
 
 import serving
@@ -23,6 +24,7 @@ from mhbridge.adapters.sql.door import Door
 from mhbridge.app import building
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.parts import Parts
+from mhbridge.pipeline import stepping
 
 #: In place of five seconds after which nobody believes in a request any more.
 SETTLE = 0.5
@@ -31,6 +33,7 @@ SETTLE = 0.5
 def hasten() -> None:
     building.SETTLE = SETTLE
     transactions._SETTLE = SETTLE
+    stepping._LOOK_AGAIN = timedelta(seconds=SETTLE)
     Outbox.__init__.__kwdefaults__["settle"] = SETTLE
 
 

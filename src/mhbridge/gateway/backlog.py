@@ -44,6 +44,8 @@ _LEASE: Final = 60.0
 _BYTES_A_SECOND: Final = 50_000
 #: After the store has failed, so long until it is asked again.
 _STORE_PAUSE: Final = 2.0
+#: So often it is tried to put messages back: a database that was cut off for a moment is there again soon.
+_PUTS_BACK: Final = 10
 #: However little there is to do, so often it is looked for: a wake that was lost must not be for ever.
 _LONGEST_SLEEP: Final = 20.0
 #: When the gateway stops, what is in hand has so long.
@@ -286,8 +288,14 @@ class Backlog:
         self._told.tell(taken[0].feed, [pending.id for pending in taken], outcomes)
 
     async def _put_back(self, taken: Sequence[Pending], *, counted: bool) -> None:
-        """Where the store cannot, they come due by themselves, and the start counts."""
-        try:
-            await self._store.put_back(taken, self._clock(), counted=counted)
-        except StoreError as error:
-            say_refused(self._log, error)
+        """Where the store cannot for long, they come due by themselves, and the start counts."""
+        for _ in range(_PUTS_BACK):
+            try:
+                await self._store.put_back(taken, self._clock(), counted=counted)
+            except StoreError as error:
+                say_refused(self._log, error)
+                if self._closing:
+                    return
+                await asyncio.sleep(_STORE_PAUSE)
+            else:
+                return
