@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import builtins
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from databases import database
+from databases import database, execute, server
+
+sys.path.insert(0, str(Path(__file__).parent / "adapters" / "store"))
+from store_cases import T0, keep, take
+
 from mhbridge import log as logs
+from mhbridge.adapters.heads import HeadsFile
 from mhbridge.app import build
 from mhbridge.app.storing import store_of
 from mhbridge.cli.acting import who_acts
 from mhbridge.cli.keeping import backup, purge, rekey, restore
 from mhbridge.config import load
 from mhbridge.errors import StoreError
+from mhbridge.model import DeliveryState
+from mhbridge.ports import Move
 
 
 @pytest.fixture
@@ -49,6 +57,49 @@ def test_what_has_expired_is_looked_for(config):
         result = CliRunner().invoke(purge, [*arguments, "--config", str(config)])
         assert result.exception is None
         assert "nothing has expired" in result.output
+
+
+def test_what_was_open_in_a_restored_database_is_looked_up_before_it_is_sent(config, tmp_path):
+    """A copy of the database, as a backup has it; more is done; and the copy takes its place."""
+
+    async def work(*numbers, deliver=False):
+        store = store_of(load(config, {}))
+        await store.open()
+        for number in numbers:
+            await keep(store, number, "gp", patient=number)
+        if deliver:
+            for due in await take(store, T0):
+                await store.finish([Move(due.id, DeliveryState.DONE, level=2)], T0)
+        HeadsFile(tmp_path / "var" / "mhbridge.heads").add((await store.log_head(T0))[1])
+        states = (await store.status(T0)).deliveries
+        await store.close()
+        return states
+
+    async def look():
+        store = store_of(load(config, {}), read_only=True)
+        await store.open()
+        lines = HeadsFile(tmp_path / "var" / "mhbridge.heads").lines()
+        try:
+            await store.verify_heads(lines)
+            return (await store.status(T0)).deliveries, await store.receipts()
+        finally:
+            await store.close()
+
+    asyncio.run(work(1, 2))
+    address = load(config, {}).gateway.database
+    name = address.rpartition("/test_")[2].partition("?")[0].join(("test_", ""))
+    execute(server(), f"create database {name}_copy template {name}")
+    assert asyncio.run(work(3, 4, deliver=True)) == {"done": 4}
+    execute(server(), f"drop database {name} with (force)", f"alter database {name}_copy rename to {name}")
+    with pytest.raises(StoreError) as caught:
+        asyncio.run(look())
+    assert caught.value.code == "S224"
+    before = execute(address, "select last_value from ids")[0][0]
+    result = CliRunner().invoke(restore, ["--as-of", "2026-03-03T09:00", "--config", str(config)])
+    assert result.exception is None
+    assert "2 deliveries may have left" in result.output
+    assert asyncio.run(look()) == ({"unknown": 2}, 2)
+    assert execute(address, "select last_value from ids")[0][0] > before + 1_000_000
 
 
 def test_without_the_package_it_is_said_which(config, monkeypatch):

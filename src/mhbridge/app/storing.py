@@ -20,16 +20,19 @@ __all__ = ["store_of"]
 _GATEWAYS: Final = 64
 
 
-def store_of(config: settings.Config, *, read_only: bool = False) -> Door:
+def store_of(config: settings.Config, *, read_only: bool = False, alone: bool = False) -> Door:
     """
     The store that a configuration names, with its key, what is kept in it for how long, and whose its tasks are.
+
+    Args:
+        alone: no gateway may have it, also where several may.
 
     Raises:
         StoreError: S247, when it is in a database and the package is not there that speaks to it.
     """
     path = config.gateway.store_path
     if path is None:
-        return _in_database(config, read_only=read_only)
+        return _in_database(config, read_only=read_only, writers=1 if alone else _GATEWAYS)
 
     from mhbridge.adapters.sqlite import SqliteStore
 
@@ -42,7 +45,7 @@ def store_of(config: settings.Config, *, read_only: bool = False) -> Door:
     )
 
 
-def _in_database(config: settings.Config, *, read_only: bool) -> Door:
+def _in_database(config: settings.Config, *, read_only: bool, writers: int) -> Door:
     try:
         from mhbridge.adapters.postgres import Address, PostgresStore
     except ModuleNotFoundError as error:
@@ -56,7 +59,7 @@ def _in_database(config: settings.Config, *, read_only: bool) -> Door:
         Address(config.gateway.database, None if password is None else password.reveal),
         master=master,
         node=config.gateway.node,
-        writers=_GATEWAYS,
+        writers=writers,
         retention=settings.retention_of(config),
         read_only=read_only,
         duties=settings.duties_of(config),

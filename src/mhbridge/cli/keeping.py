@@ -162,7 +162,13 @@ def backup(folder: Path, keys_to: Path | None, config: Path | None, as_json: boo
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--as-of",
+    default="",
+    metavar="TIME",
+    help="Of a database that PostgreSQL's own tools have restored: the instant that it is of, and no FOLDER.",
+)
 @click.option(
     "--keys",
     "keys_from",
@@ -171,9 +177,11 @@ def backup(folder: Path, keys_to: Path | None, config: Path | None, as_json: boo
 )
 @config_option
 @as_json
-def restore(folder: Path, keys_from: Path | None, config: Path | None, as_json: bool) -> int:
+def restore(folder: Path | None, as_of: str, keys_from: Path | None, config: Path | None, as_json: bool) -> int:
     """
     Make the configured store from the backup in FOLDER, where there is none, after looking at all of it.
+
+    A store in a database is restored by PostgreSQL's own tools; then --as-of, before the gateway starts.
 
     What had not been delivered at the backup's instant may have been since: it is looked up before it is sent.
     """
@@ -181,12 +189,18 @@ def restore(folder: Path, keys_from: Path | None, config: Path | None, as_json: 
     from mhbridge.adapters.sqlite.backup import restore as made_from
     from mhbridge.cli.operating import found
     from mhbridge.config import load, master_key_of
+    from mhbridge.console.asking import instant
 
     settings = load(found(config))
+    if as_of:
+        return _restored(settings, instant(as_of, datetime.now(UTC)), as_json=as_json)
+    path = file_of(settings)
+    if folder is None:
+        raise click.UsageError("name the folder of the backup")
     done = asyncio.run(
         made_from(
             folder,
-            file_of(settings),
+            path,
             datetime.now(UTC),
             who=who_acts(),
             keys_from=keys_from,
@@ -203,6 +217,36 @@ def restore(folder: Path, keys_from: Path | None, config: Path | None, as_json: 
     )
     click.echo(f"{done.bodies} bodies opened, {done.purged} had been purged")
     click.echo(f"{done.doubtful} deliveries may have left since then, and are looked up before anything is sent")
+    click.echo("What was received since then is not here: have the senders send it again, from that time on.")
+    return 0
+
+
+def _restored(settings: Config, of: datetime, *, as_json: bool) -> int:
+    """What is left to be done when a database was restored."""
+    from mhbridge.adapters.heads import HeadsFile
+    from mhbridge.app.storing import store_of
+
+    if not settings.gateway.database:
+        raise click.UsageError("--as-of is for a store in a database; of a file, name the folder of the backup")
+    heads, now = HeadsFile(settings.gateway.heads_path), datetime.now(UTC)
+
+    async def run() -> tuple[int, int]:
+        store = store_of(settings, alone=True)
+        await store.open()
+        try:
+            rows = await store.verify_log()
+            for line in await store.begun_again(heads.lines(), now):
+                heads.add(line)
+            return rows, await store.restored(of, who_acts(), now)
+        finally:
+            await store.close()
+
+    rows, doubtful = asyncio.run(run())
+    if as_json:
+        show_json({"at": of, "log_rows": rows, "doubtful": doubtful})
+        return 0
+    click.echo(f"{rows} rows of the log, each as written")
+    click.echo(f"{doubtful} deliveries may have left since then, and are looked up before anything is sent")
     click.echo("What was received since then is not here: have the senders send it again, from that time on.")
     return 0
 

@@ -11,8 +11,8 @@ update document set series = decode(replace(gen_random_uuid()::text || gen_rando
 select pg_database_size(current_database());
 -- name: next_ids
 select nextval('ids');
--- name: my_transaction
-select pg_current_xact_id()::text;
+-- name: skip_ids
+select setval('ids', nextval('ids') + :by);
 -- name: status_of_transaction
 select pg_xact_status(cast(cast(:id as text) as xid8));
 -- name: be_writer

@@ -28,6 +28,7 @@ from mhbridge.adapters.postgres.sharing import Listener, Sharing
 from mhbridge.adapters.sql import leases
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.committing import Die, Writer, checked_head, refusal
+from mhbridge.adapters.sql.purging import SKIPPED
 from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.turns import ThreadTurns, Turns
 from mhbridge.errors import StoreError
@@ -47,6 +48,10 @@ _BLOCK: Final = 1024
 
 def _left_for_later(reader: Reader) -> bool:
     return bool(reader.value("read_meta", name="later"))
+
+
+def _skip(reader: Reader) -> None:
+    reader.rows("skip_ids", by=SKIPPED)
 
 
 class Ids:
@@ -184,6 +189,11 @@ class PostgresStore(Sharing):
 
     async def status(self, now: datetime) -> Status:
         return replace(await super().status(now), nodes=await self.ask(leases.alive))
+
+    async def restored(self, of: datetime, who: str, now: datetime) -> int:
+        # Ids go on far behind those of the backup, as they do after a start where they go on from the rows.
+        await self.ask(_skip)
+        return await super().restored(of, who, now)
 
     async def probe(self, now: datetime) -> None:
         await super().probe(now)

@@ -66,7 +66,7 @@ def heads_in(keys: Keys, lines: Iterable[str]) -> list[Head]:
         if not ours:
             raise StoreError("S224", f"line {number} of the heads of the log was not written by this store")
         if head.restored:
-            heads = [one for one in heads if one.seq <= head.seq]
+            heads = [one for one in heads if one.writer != head.writer or one.seq <= head.seq]
         heads.append(head)
     return heads
 

@@ -222,6 +222,11 @@ class Keyring:
         """What the file says of a key."""
         return self._keys.get(number)
 
+    def refresh(self) -> None:
+        """Look at what other processes have made and dropped."""
+        with self._lock:
+            self._read()
+
     def living(self) -> list[DataKey]:
         """Keys that are there."""
         return [key for key in self._keys.values() if key.wrapped]

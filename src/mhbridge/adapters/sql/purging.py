@@ -10,6 +10,7 @@ rows without a body.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -23,14 +24,14 @@ from mhbridge.adapters.sql.sealing import Seal
 from mhbridge.errors import StoreError
 from mhbridge.ports import Erased, Expired, Purged, RetentionClass, Sought
 
-__all__ = ["VERBS", "Purging", "patients"]
+__all__ = ["SKIPPED", "VERBS", "Purging", "patients"]
 
 #: Rows looked at with one snapshot, and rows changed in one transaction: some milliseconds each.
 _PAGE: Final = 500
 _PORTION: Final = 100
 
 #: More than are given between a backup and the end of its store.
-_SKIPPED: Final = 1_000_000_000
+SKIPPED: Final = 1_000_000_000
 
 _TABLE_OF: Final[Mapping[RetentionClass, str]] = {retention: table for table, retention in CLASS_OF.items()}
 
@@ -245,7 +246,7 @@ def note(books: Books, items: Sequence[Noting]) -> list[None]:
     """
     for item in items:
         last = books.value("last_id") or 0
-        books.log(item.now, "restore", last + _SKIPPED, f"from the backup of {item.of:%Y-%m-%d %H:%M:%S} UTC", item.who)
+        books.log(item.now, "restore", last + SKIPPED, f"from the backup of {item.of:%Y-%m-%d %H:%M:%S} UTC", item.who)
     return [None] * len(items)
 
 
@@ -446,6 +447,7 @@ class Purging:
     async def run(self, now: datetime, *, who: str = GATEWAY, dry_run: bool = False) -> Purged:
         """Purge what has expired; in a dry run, say what would be."""
         at = micros(now)
+        await asyncio.to_thread(self._ring.refresh)
         adopted = 0 if dry_run else await self._adopt()
         expired = [await self._expired(key, at, who, dry_run=dry_run) for key in self._ring.expired(at)]
         if dry_run:

@@ -397,6 +397,11 @@ class Reader:
             followed += len(rows)
         return followed
 
+    def last_of(self, writer: int) -> tuple[int, bytes]:
+        """Number and mac of the last row that a writer wrote; 0 when there is none."""
+        seq, mac = self.row("log_head", writer=writer) or (0, b"")
+        return seq, mac
+
     def has_heads(self, heads: Sequence[told.Head]) -> None:
         """
         Check that rows which were told of outside are there, and are what they were.

@@ -78,6 +78,17 @@ class Keeping(Desk):
         opened, purged, damaged = counts
         return opened, purged, damaged
 
+    async def begun_again(self, lines: Sequence[str], now: datetime) -> Sequence[str]:
+        """
+        What is told outside after a restore: from here on, other rows are the last ones of the log.
+
+        Args:
+            lines: what has been told. Who wrote the log since then, and is not in it any more, is told of as well.
+        """
+        writers = {head.writer for head in heads_in(self._keys, lines)} | set(await self.ask(Reader.writers))
+        last = [(writer, await self.ask(Reader.last_of, writer)) for writer in sorted(writers)]
+        return [line_of(self._keys, Head(micros(now), writer, *row, restored=True)) for writer, row in last]
+
     async def restored(self, of: datetime, who: str, now: datetime) -> int:
         """Once, after this store was made from a backup of an instant. Returns how many deliveries are doubtful."""
         await self.write(purging.note, purging.Noting(of, who, micros(now)))
