@@ -1,5 +1,6 @@
 """
-The store alone: `python tests/benchmarks/store.py [--profile]`. Commits of worked events, and deliveries of them.
+The store alone: `python tests/benchmarks/store.py [--postgres] [--profile]`. Commits of worked events, and deliveries
+of them.
 
 64 callers at a time, as 64 connections would; everything durable before each answer.
 """
@@ -11,9 +12,12 @@ import asyncio
 import cProfile
 import itertools
 import pstats
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from typing import Any
 from workload import EVENT, LETTER, MAPPINGS, varied
 
 from mhbridge import pipeline
+from mhbridge.adapters.sql.door import Door
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.mapping.catalogue import load
 from mhbridge.model import DeliveryState, Envelope
@@ -55,10 +60,24 @@ def cpu() -> dict[str, float]:
     }
 
 
-async def measure(name: str, work: list[Any]) -> None:
+@contextmanager
+def a_store(*, postgres: bool) -> Iterator[Door]:
+    """One with nothing in it: on the disk, or in a PostgreSQL beside it."""
+    if not postgres:
+        with tempfile.TemporaryDirectory(prefix="mhbridge-benchmark-") as folder:
+            yield SqliteStore(Path(folder) / "store" / "mhbridge.db")
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from databases import database
+    from mhbridge.adapters.postgres import Address, PostgresStore
+
+    with database() as address:
+        yield PostgresStore(Address(address), master=lambda: b"m" * 32)
+
+
+async def measure(name: str, work: list[Any], *, postgres: bool) -> None:
     """Commit all of it, then deliver all of it."""
-    with tempfile.TemporaryDirectory(prefix="mhbridge-benchmark-") as folder:
-        store = SqliteStore(Path(folder) / "store" / "mhbridge.db")
+    with a_store(postgres=postgres) as store:
         await store.open()
         calls = iter(work)
 
@@ -100,6 +119,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("-n", type=int, default=4_000)
     options.add_argument("--profile", action="store_true", help="where the writer's thread spends its time")
+    options.add_argument("--postgres", action="store_true", help="in a PostgreSQL from a wheel")
     asked = options.parse_args()
     profile = cProfile.Profile()
     if asked.profile:
@@ -115,11 +135,11 @@ def main() -> None:
                 profile.disable()
 
         Writer.work = work  # type: ignore[method-assign]
-    asyncio.run(measure("event", worked(EVENT, asked.n)))
+    asyncio.run(measure("event", worked(EVENT, asked.n), postgres=asked.postgres))
     if asked.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(35)
         return
-    asyncio.run(measure("letter", worked(LETTER, asked.n // 4)))
+    asyncio.run(measure("letter", worked(LETTER, asked.n // 4), postgres=asked.postgres))
 
 
 if __name__ == "__main__":

@@ -280,7 +280,8 @@ async def test_another_secret_under_the_same_master_key_is_refused(path):
     store = await opened(path, master=lambda: b"k" * 32)
     await keep(store, 1, "gp")
     await store.close()
-    Keyring(path.with_name("mhbridge.db.keys"), b"k" * 32).adopt(b"another secret, of another store")
+    ring = Keyring(path.with_name("mhbridge.db.keys"), b"k" * 32)
+    ring._change(ring._keys, b"another secret, of another store")
     assert await refused(SqliteStore(path, master=lambda: b"k" * 32)) == "S205"
 
 

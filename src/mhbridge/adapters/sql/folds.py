@@ -166,6 +166,25 @@ class Folds:
         """Remember nothing: patients were merged, or readings have gone."""
         self._patients.clear()
 
+    def drop(self, patient: bytes) -> None:
+        """Remember nothing of one patient."""
+        self._patients.pop(patient, None)
+
+    def newest(self, patient: bytes) -> int | None:
+        """The largest id of the readings of a patient who is remembered."""
+        remembered = self._patients.get(patient)
+        return None if remembered is None else remembered.newest
+
+    def add(self, patient: bytes, said: Said) -> None:
+        """Go on with the folds of a patient who is remembered."""
+        remembered = self._patients.get(patient)
+        if remembered is None:
+            return
+        if remembered.comes_late(said):
+            del self._patients[patient]
+        else:
+            remembered.add(said)
+
     def note(self, number: int, patient: bytes, said: Said) -> None:
         """
         A reading has become durable.
@@ -176,11 +195,7 @@ class Folds:
         if number != self._noted + 1:
             self._patients.clear()
         self._noted = number
-        remembered = self._patients.get(patient)
+        newest = self.newest(patient)
         # Ids are given in the order of commits: what was read from the store meanwhile has all up to its newest.
-        if remembered is None or said.id <= remembered.newest:
-            return
-        if remembered.comes_late(said):
-            del self._patients[patient]
-        else:
-            remembered.add(said)
+        if newest is not None and said.id > newest:
+            self.add(patient, said)

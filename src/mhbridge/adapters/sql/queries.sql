@@ -340,6 +340,19 @@ update message set retires = :survivor where retires = :retired and state in ('s
 
 -- name: readings
 select id, document, episode, event_at, sent_at, key_id, items from reading where patient = (select id from patient where token = :token);
+-- name: readings_after
+select id, document, episode, event_at, sent_at, key_id, items from reading
+  where patient = (select id from patient where token = :token) and id > :after;
+-- name: stamp_of_patient
+-- How many readings there are of a patient, and what their ids add up to; the same of all merges.
+select count(*), cast(coalesce(sum(r.id), 0) as text),
+    (select count(*) from patient where merged_into is not null),
+    (select cast(coalesce(sum(id), 0) as text) from patient where merged_into is not null),
+    (select cast(coalesce(sum(merged_into), 0) as text) from patient where merged_into is not null)
+  from reading r where r.patient = (select id from patient where token = :token);
+-- name: merges
+select count(*), cast(coalesce(sum(id), 0) as text), cast(coalesce(sum(merged_into), 0) as text) from patient
+  where merged_into is not null;
 -- name: body
 select key_id, data from body where id = :id;
 -- name: envelope_of_message

@@ -36,6 +36,9 @@ __all__ = ["PURGED", "Reader"]
 #: What a body that was purged is refused with.
 PURGED: Final = "S222"
 
+#: Patients of whom it is remembered how many readings they have: more than `Folds` remembers.
+_STAMPS: Final = 4_000
+
 #: So many log rows are checked with one snapshot.
 _LOG_ROWS: Final = 2_000
 
@@ -77,6 +80,10 @@ class Reader:
         self.keys = keys
         self.seal = Seal(keys)
         self.alone = alone
+        #: Of each patient who is remembered, how many readings there were and what their ids add up to; and the same of
+        #: the merges that are remembered.
+        self._stamps: dict[bytes, tuple[int, int]] = {}
+        self._merges: tuple[Any, ...] = ()
         #: What has ended and need not be counted again.
         self.counts = Counts()
         #: What patients are known by; whoever commits tells it.
@@ -110,9 +117,11 @@ class Reader:
 
     def known(self, patient: Key, episode: str, document: str, before: Place | None) -> Known:
         """The fold of the readings of one patient: of one episode and document type, or without them of all."""
-        self._look_anew()
         token = episode_token(self.keys, episode) if episode else b""
-        return self.folds.known(self.root(patient), document, token, before)
+        whose = patient_token(self.keys, patient)
+        if not self.alone:
+            self._catch_up(whose)
+        return self.folds.known(self.root(whose), document, token, before)
 
     def final(self, patient: Key) -> bytes:
         """As `root`, of the instant at which it is asked."""
@@ -120,8 +129,44 @@ class Reader:
         return self.root(patient)
 
     def _look_anew(self) -> None:
+        """Where others write too, what is remembered of merges may not be so any more."""
         if not self.alone:
+            self._compare_merges(*self.row("merges"))
+
+    def _compare_merges(self, *merges: Any) -> None:
+        if merges != self._merges:
             self.forget()
+            self._merges = merges
+
+    def _catch_up(self, patient: bytes) -> None:
+        """
+        What others have written of a patient since it was last asked for joins what is remembered.
+
+        How many readings there are and what their ids add up to says whether what has come is all that has changed.
+        It is asked first: what comes meanwhile is looked for the next time.
+        """
+        count, total, *merges = self.row("stamp_of_patient", token=patient)
+        self._compare_merges(*merges)
+        if self.root(patient) != patient or self._parts.get(patient):
+            # Those of several identifiers are read together, and few were ever merged.
+            self.folds.drop(self.root(patient))
+            return
+        stamp, before = (count, int(total)), self._stamps.get(patient)
+        if stamp == before:
+            return
+        if len(self._stamps) >= _STAMPS:
+            self._stamps.clear()
+        self._stamps[patient] = stamp
+        newest = self.folds.newest(patient)
+        if newest is None or before is None:
+            self.folds.drop(patient)
+            return
+        rows = self.rows("readings_after", token=patient, after=newest)
+        if (before[0] + len(rows), before[1] + sum(row[0] for row in rows)) != stamp:
+            self.folds.drop(patient)
+            return
+        for said in sorted(self._opened(rows), key=lambda said: said.order):
+            self.folds.add(patient, said)
 
     def root(self, patient: Key | bytes) -> bytes:
         """The token of the identifier to which one was merged in the end; most often the same."""
@@ -158,6 +203,7 @@ class Reader:
     def forget(self) -> None:
         """Readings or patients have gone: what is remembered of them is to be read again."""
         self.folds.clear()
+        self._stamps.clear()
         for remembered in ("merged", "_parts"):
             self.__dict__.pop(remembered, None)
 
@@ -182,7 +228,13 @@ class Reader:
             return b""
 
     def _readings(self, patient: bytes) -> Iterator[Said]:
-        for number, document, episode, event_at, sent_at, key, items in self.rows("readings", token=patient):
+        yield from self._opened(self.rows("readings", token=patient))
+        for part in self._parts.get(patient, ()):
+            for one in self._readings(part):
+                yield one._replace(own=False)
+
+    def _opened(self, rows: Sequence[Any]) -> Iterator[Said]:
+        for number, document, episode, event_at, sent_at, key, items in rows:
             try:
                 said = record.loads(self.seal.open("reading", number, items, key))
             except StoreError as error:
@@ -191,9 +243,6 @@ class Reader:
                 # Its key is gone, and the row follows in a moment.
                 continue
             yield Said(number, document, episode, event_at, sent_at, said)
-        for part in self._parts.get(patient, ()):
-            for one in self._readings(part):
-                yield one._replace(own=False)
 
     def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[tuple[int, str]]]:
         """Due heads with their documents, and the deliveries whose documents cannot be read, with the code of why."""
