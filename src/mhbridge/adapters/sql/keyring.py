@@ -244,7 +244,7 @@ class Keyring:
             self._ciphers.pop(number, None)
 
     def adopt(self, secret: bytes) -> None:
-        """Keep what tokens and chain are made with under the master key, from now on; but what there is already, stays."""
+        """Keep what tokens and chain are made with under the master key, from now on. What there is already, stays."""
         with self._lock:
             while self.secret is None:
                 self._change(self._keys, secret)
