@@ -14,13 +14,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from doors import LIBRARY, Taken, listening, sound, take, well_formed
 
+from mhbridge import log as logs
+from mhbridge.adapters.folder import DiskFiles, FolderReceiver
 from mhbridge.adapters.mllp.framing import frame
-from mhbridge.errors import explanations
+from mhbridge.errors import MalformedMessage, explanations
+from mhbridge.formats.csv import FORMAT as CSV
+from mhbridge.formats.several import read_files
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import Severity
@@ -38,6 +44,8 @@ DIFFERS: dict[str, tuple[str, str]] = {
     ),
 }
 
+#: An extract, for archives that hold one.
+SOURCE = CSV.declare("Europe/London", "", {"columns": ["NHSNumber", "Family"]})
 #: Values of the messages, none of which may be in an answer or an issue.
 SECRETS = (b"9990000018", b"TESTPATIENT", b"WARD1", b"V0001", b"19800101", b"{{7*7}}", b"T\xc9ST")
 
@@ -100,6 +108,41 @@ def test_xml(case, path):
     tells_nothing(taken)
     for outcome in taken.outcomes:
         assert not [one for one in outcome.documents if b"javascript:" in one.body or b"<script" in one.body.lower()]
+
+
+@pytest.mark.parametrize(("case", "path"), manifest("archive/"))
+async def test_archive(case, path, tmp_path):
+    """Through a watched folder, and as a body that several files may come in; gzip also as an extract."""
+    assert case["expect"] == "reject"
+    folder, received, refused = tmp_path / "in", [], []
+    folder.mkdir()
+    (folder / path.name).write_bytes(path.read_bytes())
+
+    async def receive(envelope):
+        received.append(envelope)
+
+    async def refuse(_feed, code):
+        refused.append(code)
+
+    receiver = FolderReceiver(
+        supplier="s", feed="s/folder", path=folder, receive=receive, refuse=refuse, files=DiskFiles(),
+        clock=lambda: datetime.now(UTC), log=logs.make(BytesIO()), settle=0.0, every=0.01,
+        parts=lambda file, before: CSV.parts(file, [SOURCE], before),
+    )  # fmt: skip
+    if path.suffix == ".zip":
+        await receiver.open()
+        async with asyncio.timeout(60):
+            while not [file for file in (folder / "rejected").iterdir() if file.suffix == ".zip"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # what is waited for is a file
+        await receiver.close()
+        assert (received, refused) == ([], ["D976"])
+        with pytest.raises(MalformedMessage) as whole:
+            read_files(path.read_bytes())
+        assert whole.value.code == "D976"
+    else:
+        with pytest.raises(MalformedMessage) as whole:
+            list(CSV.messages(path.read_bytes(), [SOURCE]))
+        assert whole.value.code == "M770"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,16 @@ from typing import Final
 
 from mhbridge.mapping.conversions import Context, Unconvertible
 
-__all__ = ["LOST_ZEROS", "note_lost_zero", "refuse_debris", "refuse_scientific", "why_no_date"]
+__all__ = [
+    "LOST_ZEROS",
+    "note_garbled",
+    "note_lost_zero",
+    "refuse_debris",
+    "refuse_reworked",
+    "refuse_scientific",
+    "why_no_date",
+    "why_no_number",
+]
 
 #: A code that would be in the table with the zeros that spreadsheets take away.
 LOST_ZEROS: Final = "I643"
@@ -25,6 +34,14 @@ _DEBRIS: Final = re.compile(
 _SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,2}", re.IGNORECASE | re.ASCII)
 #: Excel counts days from 1900, with a fraction for the time; five digits are the years 1927 to 2173.
 _SERIAL: Final = re.compile(r"\d{5}(?:\.\d+)?", re.ASCII)
+_POINT_ZERO: Final = re.compile(r"\d{3,}\.0+", re.ASCII)
+_THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+#: Excel keeps fifteen digits of a number, and writes zeros for the others. A SNOMED CT code of eighteen never ends in
+#: three zeros (its partition is before its check digit); one of sixteen may well end in one.
+_ROUNDED: Final = re.compile(r"[1-9]\d{14}0{3,10}", re.ASCII)
+#: Quotation marks, apostrophes, dashes and the hyphen that does not break a line (Unicode 15, General Punctuation).
+_TYPOGRAPHIC: Final = re.compile("[\u2010-\u2015\u2018-\u201f\u2212]")
+_BEYOND: Final = re.compile(r"[^\x00-\x7f]{2,}")
 _ZERO_LOST: Final = re.compile(r"[12378]\d{8,9}", re.ASCII)
 _LAYOUT: Final = re.compile(r"[\s()./-]")
 _DAY: Final = re.compile(r"(\d\d?)([-/. ])(\d\d?)\2\d{4}(?!\d)", re.ASCII)
@@ -47,6 +64,51 @@ def refuse_scientific(text: str) -> None:
     """
     if "+" in text and _SCIENTIFIC.fullmatch(text):
         raise Unconvertible("a spreadsheet has rounded the number and written it with an exponent", code="I641")
+
+
+def refuse_reworked(text: str) -> None:
+    """
+    What was done to digits that are no number: to an identifier, a code, a telephone number.
+
+    Raises:
+        Unconvertible: I641 it was rounded, I646 `.0` was written behind it, I647 separators were put into it, I649
+            signs were put in the place of plain quotes and hyphens.
+    """
+    refuse_scientific(text)
+    if _POINT_ZERO.fullmatch(text):
+        raise Unconvertible("a spreadsheet has made a number of it, and written .0 behind it", code="I646")
+    if _THOUSANDS.fullmatch(text):
+        raise Unconvertible("a spreadsheet has made a number of it, and put commas between its thousands", code="I647")
+    if _ROUNDED.fullmatch(text):
+        raise Unconvertible("a spreadsheet has rounded the number: it keeps fifteen digits", code="I641")
+    if _TYPOGRAPHIC.search(text):
+        raise Unconvertible("a quote or hyphen was replaced by one that a printer has", code="I649")
+
+
+def why_no_number(text: str, error: Unconvertible) -> Unconvertible:
+    """Why a text is no number, where separators were put into it: whether a comma is one, nobody can say."""
+    if _THOUSANDS.fullmatch(text):
+        return Unconvertible("not a number: what the comma in it separates, cannot be said", code="I647")
+    return error
+
+
+def note_garbled(text: str, context: Context) -> None:
+    """
+    Say that a text was read in a wrong encoding before it came here. It is kept as it is: a person can read it.
+
+    The bytes of UTF-8 taken for Windows-1252 give runs of signs that are UTF-8 again when they are written as such.
+    """
+    if text.isascii():
+        return
+    for run in _BEYOND.findall(text):
+        try:
+            run.encode("cp1252").decode("utf-8")
+        except UnicodeError:
+            continue
+        context.note("I648", "a program has read the text in a wrong encoding: signs are garbled")
+        return
+    if "\ufffd" in text:
+        context.note("I648", "a program could not read a sign of the text, and put another in its place")
 
 
 def note_lost_zero(text: str, context: Context) -> None:

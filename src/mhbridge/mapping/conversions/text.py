@@ -15,17 +15,19 @@ from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertib
 from mhbridge.mapping.conversions import times as t
 from mhbridge.mapping.conversions.primitives import CHECKED, concept, decimal, identifier
 from mhbridge.mapping.conversions.spreadsheet import (
+    note_garbled,
     note_lost_zero,
     refuse_debris,
-    refuse_scientific,
+    refuse_reworked,
     why_no_date,
+    why_no_number,
 )
 from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT
 
 __all__ = ["conversions"]
 
-_QUANTITY: Final = re.compile(r"(<=|>=|<|>)?\s*([+-]?[\d.]+)(?:\s*([^\s\d].*))?", re.ASCII)
+_QUANTITY: Final = re.compile(r"(<=|>=|<|>)?\s*([+-]?[\d.]+)(?:\s*([^\s\d,].*))?", re.ASCII)
 #: Characters of a telephone number with its extension; a longer text would be looked through many times.
 _LONGEST: Final = 100
 #: What people write as a telephone number; anything else would have to be guessed.
@@ -84,11 +86,13 @@ _TIMES: Final[dict[str, Callable[[str, Context], Any]]] = {
 
 
 #: Types of digits that are no number: what a spreadsheet takes for one loses some of them.
+_NUMBERS: Final = frozenset(("decimal", "integer", "positiveInt", "unsignedInt", "Quantity"))
 _DIGITS: Final = frozenset(("Identifier", "nhs_number", "code", "ContactPoint"))
 
 
 def _made(target: str, convert: Callable[[str, Context], Any]) -> Conversion:
-    digits, timed = target in _DIGITS, target in _TIMES
+    digits, timed, numeric = target in _DIGITS, target in _TIMES, target in _NUMBERS
+    worded = not (digits or timed or numeric)
 
     def run(raw: str, context: Context) -> Any:
         # A raw value may know where it stands; an item must not.
@@ -98,7 +102,14 @@ def _made(target: str, convert: Callable[[str, Context], Any]) -> Conversion:
             return ABSENT
         refuse_debris(plain)
         if digits:
-            refuse_scientific(plain)
+            refuse_reworked(plain)
+        elif worded:
+            note_garbled(plain, context)
+        if numeric:
+            try:
+                return convert(text, context)
+            except Unconvertible as error:
+                raise why_no_number(plain, error) from None
         if not timed:
             return convert(text, context)
         try:

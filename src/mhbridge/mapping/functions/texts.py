@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from mhbridge.mapping.conversions import Context, Unconvertible
 from mhbridge.mapping.conversions.primitives import decimal
-from mhbridge.mapping.conversions.spreadsheet import note_lost_zero, refuse_scientific
+from mhbridge.mapping.conversions.spreadsheet import note_lost_zero, refuse_reworked
 from mhbridge.mapping.functions import Example, Parameter, function
 from mhbridge.mapping.nhs_number import nhs_number
 from mhbridge.model import ABSENT, State
@@ -162,7 +162,7 @@ def postcode(context: Context, value: str, *, want: str) -> Any:  # noqa: ARG001
 def phone(context: Context, value: str, use: str = "", *, want: str) -> Any:  # noqa: ARG001
     """A telephone number as it is written, with what it is used for: home, work, mobile, temp or old."""
     text = value.strip()
-    refuse_scientific(text)
+    refuse_reworked(text)
     if not _NUMBER.fullmatch(text):
         raise Unconvertible("not a telephone number")
     if use and use not in PHONE_USES:

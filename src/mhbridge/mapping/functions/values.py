@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from mhbridge.mapping.conversions import Context, Unconvertible
-from mhbridge.mapping.conversions.spreadsheet import refuse_scientific
+from mhbridge.mapping.conversions.spreadsheet import refuse_reworked
 from mhbridge.mapping.functions import Example, Parameter, function, structural
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
@@ -218,7 +218,7 @@ def identifier(context: Context, value: str, system: str, *, want: str) -> Any: 
     An identifier from its value and its system: a name or URI, or an issuer that the supplier declares; an issuer that
     nobody declared stays as the assigner's words.
     """
-    refuse_scientific(value.strip())
+    refuse_reworked(value.strip())
     found, issuer = {"value": value.strip()}, system.strip()
     issuer = context.authorities.get(issuer, issuer)
     if context.systems.known(issuer):
@@ -245,7 +245,7 @@ def ods_organisation(context: Context, code: Any, *, want: str) -> Any:  # noqa:
     An organisation from its ODS code; of an organisation, its identifiers that name no system become ODS codes.
     """
     if isinstance(code, str):
-        refuse_scientific(code.strip())
+        refuse_reworked(code.strip())
         return {"identifiers": [{"system": _ODS, "value": code.strip()}]}
     if "identifiers" not in code:
         return code
