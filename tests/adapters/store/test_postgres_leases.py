@@ -165,8 +165,15 @@ async def test_who_has_lost_a_part_records_nothing_of_it(a, b):
 async def test_with_the_fence_off_it_would(a, b):
     delivery = await taken_over(a, b, "x")
     a._books.fence = None
+    # What nobody has looked up counts as delivered …
     await a.finish([Move(delivery.id, DeliveryState.DONE, level=2)], T0)
     assert (await b.status(T0)).deliveries == {"done": 1}
+    # … and what was made of less than is known by now leaves after what was made of all of it.
+    await keep(b, 2, "x", readings=[a_reading({"bed": "4"})])
+    late = await keep(a, 3, "x", readings=[a_reading({"bed": "3"})])
+    await take(b, T0 + MINUTE)
+    rows = {row.id: row.deliveries for row in await b.messages()}
+    assert rows[late.messages[0]] == {"queued": 1}
 
 
 async def test_what_is_only_made_durable_any_node_takes(a, b):
