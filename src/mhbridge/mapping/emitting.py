@@ -81,6 +81,10 @@ def not_(test: ast.expr) -> ast.expr:
     return ast.UnaryOp(ast.Not(), test)
 
 
+#: What has a place in a file.
+_PLACED: Final = (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.excepthandler)
+
+
 class Emitter:
     """
     One Python function under construction.
@@ -113,14 +117,26 @@ class Emitter:
         """
         arguments = ast.arguments([], [ast.arg(arg) for arg in args], None, [], [], None, [])
         definition = self.at(ast.FunctionDef("made", arguments, body, []), self.span)
-        for below in ast.walk(definition):
-            if isinstance(below, ast.If | ast.For) and not below.body:
-                below.body = [self.at(ast.Pass(), self.span)]
+        self._fill(definition.body)
         names = {**self.names, "__builtins__": {}}
         exec(compile(ast.Module([definition], []), self.span.file, "exec"), names)  # noqa: S102 - our own tree: no text becomes code
         made: Any = names["made"]
         made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)
         return made  # type: ignore[no-any-return]
+
+    def _fill(self, block: Block) -> None:
+        """A block that nothing was put into says so."""
+        for statement in block:
+            if isinstance(statement, ast.If | ast.For):
+                if statement.body:
+                    self._fill(statement.body)
+                else:
+                    statement.body = [self.at(ast.Pass(), self.span)]
+                self._fill(statement.orelse)
+            elif isinstance(statement, ast.Try):
+                self._fill(statement.body)
+                for handler in statement.handlers:
+                    self._fill(handler.body)
 
     def at(self, node: Any, span: Span) -> Any:
         """Give a node, and all below that has none, the place of `span`."""
@@ -130,11 +146,17 @@ class Emitter:
         waiting: list[ast.AST] = [node]
         while waiting:
             below = waiting.pop()
-            if not hasattr(below, "lineno"):
-                if isinstance(below, ast.expr | ast.stmt | ast.arg | ast.keyword):
-                    below.lineno, below.col_offset = span.line, start
-                    below.end_lineno, below.end_col_offset = span.end_line, end
-                waiting.extend(ast.iter_child_nodes(below))  # what has a place, has it in all that is below
+            if hasattr(below, "lineno"):
+                continue  # what has a place, has it in all that is below
+            if isinstance(below, _PLACED):
+                below.lineno, below.col_offset = span.line, start
+                below.end_lineno, below.end_col_offset = span.end_line, end
+            for name in below._fields:
+                inner = getattr(below, name, None)
+                if isinstance(inner, list):
+                    waiting += [one for one in inner if isinstance(one, ast.AST)]
+                elif isinstance(inner, ast.AST) and inner._fields:  # an operator, or a context, has no place
+                    waiting.append(inner)
         return node
 
     def _bytes(self, line: int, column: int) -> int:

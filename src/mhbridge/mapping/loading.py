@@ -8,8 +8,9 @@ must never look at a message.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
 from mhbridge.errors import Diagnostic
@@ -47,6 +48,10 @@ TARGETS = ("r4",)
 _SUPPLIER_KEYS = ("supplier", "title", "timezone", "charset", "identifiers", "ods", "senders")
 
 
+#: Resources by name, and what makes the identifier and the timestamp of the Bundle.
+_Compiled: TypeAlias = "tuple[dict[str, Made], Callable[..., Any] | None, Callable[..., Any] | None]"
+
+
 class Loader:
     """
     Args:
@@ -62,6 +67,8 @@ class Loader:
         self._documents: dict[str, DocumentType | None] = {}
         self._headers: dict[str, tuple[str, Format, Source] | None] = {}
         self._builds: dict[tuple[str, str, str], BuildFile | None] = {}
+        #: By the identity of a build, which `_builds` keeps alive.
+        self._builds_compiled: dict[int, _Compiled] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
         self._checks: dict[str, tuple[ReadyCheck, ...]] = {}
 
@@ -225,6 +232,32 @@ class Loader:
 
     def _made(self, build: BuildFile, document: DocumentType, codes: Codes) -> ReadyBuild:
         """A build ready to run. What it is made of is compiled once, the code systems are the supplier's."""
+        made, identifier, timestamp = self._compiled(build, document)
+        systems = codes.systems
+
+        def titles(name: str) -> str:
+            known = systems.by_name.get(systems.of_uri(name))
+            return known.title if known is not None and known.title else name
+
+        uris = uri_table(systems, build.target)
+        written = written_fields(build, document)
+        return ReadyBuild(
+            build.target,
+            build.bundle,
+            made,
+            build.sections,
+            identifier,
+            timestamp,
+            titles,
+            uris,
+            written,
+        )
+
+    def _compiled(self, build: BuildFile, document: DocumentType) -> _Compiled:
+        """The functions of a build: the same for all mappings that add nothing to it."""
+        known = self._builds_compiled.get(id(build))
+        if known is not None:
+            return known
         compiler = self._compiler
         made: dict[str, Made] = {}
         for resource in build.resources:
@@ -241,27 +274,10 @@ class Loader:
                 declared=resource.kind == "for" and record is not None,
                 rule=str(resource.span),
             )
-        systems = codes.systems
-
-        def titles(name: str) -> str:
-            known = systems.by_name.get(systems.of_uri(name))
-            return known.title if known is not None and known.title else name
-
         identifier = None if build.identifier is None else compiler.node(build.identifier, "identifier")
         timestamp = None if build.timestamp is None else compiler.node(build.timestamp, "timestamp")
-        uris = uri_table(systems, build.target)
-        written = written_fields(build, document)
-        return ReadyBuild(
-            build.target,
-            build.bundle,
-            made,
-            build.sections,
-            identifier,
-            timestamp,
-            titles,
-            uris,
-            written,
-        )
+        self._builds_compiled[id(build)] = found = (made, identifier, timestamp)
+        return found
 
     def _table(self, supplier: str, file: YamlFile, name: str, node: Node, codes: Codes) -> Table | None:
         declared = Declaration(file, node, "a table", ("file", "unmapped"))
@@ -324,6 +340,12 @@ def _derived_span(document: DocumentType) -> Any:
     return next((one.value.span for one in document.derived), None)
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """The names of all time zones: they lie in some hundred files."""
+    return frozenset(available_timezones())
+
+
 def _supplier(tree: YamlFile, name: str) -> Supplier:
     top = Declaration(tree, tree.root, "a supplier", _SUPPLIER_KEYS)
     top.require("supplier", "title")
@@ -342,8 +364,8 @@ def _supplier(tree: YamlFile, name: str) -> Supplier:
             tree.report("E042", f"{key!r} is a single value", node.span)
     senders = frozenset(text.value for text in top.texts("senders"))
     timezone = top.text("timezone", "Europe/London")
-    if timezone not in available_timezones():
-        near = did_you_mean(timezone, available_timezones(), "for example Europe/London")
+    if timezone not in _zones():
+        near = did_you_mean(timezone, _zones(), "for example Europe/London")
         tree.report("E048", f"{timezone!r} is not an IANA time zone", top.entries["timezone"].span, near)
         timezone = "Europe/London"
     return Supplier(name, top.text("title", name), timezone, top.text("charset"), identifiers, senders)
