@@ -7,6 +7,7 @@ Commands run in a process of their own, as a user runs them.
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from mhbridge.cli import COMMANDS
 from mhbridge.mapping.library import built_in
 
 FIXTURES = built_in("fixtures") / "example-mental-health"
+BUILT_IN = built_in("mappings") / "suppliers" / "international"
 LETTER = FIXTURES / "discharge-letter" / "plain.hl7"
 
 
@@ -274,6 +276,19 @@ def test_a_message_of_another_suppliers_system_is_not_taken(tmp_path: Path) -> N
     assert result.returncode == 0
     assert "international/v2-adt" in result.stderr
     assert run("translate", tmp_path / "a03.hl7", "--mapping", "example-mental-health/adt").returncode == 0
+
+
+def test_what_is_there_for_anybody_takes_nothing_that_a_supplier_takes(tmp_path: Path) -> None:
+    own = tmp_path / "mappings" / "suppliers" / "new"
+    own.mkdir(parents=True)
+    (own / "supplier.yaml").write_text("supplier: new\ntitle: New\n")
+    event = (BUILT_IN / "v2-adt.yaml").read_text("utf-8")
+    (own / "adt.yaml").write_text(event.replace("mapping: international/v2-adt", "mapping: new/adt"), "utf-8")
+    shutil.copytree(BUILT_IN / "codes", own / "codes")
+    message = FIXTURES.parent / "international" / "v2-adt" / "a01-admission.hl7"
+    arguments = ("translate", message, "--report")
+    assert "international/v2-adt" in run(*arguments).stderr
+    assert "new/adt" in run(*arguments, "--mappings", tmp_path / "mappings").stderr
 
 
 def test_a_folder_too_deep_is_said_to_be(tmp_path: Path) -> None:

@@ -202,7 +202,12 @@ class Catalogue:
                 # A supplier that names its senders takes theirs and no others, and nobody else takes theirs.
                 owners = {name for name in self.suppliers() if message.facts.sender in self._senders(name)}
                 found = [n for n in found if n.partition("/")[0] in owners or not (owners or self._senders(n))]
+                found = [name for name in found if not self._anybody(name)] or found
             yield message, found
+
+    def _anybody(self, name: str) -> bool:
+        supplier = self.supplier(name.partition("/")[0])
+        return supplier is not None and supplier.anybody
 
     def _senders(self, name: str) -> frozenset[str]:
         supplier = self.supplier(name.partition("/")[0])

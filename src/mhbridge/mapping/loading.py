@@ -45,7 +45,7 @@ __all__ = ["TARGETS", "Loader"]
 #: The targets that a document type can have builds for.
 TARGETS = ("r4",)
 
-_SUPPLIER_KEYS = ("supplier", "title", "timezone", "charset", "identifiers", "ods", "senders")
+_SUPPLIER_KEYS = ("supplier", "title", "timezone", "charset", "identifiers", "ods", "senders", "anybody")
 
 
 #: Resources by name, and what makes the identifier and the timestamp of the Bundle.
@@ -368,4 +368,5 @@ def _supplier(tree: YamlFile, name: str) -> Supplier:
         near = did_you_mean(timezone, _zones(), "for example Europe/London")
         tree.report("E048", f"{timezone!r} is not an IANA time zone", top.entries["timezone"].span, near)
         timezone = "Europe/London"
-    return Supplier(name, top.text("title", name), timezone, top.text("charset"), identifiers, senders)
+    charset, anybody = top.text("charset"), top.flag("anybody")
+    return Supplier(name, top.text("title", name), timezone, charset, identifiers, senders, anybody)

@@ -275,6 +275,7 @@ def supplier_schema() -> dict[str, Any]:
                 "items": text,
                 "description": "MSH-3|MSH-4 of its systems: it takes messages of these and no others",
             },
+            "anybody": {**FLAG, "description": "Whoever has no supplier: takes only what no other takes"},
         },
         "additionalProperties": False,
     }

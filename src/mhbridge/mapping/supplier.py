@@ -49,6 +49,7 @@ class Supplier:
     Args:
         identifiers: assigning authority → system name or URI.
         senders: `MSH-3|MSH-4` of its systems, to recognise a message by; empty: not told apart.
+        anybody: it is no supplier but whoever has none: a message that another one takes is never its.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Supplier:
     charset: str = ""
     identifiers: Mapping[str, str] = field(default_factory=dict)
     senders: frozenset[str] = frozenset()
+    anybody: bool = False
 
 
 @dataclass(frozen=True, slots=True)
