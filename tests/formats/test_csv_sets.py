@@ -340,6 +340,28 @@ def test_a_large_set_is_joined_in_runs_that_lie_on_disk(monkeypatch: pytest.Monk
         assert every("[Diagnosis.Code]", FORMAT.cursor(record)) == [f"F{number}"]
 
 
+def test_what_is_spilled_holds_nothing_of_a_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "_RUN", 2)
+    spilled: list[bytes] = []
+
+    class Spy(BytesIO):
+        def close(self) -> None:
+            if not self.closed:
+                spilled.append(self.getvalue())
+            super().close()
+
+    made = files(ROWS)
+    gathering = FORMAT.gathers([SOURCE])
+    assert gathering is not None
+    named = {gathering.place(f.name)[1]: (f.name, BytesIO(f.body)) for f in made}  # type: ignore[index]
+    assert len(list(gathering.parts(named, NOTHING_BEFORE, Spy) or ())) == 1
+    held = b"".join(spilled)
+    assert held
+    cells = {cell for file in made for cell in file.body.replace(b"\n", b",").split(b",") if len(cell) > 1}
+    assert b"9990000018" in cells
+    assert not [cell for cell in cells if cell in held]
+
+
 def test_it_goes_on_where_it_was_left() -> None:
     count = 60
     made = files(

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mhbridge.errors import MalformedMessage, explanations
-from mhbridge.formats.several import File, is_several, read_files, written
+from mhbridge.formats import format_named, sniff
+from mhbridge.formats.several import File, first_name, is_several, read_files, written
 
 NAMES = st.text(st.sampled_from('aB_ .-"é;='), min_size=1, max_size=8).map(lambda name: f"n{name}.csv")
 BODIES = st.binary(max_size=60) | st.text(st.sampled_from("-mhbridge\r\n\n,a"), max_size=60).map(str.encode)
@@ -84,6 +85,16 @@ def test_what_is_not_in_order_is_refused(case: str) -> None:
         read_files(body)
     assert refused.value.code == code
     assert code in explanations()
+
+
+def test_the_first_name_tells_tables_from_documents() -> None:
+    tables, pair = written([File("Spell.csv", b"h\n")]), written([File("LET_7.rtf", b"x"), File("LET_7.csv", b"h\n")])
+    for head in (tables, _zip("2025/Spell.csv")):
+        assert first_name(head[:4096]) == "Spell.csv"
+        assert sniff(head) is format_named("csv")
+    assert first_name(pair) == "LET_7.rtf"
+    assert sniff(pair) is format_named("document")
+    assert first_name(b"--x\r\nContent-Type: text/csv\r\n\r\n") == ""
 
 
 @pytest.mark.parametrize("head", [b"", b"a,b\r\n", b"--\r\n", b"--x\r\nname,other\r\n", b"PK\x03\x04", b"MSH|^~\\&|"])

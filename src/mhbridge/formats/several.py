@@ -22,7 +22,7 @@ from typing import Final
 from mhbridge.errors import MalformedMessage
 from mhbridge.formats.archive import Limits, is_archive, looked_through, unpack
 
-__all__ = ["File", "base_name", "is_several", "read_files", "written"]
+__all__ = ["File", "base_name", "first_name", "is_several", "read_files", "written"]
 
 #: Files of one body: tables of a data set, or a document and what belongs to it.
 _MOST: Final = 100
@@ -60,6 +60,15 @@ def is_several(head: bytes) -> bool:
         return is_archive(BytesIO(head))
     first = _FIRST.match(head)
     return first is not None and head[first.end() : first.end() + 8].lower() == b"content-"
+
+
+def first_name(head: bytes) -> str:
+    """The name of the first of several files, as far as their beginning tells; empty when it does not."""
+    if head.startswith(b"PK\x03\x04"):
+        length = int.from_bytes(head[26:28], "little")
+        return base_name(head[30 : 30 + length].decode("utf-8", "replace"))
+    named = _NAME.search(head.partition(b"\n\n")[0].partition(b"\r\n\r\n")[0].decode("utf-8", "replace"))
+    return base_name(named[1]) if named else ""
 
 
 def read_files(body: bytes) -> tuple[File, ...]:

@@ -39,7 +39,7 @@ from mhbridge.formats.csv.sets.declaration import tables_of
 from mhbridge.formats.csv.sets.gathering import SetGathering
 from mhbridge.formats.csv.sets.reading import read_set
 from mhbridge.formats.csv.sets.record import Record
-from mhbridge.formats.several import is_several, read_files
+from mhbridge.formats.several import first_name, is_several, read_files
 from mhbridge.model import NOTHING_BEFORE, Answer, Before, MessageFacts
 
 __all__ = ["FORMAT", "Csv", "Row"]
@@ -73,7 +73,7 @@ class Csv:
     def recognise(self, head: bytes) -> bool:
         """Whether the first line looks like a header, names with a delimiter between; or they are several files."""
         if is_several(head):
-            return True
+            return first_name(head).lower().endswith((".csv", ".txt", ".tsv"))
         found = _LINE.match(head.removeprefix(BOM))
         assert found is not None
         try:

@@ -40,7 +40,7 @@ from mhbridge.formats.document import places
 from mhbridge.formats.document.declaration import INDEXES, KEYS, declared, of_source
 from mhbridge.formats.document.message import Content, Cursor, Letter, placed_by, read_letters
 from mhbridge.formats.json.declaration import KEYS as JSON_KEYS
-from mhbridge.formats.several import is_several
+from mhbridge.formats.several import first_name, is_several
 from mhbridge.formats.xml.declaration import KEYS as XML_KEYS
 from mhbridge.model import ABSENT, Answer, Before
 
@@ -108,8 +108,8 @@ class Document:
         return declared(self.name, timezone, charset, options)
 
     def recognise(self, head: bytes) -> bool:
-        """Whether they are several files: a document alone says nothing of whose it is."""
-        return is_several(head)
+        """Whether they are several files and no tables: a document alone says nothing of whose it is."""
+        return is_several(head) and not first_name(head).lower().endswith(".csv")
 
     def messages(
         self, body: bytes, sources: Sequence[Source]
