@@ -19,7 +19,7 @@ from mhbridge.mapping.catalogue import Catalogue, load
 from mhbridge.mapping.library import Library, built_in
 
 HERE = Path(__file__).parent
-SHIPPED = ("example-crisis-house/discharges",)
+SHIPPED = ("example-crisis-house/discharges", "example-toc/mental-health-discharge")
 
 MAPPING = """\
 mapping: acme/jot
