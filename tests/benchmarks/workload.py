@@ -54,7 +54,13 @@ ROW = Fixture(
     "row", "example-community/discharges", "example-community", "discharges/plain.csv", b"9990004188", b"EC100417",
     b"CS0009017", b"DL-2025-00417",
 )  # fmt: skip
-FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER, ROW)}
+#: Documents of 150 and of 370 values: no line of them says where the next one begins, so they are not varied.
+MEMBERS = Fixture("json", "example-crisis-house/discharges", "example-crisis-house", "discharges/plain.json")
+RESOURCES = Fixture("fhir", "example-toc/mental-health-discharge", "example-toc", "mental-health-discharge/plain.json")
+MARKUP = Fixture(
+    "fhir-xml", "example-toc/mental-health-discharge", "example-toc", "mental-health-discharge/plain-xml.xml"
+)
+FIXTURES_BY_NAME = {one.name: one for one in (EVENT, LETTER, ROW, MEMBERS, RESOURCES, MARKUP)}
 
 
 def nhs_numbers(first: int) -> Iterator[str]:

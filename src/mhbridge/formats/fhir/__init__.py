@@ -28,11 +28,11 @@ from mhbridge.formats.fhir import answering, markup, places
 from mhbridge.formats.fhir.declaration import KEYS, declared
 from mhbridge.formats.fhir.facts import control_id, facts, means
 from mhbridge.formats.fhir.graph import Graph, Message
-from mhbridge.formats.fhir.paths import Root, check, make_loop, scan_path
+from mhbridge.formats.fhir.paths import Root, check, ends, make_loop, scan_path
 from mhbridge.formats.fhir.structure import structure
 from mhbridge.formats.json import pieces
 from mhbridge.formats.json.paths import every_reader, first_reader, walk
-from mhbridge.formats.json.places import LoopPlaces, Places, leaves_of
+from mhbridge.formats.json.places import LoopPlaces, Places, leaves_of, name_of
 from mhbridge.formats.json.reading import BOM, text_of
 from mhbridge.formats.json.scanning import Lines, Wrong, fault
 from mhbridge.formats.json.tree import Node, grown, said
@@ -237,7 +237,8 @@ class Fhir:
 
     def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
         """What a path reads."""
-        return Places(check(path, scope), many=many)
+        checked = check(path, scope)
+        return Places(checked, ends(checked, scope), many=many)
 
     def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
         """What the predicates and arrows of a loop's path look at."""
@@ -254,9 +255,9 @@ class Fhir:
         found = [places.ignored(path) for path in paths]
         return lambda _kind, _place: 0, lambda message, _cells: [cell for one in found for cell in one(message)]
 
-    def touched(self, message: Message, cell: int) -> Any:  # noqa: ARG002  # the protocol's
-        """Anything."""
-        return ""
+    def touched(self, message: Message, cell: int) -> Any:
+        """The name of the leaf."""
+        return name_of(message.tree.leaves[cell])
 
     def path(self, message: Message, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
         """`Practitioner[2].name[1].family`, or `Practitioner.name.family`."""

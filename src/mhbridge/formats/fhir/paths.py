@@ -30,6 +30,7 @@ __all__ = [
     "Root",
     "Start",
     "check",
+    "ends",
     "make_loop",
     "root_of",
     "scan_path",
@@ -231,6 +232,15 @@ def check(path: Path, scope: Scope) -> FhirPath:
         _check_tests(known, here, step, at)
         steps.append(made)
     return replace(path, steps=tuple(steps), type=here)
+
+
+def ends(path: FhirPath, scope: Scope) -> tuple[str, ...]:
+    """The names of what a path that is checked finds: several for a choice, none for a whole resource."""
+    steps = path.steps or (scope.loops[-1].steps if path.relative else ())
+    last = steps[-1] if steps else None
+    if isinstance(last, Choice):
+        return last.keys
+    return (last.name,) if type(last) is Step else ()
 
 
 def _element(known: Structure, around: str, name: str, at: int) -> tuple[str, tuple[str, ...]]:

@@ -25,7 +25,16 @@ from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot
 from mhbridge.formats.json import pieces, places
 from mhbridge.formats.json.declaration import KEYS, chosen, declared
-from mhbridge.formats.json.paths import JsonPath, check, every_reader, first_reader, make_loop, scan_path, walk
+from mhbridge.formats.json.paths import (
+    JsonPath,
+    check,
+    every_reader,
+    first_reader,
+    make_loop,
+    names_of,
+    scan_path,
+    walk,
+)
 from mhbridge.formats.json.reading import BOM, text_of
 from mhbridge.formats.json.scanning import Lines, Wrong, fault
 from mhbridge.formats.json.tree import Tree, grown, said
@@ -226,7 +235,7 @@ class Json:
 
     def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
         """What a path reads."""
-        return places.Places(check(path, scope), many=many)
+        return places.Places(check(path, scope), names_of(path, scope)[-1:], many=many)
 
     def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
         """What the predicates of a loop's path look at."""
@@ -243,9 +252,9 @@ class Json:
         found = [places.ignored(path) for path in paths]
         return lambda _kind, _place: 0, lambda message, _cells: [cell for one in found for cell in one(message)]
 
-    def touched(self, message: Document, cell: int) -> Any:  # noqa: ARG002  # the protocol's
-        """Anything."""
-        return ""
+    def touched(self, message: Document, cell: int) -> Any:
+        """The name of the leaf."""
+        return places.name_of(message.tree.leaves[cell])
 
     def path(self, message: Document, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
         """`$.a.b[2].c`, or `$.a.b.c`."""

@@ -27,6 +27,7 @@ __all__ = [
     "Test",
     "below",
     "check",
+    "entries_of",
     "every_reader",
     "first_reader",
     "make_loop",
@@ -288,7 +289,47 @@ def told(node: Node, names: Sequence[str]) -> Iterator[Node]:
 
 def passes(node: Node, test: Test) -> bool:
     """Whether a test is true of an entry."""
-    return any(said(leaf) == test.text for leaf in told(node, test.names)) is test.equal
+    return _says(node, test.names, 0, test.text) is test.equal
+
+
+def _says(node: Node, names: Sequence[str], at: int, text: str) -> bool:
+    children = node.children
+    if type(children) is dict:
+        if at == len(names):
+            return False
+        child = children.get(names[at])
+        return child is not None and _says(child, names, at + 1, text)
+    if type(children) is list:
+        return any(_says(one, names, at, text) for one in children)
+    return at == len(names) and node.value is not None and said(node) == text
+
+
+#: An entry, the leaves that a test of it looks at, and what they say.
+Entry = tuple[Node, tuple[int, ...], frozenset[str]]
+
+
+def entries_of(child: Node, names: tuple[str, ...]) -> tuple[dict[str, list[Node]], list[Entry]]:
+    """
+    What a test of one place finds in the entries of a list: by what they say there, and all of them in order.
+
+    Many paths ask the same of a list, each for another text (every section of a letter), so it is looked at once.
+    """
+    try:
+        known = child.asked
+    except AttributeError:
+        known = child.asked = {}
+    found = known.get(names)
+    if found is None:
+        by_text: dict[str, list[Node]] = {}
+        listed: list[Entry] = []
+        for one in each(child):
+            leaves = [leaf for leaf in told(one, names) if leaf.value is not None]
+            texts = frozenset(map(said, leaves))
+            for text in texts:
+                by_text.setdefault(text, []).append(one)
+            listed.append((one, tuple(leaf.first for leaf in leaves if leaf.end > leaf.first), texts))
+        found = known[names] = by_text, listed
+    return found
 
 
 def below(node: Node, step: Step) -> Iterator[Node]:
@@ -301,6 +342,10 @@ def below(node: Node, step: Step) -> Iterator[Node]:
             if place == which.position:
                 yield one
                 return
+    elif type(step) is Step and len(which.tests) == 1 and which.tests[0].equal:
+        children = node.children
+        if type(children) is dict and (child := children.get(step.name)) is not None:
+            yield from entries_of(child, which.tests[0].names)[0].get(which.tests[0].text, ())
     else:
         for one in step.led(node):
             if all(passes(one, test) for test in which.tests):

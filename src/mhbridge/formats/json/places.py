@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path
-from mhbridge.formats.json.paths import JsonPath, Step, below, every_reader, passes, told, walk
+from mhbridge.formats.json.paths import JsonPath, Step, below, entries_of, every_reader, passes, told, walk
 from mhbridge.formats.json.tree import Node, each
 from mhbridge.model import DELETED
 
-__all__ = ["LoopPlaces", "Places", "asked_below", "ignored", "inside", "leaves_of", "path_of"]
+__all__ = ["LoopPlaces", "Places", "asked_below", "ignored", "inside", "leaves_of", "name_of", "path_of"]
 
 
 def leaves_of(node: Node) -> Iterator[Cell]:
@@ -64,6 +64,15 @@ def _told(node: Node, step: Step, into: list[Asked]) -> Iterator[Node]:
     if not tests:
         yield from below(node, step)
         return
+    if type(step) is Step and len(tests) == 1:
+        children = node.children
+        child = children.get(step.name) if type(children) is dict else None
+        for one, leaves, texts in entries_of(child, tests[0].names)[1] if child is not None else ():
+            yes = (tests[0].text in texts) is tests[0].equal
+            into += [(leaf, 1, yes) for leaf in leaves]
+            if yes:
+                yield one
+        return
     for one in step.led(node):
         yes = True
         for test in tests:
@@ -99,16 +108,23 @@ class LoopPlaces:
 
 
 class Places(LoopPlaces):
-    """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
+    """
+    What one path of a mapping reads; see `mhbridge.formats.Spot`.
 
-    def __init__(self, path: JsonPath, *, many: bool) -> None:
+    Args:
+        ends: the names of what the path finds: several for a choice, none for a whole resource.
+    """
+
+    def __init__(self, path: JsonPath, ends: Iterable[str], *, many: bool) -> None:
         super().__init__(path)
         self._many = many
+        self._ends = frozenset(ends)
         self._every = every_reader(path)
 
-    def touches(self, parts: frozenset[str]) -> frozenset[Any]:  # noqa: ARG002
-        """Anything: what a path may reach depends on the document."""
-        return frozenset({""})
+    def touches(self, parts: frozenset[str]) -> frozenset[Any]:
+        """The names of the leaves that it may read."""
+        found = {part.rpartition(".")[2] for part in parts if part != "*"}
+        return frozenset(found) | self._ends if "*" in parts else frozenset(found)
 
     def cells(self, raw: Node, parts: frozenset[str]) -> list[Cell]:
         """The leaves of a value that `parts` names."""
@@ -127,8 +143,11 @@ class Places(LoopPlaces):
         return ((raw.first, 1),) if raw.end - raw.first == 1 else ()
 
     def every(self, cursor: Any, parts: frozenset[str]) -> list[Cell]:
-        """The leaves that `parts` names of all that stands at the path."""
-        return [cell for node in self._every(cursor) if node is not DELETED for cell in inside(node, parts)]
+        """The leaves that `parts` names of all that stands at the path; of an object as a whole none."""
+        found = [node for node in self._every(cursor) if node is not DELETED]
+        if "*" in parts:
+            return [(node.first, 1) for node in found if node.children is None]
+        return [cell for node in found for cell in inside(node, parts)]
 
     def deleted(self, cursor: Any) -> list[Cell]:
         """Each `null` at the path that deletes."""
@@ -150,6 +169,14 @@ def ignored(path: Path) -> Callable[[Any], Iterable[Cell]]:
     assert isinstance(path, JsonPath)
     steps = path.steps
     return lambda message: [cell for node in walk(message.tree.top, steps) for cell in leaves_of(node)]
+
+
+def name_of(node: Node) -> str:
+    """The name of a leaf, or of the list that it is in."""
+    at: Node | None = node
+    while at is not None and isinstance(at.key, int):
+        at = at.parent
+    return str(at.key) if at is not None else ""
 
 
 def path_of(node: Node, *, exact: bool) -> str:

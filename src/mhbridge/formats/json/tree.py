@@ -25,9 +25,13 @@ class Node:
         children: by name, or in order; `None` of a leaf.
         value: of a leaf; `None` is `null`.
         key: its name, or its place in the list, from 0.
+
+    What predicates ask of its entries is remembered in `asked` once one does (`paths`).
     """
 
-    __slots__ = ("children", "end", "first", "key", "parent", "value")
+    __slots__ = ("asked", "children", "end", "first", "key", "parent", "value")
+
+    asked: dict[Any, Any]
 
     def __init__(self, parent: Node | None, key: str | int, first: int) -> None:
         self.parent = parent
