@@ -274,6 +274,24 @@ async def test_two_who_need_what_the_other_has_do_not_wait_for_ever(table):
     assert had == [True, True]
 
 
+async def test_what_another_gives_up_is_taken_at_once(table):
+    a, b = Node(table, "a"), Node(table, "b")
+    await a.parts.open()
+    woken = []
+    b.parts.wake = lambda: woken.append(len(b.parts.held))
+    await b.parts.open()
+    assert woken == [0]
+    await a.parts.close()
+    # Another's work is no reason to look at the leases; that something was given up is.
+    b.store.heard(False)
+    await asyncio.sleep(0.01)
+    assert woken == [0, 0]
+    b.store.heard(True)
+    await asyncio.sleep(0.01)
+    assert woken[-1] == PARTS
+    await b.parts.close()
+
+
 async def test_it_renews_by_itself_and_goes_on_when_the_store_does_not(table):
     a = Node(table, "a")
     a.parts._every = 0.001
@@ -284,6 +302,5 @@ async def test_it_renews_by_itself_and_goes_on_when_the_store_does_not(table):
     a.store.fails, table.now = False, 5.0
     await asyncio.sleep(0.02)
     assert min(a.parts._ends.values()) > LEASE
-    a.store.heard()
     await a.parts.close()
     assert table.nodes == {}

@@ -270,7 +270,10 @@ class Parts:
                 self._log.info(Event.NODE_BACK, node=node)
                 self._told.discard(node)
 
-    def _heard(self) -> None:
+    def _heard(self, given_up: bool) -> None:
+        if given_up:
+            # Whoever gave something up need not be waited for.
+            self._woken.set()
         self.wake()
 
     async def _run(self) -> None:

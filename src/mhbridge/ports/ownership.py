@@ -74,8 +74,11 @@ class SharedStore(Store, Protocol):
     async def resign(self, leave: Collection[int]) -> None:
         """The node stops: it gives these up, and is not alive any more. What else it holds ends by itself."""
 
-    def listen(self, heard: Callable[[], None]) -> None:
-        """Have this called, on the event loop, when another node has made something durable that may be due here."""
+    def listen(self, heard: Callable[[bool], None]) -> None:
+        """
+        Have this called, on the event loop, when another node has made something durable that may be due here: false;
+        or when parts were given up: true.
+        """
 
     def work_for(self, held: Mapping[int, int], parts: Collection[int]) -> None:
         """

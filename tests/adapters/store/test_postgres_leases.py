@@ -246,13 +246,21 @@ async def test_what_one_has_learned_the_other_knows(a, b):
 
 
 async def test_a_node_hears_what_another_has_taken(a, b):
-    heard, own = asyncio.Event(), asyncio.Event()
-    b.listen(heard.set)
-    a.listen(own.set)
-    await asyncio.sleep(0.3)
-    await keep(a, 1, state=MessageState.STORED)
-    await asyncio.wait_for(heard.wait(), 5)
-    assert not own.is_set()
+    heard, own = asyncio.Queue(), asyncio.Queue()
+    b.listen(heard.put_nowait)
+    a.listen(own.put_nowait)
+    (part,) = await a.parts_of([a_patient(1)])
+    b.work_for({part: 1}, {part})
+    others = [number for number in range(2, 6) if part not in await a.parts_of([a_patient(number)])]
+    await asyncio.sleep(0.5)
+    for number in (*others, 1):
+        await keep(a, number, patient=number, state=MessageState.STORED)
+    # It hears of what is its own, and once; and of parts that anybody may take.
+    assert await asyncio.wait_for(heard.get(), 5) is False
+    await a.resign([])
+    assert await asyncio.wait_for(heard.get(), 5) is True
+    assert heard.empty()
+    assert own.empty()
 
 
 async def test_the_accounts_are_of_all(a, b):

@@ -44,10 +44,18 @@ class Listener:
     Args:
         connect: makes a connection.
         run: whose own news is no news.
+        parts: of which news is heard.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], run: str, heard: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        run: str,
+        parts: Callable[[], Collection[int]],
+        heard: Callable[[bool], None],
+    ) -> None:
         self._connect = connect
+        self._parts = parts
         self._run = run
         self._heard = heard
         self._loop = asyncio.get_running_loop()
@@ -69,15 +77,17 @@ class Listener:
                 while not self._ended.is_set():
                     # Several at once are one piece of news.
                     said = [one.payload for one in connection.notifies(timeout=_LISTENS, stop_after=1)]
-                    if any(payload != self._run for payload in said):
-                        self._tell()
-                        self._ended.wait(_AT_MOST)
+                    if news := [one.split()[1:] for one in said if not one.startswith(self._run)]:
+                        self._hear(news)
             self._ended.wait(_RESTS)
 
-    def _tell(self) -> None:
-        with suppress(RuntimeError):
-            # The loop may have ended before this thread.
-            self._loop.call_soon_threadsafe(self._heard)
+    def _hear(self, news: Sequence[Sequence[str]]) -> None:
+        given_up, mine = ["*"] in news, self._parts()
+        if given_up or any(int(part) in mine for parts in news for part in parts):
+            with suppress(RuntimeError):
+                # The loop may have ended before this thread.
+                self._loop.call_soon_threadsafe(self._heard, given_up)
+            self._ended.wait(_AT_MOST)
 
 
 class Sharing(Door):
@@ -87,11 +97,13 @@ class Sharing(Door):
     _run: str
     _fence: leases.LeaseFence
     _listener: Listener | None
+    _parts: Collection[int] = frozenset()
     #: Every session in which it is asked what is due.
     _scoped: Sequence[PostgresSession]
 
-    def listen(self, heard: Callable[[], None]) -> None:
-        self._listener = Listener(partial(self._connected, writes=False), self._run, heard)
+    def listen(self, heard: Callable[[bool], None]) -> None:
+        connect = partial(self._connected, writes=False)
+        self._listener = Listener(connect, self._run, lambda: self._parts, heard)
 
     def _connected(self, *, writes: bool) -> psycopg.Connection[Any]:
         raise NotImplementedError
@@ -105,7 +117,7 @@ class Sharing(Door):
         await self.write(leases.resign, leases.Resigning(self._run, tuple(leave)))
 
     def work_for(self, held: Mapping[int, int], parts: Collection[int]) -> None:
-        self._fence.tokens = dict(held)
+        self._fence.tokens, self._parts = dict(held), frozenset(parts)
         for session in self._scoped:
             session.scope = {**session.scope, "held": leases.array(parts)}
 

@@ -65,8 +65,8 @@ class Fence(Protocol):
             StoreError: S260, when another gateway has one of them.
         """
 
-    def tell_others(self) -> None:
-        """What is committed next may be another gateway's to work on."""
+    def tell_others(self, patients: Iterable[int] | None) -> None:
+        """What is committed next may be for whoever has these patients; `None`: it is for everybody."""
 
     def forget(self) -> None:
         """A transaction or savepoint has ended: nothing is held any more."""
@@ -177,10 +177,10 @@ class Books:
         if self.fence is not None:
             self.fence.check(patients)
 
-    def tell_others(self) -> None:
-        """What is committed next may be another gateway's to work on."""
+    def tell_others(self, patients: Iterable[int] | None) -> None:
+        """What is committed next may be for whoever has these patients; `None`: it is for everybody."""
         if self.fence is not None:
-            self.fence.tell_others()
+            self.fence.tell_others(patients)
 
     def by_anybody(self, anybody: bool) -> None:
         """Whether what is worked next any gateway may write down, whoever has the patients."""

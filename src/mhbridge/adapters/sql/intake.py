@@ -412,7 +412,7 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
     )
     arrive(books, "message", message.state, item.feed, about=about, at=item.received_at, code=message.code)
     if message.state == MessageState.STORED:
-        books.tell_others()
+        books.tell_others([patient])
     _keep_what_became(books, rows, about, patient, message, item.received_at)
     code = f" {message.code}" if message.code else ""
     books.log(item.answered_at, "message", about, f"{NEW}>{message.state}{code}{_planned(message)}")

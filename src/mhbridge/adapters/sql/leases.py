@@ -81,7 +81,8 @@ class LeaseFence:
         self.by_anybody = False
         #: Part → the token under which this node holds it; `None`: it holds none, and does only what anybody may.
         self.tokens: Mapping[int, int] | None = None
-        self._told = False
+        #: Parts in which there is something for whoever has them; `None`: for everybody.
+        self._told: set[int] | None = set()
         self._held: set[int] = set()
 
     def check(self, patients: Iterable[int]) -> None:
@@ -94,7 +95,7 @@ class LeaseFence:
             return
         tokens = self.tokens
         if self.by_anybody or tokens is None:
-            self.tell_others()
+            self.tell_others(parts)
             # Alone with these parts until it is committed: whoever has them sees the lanes before or after it.
             self._session.run("keep_parts", {"some": array(parts)})
             return
@@ -103,14 +104,19 @@ class LeaseFence:
             raise StoreError("S260", "the patient is another gateway's now")
         self._held |= parts
 
-    def tell_others(self) -> None:
-        """What is committed next may be another's to work on."""
-        self._told = True
+    def tell_others(self, patients: Iterable[int] | None) -> None:
+        """What is committed next may be for whoever has these patients; `None`: parts are free to be taken."""
+        if patients is None:
+            self._told = None
+        elif self._told is not None:
+            self._told.update(map(part_of, patients))
 
     def news(self) -> str:
-        """Whose news it is, when there is any; there is none after it was asked for."""
-        told, self._told = self._told, False
-        return self._run if told else ""
+        """Who has news, and in which parts, when there is any; there is none after it was asked for."""
+        told, self._told = self._told, set()
+        if told is None:
+            return f"{self._run} *"
+        return f"{self._run} {' '.join(map(str, told))}" if told else ""
 
     def forget(self) -> None:
         """Nothing is held any more."""
@@ -127,6 +133,7 @@ def _renew(books: Books, item: Renewing) -> Holding:
     books.run("node_lives", name=name, run=item.run, lease=item.lease)
     if item.leave:
         books.run("leave_parts", owner=item.run, some=array(item.leave))
+        books.tell_others(None)
     if item.want:
         books.run("want_parts", owner=item.run, some=array(item.want))
     books.run("renew_parts", owner=item.run, lease=item.lease)
@@ -162,6 +169,7 @@ def resign(books: Books, items: Sequence[Resigning]) -> list[None]:
     for item in items:
         books.run("leave_parts", owner=item.run, some=array(item.leave))
         books.run("node_ends", run=item.run)
+        books.tell_others(None)
     return [None] * len(items)
 
 
