@@ -363,6 +363,20 @@ async def test_with_the_memory_that_a_worker_has_the_largest_message_is_worked(m
         assert outcome.state is MessageState.DONE
 
 
+async def test_no_answer_waits_for_a_long_message_behind_it(make):
+    async with working(make) as (workers, _):
+        pid = await stopped(workers)
+        bodies = EVENT.body, b"\r".join([EVENT.body] * 60)
+        both = [asyncio.ensure_future(workers.read(an_envelope(body))) for body in bodies]
+        await asyncio.sleep(0.05)
+        # Both are there when it goes on.
+        os.kill(pid, signal.SIGCONT)
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        assert done == {both[0]}
+        for read in await asyncio.gather(*both):
+            read.drop()
+
+
 async def test_a_worker_that_has_had_its_share_ends_when_its_hands_are_empty(make):
     async with working(make, share=2) as (workers, stream):
         (pid,) = workers.pids

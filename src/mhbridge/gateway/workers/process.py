@@ -39,6 +39,8 @@ TICKET: Final = 8
 #: So many answers leave together, and none waits longer than so many seconds for those behind it.
 _MOST: Final = 32
 _KEPT: Final = 0.005
+#: Of what is larger than so many bytes no answer waits.
+_LONG: Final = 16_000
 
 
 class _Bench:
@@ -46,7 +48,13 @@ class _Bench:
 
     def __init__(self, feeds: Mapping[str, Feed]) -> None:
         self._feeds = feeds
-        self._read: dict[int, tuple[Intake, datetime, Feed]] = {}
+        self._read: dict[int, tuple[Intake, Envelope, Feed]] = {}
+
+    def is_long(self, verb: str, ticket: int, rest: bytes, what: Any) -> bool:
+        """Whether a request may take so long that nothing that is made already should wait for it."""
+        if verb == wire.READ:
+            return len(rest) > _LONG or (what is not None and len(what[0]) > _LONG)
+        return ticket in self._read and len(self._read[ticket][1].body) > _LONG
 
     def answer(self, verb: str, ticket: int, what: Any, rest: bytes) -> bytes:
         """As it goes over the socket: also of what is too large to be written, something can be said."""
@@ -70,14 +78,14 @@ class _Bench:
         feed = self._feeds[envelope.feed]
         taking = Taking(envelope, feed, part)
         taking.some()
-        self._read[ticket] = taking.intake, envelope.received_at, feed
+        self._read[ticket] = taking.intake, envelope, feed
         return taking.asked()
 
     def _do_step(
         self, ticket: int, known: Mapping[Whose, Known], past: Sequence[Past], worked_at: datetime | None
     ) -> list[Outcome]:
-        intake, now, feed = self._read.pop(ticket)
-        return list(work(intake, known, now, feed, past, worked_at))
+        intake, envelope, feed = self._read.pop(ticket)
+        return list(work(intake, known, envelope.received_at, feed, past, worked_at))
 
     def _do_keep(self, ticket: int) -> list[Outcome]:
         intake, _, _ = self._read.pop(ticket)
@@ -113,6 +121,9 @@ def _serve(gateway: socket.socket, hand: mmap.mmap) -> None:
         if verb == wire.DROP:
             bench.drop(ticket)
             continue
+        if bench.is_long(verb, ticket, rest, what):
+            # Each has its own time, and whoever looks at ours begins to count with the answer before it.
+            leave()
         # One at a time: whoever finds us gone sees here which one it was.
         hand[:TICKET] = ticket.to_bytes(TICKET, "big")
         if not answers:
