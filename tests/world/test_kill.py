@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -156,7 +156,8 @@ async def serving(configuration, *how):
         yield Serving(parent, random.Random(SEED))
     except BaseException:
         # Its gateway goes with it: one that is left over would go on with the folder.
-        parent.kill()
+        with suppress(ProcessLookupError):
+            parent.kill()
         raise
     finally:
         parent.stdin.close()

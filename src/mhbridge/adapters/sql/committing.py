@@ -200,7 +200,8 @@ class Writer:
                 case Fault.ONE:
                     self._roll_back(mark)
                     # Where others write too, a row may have been theirs a moment before it was ours.
-                    if len(batch) > 1 or not self._books.alone:
+                    may_be_theirs = not (self._books.alone or isinstance(error, MhbridgeError))
+                    if len(batch) > 1 or may_be_theirs:
                         return self._one_by_one(batch)
                 case _:
                     self._roll_back(mark)
