@@ -30,6 +30,7 @@ _CLOCK: Final = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
 _POSTCODE: Final = re.compile(r"[A-Za-z]{1,2}\d[A-Za-z\d]? ?\d[A-Za-z]{2}")
 _PHONE: Final = re.compile(r"\+?[\d ()-]{9,17}")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
+_OID: Final = re.compile(r"[0-2](\.[0-9]+){3,}", re.ASCII)
 _CODE: Final = re.compile(r"[A-Z0-9][A-Z0-9_.&/-]{0,19}")
 #: From here on dates are of a stay; those much earlier are dates of birth and the like.
 _RECENT: Final = datetime(2025, 2, 3, 9, 30)  # noqa: DTZ001  # written without an offset, as it was
@@ -89,6 +90,13 @@ class Invented:
             return "nhs", _nhs_number
         if _POSTCODE.fullmatch(plain) and " " in plain:
             return "postcode", lambda _: "ZZ1 1ZZ"
+        if _OID.fullmatch(plain):
+            # ITU-T X.660: 2.999 is the arc for examples.
+            return "oid", lambda n: f"2.999.{n}"
+        if plain.startswith("tel:"):
+            return "tel", lambda n: f"tel:01632960{n % 1000:03}"
+        if plain.startswith("mailto:"):
+            return "mailto", lambda n: f"mailto:invented.{n}@post.example"
         if "@" in plain and " " not in plain:
             return "email", lambda n: f"invented.{n}@post.example"
         if _PHONE.fullmatch(plain) and sum(c.isdigit() for c in plain) >= 10:
@@ -142,7 +150,7 @@ def synthetic(mapping: SupplierMapping, message: Message, keep: Collection[str])
     The bytes of a message with every value replaced.
 
     Args:
-        keep: paths whose values stay: `PID-3.4`, and `OBX-3` with all below it.
+        keep: paths whose values stay: `PID-3.4`, and `OBX-3` with all below it; `//@use` wherever it stands.
 
     Raises:
         MessageError: what came out cannot be read any more.
@@ -153,7 +161,7 @@ def synthetic(mapping: SupplierMapping, message: Message, keep: Collection[str])
         (cell, bit) for cell, mask in format_.populated(message) for bit in range(mask.bit_length()) if mask >> bit & 1
     ]
     likes = {at: format_.path(message, *at, source, exact=False) for at in cells}
-    cells = [at for at in cells if not any(likes[at] == one or likes[at].startswith(f"{one}.") for one in keep)]
+    cells = [at for at in cells if not any(_kept(likes[at], one) for one in keep)]
     invented.know([format_.leaf(message, cell, bit) for cell, bit in cells])
     body = message.body
     for cell, bit in cells:
@@ -161,6 +169,10 @@ def synthetic(mapping: SupplierMapping, message: Message, keep: Collection[str])
         body = format_.altered(message, cell, bit, invented(like, format_.leaf(message, cell, bit)), source)
         message = _only(format_.messages(body, [source]))
     return body
+
+
+def _kept(like: str, path: str) -> bool:
+    return like.endswith(path[1:]) if path.startswith("//") else like == path or like.startswith(f"{path}.")
 
 
 def _only(found: Any) -> Message:

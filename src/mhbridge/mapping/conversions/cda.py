@@ -46,6 +46,8 @@ _REASONS: Final[Mapping[str, str]] = {
 _NHS: Final = ("2.16.840.1.113883.2.1.4.1", "2.16.840.1.113883.2.1.3.2.4.18.23")
 #: NHS CDA: a local identifier. All of England shares the OID; who gave the number is said beside it.
 _LOCAL: Final = "2.16.840.1.113883.2.1.3.2.4.18.24"
+#: ITU-T X.660: what a URI of an OID may say (RFC 3061).
+_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -106,6 +108,8 @@ def _identifier(at: At, context: Context) -> Any:
         at.take("root")
         if _UUID.fullmatch(root):
             return {"system": "urn:ietf:rfc3986", "value": f"urn:uuid:{root.lower()}"}
+        if not _OID.fullmatch(root):
+            raise Unconvertible("the root is neither an OID nor a UUID")
         return {"system": "urn:ietf:rfc3986", "value": f"urn:oid:{root}"}
     at.take("extension")
     authority = at.peek("assigningAuthorityName")
@@ -118,18 +122,23 @@ def _identifier(at: At, context: Context) -> Any:
     at.take("root")
     if declared:
         found["system"] = context.systems.of_uri(declared)
-    elif root and root != _LOCAL:
-        found["system"] = _system(root, context)
+    elif root != _LOCAL and (system := _system(root, context)):
+        found["system"] = system
     if authority:
         found["assigner"] = {"display": at.take("assigningAuthorityName")}
+    elif root and root != _LOCAL and "system" not in found:
+        found["assigner"] = {"display": root}
     return found
 
 
-def _system(oid: str, context: Context) -> str:
-    known = context.systems.named(oid)
+def _system(root: str, context: Context) -> str:
+    """The system of an OID or a UUID; empty where it is neither: a URI that is none would spoil the document."""
+    known = context.systems.named(root)
     if known:
         return known
-    return f"urn:uuid:{oid.lower()}" if _UUID.fullmatch(oid) else f"urn:oid:{oid}"
+    if _OID.fullmatch(root):
+        return f"urn:oid:{root}"
+    return f"urn:uuid:{root.lower()}" if _UUID.fullmatch(root) else ""
 
 
 def _nhs_number(at: At, _context: Context) -> Any:
@@ -152,7 +161,7 @@ def _coding(at: At, context: Context) -> dict[str, Any]:
         return found
     system = at.take("codeSystem")
     if system:
-        found["system"] = _system(system, context)
+        found["system"] = _system(system, context) or system
         if version := at.take("codeSystemVersion"):
             found["version"] = version
     elif name := at.take("codeSystemName"):

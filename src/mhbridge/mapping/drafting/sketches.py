@@ -81,7 +81,7 @@ def sketch(format_: Format, bodies: Sequence[bytes]) -> Sketch:
     Raises:
         MessageError: nothing of them can be read.
     """
-    known: Mapping[str, Callable[[Format, Sequence[bytes]], Sketch]] = {"hl7v2": _hl7v2, "csv": _csv}
+    known: Mapping[str, Callable[[Format, Sequence[bytes]], Sketch]] = {"hl7v2": _hl7v2, "csv": _csv, "xml": _xml}
     return known.get(format_.name, _other)(format_, bodies)
 
 
@@ -168,3 +168,59 @@ def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
 def _column(name: str) -> str:
     """The name of a column as it stands in a list in flow style."""
     return name if re.fullmatch(r"[A-Za-z][\w ./()-]*", name) else "'" + name.replace("'", "''") + "'"
+
+
+# --- XML -----------------------------------------------------------------------------------------------------
+
+_CDA: Final = "urn:hl7-org:v3"
+_XML: Final = "http://www.w3.org/XML/1998/namespace"
+#: What everybody calls these namespaces.
+_PREFIXES: Final[Mapping[str, str]] = {
+    "http://www.w3.org/2001/XMLSchema-instance": "xsi",
+    "urn:hl7-org:sdtc": "sdtc",
+    "NPFIT:HL7:Localisation": "npfitlc",
+    "urn:nhs-itk:ns:201005": "itk",
+    "http://schemas.xmlsoap.org/soap/envelope/": "soap",
+}
+
+
+def _xml(format_: Format, bodies: Sequence[bytes]) -> Sketch:
+    """Root, namespaces and dialect; of a CDA its most special template, or which NHS message it is."""
+    found: dict[str, Any] = {}
+    roots: dict[str, None] = {}
+    for body in bodies:
+        for message, _ in format_.messages(body, []):
+            if not isinstance(message, MessageError):
+                root: Any = format_.cursor(message)
+                roots[root.name] = None
+                for element in root.inside():
+                    for name in (element.name, *element.attributes):
+                        if name.startswith("{"):
+                            found[name[1:].partition("}")[0]] = None
+                            found.setdefault("", root)
+    root = found.pop("", None)
+    name = next(iter(roots), "")
+    space, local = name[1:].partition("}")[::2] if name.startswith("{") else ("", name)
+    others = [uri for uri in found if uri not in (space, _XML)]
+    prefixes = {space: ""} | {uri: _PREFIXES.get(uri, f"n{n}") for n, uri in enumerate(others, 1)}
+    namespaces = {prefix: uri for uri, prefix in prefixes.items() if uri}
+    shown = ", ".join(f'"{prefix}": {uri}' if not prefix else f"{prefix}: {uri}" for prefix, uri in namespaces.items())
+    options: dict[str, Any] = {"namespaces": namespaces, "root": local}
+    source = [("namespaces", "{" + shown + "}", ""), ("root", local, "")]
+    if space == _CDA:
+        options["dialect"] = "cda"
+        source.append(("dialect", "cda", ""))
+        templates = [
+            one.attributes["root"]
+            for one in (root.children if root is not None else ())
+            if one.name == f"{{{_CDA}}}templateId" and one.attributes.get("root")
+        ]
+        if templates:
+            options["templates"] = templates[-1:]
+            source.append(("templates", f"[{templates[-1]}]", "which documents it takes: the last one of the samples"))
+    if not local:
+        return Sketch((), {"root": "unknown"})
+    declared = format_.declare("Europe/London", "", options)
+    paths = dict.fromkeys(like for sample in samples_of(format_, bodies, declared) for like, *_ in sample.leaves)
+    names = {} if space == _CDA else {_last_word(path): path for path in reversed(paths)}
+    return Sketch(tuple(source), options, names=names)
