@@ -80,6 +80,33 @@ def test_events_that_name_no_patient_or_ask_are_not_taken(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize(
+    ("event", "act", "relates"),
+    [
+        ("T01", "new", {}),
+        ("T02", "new", {}),
+        ("T03", "update", {}),
+        ("T04", "update", {}),
+        ("T05", "update", {"appends"}),
+        ("T06", "update", {"appends"}),
+        ("T07", "update", {}),
+        ("T08", "update", {}),
+        ("T09", "new", {"replaces"}),
+        ("T10", "new", {"replaces"}),
+        ("T11", "cancel", {}),
+    ],
+)
+def test_what_is_done_with_each_event_of_a_document(feed: Feed, event: str, act: str, relates: set[str]) -> None:
+    document = "TXA|1|CN|TX|20250313160000+0100|00417^Aalto|||||||D-2^NORD|D-1^NORD|||letter|AU||AV"
+    outcome = become(feed, EVENT.format(event=event), PATIENT, VISIT, document, kind=f"MDM^{event}")
+    (reading,) = outcome.readings
+    assert (outcome.state, reading.act) == ("done", act)
+    if act != "cancel":
+        (made,) = outcome.documents
+        composition = loads(made.body)["entry"][0]["resource"]
+        assert {one["code"] for one in composition.get("relatesTo", ())} == set(relates)
+
+
+@pytest.mark.parametrize(
     ("segments", "wanted"),
     [
         # An OBX belongs to its OBR and an NTE to what it stands behind, whatever stands between.
