@@ -185,6 +185,20 @@ async def test_a_second_file_of_one_table_waits_until_the_first_is_gone(tmp_path
     assert len(left(tmp_path)) == 1
 
 
+async def test_each_file_may_have_a_marker(tmp_path):
+    books = Books()
+    async with watching(tmp_path, books, marker=".done"):
+        for name, body in (("Stay_04.csv", STAYS), ("Spell_04.csv", SPELLS)):
+            (tmp_path / name).write_bytes(body)
+        (tmp_path / "Stay_04.csv.done").touch()
+        await asyncio.sleep(0.05)
+        assert books.kept == []
+        (tmp_path / "Spell_04.csv.done").touch()
+        await until(lambda: len(archived(tmp_path)) == 4)
+    assert [inside(body) for body in books.kept] == [{"Spell.csv": SPELLS, "Stay.csv": STAYS}]
+    assert left(tmp_path) == []
+
+
 async def process(path, books, files):
     """A process that ends when everything is put away, or when it is interrupted: then it says so."""
     try:

@@ -62,6 +62,7 @@ def _zip(*names: str) -> bytes:
 PART = b'--x\r\nContent-Disposition: attachment; filename="a.csv"\r\n\r\nh\r\n'
 REFUSED = {
     "ends within a file": (PART, "M857"),
+    "ends where another begins": (PART + b"--x", "M857"),
     "no name": (b"--x\r\nContent-Type: text/csv\r\n\r\nh\r\n--x--\r\n", "M857"),
     "no headers": (b"--x\r\n\r\nh\r\n--x--\r\n", "M857"),
     "two of one name": (PART + PART.replace(b"a.csv", b"A.CSV") + b"--x--\r\n", "M857"),

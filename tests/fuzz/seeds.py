@@ -24,6 +24,7 @@ _ENDINGS = {
     "mllp": (".bin",),
     "yaml": (".yaml",),
     "tables": (".mime", ".zip"),
+    "document": (".mime", ".zip"),
 }
 #: Seeds that are larger teach the fuzzer nothing but patience.
 _LARGEST = 20_000

@@ -9,6 +9,7 @@ the cut between two packets changes nothing, and a diagnostic points into the te
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -28,22 +29,27 @@ from mhbridge.formats.archive import Limits, is_archive, looked_through, unpack
 from mhbridge.formats.csv.lines import Lines, lines_of_body
 from mhbridge.formats.csv.rows import Row
 from mhbridge.formats.csv.sets.record import Record
+from mhbridge.formats.document import Letter
 from mhbridge.formats.encoding import codec_named
 from mhbridge.formats.hl7v2 import Message, Segment, Value
 from mhbridge.formats.hl7v2.charset import wide_codec
 from mhbridge.formats.hl7v2.envelope import own_bytes
 from mhbridge.formats.several import is_several, read_files
 from mhbridge.formats.xml.writing import written
+from mhbridge.mapping.conversions import Context, Unconvertible, conversion
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.files import Items, Pairs, Text
 from mhbridge.mapping.reader import MAX_DEPTH, read
+from mhbridge.mapping.types import Type
 from mhbridge.model import Answer, Before, Envelope, Issue, MessageState, Severity, Verdict
 
 __all__ = ["TARGETS"]
 
 HL7V2, CSV, JSON, XML, FHIR = (format_named(name) for name in ("hl7v2", "csv", "json", "xml", "fhir"))
 assert HL7V2 is not None
+DOCUMENT = format_named("document")
 assert CSV is not None
+assert DOCUMENT is not None
 assert JSON is not None
 assert XML is not None
 assert FHIR is not None
@@ -536,6 +542,42 @@ def _row(row: Any) -> tuple[str, int, str]:
     return row.table.name, row.line, str(row.cells)
 
 
+# --- documents ---------------------------------------------------------------------------------------------
+
+
+@cache
+def _letter_source() -> Any:
+    index = {"index": "LET_{no}.csv", "columns": ["No", "Surname"], "separators": {"Surname": ";"}}
+    return DOCUMENT.declare("Europe/London", "", {"letter": "LET_{no}_{patient}.*", "control_id": "no", **index})
+
+
+def document(data: bytes) -> None:
+    """Documents: each file is in a letter or in what waits; a letter is its document's own bytes, and is read again."""
+    source = _letter_source()
+    try:
+        found = [item for item, _ in DOCUMENT.messages(data, [source])]
+        files = read_files(data) if is_several(data[:4096]) else ()
+    except MalformedMessage as error:
+        known(error)
+        return
+    for item in found:
+        if isinstance(item, MessageError):
+            known(item)
+            continue
+        ((again, _),) = DOCUMENT.messages(item.body, [source])
+        assert isinstance(again, Letter), "a letter can be read again alone"
+        assert again.content == item.content
+        for target in ("Attachment", "text"):
+            try:
+                made = conversion("document", Type(target)).convert(item.content, Context())
+            except Unconvertible:
+                continue
+            if target == "Attachment":
+                assert b64decode(made["data"]) == item.content.body, "every byte as it came"
+    bodies = b"".join(item.body for item in found)
+    assert all(file.body in bodies for file in files), "a file is lost"
+
+
 # --- archives ----------------------------------------------------------------------------------------------
 
 _LIMITS: Final = Limits(size=100_000, ratio=100, members=20)
@@ -578,4 +620,5 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "flow": flow,
     "zip": archive,
     "tables": tables,
+    "document": document,
 }

@@ -17,6 +17,7 @@ from mhbridge.formats import archive
 from mhbridge.formats import csv as csv_format
 from mhbridge.formats.csv import rows
 from mhbridge.formats.csv.sets import reading as set_reading
+from mhbridge.formats.document import message as document_reading
 from mhbridge.formats.fhir import answering
 from mhbridge.formats.hl7v2 import message
 from mhbridge.formats.hl7v2.delimiters import Delimiters
@@ -54,6 +55,7 @@ OWN = {
     "flow": [body for body, _ in cases.HL7V2.values()],
     "zip": [archive for archive, _ in test_archives.BAD.values()],
     "tables": [*seeds.of("tables"), *(archive for archive, _ in test_archives.BAD.values())],
+    "document": [*seeds.of("document"), b"%PDF-1.7"],
 }
 
 
@@ -79,6 +81,12 @@ def broken(target: str) -> None:
 
     with pytest.raises(AssertionError):
         hold()
+
+
+def test_a_file_that_is_lost_breaks_the_law(monkeypatch):
+    read = document_reading.read_files
+    monkeypatch.setattr(document_reading, "read_files", lambda body: read(body)[:1])
+    broken("document")
 
 
 def test_a_row_that_is_lost_from_its_record_breaks_the_law(monkeypatch):

@@ -124,7 +124,10 @@ def _parts(body: bytes) -> Iterator[File]:
             if body[after + 2 :].strip():
                 raise _broken("something follows the last file")
             return
-        at = body.index(end, after) + len(end)
+        following = body.find(end, after)
+        if following < 0:
+            raise _broken("it ends where another file is to begin", number)
+        at = following + len(end)
 
 
 def _ends(body: bytes, at: int, end: bytes) -> bool:
