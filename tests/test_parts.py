@@ -191,6 +191,22 @@ async def test_what_the_dead_were_sending_is_looked_up_when_it_must_have_arrived
     assert len(a.parts.held) == PARTS // 2
 
 
+async def test_whoever_leads_next_knows_that_a_node_is_back(table):
+    a, b, c = (Node(table, name) for name in "abc")
+    await settle(a)
+    await settle(a, b, c)
+    # c is gone long enough for whoever leads to say so, and back before the other leads.
+    await look(a, b, times=int(2 * LEASE) + 2)
+    assert a.store.tasks == {"c": "D990"}
+    b.store.tasks = a.store.tasks
+    await settle(b, c)
+    await look(b, c, times=int(LEASE) + 2)
+    assert b.parts.leads or c.parts.leads
+    c.store.tasks = b.store.tasks
+    await look(b, c)
+    assert "c" not in b.store.tasks
+
+
 async def test_who_cannot_renew_stops_by_its_own_clock_before_anybody_else_begins(table):
     a, b = Node(table, "a"), Node(table, "b")
     await settle(a)

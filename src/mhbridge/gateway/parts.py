@@ -79,7 +79,9 @@ class Parts:
         self._leaving: set[int] = set()
         #: Part that others hold, or that was asked for → until when it is wanted.
         self._wanted: dict[int, float] = {}
+        #: Nodes that are said to be gone, and those of which nobody says so.
         self._told: set[str] = set()
+        self._sure: set[str] = set()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -255,6 +257,7 @@ class Parts:
         """Whoever leads says which nodes are gone, and makes it somebody's task."""
         if not self.leads:
             self._told.clear()
+            self._sure.clear()
             return
         now = self._clock()
         for node, since in holding.lost.items():
@@ -264,11 +267,16 @@ class Parts:
                 await self._store.raise_task("node", "D990", now, name=node)
                 self._log.error(Event.NODE_LOST, node=node, code="D990", seconds=round(gone))
                 self._told.add(node)
+                self._sure.discard(node)
         for node in holding.nodes:
             if node in self._told:
                 await self._store.close_task("node", "it is back", now, name=node)
                 self._log.info(Event.NODE_BACK, node=node)
                 self._told.discard(node)
+            elif node not in self._sure:
+                # Whoever led before may have said that it is gone.
+                await self._store.close_task("node", "it is back", now, name=node)
+            self._sure.add(node)
 
     def _heard(self, given_up: bool) -> None:
         if given_up:

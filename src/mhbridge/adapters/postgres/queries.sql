@@ -32,6 +32,8 @@ insert into node (name, run, until) values (:name, :run, (extract(epoch from clo
   on conflict (name) do update set run = excluded.run, until = excluded.until;
 -- name: node_ends
 delete from node where run = :run;
+-- name: forget_nodes
+delete from node where until < (extract(epoch from clock_timestamp()) * 1000000)::bigint - cast(:after as bigint);
 -- name: nodes
 select n.name, n.run, (select count(*) from part p where p.owner = n.run), n.until,
   n.until > (extract(epoch from clock_timestamp()) * 1000000)::bigint from node n;

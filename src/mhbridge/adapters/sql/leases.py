@@ -33,6 +33,10 @@ TABLES: Final = (
 )
 
 
+#: Of a node that has not come back for so long, in microseconds, nobody is told again.
+_FORGOTTEN: Final = 86_400_000_000
+
+
 class Renewing(NamedTuple):
     """What a node holds, for so long from now on, in microseconds."""
 
@@ -137,6 +141,7 @@ def _renew(books: Books, item: Renewing) -> Holding:
     if item.want:
         books.run("want_parts", owner=item.run, some=array(item.want))
     books.run("renew_parts", owner=item.run, lease=item.lease)
+    books.run("forget_nodes", after=_FORGOTTEN)
     alive: dict[str, int] = {}
     lost = {}
     for node, run, parts, until, lives in books.run("nodes"):
