@@ -14,6 +14,7 @@ from mhbridge.mapping.catalogue import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+MAPPINGS = ROOT / "mappings"
 MANUAL = (ROOT / "docker" / "OPERATING.md").read_text("utf-8")
 MAPPING = "mappings/suppliers/example-mental-health/discharge-letter.yaml"
 
@@ -60,3 +61,43 @@ def test_every_file_it_points_to_exists() -> None:
     for folder, text in ((ROOT, README), (ROOT / "docker", MANUAL)):
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert (folder / target).exists(), target
+
+
+def test_the_reference_of_the_functions_is_what_they_say() -> None:
+    """`mhbridge functions --markdown > mappings/FUNCTIONS.md` writes it anew."""
+    from mhbridge.mapping.functions import functions
+    from mhbridge.mapping.functions.reference import reference
+
+    assert (MAPPINGS / "FUNCTIONS.md").read_text("utf-8") == reference(functions().values())
+
+
+def test_the_language_is_taught_on_three_pages() -> None:
+    """A page is what two screens hold."""
+    text = (MAPPINGS / "README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 180
+    for name in re.findall(r"\]\((\w+\.md)(?:#([\w-]+))?\)", text):
+        target = (MAPPINGS / name[0]).read_text("utf-8")
+        assert not name[1] or f"\n## {name[1].lower()}" in target.lower(), name
+
+
+def test_the_commands_of_the_mapping_pages_are_there() -> None:
+    from mhbridge.cli import COMMANDS
+
+    text = (MAPPINGS / "README.md").read_text("utf-8") + (MAPPINGS / "REFERENCE.md").read_text("utf-8")
+    assert set(re.findall(r"mhbridge ([a-z]+)", text)) <= COMMANDS.keys()
+
+
+def test_the_mapping_that_is_shown_is_one(tmp_path) -> None:
+    """The example of the tutorial, as a file: nothing of it is unknown but the tables that a supplier has."""
+    from mhbridge.mapping.reader import read
+
+    text = (MAPPINGS / "README.md").read_text("utf-8")
+    [shown] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert read("README.md", shown.encode()).diagnostics == []
+    root = tmp_path / "mappings" / "suppliers" / "riverside"
+    root.mkdir(parents=True)
+    (root / "supplier.yaml").write_text("supplier: riverside\ntitle: Riverside\n", "utf-8")
+    (root / "letters.yaml").write_text(shown.replace("authors: true", "authors: true\ndraft: true"), "utf-8")
+    found = load([tmp_path / "mappings"]).check()
+    errors = {d.code for d in found if d.severity.value == "error" and "riverside" in d.span.file}
+    assert errors <= {"E205", "E201", "E108"}, [d.render() for d in found if "riverside" in d.span.file]

@@ -171,7 +171,8 @@ def _explain_mapping(name: str, roots: tuple[Path, ...]) -> int:
 @click.command()
 @click.argument("name", required=False)
 @as_json
-def functions(name: str | None, as_json: bool) -> int:
+@click.option("--markdown", is_flag=True, help="The whole reference, as it stands in mappings/FUNCTIONS.md.")
+def functions(name: str | None, as_json: bool, markdown: bool) -> int:
     """The functions of the mapping language, each with its executed examples."""
     from mhbridge.mapping.functions import functions as registered
 
@@ -181,6 +182,11 @@ def functions(name: str | None, as_json: bool) -> int:
 
         raise click.UsageError(f"there is no function {name!r}. {did_you_mean(name, known)}".strip())
     chosen = [known[name]] if name is not None else list(known.values())
+    if markdown:
+        from mhbridge.mapping.functions.reference import reference
+
+        click.echo(reference(chosen), nl=False)
+        return 0
     if as_json:
         show_json([{"name": f.name, "signature": f.signature, "summary": f.summary} for f in chosen])
         return 0
