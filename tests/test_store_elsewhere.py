@@ -41,9 +41,7 @@ async def opened(config):
     await store.close()
 
 
-@pytest.mark.parametrize(
-    ("command", "arguments"), [(backup, ["copy"]), (restore, ["."]), (rekey, ["--to", "file:key"])]
-)
+@pytest.mark.parametrize(("command", "arguments"), [(backup, ["copy"]), (restore, ["."])])
 def test_what_copies_files_says_that_there_are_none(config, monkeypatch, command, arguments):
     monkeypatch.chdir(config.parent)
     result = CliRunner().invoke(command, [*arguments, "--config", str(config)])
@@ -57,6 +55,33 @@ def test_what_has_expired_is_looked_for(config):
         result = CliRunner().invoke(purge, [*arguments, "--config", str(config)])
         assert result.exception is None
         assert "nothing has expired" in result.output
+
+
+def test_the_keys_come_under_another_key(config, tmp_path):
+    async def body():
+        store = store_of(load(config, {}))
+        await store.open()
+        try:
+            return await store.original(number)
+        finally:
+            await store.close()
+
+    async def kept():
+        store = store_of(load(config, {}))
+        await store.open()
+        committed = await keep(store, 1, "gp")
+        await store.close()
+        return committed.messages[0]
+
+    number = asyncio.run(kept())
+    (tmp_path / "next").write_text("6c" * 32)
+    result = CliRunner().invoke(rekey, ["--to", "file:next", "--config", str(config)])
+    assert result.exception is None
+    with pytest.raises(StoreError) as caught:
+        asyncio.run(body())
+    assert caught.value.code == "S223"
+    config.write_text(config.read_text().replace("file:key", "file:next"))
+    assert asyncio.run(body()) == b"original 1"
 
 
 def test_what_was_open_in_a_restored_database_is_looked_up_before_it_is_sent(config, tmp_path):

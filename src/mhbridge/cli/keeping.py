@@ -263,6 +263,7 @@ def rekey(reference: str, config: Path | None) -> int:
     """
     from mhbridge.adapters.sqlite import SqliteStore
     from mhbridge.adapters.sqlite.rekeying import rekey as wrap
+    from mhbridge.app.storing import store_of
     from mhbridge.config import key_at, master_key_of
 
     settings, now = configured(config), datetime.now(UTC)
@@ -270,18 +271,23 @@ def rekey(reference: str, config: Path | None) -> int:
     to = key_at(reference, settings) if reference else None
     if to is None and master is not None:
         raise click.UsageError("the configuration has store_key: make the next key where that is kept, and give --to")
-    path = file_of(settings)
-    wrap(path, master=master, to=to)
+    path = settings.gateway.store_path
 
-    async def note() -> None:
-        store = SqliteStore(path, master=to)
+    async def note(store: Door) -> None:
         await store.open()
         try:
+            if path is None:
+                assert to is not None
+                store.keys.ring.rewrap(to(), store.keys.secret)
             await store.audit(who_acts(), "rekey", 0, now)
         finally:
             await store.close()
 
-    asyncio.run(note())
+    if path is not None:
+        wrap(path, master=master, to=to)
+        asyncio.run(note(SqliteStore(path, master=to)))
+    else:
+        asyncio.run(note(store_of(settings, alone=True)))
     click.echo("The data keys are wrapped under the new key.")
     if reference:
         click.echo(f'Write store_key = "{reference}" under [gateway] before the next start, and destroy the old key.')

@@ -353,7 +353,9 @@ def become_writer(session: PostgresSession, most: int) -> int:
     """
     until = time.monotonic() + _LET_GO
     while True:
-        for number in range(1, most + 1):
+        # Whoever wants to be alone is so only where none of many has it, whatever its number.
+        free = most > 1 or not session.run("other_writers", {})
+        for number in range(1, most + 1) if free else ():
             if session.run("be_writer", {"number": number}) == [(True,)]:
                 return number
         if time.monotonic() > until:

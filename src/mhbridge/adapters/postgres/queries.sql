@@ -18,6 +18,9 @@ select pg_xact_status(cast(cast(:id as text) as xid8));
 -- name: be_writer
 -- Held for as long as the session lives, however it ends.
 select pg_try_advisory_lock(1835557490, cast(:number as int4));
+-- name: other_writers
+select 1 from pg_locks where locktype = 'advisory' and classid = 1835557490 and pid <> pg_backend_pid()
+  and database = (select oid from pg_database where datname = current_database()) limit 1;
 -- name: read_keys
 select version, content from data_keys where id = 1;
 -- name: make_keys

@@ -268,6 +268,17 @@ class Keyring:
         ]
         return _content(keys, _closed(other, b"secret", secret))
 
+    def rewrap(self, master: bytes, secret: bytes) -> None:
+        """
+        Put everything under another master key, where it is. This ring goes on with what it has opened.
+
+        Raises:
+            StoreError: S206, when somebody else has changed the keys meanwhile.
+        """
+        with self._lock:
+            if not self.place.write(self.wrapped_under(master, secret)):
+                raise StoreError("S206", "another process has changed the keys: stop all gateways first")
+
     # --- the file ---
 
     def _new(self, retention: RetentionClass, expires: int) -> DataKey:
