@@ -68,7 +68,10 @@ class PathError(Exception):
 
 
 class DeclarationError(Exception):
-    """A `source:` block says something the format does not understand; `key` is the key concerned."""
+    """
+    A `source:` block says something the format does not understand; `key` is the key concerned, with `/` before one
+    that is within it.
+    """
 
     def __init__(self, key: str, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -120,8 +120,11 @@ def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str
     try:
         source = format_.declare(own.text("timezone", timezone), own.text("charset", charset), options)
     except DeclarationError as error:
-        node = pairs.entries.get(error.key)
-        file.report("E048", error.message, node.span if node else pairs.span, error.hint)
+        node: Node = pairs
+        for key in error.key.split("/"):
+            if isinstance(node, Pairs) and key in node.entries:
+                node = node.entries[key]
+        file.report("E048", error.message, node.span, error.hint)
         return None
     return top.text("document"), format_, source
 

@@ -158,37 +158,42 @@ def _table(
         raise DeclarationError("tables", f"of {name!r} nothing is said", "at least its columns and what it belongs to")
     for key in said:
         if key not in _TABLE_KEYS:
-            raise DeclarationError("tables", f"{name}: {key!r} is not said of a table", f"{', '.join(_TABLE_KEYS)} are")
+            raise _wrong(name, key, f"{key!r} is not said of a table", f"{', '.join(_TABLE_KEYS)} are")
     try:
         alone = declared_alone(format_, timezone, charset, {**shared, "columns": said.get("columns")})
     except DeclarationError as error:
-        raise DeclarationError("tables", f"{name}: {error.message}", error.hint) from None
+        raise _wrong(name, error.key, error.message, error.hint) from None
     columns: tuple[str, ...] = alone.options["columns"]
     parents = [key for key in ("one_for", "many_for") if key in said]
     if root:
         if parents or "by" in said or "latest" in said or "unjoined" in said or "optional" in said:
-            raise DeclarationError("tables", f"{name} is the root: it has a 'key' and belongs to nothing")
+            raise _wrong(name, "", "it is the root: it has a 'key' and belongs to nothing")
         by = of = _names(name, "key", said.get("key"))
         _check_columns(name, "key", by, columns)
         return Table(name, columns, "", True, of, by, (), _pattern(name, said), False, "", alone)
     if len(parents) != 1 or "key" in said:
-        raise DeclarationError("tables", f"{name}: say one_for or many_for with the table that it belongs to")
+        raise _wrong(name, "", "say one_for or many_for with the table that it belongs to")
     of, by = _by(name, said.get("by"))
     _check_columns(name, "by", by, columns)
     latest = _names(name, "latest", said["latest"]) if "latest" in said else ()
     _check_columns(name, "latest", latest, columns)
     unjoined = said.get("unjoined", "")
     if not isinstance(unjoined, str) or ("unjoined" in said and not unjoined.strip()):
-        raise DeclarationError("tables", f"{name}: 'unjoined' says why rows of it may belong to no record")
+        raise _wrong(name, "unjoined", "'unjoined' says why rows of it may belong to no record")
     optional = said.get("optional", "false")
     if optional not in ("true", "false"):
-        raise DeclarationError("tables", f"{name}: 'optional' is true or false")
+        raise _wrong(name, "optional", "'optional' is true or false")
     parent = said[parents[0]]
     if not isinstance(parent, str):
-        raise DeclarationError("tables", f"{name}: {parents[0]} names a table")
+        raise _wrong(name, parents[0], f"{parents[0]} names a table")
     one = parents[0] == "one_for"
     pattern = _pattern(name, said)
     return Table(name, columns, parent, one, of, by, latest, pattern, optional == "true", unjoined, alone)
+
+
+def _wrong(table: str, key: str, message: str, hint: str = "") -> DeclarationError:
+    """What is wrong with a table, at the key of it that is concerned."""
+    return DeclarationError("/".join(filter(None, ("tables", table, key))), f"{table}: {message}", hint)
 
 
 def _by(name: str, said: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -196,7 +201,7 @@ def _by(name: str, said: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if isinstance(said, Mapping):
         if said and all(isinstance(one, str) and isinstance(other, str) for one, other in said.items()):
             return tuple(said.keys()), tuple(said.values())
-        raise DeclarationError("tables", f"{name}: 'by' is a map from columns of the other table to its own")
+        raise _wrong(name, "by", "'by' is a map from columns of the other table to its own")
     names = _names(name, "by", said)
     return names, names
 
@@ -204,20 +209,20 @@ def _by(name: str, said: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _names(name: str, key: str, said: object) -> tuple[str, ...]:
     found = (said,) if isinstance(said, str) else tuple(said) if isinstance(said, (list, tuple)) else ()
     if not found or not all(isinstance(one, str) for one in found):
-        raise DeclarationError("tables", f"{name}: {key!r} names one column or several")
+        raise _wrong(name, key, f"{key!r} names one column or several")
     return found
 
 
 def _check_columns(name: str, key: str, named: Sequence[str], columns: Sequence[str]) -> None:
     for column in named:
         if column not in columns:
-            raise DeclarationError("tables", f"{name}: {key!r}: there is no column {column!r}", near(column, columns))
+            raise _wrong(name, key, f"{key!r}: there is no column {column!r}", near(column, columns))
 
 
 def _pattern(name: str, said: Mapping[str, Any]) -> str:
     pattern = said.get("file", "")
     if not isinstance(pattern, str) or "/" in pattern or "\\" in pattern:
-        raise DeclarationError("tables", f"{name}: 'file' is a pattern of names, such as {name.lower()}_*.csv")
+        raise _wrong(name, "file", f"'file' is a pattern of names, such as {name.lower()}_*.csv")
     return pattern.lower()
 
 
@@ -227,9 +232,10 @@ def _above(name: str, tables: Mapping[str, Table]) -> tuple[str, ...]:
     while parent := tables[found[-1]].parent:
         if parent not in tables:
             hint = near(parent, tuple(tables)).replace("columns", "tables")
-            raise DeclarationError("tables", f"{found[-1]}: there is no table {parent!r}", hint)
+            key = "one_for" if tables[found[-1]].one else "many_for"
+            raise _wrong(found[-1], key, f"there is no table {parent!r}", hint)
         if parent in found:
-            raise DeclarationError("tables", f"{name}: the tables belong to each other in a circle")
+            raise _wrong(name, "", "the tables belong to each other in a circle")
         found.append(parent)
     return tuple(found)
 
