@@ -249,17 +249,25 @@ def structural(message: XmlMessage, source: Source) -> Iterator[tuple[int, int]]
         elif isinstance(value, Element):
             yield from ((one.index, 1) for one in value.inside() if one.own)
     elif root.name == _DOCUMENT:
-        for child in root.children:
-            wanted = {f"{{{CDA}}}id": ("root", "extension"), _MESSAGE_TYPE: ("extension",)}.get(child.name, ())
-            for name in wanted:
-                if child.attributes.get(name, "").strip():
-                    yield child.index, 1 << child.bit(name)
+        yield from _named(root, f"{{{CDA}}}id", ("root", "extension"))
+    if root.name == _DOCUMENT:
+        own = any(child.name == _MESSAGE_TYPE for child in root.children)
+        yield from _named(root, _MESSAGE_TYPE if own else f"{{{CDA}}}code", ("extension", "code"))
+        yield from _named(root, f"{{{CDA}}}effectiveTime", ("value",))
     for element, name in _dispatching(root, source):
         yield element.index, 1 << element.bit(name)
     for choices in source.options.get("where", ()):
         for choice in choices:
             for stage, elements in _route(choice, source).asked(root):
                 yield from (cell for element in elements for cell in cells(stage.asks.inner.leaves(element)))
+
+
+def _named(root: Element, name: str, attributes: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """The attributes of the first child of a name that say something."""
+    child = next((child for child in root.children if child.name == name), None)
+    for attribute in attributes:
+        if child is not None and child.attributes.get(attribute, "").strip():
+            yield child.index, 1 << child.bit(attribute)
 
 
 # --- who takes it ------------------------------------------------------------------------------------------
