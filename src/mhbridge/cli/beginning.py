@@ -133,7 +133,7 @@ def _fixtures(
 
     mapping = catalogue.mapping(made.name)
     supplier, _, feed = made.name.partition("/")
-    suffix = {"hl7v2": ".hl7"}.get(mapping.format.name, f".{mapping.format.name}")
+    suffix = {"hl7v2": ".hl7", "fhir": samples[0].suffix}.get(mapping.format.name, f".{mapping.format.name}")
     messages: dict[str, bytes] = {}
     if bodies is not None:
         messages = {path.stem: body for path, body in zip(samples, bodies, strict=True)}
