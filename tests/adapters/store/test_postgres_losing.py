@@ -153,6 +153,23 @@ async def test_a_connection_that_ends_within_a_transaction_takes_nothing_with_it
     assert await whole(store) == 2
 
 
+async def test_a_connection_that_ends_while_a_batch_is_rolled_back_ends_no_process(store, address, monkeypatch, ended):
+    session = store._books.session
+
+    def fails(_):
+        raise psycopg.errors.DiskFull
+
+    once(monkeypatch, session, "commit", fails)
+    once(monkeypatch, session, "rollback", before(address, session))
+    with pytest.raises(StoreError) as caught:
+        await keep(store, 2, "gp")
+    assert caught.value.code in ("S210", "S244")
+    await refused_once(store)
+    await keep(store, 4, "gp")
+    assert await whole(store) == 2
+    assert ended == []
+
+
 async def test_while_the_server_is_away_everything_is_refused_and_afterwards_taken(store, address, monkeypatch, ended):
     session = store._books.session
     connect = session._connect
@@ -189,7 +206,7 @@ def _somebody():
 async def test_nobody_else_becomes_the_writer_while_one_comes_back(store, address, monkeypatch):
     session = store._books.session
     end(address, session)
-    await _refused_once(store)
+    await refused_once(store)
     other = PostgresStore(Address(address), master=lambda: MASTER)
     monkeypatch.setattr("mhbridge.adapters.postgres.opening._LET_GO", 0.1)
     await keep(store, 3, "gp")
@@ -198,9 +215,9 @@ async def test_nobody_else_becomes_the_writer_while_one_comes_back(store, addres
     assert caught.value.code == "S206"
 
 
-async def _refused_once(store):
+async def refused_once(store):
     with contextlib.suppress(StoreError):
-        await keep(store, 2, "gp")
+        await keep(store, 3, "gp")
 
 
 # --- errors of the server ----------------------------------------------------------------------------------

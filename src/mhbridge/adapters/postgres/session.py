@@ -162,7 +162,12 @@ class PostgresSession(Session):
 
     def rollback(self) -> None:
         self._transaction = ""
-        self._cursor.execute("rollback", prepare=False)
+        try:
+            self._cursor.execute("rollback", prepare=False)
+        except psycopg.Error as error:
+            # With the connection the transaction has ended as well.
+            if not self._is_lost(error):
+                raise
 
     def mark(self) -> None:
         self._cursor.execute("savepoint alone", prepare=False)
