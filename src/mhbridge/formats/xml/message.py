@@ -28,6 +28,8 @@ __all__ = ["MAX_MESSAGES", "XmlMessage", "read_messages", "structural", "taken_b
 
 #: Messages of one document.
 MAX_MESSAGES: Final = 10_000
+#: Elements that hold messages: a list of them, seldom some lists.
+MAX_PARENTS: Final = 50
 
 _DOCUMENT: Final = f"{{{CDA}}}ClinicalDocument"
 #: W3C XInclude 1.1: what it names was meant to be part of the document, and is never fetched.
@@ -127,13 +129,13 @@ def read_messages(
         tree.root = wrapped.documents[0]
     per = _message_per(tree, sources)
     if per:
-        if len(per) > MAX_MESSAGES:
+        if len(per) > MAX_MESSAGES or len({element.parent for element in per}) > MAX_PARENTS:
             raise MalformedMessage("M802", f"the document has more than {MAX_MESSAGES:,} messages")
         if len(per) > 1:
-            for number, element in enumerate(per, 1):
-                yield from _one(_cut(tree.outer, element, per), sources, f"message {number}")
+            for number, own in enumerate(_cut(tree.outer, per), 1):
+                yield from _one(own, sources, f"message {number}")
             return
-    yield _made(tree, body, sources, wrapped, "", per[0] if per else None)
+    yield _made(tree, body, sources, wrapped, "")
 
 
 def _one(
@@ -144,8 +146,7 @@ def _one(
     wrapped = unwrapped(tree.outer)
     if wrapped is not None:
         tree.root = wrapped.documents[0]
-    per = _message_per(tree, sources)
-    yield _made(tree, body, sources, wrapped, place, per[0] if len(per) == 1 else None)
+    yield _made(tree, body, sources, wrapped, place)
 
 
 def _alone(wrapped: Wrapped, document: Element) -> bytes:
@@ -163,10 +164,24 @@ def _alone(wrapped: Wrapped, document: Element) -> bytes:
     return written(wrapped.envelope, keep)
 
 
-def _cut(outer: Element, element: Element, others: Sequence[Element]) -> bytes:
-    """The document with one of the elements that are messages."""
-    away = {other.index for other in others if other is not element}
-    return written(outer, lambda one: one.index not in away)
+def _cut(outer: Element, elements: Sequence[Element]) -> Iterator[bytes]:
+    """The document with one of the elements that are messages, for each of them; in time that its size bounds."""
+    away = {element.index for element in elements}
+    parents = {one.parent.index: one.parent for one in elements if one.parent is not None}
+    frames = {
+        index: [child for child in parent.children if child.index not in away] for index, parent in parents.items()
+    }
+    whole = {index: parent.children for index, parent in parents.items()}
+    for element in elements:
+        for index, parent in parents.items():
+            parent.children = frames[index]
+        if element.parent is not None:
+            frame = frames[element.parent.index]
+            element.parent.children = sorted((*frame, element), key=lambda child: child.index)
+        body = written(outer)
+        for index, parent in parents.items():
+            parent.children = whole[index]
+        yield body
 
 
 def _message_per(tree: Tree, sources: Sequence[Source]) -> Sequence[Element]:
@@ -179,13 +194,12 @@ def _message_per(tree: Tree, sources: Sequence[Source]) -> Sequence[Element]:
 
 
 def _made(
-    tree: Tree, body: bytes, sources: Sequence[Source], wrapped: Wrapped | None, place: str, own: Element | None
+    tree: Tree, body: bytes, sources: Sequence[Source], wrapped: Wrapped | None, place: str
 ) -> tuple[XmlMessage | MessageError, tuple[int, ...]]:
     facts = _facts(tree, body, wrapped, place)
     fault = _fault(tree)
     if fault is not None:
         return BrokenMessage(fault, facts, body), ()
-    del own
     takers = tuple(number for number, source in enumerate(sources) if taken_by(tree, source))
     if takers and (path := sources[takers[0]].options.get("control_id")) is not None:
         facts = replace(facts, control_id=_said(_route(path, sources[takers[0]]), tree.root))
