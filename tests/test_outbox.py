@@ -540,14 +540,16 @@ def test_every_state_of_a_delivery_that_a_result_can_lead_to_is_here():
 async def test_what_has_gathered_in_an_outage_goes_at_a_pace(tmp_path):
     async with delivering(tmp_path, first=1000.0, outlet={"timeout": 0.5, "catch_up": 20.0}) as world:
         (there,) = world.destinations
-        there.deliver_plan = [UNAVAILABLE] * 5
+        there.deliver_plan = [UNAVAILABLE] * 30
         messages = [await world.add(f"a{n}", patient=str(n)) for n in range(30)]
-        await until(lambda: world.outbox.shut)
+        # What was under way with the fifth fails as well.
+        await until(lambda: world.outbox.shut and not world.outbox._in_hand)
+        there.deliver_plan.clear()
         failed = len(there.sent)
         world.clock.ahead += timedelta(seconds=31)
+        begun = world.clock()
         world.outbox.wake()
         await until(lambda: len(there.sent) > failed)
-        begun = world.clock()
         # All but those that were tried already, and wait for their next try.
         await until(lambda: len(there.sent) >= 30)
         assert (world.clock() - begun).total_seconds() >= (30 - failed - 2) / 20.0
