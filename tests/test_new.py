@@ -88,6 +88,21 @@ def test_no_value_of_a_sample_goes_anywhere(here, feed) -> None:
             assert {value for value in said if re.search(rf"\b{re.escape(value)}\b", text)} == set(), path.name
 
 
+@pytest.mark.parametrize("sample", ["itk3-message.xml"])
+def test_of_fhir_resources_stay_what_they_are_and_nobody_is_named(here, sample) -> None:
+    path = FIXTURES / "example-toc" / "mental-health-discharge" / sample
+    assert run("new", "riverside/toc", path, "--document", "mental-health-inpatient-discharge") == 0
+    catalogue = load([here / "mappings"])
+    assert [d.render() for d in catalogue.check() if d.severity is Severity.ERROR] == []
+    made = list(cases(here / "fixtures"))
+    assert [compare(case, replay(case, catalogue)) for case in made] == [[]]
+    text = "".join(one.read_text("utf-8") for one in here.rglob("*") if one.is_file())
+    for said in ("Madeup", "Jonquil", "9990123438", "Nowhere Lane", "01632 960211", "Olanzapine", "psychotic", "1979"):
+        assert said not in text
+    for said in ("STU3", "Composition.author->Practitioner", "887181000000106"):
+        assert said in text
+
+
 def test_the_samples_are_copied_only_when_that_is_said(here) -> None:
     """The control of the test above."""
     begun(here, "letters", "--as-they-are")

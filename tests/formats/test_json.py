@@ -227,6 +227,11 @@ def test_where_says_which_documents_are_meant() -> None:
     assert found[2][0].facts.kind == "document"
 
 
+def test_without_a_source_the_messages_are_there_and_nobody_takes_them() -> None:
+    ((message, takers),) = FORMAT.messages(b'{"a": 1}', [])
+    assert (leaves(message), takers) == ({"$.a": "1"}, ())
+
+
 def test_a_document_without_a_number_of_its_own_is_named_by_its_bytes() -> None:
     first, second = one('{"a": 1}'), one('{"a": 2}')
     assert first.facts.control_id not in ("", second.facts.control_id)

@@ -133,7 +133,7 @@ def _fixtures(
 
     mapping = catalogue.mapping(made.name)
     supplier, _, feed = made.name.partition("/")
-    suffix = {"hl7v2": ".hl7", "fhir": samples[0].suffix}.get(mapping.format.name, f".{mapping.format.name}")
+    suffix = {"hl7v2": ".hl7", "fhir": ".json"}.get(mapping.format.name, f".{mapping.format.name}")
     messages: dict[str, bytes] = {}
     if bodies is not None:
         messages = {path.stem: body for path, body in zip(samples, bodies, strict=True)}
@@ -146,7 +146,8 @@ def _fixtures(
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for stem, body in messages.items():
-        path = folder / f"{stem}{suffix}"
+        markup = mapping.format.name == "fhir" and body.lstrip()[:1] == b"<"
+        path = folder / f"{stem}{'.xml' if markup else suffix}"
         path.write_bytes(body)
         written.append(path)
         golden = replay(Case(supplier, feed, path), catalogue)

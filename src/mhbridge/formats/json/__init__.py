@@ -124,6 +124,9 @@ class Json:
     def _taken(
         self, body: bytes, text: str, lines: Lines, sources: Sequence[Source], before: Before
     ) -> Iterator[tuple[Document | MessageError, tuple[int, ...]]]:
+        # Without a source the format says what it finds all the same.
+        known = bool(sources)
+        sources = sources or (self.declare("Europe/London", "", {}),)
         taken, found = _taken_apart(text, sources)
         options = sources[taken[0]].options
         several = options["lines"] or (text.lstrip(" \t\r\n")[:1] == "[" and "message_per" not in options)
@@ -133,7 +136,8 @@ class Json:
             wrong = value if isinstance(value, Wrong) else _unfit(value, start)
             if wrong is None:
                 try:
-                    yield self._document(value, bytes_, [sources[i] for i in taken], taken, place)
+                    made, takers = self._document(value, bytes_, [sources[i] for i in taken], taken, place)
+                    yield made, takers if known else ()
                     continue
                 except MalformedMessage as error:
                     wrong = fault(text, start)[1] or Wrong(error.code, error.message, start)

@@ -81,7 +81,12 @@ def sketch(format_: Format, bodies: Sequence[bytes]) -> Sketch:
     Raises:
         MessageError: nothing of them can be read.
     """
-    known: Mapping[str, Callable[[Format, Sequence[bytes]], Sketch]] = {"hl7v2": _hl7v2, "csv": _csv, "xml": _xml}
+    known: Mapping[str, Callable[[Format, Sequence[bytes]], Sketch]] = {
+        "hl7v2": _hl7v2,
+        "csv": _csv,
+        "xml": _xml,
+        "fhir": _fhir,
+    }
     return known.get(format_.name, _other)(format_, bodies)
 
 
@@ -89,6 +94,19 @@ def _other(format_: Format, bodies: Sequence[bytes]) -> Sketch:
     source = format_.declare("Europe/London", "", {})
     paths = dict.fromkeys(like for sample in samples_of(format_, bodies, source) for like, *_ in sample.leaves)
     return Sketch((), {}, names={_last_word(path): path for path in reversed(paths)})
+
+
+def _fhir(format_: Format, bodies: Sequence[bytes]) -> Sketch:
+    # A profile of STU3 says so in its address; nothing else in a message says its version.
+    version = "STU3" if any(b"/STU3/" in body for body in bodies) else "R4"
+    anything = format_.declare("Europe/London", "", {"version": version, "messages": ["document"]})
+    read = samples_of(format_, bodies, anything)
+    kinds = tuple(dict.fromkeys(sample.message.facts.kind for sample in read))
+    options = {"version": version, "messages": list(kinds)}
+    # Of whom a name or a number is, its resource says: only the patient's are plain.
+    paths = dict.fromkeys(like for sample in read for like, *_ in sample.leaves if like.startswith("Patient."))
+    source = (("version", version, "of the profiles"), ("messages", f"[{', '.join(kinds)}]", ""))
+    return Sketch(source, options, names={_last_word(path): path for path in reversed(paths)}, kinds=kinds)
 
 
 def _last_word(path: str) -> str:
