@@ -60,6 +60,7 @@ def feeds() -> tuple[tuple[str, Feed], ...]:
     for kind, own in found:
         # What is made ready on first use is no file's cost.
         take(cases.GOOD, kind, own=own)
+        sound(take(b"", kind, own=own))
     return tuple(found)
 
 
