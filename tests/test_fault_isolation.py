@@ -67,7 +67,7 @@ def feed(supplier: str) -> tuple[Catalogue, Feed]:
 def changed(case: Case) -> Iterator[tuple[str, bytes]]:
     """Each field (or cell) replaced by each fault: what was done, for people, and the bytes."""
     body = case.path.read_bytes()
-    if case.path.suffix == ".csv":
+    if case.path.suffix in (".csv", ".mime"):
         yield from _rows(case, body)
         return
     # Latin-1 keeps every byte of a message in whatever character set it is.
@@ -89,9 +89,10 @@ def _rows(case: Case, body: bytes) -> Iterator[tuple[str, bytes]]:
     except MessageError:
         return
     for row in rows:
-        for cell, _ in [] if isinstance(row, MessageError) else mapping.format.populated(row):
+        for cell, mask in [] if isinstance(row, MessageError) else mapping.format.populated(row):
+            first = (mask & -mask).bit_length() - 1
             for name, fault in FAULTS.items():
-                yield f"a cell: {name}", mapping.format.altered(row, cell, 0, fault, mapping.source)
+                yield f"a cell: {name}", mapping.format.altered(row, cell, first, fault, mapping.source)
 
 
 def few(case: Case) -> list[tuple[str, bytes]]:
