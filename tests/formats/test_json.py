@@ -80,7 +80,7 @@ REFUSED = {
     "a bell": (r'{"a": "\u0007"}', "M705", "line 1:8"),
     "a backspace": (r'{"a": "\b"}', "M705", "line 1:8"),
     "too deep": ('{"a":' * 101 + "1" + "}" * 101, "M825", "line 1:501"),
-    "much too deep": ("[" * 200_000, "M820", "line 1:200001"),
+    "much too deep": ("[" * 200_000, "M825", "line 1:1002"),
     "too many values": ('{"a": [' + "1," * 100_000 + "1]}", "M826", "line 1:200004"),
     "a number too long": ('{"a": ' + "9" * 65 + "}", "M828", "line 1:7"),
     "a number too large": ('{"a": 1E+400}', "M828", "line 1:7"),

@@ -31,6 +31,8 @@ __all__ = [
 
 #: Lists and objects inside one another. A FHIR document has about twenty.
 MOST_DEPTH: Final = 100
+#: So deep, nobody looks any more for where it ends.
+_HOPELESS: Final = 1000
 #: Values of one message. A discharge document of fifty resources has a thousand.
 MOST_VALUES: Final = 100_000
 #: Characters of one number: more digits than any measurement has are an error of whoever wrote them.
@@ -128,7 +130,7 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
     The tokens of the one value that begins at `start`, up to its end.
 
     Raises:
-        Wrong: M820, M822: it is not JSON from here on.
+        Wrong: M820, M822: it is not JSON from here on; M825: it is too deep to go on.
     """
     closing: list[str] = []
     at = _blank(text, start)
@@ -136,6 +138,8 @@ def tokens(text: str, start: int = 0) -> Iterator[Token]:
         # A value is expected here.
         character = text[at : at + 1]
         if character and character in "{[":
+            if len(closing) >= _HOPELESS:
+                raise Wrong("M825", f"more than {_HOPELESS} lists and objects inside one another", at)
             yield Token(character, at, at + 1)
             closing.append("}" if character == "{" else "]")
             at = _blank(text, at + 1)
@@ -200,7 +204,7 @@ def fault(text: str, start: int = 0) -> tuple[int, Wrong | None]:
     Where the value that begins at `start` ends, and the first fault in it that is no fault of its syntax.
 
     Raises:
-        Wrong: M820, M822: it is not JSON.
+        Wrong: M820, M822: it is not JSON; M825: it is too deep to go on.
     """
     found: Wrong | None = None
     names: list[set[str]] = []
