@@ -166,6 +166,16 @@ def test_a_second_feed_of_a_supplier_adds_to_its_code_systems(here) -> None:
     assert "\nriverside-sex," in systems
 
 
+def test_members_of_json_are_known_by_their_names_and_lists_are_left_to_a_person(here) -> None:
+    sample = FIXTURES / "example-crisis-house" / "discharges" / "plain.json"
+    assert run("new", "riverside/js", sample, "--document", "mental-health-inpatient-discharge") == 0
+    text = (here / "mappings" / "suppliers" / "riverside" / "js.yaml").read_text("utf-8")
+    assert "  birth_date: = $.person.born" in text
+    assert "\n  diagnoses:" not in text
+    assert "\n  address:" not in text
+    assert not [d for d in load([here / "mappings"]).check() if d.severity is Severity.ERROR]
+
+
 @pytest.mark.parametrize(
     ("text", "looks"),
     [

@@ -61,6 +61,7 @@ def new(
     Values of the samples go nowhere: fixtures have the same places with invented values in them. What is written passes
     `mhbridge check`, and says what is missing.
     """
+    from mhbridge.formats import DeclarationError
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.drafting import draft
     from mhbridge.mapping.library import Snapshot, default_roots
@@ -87,6 +88,13 @@ def new(
         made = draft(Snapshot.of(default_roots([*roots, *own])), name, kind, format_, bodies, title)
     except MessageError as error:
         raise click.UsageError(f"the samples cannot be read as {format_.name}: {error}") from None
+    except DeclarationError as error:
+        # What only the supplier can say of its messages is not made up.
+        example = f"`source:` of {format_.name} in mappings/REFERENCE.md"
+        text = (
+            f"a first mapping of {format_.name} cannot be begun from samples ({error.message}): copy one, see {example}"
+        )
+        raise click.UsageError(text) from None
     if not made.samples:
         raise click.UsageError(f"there is no message in the samples that can be read as {format_.name}")
     for relative, text in made.files.items():

@@ -129,7 +129,11 @@ class _Drafting:
         options = dict(self.sketch.options)
         self.pattern = self._pattern()
         self.columns = Columns(self.sketch.names, self.pattern.columns)
-        if self.pattern.control_id and (path := self.columns.path(self.pattern.control_id)):
+        if (
+            self.format.name == "csv"
+            and self.pattern.control_id
+            and (path := self.columns.path(self.pattern.control_id))
+        ):
             options["control_id"] = path[1:-1]
         self.control_id = str(options.get("control_id", ""))
         self.source = format_.declare("Europe/London", self.sketch.charset, options)
@@ -142,6 +146,8 @@ class _Drafting:
         made = _Pattern()
         for which in (self.document.name, "any"):
             found = self.snapshot.read(f"drafts/{self.format.name}/{which}.yaml")
+            if found is None and self.sketch.names and self.format.name == "json":
+                found = self.snapshot.read(f"drafts/csv/{which}.yaml")  # names are names, of columns or members
             if found is None:
                 continue
             path, body = found

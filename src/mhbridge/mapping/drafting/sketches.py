@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,8 +92,30 @@ def sketch(format_: Format, bodies: Sequence[bytes]) -> Sketch:
 
 def _other(format_: Format, bodies: Sequence[bytes]) -> Sketch:
     source = format_.declare("Europe/London", "", {})
-    paths = dict.fromkeys(like for sample in samples_of(format_, bodies, source) for like, *_ in sample.leaves)
-    return Sketch((), {}, names={_last_word(path): path for path in reversed(paths)})
+    leaves = [leaf for sample in samples_of(format_, bodies, source) for leaf in sample.leaves]
+    # Of what stands in a list, only a person can say what its entries are.
+    listed = {like for like, exact, *_ in leaves if "[" in exact}
+    return Sketch((), {}, names=_names(dict.fromkeys(like for like, *_ in leaves if like not in listed)))
+
+
+#: Words that say what a value is only together with the word before them.
+_TOO_PLAIN: Final = frozenset(
+    {"name", "id", "code", "text", "title", "role", "phone", "status", "type", "value", "date", "number", "system",
+     "display", "address", "email", "reference", "summary", "ward", "written", "job", "author"}
+)  # fmt: skip
+
+
+def _names(paths: Iterable[str]) -> dict[str, str]:
+    """Path by its last two words, and by its last where no other path ends with it and it says enough."""
+    words = {path: re.findall(r"[A-Za-z_][\w-]*", path) for path in paths if "[" not in path}
+    ends = Counter(found[-1].casefold() for found in words.values() if found)
+    names: dict[str, str] = {}
+    for path, found in words.items():
+        if len(found) > 1:
+            names.setdefault(f"{found[-2]} {found[-1]}", path)
+        if found and ends[found[-1].casefold()] == 1 and found[-1].casefold() not in _TOO_PLAIN:
+            names.setdefault(found[-1], path)
+    return names
 
 
 def _fhir(format_: Format, bodies: Sequence[bytes]) -> Sketch:
