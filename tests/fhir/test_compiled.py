@@ -46,7 +46,9 @@ is_clean = compiled(r4())
 def test_what_mhbridge_writes_takes_the_fast_way(name: str) -> None:
     resource = GOLDENS[name]
     assert walk(resource) == ()
-    assert is_clean(resource)
+    # A link that the sender wrote is markup with an attribute: the slow way decides about it.
+    linked = any("<a href=" in str(entry) for entry in resource.get("entry", ()))
+    assert is_clean(resource) is not linked
 
 
 #: Good resources that the compiled form does not answer for, and why. A change here is one of speed, and is wanted.
