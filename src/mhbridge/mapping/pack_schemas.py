@@ -140,7 +140,11 @@ def clocks_schema() -> dict[str, Any]:
                 ("within", _LENGTH, "PTnH: hours that go by; PnD: to the end of the nth day after, local time"),
                 ("per", {"enum": ["recipient"]}, "One for each destination that the routes give"),
                 ("met_by", met, "What ends it"),
-                ("excluded_when", condition(), "The one condition there is: missing values never stop a clock"),
+                (
+                    "excluded_when",
+                    {"anyOf": [condition(), {"type": "array", "minItems": 1, "items": condition()}]},
+                    "The one condition there is, or several of which one is enough: missing values never stop a clock",
+                ),
                 ("ladder", {"type": "array", "minItems": 1, "items": step}, "Whom to tell, in order"),
                 ("source", _TEXT, "The rule that asks for it"),
             )
