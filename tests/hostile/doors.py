@@ -67,7 +67,7 @@ class Taken:
 def take(body: bytes, kind: str = "hl7v2", *, own: Feed | None = None) -> Taken:
     own = own or feed(kind)
     outcomes, answer = outcomes_of(body, own, RECEIVED_AT)
-    acknowledge = own.mappings[0].format.acknowledge
+    acknowledge = next(mapping.format for mapping in own.mappings if mapping.format.name == kind).acknowledge
     return Taken(outcomes, answer, acknowledge(body, answer, name="hub"))
 
 

@@ -21,6 +21,7 @@ from mhbridge.formats import Scope
 from mhbridge.formats.hl7v2 import FORMAT
 from mhbridge.mapping.code_files import load_systems
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible, _registered, conversion
+from mhbridge.mapping.conversions.fhir import TYPES as FHIR
 from mhbridge.mapping.conversions.times import date_patterns
 from mhbridge.mapping.types import PRIMITIVES, Type, parse_type
 from mhbridge.model import ABSENT, DELETED, State
@@ -32,8 +33,8 @@ CONTEXT = Context(
 )
 STATES = {"ABSENT": ABSENT, "DELETED": DELETED}
 
-#: Source types of other formats, which have tables of their own: `test_cda_conversions.py`.
-ELSEWHERE = frozenset({"json", "xml", "cda", "cda_attribute"})
+#: Source types of other formats, which have tests of their own (`test_cda_conversions.py`, `formats/`).
+ELSEWHERE = frozenset({"json", "xml", "cda", "cda_attribute", "document", *FHIR})
 
 
 def registered() -> dict[str, dict[str, Conversion]]:
