@@ -160,9 +160,11 @@ def _holds(conditions: Mapping[str, Any], document: str, items: Mapping[str, Any
 def _unknown_queues(config: settings.Config, clocks: Sequence[ReadyClock]) -> list[tuple[str, str]]:
     """Queues that a clock tells and that are not there: whoever was meant would never hear of it."""
     queues = settings.duties_of(config).queues
+    # A clock is declared once and starts with several document types.
+    told = dict.fromkeys((str(one.rule.span), one.name, rung.queue) for one in clocks for rung in one.rule.ladder)
     return [
-        ("C829", f"{clock.rule.span}: the clock {clock.name} tells the queue {queue!r}{_meant(queue, sorted(queues))}")
-        for clock, queue in dict.fromkeys((clock, rung.queue) for clock in clocks for rung in clock.rule.ladder)
+        ("C829", f"{place}: the clock {clock} tells the queue {queue!r}{_meant(queue, sorted(queues))}")
+        for place, clock, queue in told
         if queue not in queues
     ]
 
