@@ -333,7 +333,9 @@ def _as_expat(body: bytes, outer: Any) -> None:
     try:
         root = ET.fromstring(body)  # our own parser took it, so there is no document type
     except (ET.ParseError, LookupError, ValueError):
-        assert b"encoding" in body[:200] or b"xmlns" in body, "what we read expat reads"
+        # Expat has the names of the fourth edition of XML 1.0, and we those of the fifth, which allows more letters.
+        named = b"encoding" in body[:200] or b"xmlns" in body or not body.isascii()
+        assert named, "what we read expat reads"
         return
     assert _told_by_expat(root) == _told(outer), "read as others read it"
 
