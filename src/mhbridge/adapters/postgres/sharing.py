@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -105,8 +106,8 @@ class Sharing(Door):
         connect = partial(self._connected, writes=False)
         self._listener = Listener(connect, self._run, lambda: self._parts, heard)
 
-    def _connected(self, *, writes: bool) -> psycopg.Connection[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _connected(self, *, writes: bool) -> psycopg.Connection[Any]: ...
 
     async def renew(self, lease: float, *, leave: Collection[int] = (), want: Collection[int] = ()) -> Holding:
         item = leases.Renewing(self._run, round(lease * 1_000_000), tuple(leave), tuple(want))

@@ -19,7 +19,7 @@ A resource is read as it stands: this package must never validate one, fetch one
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
@@ -31,12 +31,13 @@ from mhbridge.formats.fhir.graph import Graph, Message
 from mhbridge.formats.fhir.paths import Root, check, ends, make_loop, scan_path
 from mhbridge.formats.fhir.structure import structure
 from mhbridge.formats.json import pieces
+from mhbridge.formats.json.door import OfNodes, marked
 from mhbridge.formats.json.paths import every_reader, first_reader, walk
-from mhbridge.formats.json.places import LoopPlaces, Places, leaves_of, name_of
+from mhbridge.formats.json.places import LoopPlaces, Places, leaves_of
 from mhbridge.formats.json.reading import BOM, text_of
 from mhbridge.formats.json.scanning import Lines, Wrong, fault
-from mhbridge.formats.json.tree import Node, grown, said
-from mhbridge.formats.json.writing import altered, written
+from mhbridge.formats.json.tree import grown, said
+from mhbridge.formats.json.writing import written
 from mhbridge.model import NOTHING_BEFORE, Answer, Before, MessageFacts
 
 __all__ = ["FORMAT", "Fhir", "Message"]
@@ -47,7 +48,7 @@ _RESOURCE: Final = re.compile(
 _MARKUP: Final = re.compile(r"""[^>]*<(?!!)[^>]*xmlns(?::\w+)?\s*=\s*["']http://hl7\.org/fhir["']""")
 
 
-class Fhir:
+class Fhir(OfNodes):
     """The format `fhir`. Stateless."""
 
     name: str = "fhir"
@@ -85,10 +86,7 @@ class Fhir:
                 raise MalformedMessage(wrong.code, wrong.message) from None
             return
         if body.startswith(BOM):
-            error = MalformedMessage(
-                "M824", "line 1:1: a byte order mark, which JSON does not have", path="line 1:1", offset=0
-            )
-            yield BrokenMessage(error, MessageFacts(self.name, "unreadable"), body), ()
+            yield marked(self.name, body), ()
             return
         text = text_of(body)
         lines = Lines(text)
@@ -200,31 +198,7 @@ class Fhir:
         """Over all that a path finds."""
         return make_loop(path, scope)
 
-    def cursor(self, message: Message) -> Any:
-        """The whole message."""
-        return message.tree.top
-
-    def text(self, raw: Any) -> str:
-        """A leaf as text; of a complex value the texts in it."""
-        return "; ".join(said(leaf) for leaf in _leaves(raw))
-
     # -- places ---------------------------------------------------------------------------------------------
-
-    def populated(self, message: Message) -> Iterable[Cell]:
-        """Every leaf."""
-        return [(place, 1) for place in range(len(message.tree.leaves))]
-
-    def shapes(self, message: Message) -> tuple[Sequence[str], Sequence[Hashable]]:
-        """A message is one group, and its shape is how many leaves it has."""
-        return ("",), (range(len(message.tree.leaves)),)
-
-    def layout(self, kind: str, shape: Any) -> Sequence[Cell]:  # noqa: ARG002  # the protocol's
-        """Every leaf."""
-        return [(place, 1) for place in shape]
-
-    def like(self, place: int) -> int:
-        """The leaf; nothing asks about several."""
-        return place
 
     def structural(self, message: Message, source: Source) -> Iterable[Cell]:
         """What each resource is, what kind of message it is, its number, its sender, and what says that it is meant."""
@@ -248,28 +222,9 @@ class Fhir:
         """All leaves below a path."""
         return places.ignored(path)
 
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Message, Sequence[Cell]], Iterable[Cell]]]:
-        """The same for all of them at once. Which leaf has which number depends on the message."""
-        found = [places.ignored(path) for path in paths]
-        return lambda _kind, _place: 0, lambda message, _cells: [cell for one in found for cell in one(message)]
-
-    def touched(self, message: Message, cell: int) -> Any:
-        """The name of the leaf."""
-        return name_of(message.tree.leaves[cell])
-
     def path(self, message: Message, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
         """`Practitioner[2].name[1].family`, or `Practitioner.name.family`."""
         return places.path_of(message.tree.leaves[cell], message.graph, exact=exact)
-
-    def leaf(self, message: Message, cell: int, bit: int) -> str:  # noqa: ARG002
-        """What a leaf says."""
-        return said(message.tree.leaves[cell])
-
-    def altered(self, message: Message, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
-        """The message in JSON with one leaf replaced."""
-        return altered(message.tree.top, message.tree.leaves[cell], encoded)
 
     def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:
         """The response to a message; nothing for anything else."""
@@ -293,15 +248,6 @@ def _documents(value: Any) -> list[Any]:
         {**value, "entry": [entry for at, entry in enumerate(entries) if at == one or at not in others]}
         for one in inner
     ]
-
-
-def _leaves(node: Node) -> Iterator[Node]:
-    if node.children is None:
-        if node.end > node.first:
-            yield node
-        return
-    for child in node.children.values() if isinstance(node.children, dict) else node.children:
-        yield from _leaves(child)
 
 
 FORMAT: Final = Fhir()

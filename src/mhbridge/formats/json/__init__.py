@@ -8,6 +8,7 @@ JSON documents: any members, by dotted paths.
     scanning      the same token by token: what is wrong, and where
     pieces        files of several documents, large ones too
     tree          values → nodes with numbered leaves
+    door          what every format of such nodes says of them
     paths         what a path finds
     places        where things are, for the field ledger
 
@@ -18,13 +19,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot
 from mhbridge.formats.json import pieces, places
 from mhbridge.formats.json.declaration import KEYS, chosen, declared
+from mhbridge.formats.json.door import OfNodes, marked
 from mhbridge.formats.json.paths import (
     JsonPath,
     check,
@@ -38,7 +40,6 @@ from mhbridge.formats.json.paths import (
 from mhbridge.formats.json.reading import BOM, text_of
 from mhbridge.formats.json.scanning import Lines, Wrong, fault
 from mhbridge.formats.json.tree import Tree, grown, said
-from mhbridge.formats.json.writing import altered
 from mhbridge.model import NOTHING_BEFORE, Answer, Before, Issue, MessageFacts
 
 __all__ = ["FORMAT", "Document", "Json"]
@@ -81,7 +82,7 @@ class Document:
         return tuple(issues)
 
 
-class Json:
+class Json(OfNodes):
     """The format `json`. Stateless."""
 
     name: str = "json"
@@ -108,11 +109,7 @@ class Json:
         if not body.strip(b" \t\r\n"):
             raise MalformedMessage("M700", "nothing was sent")
         if body.startswith(BOM):
-            # Whoever sent it can be told; what it says is kept, for a byte order mark is no part of it.
-            error = MalformedMessage(
-                "M824", "line 1:1: a byte order mark, which JSON does not have", path="line 1:1", offset=0
-            )
-            yield BrokenMessage(error, MessageFacts(self.name, "unreadable"), body), ()
+            yield marked(self.name, body), ()
             return
         text = text_of(body)
         lines = Lines(text)
@@ -201,31 +198,7 @@ class Json:
         """Over all that a path finds."""
         return make_loop(path, scope)
 
-    def cursor(self, message: Document) -> Any:
-        """The whole document."""
-        return message.tree.top
-
-    def text(self, raw: Any) -> str:
-        """A leaf as text; of an object the texts in it."""
-        return "; ".join(map(said, _leaves(raw)))
-
     # -- places ---------------------------------------------------------------------------------------------
-
-    def populated(self, message: Document) -> Iterable[Cell]:
-        """Every leaf."""
-        return [(place, 1) for place in range(len(message.tree.leaves))]
-
-    def shapes(self, message: Document) -> tuple[Sequence[str], Sequence[Hashable]]:
-        """A document is one group, and its shape is how many leaves it has."""
-        return ("",), (range(len(message.tree.leaves)),)
-
-    def layout(self, kind: str, shape: Any) -> Sequence[Cell]:  # noqa: ARG002  # the protocol's
-        """Every leaf."""
-        return [(place, 1) for place in shape]
-
-    def like(self, place: int) -> int:
-        """The leaf; nothing asks about several."""
-        return place
 
     def structural(self, message: Document, source: Source) -> Iterable[Cell]:
         """What names the document, its sender and its time, and what says that it is meant."""
@@ -249,28 +222,9 @@ class Json:
         """All leaves below a path."""
         return places.ignored(path)
 
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Document, Sequence[Cell]], Iterable[Cell]]]:
-        """The same for all of them at once. Which leaf has which number depends on the document."""
-        found = [places.ignored(path) for path in paths]
-        return lambda _kind, _place: 0, lambda message, _cells: [cell for one in found for cell in one(message)]
-
-    def touched(self, message: Document, cell: int) -> Any:
-        """The name of the leaf."""
-        return places.name_of(message.tree.leaves[cell])
-
     def path(self, message: Document, cell: int, bit: int, source: Source, *, exact: bool) -> str:  # noqa: ARG002
         """`$.a.b[2].c`, or `$.a.b.c`."""
         return places.path_of(message.tree.leaves[cell], exact=exact)
-
-    def leaf(self, message: Document, cell: int, bit: int) -> str:  # noqa: ARG002
-        """What a leaf says."""
-        return said(message.tree.leaves[cell])
-
-    def altered(self, message: Document, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
-        """The document with one leaf replaced."""
-        return altered(message.tree.top, message.tree.leaves[cell], encoded)
 
     def acknowledge(self, body: bytes, answer: Answer, *, name: str) -> bytes:  # noqa: ARG002  # the protocol's
         """A document is not answered in kind."""
@@ -330,15 +284,6 @@ def _text_at(tree: Tree, path: JsonPath | None) -> str:
 
 def _digest(body: bytes) -> str:
     return hashlib.blake2b(body.strip(b" \t\r\n"), digest_size=8).hexdigest()
-
-
-def _leaves(node: Any) -> Iterator[Any]:
-    if node.children is None:
-        if node.end > node.first:
-            yield node
-        return
-    for child in node.children.values() if isinstance(node.children, dict) else node.children:
-        yield from _leaves(child)
 
 
 FORMAT: Final = Json()

@@ -8,6 +8,7 @@ made once. What a reader finds is `ABSENT`, a `Leaf` or an `Element`; nothing in
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,7 +97,7 @@ def _exists(element: Element, inner: Inner) -> bool:
     return bool(found) if inner.ending == _ELEMENT else any(True for _ in ended(found, inner.ending))
 
 
-class Stage:
+class Stage(ABC):
     """
     One move from elements to elements.
 
@@ -109,9 +110,9 @@ class Stage:
     def __init__(self, before: Stage | None) -> None:
         self.before = before
 
+    @abstractmethod
     def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
         """Where the stage leads."""
-        raise NotImplementedError
 
     def at(self, tree: Tree) -> Sequence[Element]:
         """From the root of a document; remembered."""

@@ -7,6 +7,7 @@ Nothing is in memory that is not in the database. This module must never work a 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -29,7 +30,7 @@ _PAUSE: Final = 0.02
 _AGAIN: Final = 30.0
 
 
-class Calling:
+class Calling(ABC):
     """
     What all subjects of the door stand on. The engine sets these when it opens.
 
@@ -74,17 +75,17 @@ class Calling:
         answer: _T = await call.future
         return answer
 
+    @abstractmethod
     async def _at_once(self, verb: Callable[..., _T], *values: Any) -> _T:
         """
         Answer what is asked for each message: one search by a key.
 
         Where that takes less than handing it to a thread, it is answered on the event loop. Nothing else may be.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _relayed(self, message: int) -> Original:
         """The original of a message, at once and on any thread: a relay asks for it while it sends."""
-        raise NotImplementedError
 
     def _start_reader(self, turns: Turns, reader: Reader) -> Turns:
         def work(batch: Sequence[Call]) -> Sequence[Result]:
