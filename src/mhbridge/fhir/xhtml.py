@@ -15,9 +15,12 @@ from itertools import islice
 from typing import Final
 from xml.parsers import expat
 
+from mhbridge.fhir.settled import is_settled
+
 __all__ = ["NAMESPACE", "div", "escape", "flow", "paragraph", "sanitise", "visible"]
 
 NAMESPACE: Final = "http://www.w3.org/1999/xhtml"
+_ROOT: Final = f'<div xmlns="{NAMESPACE}">'
 
 # --- text into XHTML ---------------------------------------------------------------------------------------
 
@@ -163,6 +166,12 @@ def sanitise(xhtml: str) -> str:
     Returns:
         `<div xmlns="http://www.w3.org/1999/xhtml">…</div>`, or `""` when nothing is left that a reader would see.
     """
+    if xhtml.startswith(_ROOT) and xhtml.endswith("</div>") and is_settled(xhtml[len(_ROOT) : -len("</div>")]):
+        return xhtml
+    return _sanitised(xhtml)
+
+
+def _sanitised(xhtml: str) -> str:
     import nh3
 
     source = _without_cdata(visible(_DECLARATION.sub("", xhtml, count=1)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats.xml.tree import BLANKS, Element, Tree
+from mhbridge.formats.xml.tree import BLANKS, TEXT, Element, Tree
 
 __all__ = ["MAX_ATTRIBUTES", "MAX_CHILDREN", "MAX_DEPTH", "MAX_ELEMENTS", "MAX_NAMESPACES", "MAX_VALUE", "parsed"]
 
@@ -37,55 +37,82 @@ def _too_much(what: str) -> MalformedMessage:
 
 
 class _Builder:
-    """What lxml tells of a document, made into a tree (lxml's "parser target interface")."""
+    """
+    What lxml tells of a document, made into a tree (lxml's "parser target interface").
+
+    Its methods are closures over what they share: there are some thousands of calls for each document.
+    """
 
     def __init__(self) -> None:
-        self.tree = Tree()
-        self._open: list[Element] = []
-        self._text: list[str] = []
-        self._size = 0
-        self._last: Element | None = None
-        self._spaces: set[tuple[str, str]] = set()
+        tree = self.tree = Tree()
+        elements, masks, named = tree.elements, tree.building, tree.by_name
+        opened: list[Element] = []
+        texts: list[str] = []
+        spaces: set[tuple[str, str]] = set()
+        #: The element that ended last, where nothing began after it; text that comes now follows it.
+        last: Element | None = None
 
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        depth, elements = self._open, self.tree.elements
-        self._flush()
-        if len(depth) >= MAX_DEPTH:
-            raise _too_much(f"{MAX_DEPTH} levels")
-        if len(elements) >= MAX_ELEMENTS:
-            raise _too_much(f"{MAX_ELEMENTS:,} elements")
-        parent = depth[-1] if depth else None
-        if attributes or len(name) > MAX_NAME:
-            self._bounded(name, attributes)
-        made = Element(name, dict(attributes), parent, len(elements), self.tree)
-        if parent is not None:
-            if len(parent.children) >= MAX_CHILDREN:
-                raise _too_much(f"{MAX_CHILDREN:,} elements in one")
-            parent.children.append(made)
-        elements.append(made)
-        depth.append(made)
-        self._last = None
+        def put() -> None:
+            """What was read of text goes where it stands."""
+            text = texts[0] if len(texts) == 1 else "".join(texts)
+            texts.clear()
+            if len(text) > MAX_TEXT:
+                raise _too_much(f"{MAX_TEXT:,} characters in one text")
+            if last is not None:
+                last.tail = text
+            elif opened:
+                opened[-1].text = text
+            if opened and not (text.isspace() and not text.strip(BLANKS)):
+                # Until it ends, when all of it is put together.
+                opened[-1].own = text
 
-    @staticmethod
-    def _bounded(name: str, attributes: dict[str, str]) -> None:
-        if len(name) > MAX_NAME or any(len(one) > MAX_NAME for one in attributes):
-            raise _too_much(f"{MAX_NAME} characters in a name")
-        if len(attributes) > MAX_ATTRIBUTES:
-            raise _too_much(f"{MAX_ATTRIBUTES} attributes at one element")
-        for value in attributes.values():
-            if len(value) > MAX_VALUE:
-                raise _too_much(f"{MAX_VALUE:,} characters in an attribute")
+        def start(name: str, attributes: dict[str, str]) -> None:
+            nonlocal last
+            if texts:
+                put()
+            number = len(elements)
+            if len(opened) >= MAX_DEPTH:
+                raise _too_much(f"{MAX_DEPTH} levels")
+            if number >= MAX_ELEMENTS:
+                raise _too_much(f"{MAX_ELEMENTS:,} elements")
+            if attributes:
+                masks.append(_populated(attributes))
+                attributes = dict(attributes)
+            else:
+                masks.append(0)
+                attributes = {}
+            parent = opened[-1] if opened else None
+            made = Element(name, attributes, parent, number, tree)
+            if parent is not None:
+                children = parent.children
+                if len(children) >= MAX_CHILDREN:
+                    raise _too_much(f"{MAX_CHILDREN:,} elements in one")
+                children.append(made)
+            alike = named.get(name)
+            if alike is None:
+                if len(name) > MAX_NAME:
+                    raise _too_much(f"{MAX_NAME} characters in a name")
+                named[name] = [made]
+            else:
+                alike.append(made)
+            elements.append(made)
+            opened.append(made)
+            last = None
 
-    def end(self, _name: str) -> None:
-        self._flush()
-        self._last = self._open.pop()
-        self._last.close()
+        def end(_name: str) -> None:
+            nonlocal last
+            if texts:
+                put()
+            last = opened.pop()
+            last.end = len(elements)
+            if last.own:
+                last.own = last.text
+                if last.children:
+                    last.own += "".join([child.tail for child in last.children])
+                masks[last.index] |= TEXT
 
-    def data(self, text: str) -> None:
-        self._size += len(text)
-        if self._size > MAX_TEXT:
-            raise _too_much(f"{MAX_TEXT:,} characters in one text")
-        self._text.append(text)
+        self.start, self.end, self.data = start, end, texts.append
+        self._spaces = spaces
 
     def start_ns(self, prefix: str, uri: str) -> None:
         self._spaces.add((prefix, uri))
@@ -107,16 +134,21 @@ class _Builder:
     def close(self) -> Tree:
         return self.tree
 
-    def _flush(self) -> None:
-        if not self._text:
-            return
-        text = "".join(self._text)
-        self._text.clear()
-        self._size = 0
-        if self._last is not None:
-            self._last.tail = text
-        elif self._open:
-            self._open[-1].text = text
+
+def _populated(attributes: dict[str, str]) -> int:
+    """The bits of the attributes that say something, when they are not too many nor too long."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise _too_much(f"{MAX_ATTRIBUTES} attributes at one element")
+    mask, bit = 0, TEXT
+    for name, value in attributes.items():
+        if len(name) > MAX_NAME:
+            raise _too_much(f"{MAX_NAME} characters in a name")
+        if len(value) > MAX_VALUE:
+            raise _too_much(f"{MAX_VALUE:,} characters in an attribute")
+        bit <<= 1
+        if value.strip(BLANKS):
+            mask |= bit
+    return mask
 
 
 def parsed(text: str) -> Tree:

@@ -8,8 +8,9 @@ never walk it without counting its steps: a path that asks too much costs its me
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
@@ -53,14 +54,6 @@ class Element:
         self.own = ""
         self.end = index + 1
 
-    def close(self) -> None:
-        """Everything inside it is there."""
-        own = self.text
-        if self.children:
-            self.end = self.children[-1].end
-            own += "".join([child.tail for child in self.children])
-        self.own = own if own.strip(BLANKS) else ""
-
     @property
     def local(self) -> str:
         """The name without its namespace."""
@@ -69,11 +62,7 @@ class Element:
     @property
     def mask(self) -> int:
         """Its populated leaves: its own text, and each attribute that is not blank."""
-        mask = TEXT if self.own else 0
-        for place, value in enumerate(self.attributes.values(), 1):
-            if value.strip(BLANKS):
-                mask |= 1 << place
-        return mask
+        return self.tree.masks[self.index]
 
     def bit(self, attribute: str) -> int:
         """The number of the bit of an attribute that it has."""
@@ -110,6 +99,9 @@ class Leaf:
         self.text = text
 
 
+_index: Final = attrgetter("index")
+
+
 class Tree:
     """One document, with the envelope round it."""
 
@@ -122,7 +114,10 @@ class Tree:
         self.steps = 0
         #: What paths that begin at the root found, and what they are looked up by.
         self.memo: dict[Any, Any] = {}
-        self._named: dict[str, tuple[list[int], list[Element]]] | None = None
+        #: All elements of each name.
+        self.by_name: dict[str, list[Element]] = {}
+        #: The populated leaves of each element, while it is read.
+        self.building: list[int] = []
         self._masks: tuple[int, ...] | None = None
 
     @property
@@ -139,7 +134,7 @@ class Tree:
     def masks(self) -> tuple[int, ...]:
         """The populated leaves of each element."""
         if self._masks is None:
-            self._masks = tuple([element.mask for element in self.elements])
+            self._masks = tuple(self.building)
         return self._masks
 
     def spend(self, steps: int) -> None:
@@ -153,17 +148,13 @@ class Tree:
 
     def named(self, name: str, within: Element) -> list[Element]:
         """All elements of a name below one, in the order of the document."""
-        if self._named is None:
-            self._named = {}
-            for element in self.elements:
-                places, found = self._named.setdefault(element.name, ([], []))
-                places.append(element.index)
-                found.append(element)
-        places, found = self._named.get(name, ([], []))
-        if len(places) == 0:
+        found = self.by_name.get(name)
+        if found is None:
             return []
-        begin = bisect_right(places, within.index)
-        return found[begin : bisect_right(places, within.end - 1)]
+        if within.index == 0 and within.end == len(self.elements):
+            return found[1:] if found[0] is within else found[:]
+        begin = bisect_right(found, within.index, key=_index)
+        return found[begin : bisect_left(found, within.end, begin, key=_index)]
 
     def having(self, attribute: str) -> list[tuple[Element, int, str]]:
         """All populated attributes of a name, in the order of the document: element, number of the bit, value."""
