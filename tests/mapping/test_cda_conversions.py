@@ -14,6 +14,7 @@ import pytest
 
 from mhbridge.formats.xml import FORMAT, Element, Leaf
 from mhbridge.mapping.conversions import WHOLE, _registered, conversion
+from mhbridge.mapping.conversions.at import leaf
 from mhbridge.mapping.types import parse_type
 from mhbridge.model import Unknown
 
@@ -96,10 +97,10 @@ def test_what_is_used_matters_and_nothing_else(target, value) -> None:
             name = FORMAT.path(whole, place, bit, SOURCE, exact=True)
             others = [read(FORMAT.altered(whole, place, bit, other, SOURCE)) for other in OTHERS]
             changed = [other for other in others if result_of(made, other) != before]
-            if WHOLE in used or f"{place}.{bit}" in used:
+            if WHOLE in used or leaf(place, bit) in used:
                 assert changed, f"{name} is said to be used"
             else:
-                silent = [other for other in changed if not {WHOLE, f"{place}.{bit}"} & made.used_of(other, CONTEXT)]
+                silent = [other for other in changed if not {WHOLE, leaf(place, bit)} & made.used_of(other, CONTEXT)]
                 assert not silent, f"{name} is said not to be used"
 
 

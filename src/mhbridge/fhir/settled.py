@@ -15,7 +15,6 @@ from typing import Final
 __all__ = ["is_settled"]
 
 
-
 class _Inside:
     """What may stand in elements of a kind: words or only blanks, and which elements."""
 

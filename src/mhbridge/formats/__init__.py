@@ -51,6 +51,7 @@ __all__ = [
     "Typed",
     "format_named",
     "formats",
+    "nowhere",
     "sniff",
 ]
 
@@ -161,6 +162,11 @@ class Path:
 
     text: str
     relative: bool = False
+
+
+def nowhere(kind: str, place: int) -> int:  # noqa: ARG001  # as `Format.ignoring` has it
+    """What is ignored in every message, in a format whose places mean nothing before a message is read."""
+    return 0
 
 
 Spill: TypeAlias = Callable[[], BinaryIO]

@@ -17,11 +17,11 @@ into a ledger, and never contents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Path, Source
+from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Path, Source, nowhere
 from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.conversions import WHOLE, Context
 from mhbridge.mapping.marks import Mark, Trace
@@ -128,6 +128,8 @@ class FieldLedger:
             here = self._selecting.setdefault(kind, {})
             here[place] = here.get(place, 0) | mask
         self._settled = frozenset(everywhere)
+        #: Nothing is known of any place before a message is read.
+        self.anywhere = not self._selecting and self.ignoring is nowhere
         self._waiting = [
             mark for mark in self._asking if self._settled.isdisjoint((mark.spot.question, mark.spot.within))
         ]
@@ -225,12 +227,15 @@ class FieldLedger:
             for cell, mask in find(message):
                 yield cell, mask, reason
 
-    def passed_over(self, message: Message, trace: Trace, touched: frozenset[Any]) -> dict[int, int]:
+    def passed_over(
+        self, message: Message, trace: Trace, touched: frozenset[Any], among: Container[int]
+    ) -> dict[int, int]:
         """
         The leaves that paths of the mapping reach and did not take.
 
         Args:
             touched: what is asked about (`Format.touched`); the rest is left out.
+            among: the cells that are asked about.
         """
         found: dict[int, int] = {}
         level, reaching = self._reaching(touched)
@@ -240,8 +245,9 @@ class FieldLedger:
                 for mark, kind, raw, _ in trace
                 if mark in reaching and kind in _VALUES
                 for cell, _ in mark.spot.cells(raw[0] if kind == marks.READ_IN_PART else raw, mark.reads)
+                if cell in among
             }
-            self._reach(level, self.format.cursor(message), taken, found)
+            self._reach(level, self.format.cursor(message), taken, among, found)
         return found
 
     def _reaching(self, touched: frozenset[Any]) -> tuple[_Level, frozenset[Mark]]:
@@ -256,15 +262,17 @@ class FieldLedger:
                 self._reached[touched] = found
         return found
 
-    def _reach(self, level: _Level, cursor: Any, taken: set[tuple[Mark, int]], found: dict[int, int]) -> None:
+    def _reach(
+        self, level: _Level, cursor: Any, taken: set[tuple[Mark, int]], among: Container[int], found: dict[int, int]
+    ) -> None:
         for mark in level.marks:
             for cell, mask in mark.spot.every(cursor, mark.reads):
                 # What was read and not used stays open: the value did not depend on it.
-                if (mark, cell) not in taken:
+                if cell in among and (mark, cell) not in taken:
                     found[cell] = found.get(cell, 0) | mask
         for loop, below in level.loops:
             for inner in loop.cursors(cursor):
-                self._reach(below, inner, taken, found)
+                self._reach(below, inner, taken, among, found)
 
     # -- who took it ----------------------------------------------------------------------------------------
 
@@ -368,7 +376,12 @@ def _outcome(ledgers: Sequence[FieldLedger], kind: str, shape: Any, codes: tuple
     counts = [0, 0, 0]
     lost: list[Cell] = []
     open_: list[Cell] = []
+    # Where places mean nothing before a message is read (an element of a document), what nobody took is open.
+    unclaimed = all(ledger.anywhere for ledger in ledgers)
     for place, populated in ledgers[0].format.layout(kind, shape):
+        if unclaimed and not (place in bound or place in selector or place in failed):
+            open_.append((place, populated))
+            continue
         mask = populated
         if found := mask & failed.get(place, 0):
             lost.append((place, found))
@@ -414,9 +427,10 @@ def _sort_out(
     if left:
         format_ = taken[0][0].format
         touched = frozenset(format_.touched(message, cell) for cell, _ in left)
+        among = {cell for cell, _ in left}
         over: dict[int, int] = {}
         for ledger, trace in taken:
-            for cell, mask in ledger.passed_over(message, trace, touched).items():
+            for cell, mask in ledger.passed_over(message, trace, touched, among).items():
                 over[cell] = over.get(cell, 0) | mask
         for cell, remaining in left:
             mask = remaining
@@ -449,7 +463,7 @@ def detailed(message: Message, taken: Sequence[Taken]) -> list[Leaf]:
             ignored[cell] = ignored.get(cell, 0) | mask
             for bit in _bits(mask & there.get(cell, 0)):
                 reasons.setdefault((cell, bit), reason)
-        for cell, mask in ledger.passed_over(message, trace, touched).items():
+        for cell, mask in ledger.passed_over(message, trace, touched, there).items():
             over[cell] = over.get(cell, 0) | mask
     found: list[Leaf] = []
     for cell, mask in populated:

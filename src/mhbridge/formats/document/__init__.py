@@ -34,6 +34,7 @@ from mhbridge.formats import (
     Spill,
     Spot,
     format_named,
+    nowhere,
 )
 from mhbridge.formats.csv.declaration import KEYS as CSV_KEYS
 from mhbridge.formats.document import places
@@ -262,7 +263,7 @@ class Document:
     ) -> tuple[Callable[[str, int], int], Callable[[Letter, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once."""
         found = [self.ignored(path) for path in paths]
-        return lambda _kind, _place: 0, lambda letter, _cells: [cell for one in found for cell in one(letter)]
+        return nowhere, lambda letter, _cells: [cell for one in found for cell in one(letter)]
 
     def touched(self, message: Letter, cell: int) -> Any:
         """The field, or what the index's format says."""

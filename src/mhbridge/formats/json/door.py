@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats import BrokenMessage, Cell, Path, Source
+from mhbridge.formats import BrokenMessage, Cell, Path, Source, nowhere
 from mhbridge.formats.json.places import name_of
 from mhbridge.formats.json.tree import Node, said
 from mhbridge.formats.json.writing import altered
@@ -66,7 +66,7 @@ class OfNodes(ABC):
     ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once. Which leaf has which number depends on the message."""
         found = [self.ignored(path) for path in paths]
-        return lambda _kind, _place: 0, lambda message, _cells: [cell for one in found for cell in one(message)]
+        return nowhere, lambda message, _cells: [cell for one in found for cell in one(message)]
 
     def touched(self, message: Any, cell: int) -> Any:
         """The name of the leaf."""

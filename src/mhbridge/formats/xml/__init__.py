@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import Cell, Loop, LoopSpot, Path, Scope, Source, Spot
+from mhbridge.formats import Cell, Loop, LoopSpot, Path, Scope, Source, Spot, nowhere
 from mhbridge.formats.xml import places
 from mhbridge.formats.xml.declaration import KEYS, declared
 from mhbridge.formats.xml.message import XmlMessage, read_messages, structural
@@ -136,7 +136,7 @@ class Xml:
         self, paths: Sequence[Path]
     ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once. Where an element stands is known of one document only."""
-        return lambda _kind, _place: 0, places.ignored_of([path for path in paths if isinstance(path, XmlPath)])
+        return nowhere, places.ignored_of([path for path in paths if isinstance(path, XmlPath)])
 
     def touched(self, message: Any, cell: int) -> Any:  # noqa: ARG002
         """A path that ends at an element reads what is in it, so no cell is told from another."""

@@ -19,7 +19,7 @@ from mhbridge.formats.xml.encoding import Misdeclared, decoded
 from mhbridge.formats.xml.itk import Wrapped, unwrapped
 from mhbridge.formats.xml.parsing import parsed
 from mhbridge.formats.xml.path import XmlPath
-from mhbridge.formats.xml.reach import Route, cells, route
+from mhbridge.formats.xml.reach import Route, route
 from mhbridge.formats.xml.tree import BLANKS, Element, Leaf, Tree, written_name
 from mhbridge.formats.xml.writing import written
 from mhbridge.model import Issue, MessageFacts
@@ -273,7 +273,7 @@ def structural(message: XmlMessage, source: Source) -> Iterator[tuple[int, int]]
     for choices in source.options.get("where", ()):
         for choice in choices:
             for stage, elements in _route(choice, source).asked(root):
-                yield from (cell for element in elements for cell in cells(stage.asks.inner.leaves(element)))
+                yield from stage.looked(elements)
 
 
 def _named(root: Element, name: str, attributes: tuple[str, ...]) -> Iterator[tuple[int, int]]:

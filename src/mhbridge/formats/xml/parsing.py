@@ -62,7 +62,7 @@ class _Builder:
                 last.tail = text
             elif opened:
                 opened[-1].text = text
-            if opened and not (text.isspace() and not text.strip(BLANKS)):
+            if opened and text.strip(BLANKS):
                 # Until it ends, when all of it is put together.
                 opened[-1].own = text
 

@@ -1,8 +1,8 @@
 """
 Where things are in a document, for the field ledger: an element is a place, its text and its attributes are its leaves.
 
-A path that ends at an element reads of it what its conversion says, as `number.bit` of each leaf; `WORDS` is all text
-in it. This module must never look at what a leaf says.
+A path that ends at an element reads of it what its conversion says: leaves, each as one number (`LEAF_BITS`); `WORDS`
+is all text in it. This module must never look at what a leaf says.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Scope, Source
 from mhbridge.formats.xml.path import XmlPath
-from mhbridge.formats.xml.reach import Filter, Route, cells, ended, ready, route
+from mhbridge.formats.xml.reach import Filter, Route, ended, ready, route
 from mhbridge.formats.xml.tree import TEXT, Element, Leaf, Tree, written_name
 from mhbridge.formats.xml.writing import written
 
 __all__ = [
+    "LEAF_BITS",
     "WHOLE",
     "WORDS",
     "XmlSpot",
@@ -31,6 +32,9 @@ __all__ = [
 #: In `Conversion.reads`: everything in an element (`mhbridge.mapping.conversions.WHOLE`), and all its text.
 WHOLE: Final = "*"
 WORDS: Final = "text()"
+#: A leaf that a conversion names is the number of its element and, in so many low bits, that of its bit.
+LEAF_BITS: Final = 7
+_LEAF: Final = (1 << LEAF_BITS) - 1
 
 
 def layout(masks: Sequence[int]) -> list[Cell]:
@@ -41,16 +45,15 @@ def layout(masks: Sequence[int]) -> list[Cell]:
 class XmlSpot:
     """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
 
-    __slots__ = ("_asking", "_route", "asks", "everywhere", "question", "subject", "within")
+    __slots__ = ("_route", "asks", "everywhere", "question", "subject", "within")
 
     def __init__(self, path: XmlPath, scope: Scope) -> None:
         self._route: Route = ready(path, scope)
-        self._asking: tuple[Filter, ...] = self._route.asking
-        self.asks = bool(self._asking)
-        #: Of one test from the root all that it looks at is known by the stage before it and its inner path.
+        self.asks = bool(self._route.asking)
+        #: Which leaves a path looks at is known by the path alone, of one from the root by its tests.
         self.question: Any = None
-        if len(self._asking) == 1 and not self._route.relative:
-            self.question = (self._asking[0].before, self._asking[0].asks.inner)
+        if self.asks:
+            self.question = self._route if self._route.relative else tuple(map(_looks, self._route.asking))
         self.subject: Any = self.question
         self.within: None = None
         self.everywhere: None = None
@@ -69,21 +72,20 @@ class XmlSpot:
         if WHOLE in parts:
             masks = raw.tree.masks
             return [(place, masks[place]) for place in range(raw.index, raw.end) if masks[place]]
-        found: list[Cell] = []
         if WORDS in parts:
             masks = raw.tree.masks
-            found += [(place, TEXT) for place in range(raw.index, raw.end) if masks[place] & TEXT]
-        for part in parts:
-            if part != WORDS:
-                place, _, bit = part.partition(".")
-                found.append((int(place), TEXT << int(bit)))
-        return found
+            return [(place, TEXT) for place in range(raw.index, raw.end) if masks[place] & TEXT]
+        return [(part >> LEAF_BITS, TEXT << (part & _LEAF)) for part in _leaves(parts)]
 
     def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
         """The same, as the ledger puts cells together; a document is one group."""
         taken = into[0]
-        for place, mask in self.cells(raw, parts):
-            taken.append((mask << PLACE_BITS | place) << STATE_BITS | state)
+        if isinstance(raw, Element) and WHOLE not in parts and WORDS not in parts:
+            taken += [
+                (1 << (part & _LEAF) + PLACE_BITS | part >> LEAF_BITS) << STATE_BITS | state for part in _leaves(parts)
+            ]
+        else:
+            taken += [(mask << PLACE_BITS | place) << STATE_BITS | state for place, mask in self.cells(raw, parts)]
 
     def present(self, raw: Any) -> list[Cell]:
         """The leaf without which the raw value would not be there; none when there are several."""
@@ -99,24 +101,39 @@ class XmlSpot:
         return ()
 
     def questioned(self, cursor: Element) -> list[Cell]:
-        """The leaves that the one test looks at."""
-        tree, stage = cursor.tree, self._asking[0]
-        key = ("looked", self.question)
+        """The leaves that the tests look at."""
+        tree = cursor.tree
+        key = ("looked", self.question, cursor.index if self._route.relative else -1)
         found: list[Cell] | None = tree.memo.get(key)
         if found is None:
-            elements = stage.before.at(tree) if stage.before is not None else ()
-            found = tree.memo[key] = [cell for element in elements for cell in cells(stage.asks.inner.leaves(element))]
+            found = tree.memo[key] = []
+            if self._route.relative:
+                for stage, elements in self._route.asked(cursor):
+                    found += stage.looked(elements)
+            else:
+                for stage in self._route.asking:
+                    found += stage.looked_from_root(tree)
         return found
 
     def asked(self, cursor: Element) -> Iterator[Asked]:
         """The leaves that the tests look at, and whether each said yes."""
         for stage, elements in self._route.asked(cursor):
             for element in elements:
-                leaves = cells(stage.asks.inner.leaves(element))
+                leaves = stage.looked((element,))
                 if leaves:
                     said = stage.asks.holds(element)
                     for place, mask in leaves:
                         yield place, mask, said
+
+
+def _looks(stage: Filter) -> Any:
+    """What a test from the root looks at, whatever it wants to see there."""
+    return stage.before, stage.asks.inner
+
+
+def _leaves(parts: Iterable[Any]) -> Iterable[int]:
+    """What `mhbridge.mapping.conversions.at` wrote down."""
+    return parts
 
 
 def ignored(path: XmlPath) -> Callable[[Any], Iterable[Cell]]:

@@ -9,7 +9,7 @@ made once. What a reader finds is `ABSENT`, a `Leaf` or an `Element`; nothing in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -25,7 +25,6 @@ __all__ = [
     "ElementLoop",
     "Filter",
     "Route",
-    "cells",
     "every_reader",
     "first_reader",
     "make_loop",
@@ -50,9 +49,9 @@ class ElementLoop:
         yield from self.route.elements(cursor)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Inner:
-    """A path of a test, from the element that is tested."""
+    """A path of a test, from the element that is tested. There is one of each, so what is looked up by it is quick."""
 
     steps: tuple[tuple[str, str, bool], ...]
     ending: Ending
@@ -195,6 +194,19 @@ class Filter(Stage):
         tree.spend(len(found) * (1 + len(asks.inner.steps)))
         return [element for element in found if asks.holds(element)]
 
+    def looked(self, found: Sequence[Element]) -> list[tuple[int, int]]:
+        """What the test looks at, as cells of the field ledger."""
+        leaves = self.asks.inner.leaves
+        return [(one.index, TEXT << bit) for element in found for one, bit, _ in leaves(element)]
+
+    def looked_from_root(self, tree: Tree) -> list[tuple[int, int]]:
+        """The same from the root of a document; remembered for all that look at the same."""
+        key = ("cells", self.before, self.asks.inner)
+        known: list[tuple[int, int]] | None = tree.memo.get(key)
+        if known is None:
+            known = tree.memo[key] = self.looked(self.before.at(tree) if self.before is not None else ())
+        return known
+
     def at(self, tree: Tree) -> Sequence[Element]:
         """By a table of what the elements say, made once for all that ask the same."""
         asks = self.asks
@@ -293,18 +305,29 @@ class Route:
         """The elements that it leads to, before what it ends at."""
         if not self.relative:
             return self.stages[-1].at(cursor.tree)
-        found: Sequence[Element] = (cursor,)
-        for stage in self.stages:
-            found = stage.of(found, cursor.tree)
-        return found
+        tree = cursor.tree
+        known: Sequence[Element] | None = tree.memo.get((self, cursor.index))
+        if known is None:
+            known = (cursor,)
+            for stage in self.stages:
+                known = stage.of(known, tree)
+            tree.memo[self, cursor.index] = known
+        return known
 
     def asked(self, cursor: Element) -> Iterator[tuple[Filter, Sequence[Element]]]:
         """Each test, and the elements that it was made of."""
+        if not self.relative:
+            for stage in self.asking:
+                yield stage, stage.before.at(cursor.tree) if stage.before is not None else ()
+            return
         found: Sequence[Element] = (cursor,)
-        for stage in self.stages:
-            if isinstance(stage, Filter):
-                yield stage, found if self.relative or stage.before is None else stage.before.at(cursor.tree)
-            found = stage.of(found, cursor.tree) if self.relative else ()
+        last = self.asking[-1] if self.asking else None
+        for one in self.stages:
+            if isinstance(one, Filter):
+                yield one, found
+                if one is last:
+                    return
+            found = one.of(found, cursor.tree)
 
     def values(self, cursor: Element) -> Iterator[Any]:
         """The raw values at the path, in order; empty ones are none."""
@@ -334,6 +357,11 @@ def _root(name: str, deep: bool) -> Stage:
 @lru_cache(maxsize=8192)
 def _move(before: Stage | None, axis: str, name: str, deep: bool) -> Stage:
     return Move(before, axis, name, deep=deep)
+
+
+@lru_cache(maxsize=8192)
+def _inner(steps: tuple[tuple[str, str, bool], ...], ending: Ending) -> Inner:
+    return Inner(steps, ending)
 
 
 @lru_cache(maxsize=8192)
@@ -393,7 +421,7 @@ def _asks(test: Test, spaces: dict[str, str]) -> Asks:
             steps.append((step.axis, expanded(step.name, spaces) if step.name is not None else "", step.deep))
     if not steps and ending == _ELEMENT:
         steps.append(("self", "", False))
-    return Asks(Inner(tuple(steps), ending), test.operator, test.text.strip(BLANKS), test.negated)
+    return Asks(_inner(tuple(steps), ending), test.operator, test.text.strip(BLANKS), test.negated)
 
 
 def ready(path: XmlPath, scope: Scope) -> Route:
@@ -438,8 +466,3 @@ def source_type(path: XmlPath, scope: Scope) -> str:
     if not is_cda(scope.source):
         return "xml"
     return "cda" if found.ending == _ELEMENT else "cda_attribute"
-
-
-def cells(leaves: Iterable[tuple[Element, int, str]]) -> list[tuple[int, int]]:
-    """Leaves as cells of the field ledger."""
-    return [(element.index, TEXT << bit) for element, bit, _ in leaves]

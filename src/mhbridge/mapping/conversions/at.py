@@ -16,7 +16,7 @@ from mhbridge.mapping.types import Type
 if TYPE_CHECKING:
     from mhbridge.formats.xml import Element
 
-__all__ = ["CDA", "XSI", "At", "made"]
+__all__ = ["CDA", "XSI", "At", "leaf", "made"]
 
 CDA: Final = "{urn:hl7-org:v3}"
 XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -24,16 +24,21 @@ _BLANKS: Final = " \t\r\n"
 _ALL: Final = frozenset({WHOLE})
 
 
+def leaf(place: int, bit: int = 0) -> int:
+    """A leaf as one number (`mhbridge.formats.xml.places.LEAF_BITS`): an element has at most a hundred attributes."""
+    return place << 7 | bit
+
+
 class At:
     """
     Args:
         element: where it reads.
-        seen: takes the leaves that the result depends on; `None` when nobody asks.
+        seen: takes the leaves that the result depends on, as `leaf` numbers them; `None` when nobody asks.
     """
 
     __slots__ = ("element", "seen")
 
-    def __init__(self, element: Element, seen: set[str] | None = None) -> None:
+    def __init__(self, element: Element, seen: set[Any] | None = None) -> None:
         self.element = element
         self.seen = seen
 
@@ -43,19 +48,19 @@ class At:
         """What an attribute says, without blanks around it."""
         return self.element.attributes.get(attribute, "").strip(_BLANKS)
 
-    def all(self, name: str) -> Iterator[At]:
+    def all(self, name: str) -> list[At]:
         """The children of a name of CDA."""
-        wanted = CDA + name
-        for child in self.element.children:
-            if child.name == wanted:
-                yield At(child, self.seen)
+        wanted, seen = CDA + name, self.seen
+        return [At(child, seen) for child in self.element.children if child.name == wanted]
 
     def one(self, *names: str) -> At | None:
         """The first child of the first of the names that there is."""
+        children = self.element.children
         for name in names:
-            found = next(self.all(name), None)
-            if found is not None:
-                return found
+            wanted = CDA + name
+            for child in children:
+                if child.name == wanted:
+                    return At(child, self.seen)
         return None
 
     @property
@@ -71,19 +76,19 @@ class At:
         """What an attribute says, and the result depends on it."""
         found = self.peek(attribute)
         if found and self.seen is not None:
-            self.seen.add(f"{self.element.index}.{self.element.bit(attribute)}")
+            self.seen.add(leaf(self.element.index, self.element.bit(attribute)))
         return found
 
     def own(self) -> str:
         """The element's own text, and the result depends on it."""
         if self.element.own and self.seen is not None:
-            self.seen.add(f"{self.element.index}.0")
+            self.seen.add(leaf(self.element.index))
         return self.element.own.strip(_BLANKS)
 
     def words(self) -> str:
         """All text in it, blanks made one space, and the result depends on it."""
         if self.seen is not None:
-            self.seen.update(f"{one.index}.0" for one in self.element.inside() if one.own)
+            self.seen.update([leaf(one.index) for one in self.element.inside() if one.own])
         return " ".join(self.element.words().split())
 
     def whole(self) -> None:
@@ -91,7 +96,7 @@ class At:
         if self.seen is not None:
             for one in self.element.inside():
                 mask = one.mask
-                self.seen.update(f"{one.index}.{bit}" for bit in range(mask.bit_length()) if mask >> bit & 1)
+                self.seen.update([leaf(one.index, bit) for bit in range(mask.bit_length()) if mask >> bit & 1])
 
 
 def made(target: str, convert: Callable[[At, Context], Any]) -> Conversion:
@@ -100,7 +105,7 @@ def made(target: str, convert: Callable[[At, Context], Any]) -> Conversion:
 
     def run(raw: Any, context: Context) -> Any:
         # What it used is written down at once: the ledger asks for it a moment later.
-        seen: set[str] = set()
+        seen: set[Any] = set()
         try:
             value = convert(At(raw, seen), context)
         except Unconvertible:

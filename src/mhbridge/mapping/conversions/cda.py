@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from mhbridge.mapping.conversions import Context, Conversion, Unconvertible
 from mhbridge.mapping.conversions import times as t
-from mhbridge.mapping.conversions.at import XSI, At, made
+from mhbridge.mapping.conversions.at import XSI, At, leaf, made
 from mhbridge.mapping.conversions.primitives import CHECKED, decimal, nhs
 from mhbridge.mapping.conversions.xml import time_written
 from mhbridge.model import ABSENT, State, Unknown
@@ -181,7 +181,7 @@ def referred(at: At) -> str:
         return ""
     reference.take("value")
     if at.seen is not None:
-        at.seen.add(f"{target.index}.{target.bit('ID')}")
+        at.seen.add(leaf(target.index, target.bit("ID")))
     return At(target, at.seen).words()
 
 

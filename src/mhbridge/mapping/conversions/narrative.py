@@ -13,11 +13,14 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.fhir.xhtml import div, escape
 from mhbridge.mapping.conversions import Context, Conversion, Unconvertible
-from mhbridge.mapping.conversions.at import XSI, At, made
+from mhbridge.mapping.conversions.at import XSI, At, leaf, made
+
+if TYPE_CHECKING:
+    from mhbridge.formats.xml import Element
 
 __all__ = ["conversions", "words_of"]
 
@@ -61,7 +64,7 @@ class _Lines:
 
 def _take_own(at: At) -> None:
     if at.element.own and at.seen is not None:
-        at.seen.add(f"{at.element.index}.0")
+        at.seen.add(leaf(at.element.index))
 
 
 def _walk(at: At, out: _Lines, numbers: list[int]) -> None:
@@ -218,107 +221,131 @@ def _null(at: At) -> Any:
 # --- as XHTML ----------------------------------------------------------------------------------------------
 
 _SAME: Final = frozenset({"table", "thead", "tbody", "tfoot", "tr", "td", "th", "col", "colgroup", "sub", "sup", "br"})
-_SPANS: Final = frozenset({"colspan", "rowspan"})
+_SPANS: Final = ("colspan", "rowspan")
 
 
 def _xhtml(at: At, _context: Context) -> Any:
     """A narrative or a section as the `div` of a FHIR narrative."""
     name = at.element.local
+    out: list[str] = []
     if name in ("section", "component"):
-        made_ = "".join((_section_xhtml if name == "section" else _component_xhtml)(at, 3))
+        (_section_xhtml if name == "section" else _component_xhtml)(at, 3, out)
+        markup = "".join(out)
     else:
-        made_ = "".join(_inner(at))
+        _inner(at.element, at.seen, out)
+        markup = "".join(out)
         if not at.element.children:
-            made_ = f"<p>{'<br/>'.join(line.strip() for line in made_.strip().splitlines())}</p>"
+            markup = f"<p>{'<br/>'.join(line.strip() for line in markup.strip().splitlines())}</p>"
     # Nothing but the elements and attributes below is ever written; a build sanitises it like any other XHTML.
-    return div(made_.strip()) if _seen(made_) else _null(at)
+    return div(markup.strip()) if _seen(markup) else _null(at)
 
 
 def _seen(markup: str) -> bool:
     return bool(_MARKUP.sub("", markup).strip())
 
 
-def _section_xhtml(at: At, level: int) -> Iterator[str]:
+def _section_xhtml(at: At, level: int, out: list[str]) -> None:
     text = at.one("text")
     if text is not None:
-        yield f"<div>{''.join(_inner(text))}</div>"
+        out.append("<div>")
+        _inner(text.element, at.seen, out)
+        out.append("</div>")
     for component in at.all("component"):
-        yield from _component_xhtml(component, level)
+        _component_xhtml(component, level, out)
 
 
-def _component_xhtml(at: At, level: int) -> Iterator[str]:
+def _component_xhtml(at: At, level: int, out: list[str]) -> None:
     inner = at.one("section")
     if inner is not None:
         if title := _title(inner):
-            yield f"<h{level}>{escape(title)}</h{level}>"
-        yield from _section_xhtml(inner, min(level + 1, 6))
+            out.append(f"<h{level}>{escape(title)}</h{level}>")
+        _section_xhtml(inner, min(level + 1, 6), out)
 
 
-def _inner(at: At) -> Iterator[str]:
-    _take_own(at)
-    yield escape(at.element.text)
-    for child in at.element.children:
-        yield from _element(At(child, at.seen))
-        yield escape(child.tail)
+def _inner(element: Element, seen: set[Any] | None, out: list[str]) -> None:
+    """What is in an element, and that it is read."""
+    if seen is not None and element.own:
+        seen.add(leaf(element.index))
+    if element.text:
+        out.append(escape(element.text))
+    for child in element.children:
+        _element(child, seen, out)
+        if child.tail:
+            out.append(escape(child.tail))
 
 
-def _element(at: At) -> Iterator[str]:
-    name = at.element.local
+def _element(element: Element, seen: set[Any] | None, out: list[str]) -> None:
+    name = element.name.rpartition("}")[2]
     if name in _SAME:
-        spans = "".join(f' {key}="{escape(said)}"' for key in sorted(_SPANS) if (said := at.take(key)).isdigit())
-        yield f"<{name}{spans}/>" if name in ("br", "col") else f"<{name}{spans}>"
-        if name not in ("br", "col"):
-            yield from _inner(at)
-            yield f"</{name}>"
+        spans = ""
+        if element.attributes:
+            at = At(element, seen)
+            spans = "".join([f' {key}="{escape(said)}"' for key in _SPANS if (said := at.take(key)).isdigit()])
+        if name in ("br", "col"):
+            out.append(f"<{name}{spans}/>")
+        else:
+            _within(f"{name}{spans}", f"</{name}>", element, seen, out)
     elif name == "list":
-        outer = "ol" if at.take("listType") == "ordered" else "ul"
-        captions = [child for child in at.element.children if child.local == "caption"]
-        for caption in captions:
-            yield "<p>"
-            yield from _inner(At(caption, at.seen))
-            yield "</p>"
-        yield f"<{outer}>"
-        _take_own(at)
-        for child in at.element.children:
-            if child.local == "item":
-                yield "<li>"
-                yield from _inner(At(child, at.seen))
-                yield "</li>"
-            elif child.local != "caption":
-                yield from _element(At(child, at.seen))
-        yield f"</{outer}>"
-    elif name in ("paragraph", "footnote"):
-        yield "<p>" if name == "paragraph" else " ["
-        yield from _inner(at)
-        yield "</p>" if name == "paragraph" else "] "
-    elif name == "caption" and at.element.parent is not None and at.element.parent.local == "table":
-        yield "<caption>"
-        yield from _inner(at)
-        yield "</caption>"
+        _list(At(element, seen), out)
+    elif name == "paragraph":
+        _within("p", "</p>", element, seen, out)
     elif name == "content":
-        deleted = at.peek("revised") == "delete" and bool(at.take("revised"))
-        marks = [_STYLES[word] for word in at.peek("styleCode").split() if word in _STYLES]
-        if marks:
-            at.take("styleCode")
-        yield from ("<span style='text-decoration: underline'>" if mark == "u" else f"<{mark}>" for mark in marks)
-        yield _DELETED[0] if deleted else ""
-        yield from _inner(at)
-        yield _DELETED[1] if deleted else ""
-        yield from (f"</{'span' if mark == 'u' else mark}>" for mark in reversed(marks))
+        _content(At(element, seen), out)
+    elif name == "footnote":
+        out.append(" [")
+        _inner(element, seen, out)
+        out.append("] ")
+    elif name == "caption" and element.parent is not None and element.parent.local == "table":
+        _within("caption", "</caption>", element, seen, out)
     elif name == "linkHtml":
-        link = at.take("href")
+        link = At(element, seen).take("href")
         safe = bool(_SAFE_LINK.fullmatch(link))
-        yield f'<a href="{escape(link)}">' if safe else ""
-        yield from _inner(at)
-        yield "</a>" if safe else ""
+        out.append(f'<a href="{escape(link)}">' if safe else "")
+        _inner(element, seen, out)
+        out.append("</a>" if safe else "")
     elif name == "renderMultiMedia":
-        out = _Lines()
-        _picture(at, out)
-        yield escape(out.text())
+        lines = _Lines()
+        _picture(At(element, seen), lines)
+        out.append(escape(lines.text()))
     else:
-        yield " "
-        yield from _inner(at)
-        yield " "
+        out.append(" ")
+        _inner(element, seen, out)
+        out.append(" ")
+
+
+def _within(tag: str, end: str, element: Element, seen: set[Any] | None, out: list[str]) -> None:
+    out.append(f"<{tag}>")
+    _inner(element, seen, out)
+    out.append(end)
+
+
+def _list(at: At, out: list[str]) -> None:
+    element, seen = at.element, at.seen
+    outer = "ol" if at.take("listType") == "ordered" else "ul"
+    for caption in [child for child in element.children if child.local == "caption"]:
+        _within("p", "</p>", caption, seen, out)
+    out.append(f"<{outer}>")
+    _take_own(at)
+    for child in element.children:
+        if child.local == "item":
+            _within("li", "</li>", child, seen, out)
+        elif child.local != "caption":
+            _element(child, seen, out)
+    out.append(f"</{outer}>")
+
+
+def _content(at: At, out: list[str]) -> None:
+    deleted = at.peek("revised") == "delete" and bool(at.take("revised"))
+    marks = [_STYLES[word] for word in at.peek("styleCode").split() if word in _STYLES]
+    if marks:
+        at.take("styleCode")
+    out += ["<span style='text-decoration: underline'>" if mark == "u" else f"<{mark}>" for mark in marks]
+    if deleted:
+        out.append(_DELETED[0])
+    _inner(at.element, at.seen, out)
+    if deleted:
+        out.append(_DELETED[1])
+    out += [f"</{'span' if mark == 'u' else mark}>" for mark in reversed(marks)]
 
 
 # --- as a document -----------------------------------------------------------------------------------------
