@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -32,11 +33,15 @@ def mappings():
     return tuple(catalogue.mapping(name) for name in catalogue.feeds(SUPPLIER))
 
 
-def discharge(*, number, method="1", destination="19"):
-    """The extract with the letter, where the patient left in this way and for there."""
+def discharge(*, number, method="1", destination="19", again=""):
+    """The extract with the letter, where the patient left in this way and for there; `again`: of another stay since."""
     text = (FIXTURES / "discharges" / "plain.mime").read_text("utf-8")
     assert STAY in text
     text = text.replace(STAY, f",2025-04-02,15:05:00,{method},{destination}")
+    if again:
+        # A second stay, from then to the tenth of the month.
+        text = re.sub(r"\bS1\b", "S9", text).replace("2025-03-03,22:40:00", again).replace("2025-04-02", "2025-04-10")
+        return text.replace("\nL1,", f"\nL{number},").encode()
     return text.replace("\nL1,S1,", f"\nL{number},S1,").replace("\nL1,", f"\nL{number},").encode()
 
 
@@ -96,6 +101,49 @@ SCENARIOS = {
         [LEFT, (20, contact, {"day": "2025-04-03", "row": "Struck out"})],
         [FIRST, SECOND, DUE],
         "missed",
+    ),
+    "a contact that is struck out afterwards was none": (
+        [
+            LEFT,
+            (20, contact, {"day": "2025-04-03", "called": "K1"}),
+            (45, contact, {"day": "2025-04-03", "row": "Struck out", "called": "K1"}),
+        ],
+        [(45.0, "step", "follow-up", 1), SECOND, DUE],
+        "missed",
+    ),
+    "struck out when it was due already": (
+        [
+            LEFT,
+            (20, contact, {"day": "2025-04-03", "called": "K1"}),
+            (90, contact, {"day": "2025-04-03", "row": "Struck out", "called": "K1"}),
+        ],
+        [(90.0, "missed", "safety", 1)],
+        "missed",
+    ),
+    "one of two contacts is struck out": (
+        [
+            LEFT,
+            (20, contact, {"day": "2025-04-03", "called": "K1"}),
+            (22, contact, {"day": "2025-04-04", "called": "K2"}),
+            (45, contact, {"day": "2025-04-03", "row": "Struck out", "called": "K1"}),
+        ],
+        [],
+        "met",
+    ),
+    "a contact that is heard of before the discharge": (
+        [(1, contact, {"day": "2025-04-03"}), (2, discharge, {})],
+        [],
+        "met",
+    ),
+    "a readmission counts": (
+        [LEFT, (60, discharge, {"destination": "37", "again": "2025-04-04,08:00:00"})],
+        [FIRST, SECOND],
+        "met",
+    ),
+    "after the third day it is late": (
+        [LEFT, (100, discharge, {"destination": "37", "again": "2025-04-06,08:00:00"})],
+        [FIRST, SECOND, DUE],
+        "late",
     ),
     "before the discharge does not count": (
         [LEFT, (1, contact, {"day": "2025-04-02", "at": "09:00:00"})],

@@ -532,14 +532,15 @@ class Deadline:
 
     Args:
         document: type of the document in whose pack it is declared.
-        episode: the stay, as the document's identity names it; empty where it is met for all of the patient's.
+        episode: the stay, as the document's identity names it; of what another document says, that document's own.
         rank: how much its start is to be believed; 0 the most.
         recipients: destinations that the document would go to now; empty: to none, or it is not sent.
         authored: said by the document itself, so that the recipients are those that it goes to.
         needs: the level that the newest version must reach at each recipient; 0: another document meets it.
         ladder: (when, queue, severity) of each step; the last is when it is due.
         ended: `cancelled` or `excluded`: it ought not to run.
-        met_at: another document says that it was met then.
+        says: another document says that each clock of the patient that had begun by `met_at` is `met`, or `excluded`.
+        met_at: then; `None`: it does not say so any more.
     """
 
     name: str
@@ -554,6 +555,7 @@ class Deadline:
     due_at: datetime | None = None
     ladder: tuple[tuple[datetime, str, str], ...] = ()
     ended: str = ""
+    says: str = ""
     met_at: datetime | None = None
 
 

@@ -18,7 +18,18 @@ from mhbridge.errors import Span
 from mhbridge.mapping.known import moment
 from mhbridge.mapping.nodes import Condition, Expression
 
-__all__ = ["LEVELS", "ClockRule", "Length", "MetBy", "ReadyClock", "Rung", "instant_of", "length_of"]
+__all__ = [
+    "LEVELS",
+    "ClockRule",
+    "Length",
+    "MetBy",
+    "ReadyClock",
+    "ReadyWord",
+    "Rung",
+    "Word",
+    "instant_of",
+    "length_of",
+]
 
 #: What `met_by: {delivered: …}` asks of the receiver, as the level of a delivery (gateway design §2.2).
 LEVELS: Final[Mapping[str, int]] = {"sent": 1, "accepted": 2, "business": 5}
@@ -78,19 +89,40 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class MetBy:
+class Word:
     """
-    What ends a clock well.
+    What another document of the patient says of a clock.
 
     Args:
-        needs: the level that the newest version must have reached at the recipient; 0: another document meets it.
-        document: type of that; `when` is a condition over its items, and `at` its instant.
+        document: type of that.
+        when: that it says so, over its items.
+        at: of when that is.
+        excludes: that the clock ought not to run; otherwise, that it is met.
+    """
+
+    document: str
+    when: Condition
+    at: Expression
+    excludes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetBy:
+    """
+    What ends a clock.
+
+    Args:
+        needs: the level that the newest version must have reached at the recipient; 0: other documents meet it.
+        words: what those say, and others that exclude it.
     """
 
     needs: int = 0
-    document: str = ""
-    when: Condition | None = None
-    at: Expression | None = None
+    words: tuple[Word, ...] = ()
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Types of the documents that meet it."""
+        return tuple(word.document for word in self.words if not word.excludes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +155,19 @@ class ClockRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyWord:
+    """A word, ready to be asked for."""
+
+    word: Word
+    when: Callable[..., bool]
+    at: Callable[..., Any]
+
+    def of(self, items: Mapping[str, Any], run: Any, zone: ZoneInfo) -> datetime | None:
+        """Of when these items say it; `None`: they do not."""
+        return instant_of(self.at(items, None, run, None, 0), zone) if self.when(items, None, run, None, 0) else None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadyClock:
     """
     The same, ready to run: what the compiler (or the interpreter) made of its expressions.
@@ -134,8 +179,7 @@ class ReadyClock:
     starts: Callable[..., Any]
     noticed: Callable[..., bool] | None
     excluded: Callable[..., bool] | None
-    met_when: Callable[..., bool] | None
-    met_at: Callable[..., Any] | None
+    words: tuple[ReadyWord, ...] = ()
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
 from mhbridge.mapping.checker.packs import Codes, read_pack
 from mhbridge.mapping.checks import ReadyCheck
-from mhbridge.mapping.clocks import ReadyClock
+from mhbridge.mapping.clocks import ReadyClock, ReadyWord
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
 from mhbridge.mapping.codes import Heading, Table
 from mhbridge.mapping.compiler import Compiler
@@ -208,8 +208,10 @@ class Loader:
                     starts=compiler.expression(rule.starts),
                     noticed=None if rule.noticed_when is None else compiler.condition(rule.noticed_when),
                     excluded=None if rule.excluded_when is None else compiler.condition(rule.excluded_when),
-                    met_when=None if rule.met_by.when is None else compiler.condition(rule.met_by.when),
-                    met_at=None if rule.met_by.at is None else compiler.expression(rule.met_by.at),
+                    words=tuple(
+                        ReadyWord(word, compiler.condition(word.when), compiler.expression(word.at))
+                        for word in rule.met_by.words
+                    ),
                 )
                 for rule in rules
             )

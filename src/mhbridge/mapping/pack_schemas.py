@@ -112,23 +112,17 @@ def clocks_schema() -> dict[str, Any]:
         ),
         "additionalProperties": False,
     }
-    met = {
-        "type": "object",
-        "properties": described(
-            (
-                (
-                    "delivered",
-                    {"enum": ["sent", "accepted", "infrastructure", "business"]},
-                    "The newest version, to that recipient",
-                ),
-                ("document", _TEXT, "Another document of the patient"),
-                ("by", _TEXT, "The item that both have"),
-                ("when", condition(), "Which of them"),
-                ("at", _TEXT, "The item that says when it happened"),
-            )
-        ),
-        "additionalProperties": False,
-    }
+    said = (
+        ("document", _TEXT, "Another document of the patient"),
+        ("by", _TEXT, "The item that both have"),
+        ("when", condition(), "Which of them"),
+        ("at", _TEXT, "The item that says when it happened"),
+    )
+    levels = {"enum": ["sent", "accepted", "infrastructure", "business"]}
+    delivered = ("delivered", levels, "The newest version, to that recipient")
+    met = {"type": "object", "properties": described((delivered, *said)), "additionalProperties": False}
+    word = {"type": "object", "properties": described(said), "additionalProperties": False}
+    words = {"type": "array", "minItems": 1, "items": word}
     clock = {
         "type": "object",
         "required": ["starts", "within", "met_by", "ladder"],
@@ -139,7 +133,8 @@ def clocks_schema() -> dict[str, Any]:
                 ("from", {"type": "array", "items": _TEXT}, "Document types whose messages start it, too"),
                 ("within", _LENGTH, "PTnH: hours that go by; PnD: to the end of the nth day after, local time"),
                 ("per", {"enum": ["recipient"]}, "One for each destination that the routes give"),
-                ("met_by", met, "What ends it"),
+                ("met_by", {"anyOf": [met, words]}, "What ends it; of several documents, one is enough"),
+                ("excluded_by", {"anyOf": [word, words]}, "Another document that says that it ought not to run"),
                 (
                     "excluded_when",
                     {"anyOf": [condition(), {"type": "array", "minItems": 1, "items": condition()}]},

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from mhbridge.mapping.clocks import ReadyClock, instant_of
+from mhbridge.mapping.clocks import ReadyClock, ReadyWord, instant_of
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import identity_text
 from mhbridge.model import DELETED, NOTHING_KNOWN, Act, Deadline, Known, Reading
@@ -50,9 +50,11 @@ def clocks_by_document(mappings: Iterable[SupplierMapping]) -> dict[str, tuple[R
     for mapping in mappings:
         for clock in mapping.clocks:
             rule = clock.rule
-            if rule.met_by.document and rule.met_by.document not in sent:
+            # What starts it may meet it, too, as a readmission does: it would wait for that alone for nearly everybody.
+            meets = set(rule.met_by.documents).difference(rule.sources)
+            if meets and meets.isdisjoint(sent):
                 continue
-            for document in filter(None, (*rule.sources, rule.met_by.document)):
+            for document in (*rule.sources, *(word.document for word in rule.met_by.words)):
                 found.setdefault(document, {})[rule.document, rule.name] = clock
     return {document: tuple(clocks.values()) for document, clocks in found.items()}
 
@@ -78,8 +80,11 @@ def _of_reading(
     for clock in clocks:
         rule = clock.rule
         starts = reading.document in rule.sources
+        words = [one for one in clock.words if one.word.document == reading.document]
         # Most messages say nothing of when any clock begins, and cost no more than this.
         if starts and reading.act is not Act.CANCEL and all(rule.begins.isdisjoint(one) for one in said):
+            starts = False
+        if not starts and not words:
             continue
         if items is None:
             identifies = mapping.document.identifies
@@ -89,11 +94,29 @@ def _of_reading(
         zone = ZoneInfo(mapping.supplier.timezone)
         if starts:
             yield from _started(clock, mapping, reading, before, items, run, zone, now, feed)
-        elif clock.met_when is not None and clock.met_at is not None and clock.met_when(items, None, run, None, 0):
-            at = instant_of(clock.met_at(items, None, run, None, 0), zone)
-            if at is not None:
-                assert reading.patient is not None
-                yield Deadline(rule.name, rule.document, reading.patient, met_at=at)
+        for word in words:
+            yield from _said_of(clock, word, reading, before, items, run, zone)
+
+
+def _said_of(
+    clock: ReadyClock,
+    word: ReadyWord,
+    reading: Reading,
+    before: Known,
+    items: Mapping[str, Any],
+    run: Run,
+    zone: ZoneInfo,
+) -> Iterator[Deadline]:
+    """What another document says of the clocks of this name of the patient, where it has not said so before."""
+    at = word.of(items, run, zone)
+    # Of a letter, what came before it is not known in full: it says it every time.
+    had = word.of(before.items, run, zone) if before.items and not before.later and not reading.authors else None
+    if at == had and not (at is None and (before.later or reading.authors)):
+        return
+    assert reading.patient is not None
+    says = "excluded" if word.word.excludes else "met"
+    rule = clock.rule
+    yield Deadline(rule.name, rule.document, reading.patient, reading.episode, says=says, met_at=at)
 
 
 def _started(

@@ -167,7 +167,8 @@ class ClockRow:
         recipient: the destination that it must reach; empty: none is known.
         next_at: when somebody is told next.
         step: how many steps of its ladder were taken, `of` how many.
-        state: `running`, `missed` (and still waited for), `met`, `late`, `cancelled` or `excluded`.
+        state: `running`, `missed` (and still waited for), `met`, `late`, `cancelled`, `excluded` or, by a person,
+            `closed`.
     """
 
     id: int
@@ -225,7 +226,7 @@ class Tasks(Protocol):
 
     async def finish_task(self, task: int, who: str, as_what: str, now: datetime) -> bool:
         """
-        A person ends an open task.
+        A person ends an open task; that of a clock which was missed ends the clock with it, for the same reason.
 
         Raises:
             StoreError: S230, when it is about something parked: it ends when that is released, replayed or closed.

@@ -28,6 +28,11 @@ def ended(how, **others):
     return a_clock(**(nothing | others))
 
 
+def a_word(episode="C1", says="met", **others):
+    """What another document of the patient says of the clock; without `met_at`, that it says so no more."""
+    return Deadline("summary-24h", LETTER, a_patient(1), episode, says=says, **others)
+
+
 def a_letter(number, *to, episode="V1", status="final", series="letter", **others):
     """A version of the letter of a stay."""
     outcome = an_outcome(number, *(to or ("gp",)), series=series, **others)
@@ -234,13 +239,58 @@ class ClockContract:
         assert await states(store, message) == {"gp": "running"}
 
     async def test_another_document_of_the_patient_meets_it(self, store):
-        follow_up = a_clock(needs=0)
-        message = await said(store, 1, follow_up)
-        too_early = replace(follow_up, met_at=T0 - HOUR, started_at=None)
-        await said(store, 2, too_early)
+        message = await said(store, 1, a_clock(needs=0))
+        await said(store, 2, a_word(met_at=T0 - HOUR))
         assert await states(store, message) == {"": "running"}
-        await said(store, 3, replace(too_early, met_at=T0 + HOUR), at=T0 + 30 * HOUR)
+        await said(store, 3, a_word(met_at=T0 + HOUR), at=T0 + 30 * HOUR)
         assert await states(store, message) == {"": "met"}
+
+    async def test_what_it_said_it_can_take_back(self, store):
+        message = await said(store, 1, a_clock(needs=0))
+        for number, episode in enumerate(("C1", "C2"), 2):
+            await said(store, number, a_word(episode, met_at=T0 + HOUR))
+        await said(store, 4, a_word("C1"))
+        assert await states(store, message) == {"": "met"}
+        await said(store, 5, a_word("C2"), at=T0 + 2 * HOUR)
+        assert (await clocks(store, message)) == [("", "running", T0 + 24 * HOUR, T0 + 18 * HOUR)]
+        assert [one.kind for one in await store.fire(T0 + 25 * HOUR)] == ["missed"]
+        await said(store, 6, a_word("C3", met_at=T0 + HOUR), at=T0 + 26 * HOUR)
+        assert await store.tasks() == []
+        await said(store, 7, a_word("C3"), at=T0 + 27 * HOUR)
+        assert await states(store, message) == {"": "missed"}
+        assert [task.queue for task in await store.tasks()] == ["safety"]
+
+    async def test_what_is_heard_of_before_the_clock_meets_it_too(self, store):
+        await said(store, 1, a_word(met_at=T0 + HOUR))
+        message = await said(store, 2, a_clock(needs=0))
+        assert await states(store, message) == {"": "met"}
+        # Not another stay, which begins later.
+        await said(store, 3, a_clock(needs=0, episode="V2", started=T0 + 2 * HOUR))
+        assert [state for _, state, *_ in await clocks(store, message)] == ["met", "running"]
+
+    async def test_another_document_excludes_it_until_that_is_taken_back(self, store):
+        message = await said(store, 1, a_clock(needs=0))
+        await said(store, 2, a_word("D1", says="excluded", met_at=T0 + HOUR))
+        await said(store, 3, a_clock(needs=0))
+        assert await states(store, message) == {"": "excluded"}
+        assert await store.next_fire() is None
+        await said(store, 4, a_word("D1", says="excluded"))
+        assert await states(store, message) == {"": "running"}
+
+    async def test_a_person_ends_one_that_was_missed(self, store):
+        message = await said(store, 1, a_clock("gp"))
+        (fired,) = await store.fire(T0 + 19 * HOUR)
+        assert await store.finish_task(fired.task, "ann", "rang the ward", T0 + 19 * HOUR)
+        assert await states(store, message) == {"gp": "running"}
+        (fired,) = await store.fire(T0 + 25 * HOUR)
+        assert await store.finish_task(fired.task, "ann", "sent on paper", T0 + 26 * HOUR)
+        await said(store, 2, a_clock("gp"))
+        assert await states(store, message) == {"gp": "closed"}
+        (line,) = [
+            line for line in (await store.trace(message)).lines if ">closed" in line.moves and line.what == "clock"
+        ]
+        assert (line.moves, line.who) == ("missed>closed sent on paper", "ann")
+        assert (await store.status(T0 + 30 * HOUR)).differences == ()
 
     async def test_a_stay_is_the_same_under_either_of_two_identifiers_that_were_merged(self, store):
         from merge_contract import merge  # which takes its clocks from here

@@ -22,12 +22,17 @@ from mhbridge.adapters.sql.tasks import Firing, Raising
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Fired
 
-__all__ = ["ReadyDeadline", "fire", "follow", "hand_over", "reconcile"]
+__all__ = ["ReadyDeadline", "fire", "follow", "hand_over", "reconcile", "take_back"]
 
 #: Nobody has met it yet; `missed` is that, and the time is over.
 _OPEN: Final = frozenset({"running", "missed"})
 _MET: Final = frozenset({"met", "late"})
-_LIVE: Final = _OPEN | _MET
+#: A person has ended it, with a reason.
+_CLOSED: Final = "closed"
+_LIVE: Final = _OPEN | _MET | {_CLOSED}
+
+#: In the column `met`, of a clock that another document has excluded: it runs on when that is taken back.
+_BY_WORD: Final = -1
 
 _ARRIVED: Final = frozenset({DeliveryState.DONE, DeliveryState.AWAITING})
 
@@ -53,6 +58,7 @@ class ReadyDeadline(NamedTuple):
     due_at: int | None
     ladder: str
     ended: str
+    says: str
     met_at: int | None
 
 
@@ -70,6 +76,11 @@ class _Clock(NamedTuple):
     step: int
     state: str
     met: int | None
+
+    @property
+    def is_live(self) -> bool:
+        """It runs, or has come to its end; another document that excludes it may be taken back."""
+        return self.state in _LIVE or (self.state == "excluded" and self.met == _BY_WORD)
 
 
 class _Step(Protocol):
@@ -91,15 +102,17 @@ class _Step(Protocol):
 def reconcile(books: Books, wanted: Sequence[tuple[int, int, ReadyDeadline]]) -> None:
     """Make it so: (patient, now, clock) for each, in the order of the messages that say so."""
     for patient, now, one in wanted:
-        if one.met_at is not None:
-            _meet_all(books, patient, one.name, one.met_at, now)
+        if one.says:
+            _hear(books, patient, one, now)
         else:
             _reconcile(books, patient, now, one)
+            if not one.needs and not one.ended:
+                _settle_by_words(books, patient, one.name, now)
 
 
 def _reconcile(books: Books, patient: int, now: int, one: ReadyDeadline) -> None:
     rows = [_Clock(*row) for row in books.run("clocks_of", patient=patient, episode=one.episode, name=one.name)]
-    live = {row.destination: row for row in rows if row.kind == one.kind and row.state in _LIVE}
+    live = {row.destination: row for row in rows if row.kind == one.kind and row.is_live}
     if one.ended:
         for row in live.values():
             # What the patient's events started is not ended by a letter that is taken back.
@@ -120,7 +133,7 @@ def _reconcile(books: Books, patient: int, now: int, one: ReadyDeadline) -> None
     for destination, row in live.items():
         if destination not in recipients:
             _end(books, row, "cancelled", now)
-    ended = {row.destination: row for row in rows if row.kind == one.kind and row.state not in _LIVE}
+    ended = {row.destination: row for row in rows if row.kind == one.kind and not row.is_live}
     for destination in sorted(recipients):
         if destination in live:
             _move(books, live[destination], one, now)
@@ -181,6 +194,22 @@ def hand_over(books: Books, retired: int, survivor: int, now: int) -> None:
     for row in (_Clock(*columns) for columns in books.run("clocks_left_behind", patient=retired)):
         if row.state in _OPEN:
             _end(books, row, "cancelled", now)
+    books.run("move_words", retired=retired, survivor=survivor)
+    settle_words(books, survivor, now)
+
+
+def take_back(books: Books, retired: int, survivor: int, now: int) -> None:
+    """The same undone: what came under the identifier belongs to it again."""
+    for query in ("move_clocks_back", "move_words_back"):
+        books.run(query, retired=retired, survivor=survivor)
+    for patient in (retired, survivor):
+        settle_words(books, patient, now)
+
+
+def settle_words(books: Books, patient: int, now: int) -> None:
+    """Each clock of a patient stands as what other documents say."""
+    for (name,) in books.run("clocks_by_word", patient=patient):
+        _settle_by_words(books, patient, name, now)
 
 
 def _ladder(text: str) -> list[tuple[int, str, Any]]:
@@ -223,10 +252,54 @@ def _meet(books: Books, about: int, name: str, old: str, new: str, now: int, met
     books.run("end_tasks_of_clock", about=about, at=now, as_what=f"{new}: {name}{by}", even="critical")
 
 
-def _meet_all(books: Books, patient: int, name: str, met_at: int, now: int) -> None:
-    """Another document of the patient meets each clock of this name that had begun by then."""
-    for about, state, due_at in books.run("clocks_to_meet", patient=patient, name=name, at=met_at):
-        _meet(books, about, name, state, "met" if met_at <= due_at else "late", now, None)
+def _hear(books: Books, patient: int, one: ReadyDeadline, now: int) -> None:
+    """Another document of the patient says that the clocks of this name are met or excluded, or no longer says so."""
+    if one.met_at is None:
+        books.run("drop_word", patient=patient, name=one.name, by=one.episode)
+    else:
+        books.each("add_word", [(patient, one.name, one.episode, one.says, one.met_at)])
+    _settle_by_words(books, patient, one.name, now)
+
+
+def _settle_by_words(books: Books, patient: int, name: str, now: int) -> None:
+    """
+    Each clock of this name of a patient stands as all that other documents say of it.
+
+    What meets it is not before it began: a contact, or a readmission, whenever it is heard of. What excludes it holds
+    whenever it was.
+    """
+    words = books.run("words_of", patient=patient, name=name)
+    excluded = any(says == "excluded" for says, _ in words)
+    for about, state, started_at, due_at, ladder, step in books.run("clocks_to_meet", patient=patient, name=name):
+        first = min((at for says, at in words if says == "met" and at >= started_at), default=None)
+        if excluded:
+            new = "excluded"
+        elif first is not None:
+            new = "met" if first <= due_at else "late"
+        elif state in _OPEN:
+            new = state
+        else:
+            # Where a step is left, that one says that it is missed.
+            new = "running" if now < due_at or _next_at(ladder, step) is not None else "missed"
+        if new == state:
+            continue
+        if new in _MET:
+            _meet(books, about, name, state, new, now, None)
+            continue
+        by_word = _BY_WORD if new == "excluded" else None
+        next_at = _next_at(ladder, step) if new in _OPEN else None
+        books.run("settle_clock", id=about, state=new, next_at=next_at, met=by_word)
+        books.log(now, "clock", about, f"{state}>{new}")
+        if new == "excluded":
+            books.run("end_tasks_of_clock", about=about, at=now, as_what=f"{new}: {name}", even="")
+        elif new == "missed":
+            _tell_again(books, about, name, ladder, due_at, now)
+
+
+def _tell_again(books: Books, about: int, name: str, ladder: str, due_at: int, now: int) -> None:
+    """What met it was taken back after it was due: all steps may be taken, and somebody must know all the same."""
+    _, queue, severity = _ladder(ladder)[-1]
+    tasks.tell(books, Raising("clock", name, now, about, "", queue, severity, due_at))
 
 
 # --- time --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mhbridge.adapters.sql.books import Books
-from mhbridge.adapters.sql.clocks import hand_over
+from mhbridge.adapters.sql.clocks import hand_over, take_back
 from mhbridge.model import Joining
 
 __all__ = ["joining", "merge", "unmerge"]
@@ -73,6 +73,6 @@ def unmerge(books: Books, retired: int, message: int, now: int) -> None:
     """An identifier stands for itself again, and what has come under it belongs to it."""
     survivor = books.root(retired)
     books.join(retired, None)
-    for query in ("move_documents_back", "move_clocks_back"):
-        books.run(query, retired=retired, survivor=survivor)
+    books.run("move_documents_back", retired=retired, survivor=survivor)
+    take_back(books, retired, survivor, now)
     books.log(now, "message", message, f"{retired} is merged no longer")

@@ -196,6 +196,7 @@ def _forget_patient(books: Books, patient: int) -> int:
     for query in ("drop_lanes_of", "drop_patient"):
         books.run(query, id=patient)
         gone += books.changed
+    books.run("drop_words_of", id=patient)
     books.forget_names()
     return gone
 

@@ -329,6 +329,12 @@ update clock set patient = :retired where patient = :survivor
   and episode not in (select episode from reading where patient = :survivor)
   and not exists (select 1 from clock c where c.patient = :retired
     and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination);
+-- name: move_words
+update word set patient = :survivor where patient = :retired and not exists (select 1 from word w where w.patient = :survivor
+  and w.name = word.name and w.told_by = word.told_by);
+-- name: move_words_back
+update word set patient = :retired where patient = :survivor and told_by in (select episode from reading where patient = :retired)
+  and told_by not in (select episode from reading where patient = :survivor);
 -- name: clocks_left_behind
 select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met from clock where patient = :patient;
 -- name: move_waiting_messages
@@ -756,8 +762,21 @@ select d.id, d.state, d.level, o.status = 'final' and not exists (select 1 from 
   join clock c on c.patient = o.patient and c.episode = o.episode and c.kind = o.kind and c.destination = d.destination
   where d.id in (:each) and o.bundle = 'document' and c.needs > 0 and c.state in ('running', 'missed', 'met', 'late');
 -- name: clocks_to_meet
-select id, state, due_at from clock where patient = :patient and name = :name and needs = 0
-  and state in ('running', 'missed') and started_at <= :at;
+select id, state, started_at, due_at, ladder, step from clock where patient = :patient and name = :name and needs = 0
+  and (state in ('running', 'missed', 'met', 'late') or (state = 'excluded' and met = -1));
+-- name: clocks_by_word
+select distinct name from clock where patient = :patient and needs = 0;
+-- name: clock_now
+select state from clock where id = :id;
+-- name: add_word
+insert into word (patient, name, told_by, says, at) values (?, ?, ?, ?, ?)
+  on conflict (patient, name, told_by) do update set says = excluded.says, at = excluded.at;
+-- name: drop_word
+delete from word where patient = :patient and name = :name and told_by = :by;
+-- name: words_of
+select says, at from word where patient = :patient and name = :name;
+-- name: drop_words_of
+delete from word where patient = :id;
 -- name: end_tasks_of_clock
 update task set closed_at = :at, closed_as = :as_what, next_at = null
   where what = 'clock' and about = :about and closed_at is null and severity in ('normal', 'high', :even);

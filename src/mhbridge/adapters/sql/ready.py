@@ -270,6 +270,7 @@ def _ready_deadline(keys: Keys, one: Deadline) -> ReadyDeadline:
         None if one.due_at is None else micros(one.due_at),
         orjson.dumps([(micros(at), queue, severity) for at, queue, severity in one.ladder]).decode(),
         one.ended,
+        one.says,
         None if one.met_at is None else micros(one.met_at),
     )
 

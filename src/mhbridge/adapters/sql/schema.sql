@@ -217,6 +217,15 @@ create table clock (
 create index clock_next  on clock (next_at) where next_at is not null;
 create index clock_state on clock (state, name);
 
+create table word (
+  patient integer not null,
+  name    text    not null,
+  told_by blob    not null,
+  says    text    not null,
+  at      integer not null,
+  primary key (patient, name, told_by)
+) strict, without rowid;
+
 -- Something that a person must do. `about` is the id of a row, or 0 with the name of a feed or destination in `name`.
 create table task (
   id        integer primary key,

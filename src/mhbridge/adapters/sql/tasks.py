@@ -232,7 +232,17 @@ def _finished(books: Books, item: Finished) -> bool:
         raise StoreError("S230", f"task {item.task} is about {row[0]} {row[1]}, which is parked; it ends with that")
     books.run("end_task", id=item.task, at=item.now, as_what=item.as_what)
     books.log(item.now, "task", item.task, f"open>closed {item.as_what}", item.who)
+    if row[0] == "clock":
+        _close_clock(books, row[1], item)
     return True
+
+
+def _close_clock(books: Books, about: int, item: Finished) -> None:
+    """A clock that was missed has no other end than a late one, or that somebody says why there will be none."""
+    clock = books.row("clock_now", id=about)
+    if clock is not None and clock[0] == "missed":
+        books.run("settle_clock", id=about, state="closed", next_at=None, met=None)
+        books.log(item.now, "clock", about, f"missed>closed {item.as_what}", item.who)
 
 
 def fire(books: Books, items: Sequence[Firing]) -> list[list[Fired]]:

@@ -15,7 +15,7 @@ from mhbridge.mapping.checker.environment import ANY, Environment
 from mhbridge.mapping.checker.expressions import Resolver
 from mhbridge.mapping.checker.layers import entries
 from mhbridge.mapping.checker.packs import Codes, Lists
-from mhbridge.mapping.clocks import LEVELS, ClockRule, Length, MetBy, Rung, length_of
+from mhbridge.mapping.clocks import LEVELS, ClockRule, Length, MetBy, Rung, Word, length_of
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import AnyOf, Condition, Expression, ItemOf, reads
@@ -24,7 +24,11 @@ from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 
 __all__ = ["read_clocks"]
 
-_KEYS: Final = ("starts", "noticed_when", "from", "within", "per", "met_by", "excluded_when", "ladder", "source")
+_KEYS: Final = (
+    "starts", "noticed_when", "from", "within", "per", "met_by", "excluded_when", "excluded_by", "ladder", "source",
+)  # fmt: skip
+#: What another document of the patient says of a clock.
+_WORD: Final = ("document", "by", "when", "at")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _TIMES: Final = frozenset({"date", "dateTime", "instant"})
 _SEVERITIES: Final = ("normal", "high", "critical")
@@ -177,10 +181,16 @@ class _Reading:
         return found
 
     def _met_by(self, what: Declaration) -> MetBy | None:
+        excludes = self._words(what, "excluded_by", excludes=True)
+        if isinstance(what.node("met_by"), Items):
+            if "per" in what:
+                self.file.report("E508", "another document meets it once, not per recipient", what.keys["per"])
+            words = self._words(what, "met_by")
+            return MetBy(words=(*words, *excludes)) if words else None
         pairs = what.pairs("met_by")
         if pairs is None:
             return None
-        met = Declaration(self.file, pairs, "'met_by'", ("delivered", "document", "by", "when", "at"))
+        met = Declaration(self.file, pairs, "'met_by'", ("delivered", *_WORD))
         per = what.choice("per", ("recipient",), "recipient") if "per" in what else ""
         if ("delivered" in met) == ("document" in met):
             self.file.report("E508", "a clock is met by what is delivered, or by another document", pairs.span)
@@ -189,12 +199,28 @@ class _Reading:
             if not per:
                 hint = "per: recipient"
                 self.file.report("E508", "what is delivered is delivered to each recipient", pairs.span, hint)
+            if "excluded_by" in what:
+                self.file.report(
+                    "E508", "another document ends only what another document meets", what.keys["excluded_by"]
+                )
             return MetBy(needs=LEVELS[met.choice("delivered", LEVELS, "accepted")])
         if per:
             self.file.report("E508", "another document meets it once, not per recipient", what.keys["per"])
-        return self._met_by_document(met)
+        word = self._word(met)
+        return None if word is None else MetBy(words=(word, *excludes))
 
-    def _met_by_document(self, met: Declaration) -> MetBy | None:
+    def _words(self, what: Declaration, key: str, *, excludes: bool = False) -> tuple[Word, ...]:
+        """What other documents of the patient say of it: one, or a list of which one is enough."""
+        node = what.node(key)
+        if node is None:
+            return ()
+        found = [
+            self._word(Declaration(self.file, one, f"{key!r}", _WORD), excludes=excludes)
+            for one in (node.entries if isinstance(node, Items) else (node,))
+        ]
+        return tuple(word for word in found if word is not None)
+
+    def _word(self, met: Declaration, *, excludes: bool = False) -> Word | None:
         if not met.require("by", "when", "at"):
             return None
         name = met.text("document")
@@ -209,7 +235,7 @@ class _Reading:
             what = f"it is met at a date or dateTime, and this is a {at.type}"
             self.file.report("E501", what, met.entries["at"].span)
             return None
-        return None if when is None or at is None else MetBy(document=name, when=when, at=at)
+        return None if when is None or at is None else Word(name, when, at, excludes)
 
     def _ladder(self, what: Declaration, within: Length | None) -> tuple[Rung, ...]:
         found: list[Rung] = []
