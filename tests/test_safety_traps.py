@@ -7,6 +7,7 @@ message is beside what an ordinary one gives.
  2 a destination in PV1-36                 14 no allergies recorded is not none known
  3 old discharge destinations              15 stopped medicines
  4 discharge method 2                      17 local times, and the hour that comes twice
+ 5 care plan types of two lists (CSV, MDM)
  6 Mental Health Act codes                 18 markup in cells (CSV)
  7 gender 9 and 0                          19 codes of practices that are none; site and trust
  8 `""` deletes, empty leaves unchanged    20 repetitions and replacements
@@ -15,9 +16,8 @@ message is beside what an ordinary one gives.
 11 NHS numbers and their status            24 what must not be told onwards
 12 merges and cancellations
 
-No supplier here touches the others: 5 (care plan types of MHSDS and of the generic list: nobody sends care plan types),
-16 (NEMS, which can take a death back: there is no event feed), 21 (headings of emergency and outpatient letters that a
-guide misprints: neither document type is built).
+No supplier here touches the others: 16 (NEMS, which can take a death back: there is no event feed), 21 (headings of
+emergency and outpatient letters that a guide misprints: neither document type is built).
 """
 
 from __future__ import annotations
@@ -620,6 +620,29 @@ def test_trap_04_the_digit_of_a_list_that_was_not_named_is_no_code_of_it() -> No
     found = row(Discharge_Method="2")
     assert not any(system == "DischargeMethodEngland" for system, _ in discharge_method(found))
     assert ("I602", "discharge_method") in issues(found)
+
+
+@pytest.mark.parametrize(
+    ("extract", "column", "code", "becomes"),
+    [
+        ("example-inpatient/care-plans", "CarePlanTypeMH", "12", MessageState.DONE),
+        ("example-inpatient/care-plans", "CarePlanTypeMH", "11", MessageState.FILTERED),
+        ("example-inpatient/care-plans", "CarePlanTypeMH", "03", MessageState.PARKED),
+        ("example-community/care-plans", "Plan Type", "03", MessageState.DONE),
+        ("example-community/care-plans", "Plan Type", "12", MessageState.FILTERED),
+        ("example-community/care-plans", "Plan Type", "3", MessageState.PARKED),
+    ],
+)
+def test_trap_05_a_crisis_plan_is_12_in_one_list_and_03_in_the_other(
+    extract: str, column: str, code: str, becomes: MessageState
+) -> None:
+    plain = next(csv.DictReader(io.StringIO((built_in("fixtures") / f"{extract}/plain.csv").read_text())))
+    text = table(extract, **({} if plain[column] == code else {column.replace(" ", "_"): code}))
+    (found,) = outcome_now(text.encode(), feed(extract.partition("/")[0]), RECEIVED_AT)
+    assert found.state is becomes
+    # Whatever its digits are here, it is one concept there.
+    pointers = [coded(one(found, "DocumentReference")["type"])] if found.documents else []
+    assert pointers == ([{("http://snomed.info/sct", "736253002")}] if becomes is MessageState.DONE else [])
 
 
 def test_trap_07_a_sex_that_is_in_no_list_is_not_unknown() -> None:
