@@ -47,6 +47,12 @@ def mapping(name: str) -> SupplierMapping:
     return Catalogue(Library([built_in("mappings")])).mapping(name)
 
 
+@cache
+def shared() -> set[str]:
+    """Those of parts: their table is that of the discharge."""
+    return {check.rule.name for check in mapping("example-mental-health/discharge-letter").checks}
+
+
 @pytest.mark.parametrize(
     ("feed", "name", "what", "items", "expected"), CASES, ids=[": ".join(one[1:3]) for one in CASES]
 )
