@@ -26,6 +26,7 @@ LONG = {
     "cluster": (["world/test_cluster.py"], {"CLUSTER_ROUNDS": "50"}),
     "interrupt": (["world/test_interrupt.py"], {"LONG": "1"}),
     "canary": (["canary"], {"CANARIES": "10000"}),
+    "year": (["world/test_year.py", "-s", "-k", "every_discharge"], {"YEAR": "1"}),
 }
 
 

@@ -560,6 +560,20 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """
+    How complete a letter is, as it was sent, without a word of it.
+
+    Args:
+        headings: heading of its record standard → whether and how something is said under it, in that standard's order.
+    """
+
+    mapping: str
+    document: str
+    headings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """
     All that became of one message: its state, what to say about it, and what is to be delivered.
@@ -571,6 +585,7 @@ class Outcome:
         withdrawals: deliveries of older versions that have not left and are not to leave any more.
         deadlines: the clocks that ought to run by it.
         merges: identifiers that are one patient's from now on, or no longer.
+        letters: how complete those are that it is, where it was worked.
     """
 
     facts: MessageFacts
@@ -589,6 +604,7 @@ class Outcome:
     withdrawals: tuple[Withdrawal, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
     merges: tuple[Joining, ...] = ()
+    letters: tuple[Letter, ...] = ()
 
 
 class Verdict(StrEnum):

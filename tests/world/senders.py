@@ -83,7 +83,7 @@ class Stays:
 
     def merge(self, retired: int, survivor: int, at: datetime) -> Message:
         """The records of two patients are one from now on (A40). It has no mark: nothing of it stands in a stay."""
-        control, sent = f"WM{self._run}{retired:06d}", f"{at:%Y%m%d%H%M%S}+0000"
+        control, sent = f"WM{self._run}{retired:06d}", f"{at:%Y%m%d%H%M%S%z}"
         body = "\r".join([
             f"MSH|^~\\&|EXMH-PAS|EXMH|MHBRIDGE|EXAMPLE-ICS|{sent}||ADT^A40^ADT_A39|{control}|T|2.4|||AL|NE|GBR|UNICODE|EN",
             f"EVN||{sent}||||{at:%Y%m%d%H%M}",
@@ -128,7 +128,7 @@ class Stays:
         )
         kind = "MDM^T02^MDM_T02" if event == "MDM" else f"ADT^{event}"
         version, system, character = ("2.5.1", "WARD", "UNICODE UTF-8") if event == "MDM" else ("2.4", "PAS", "UNICODE")
-        sent = f"{at:%Y%m%d%H%M%S}+0000"
+        sent = f"{at:%Y%m%d%H%M%S%z}"
         head = [
             f"MSH|^~\\&|EXMH-{system}|EXMH|MHBRIDGE|EXAMPLE-ICS|{sent}||{kind}|{control}|T|{version}|||AL|NE|GBR|{character}|EN",
             f"EVN||{sent}||||{at:%Y%m%d%H%M}",

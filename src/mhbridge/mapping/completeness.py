@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from mhbridge.mapping.packs import DocumentType, Item
+from mhbridge.mapping.packs import DocumentType
 from mhbridge.model import MASKED, State, Unknown
 
-__all__ = ["Completeness", "Element", "Said", "Tally", "completeness"]
-
-_CONCEPT: Final = "CodeableConcept"
+__all__ = ["Completeness", "Element", "Said", "Tally", "completeness", "headings"]
 
 
 class Said(StrEnum):
@@ -76,11 +74,11 @@ def completeness(document: DocumentType, items: Mapping[str, Any]) -> Completene
         under = []
         for name in asked.items:
             item = document.items[name]
-            said = _said(document, item, items.get(name))
+            said = _said(document.coded(item), items.get(name))
             under.append(Element(name, item.label or name, asked.heading, item.need, said))
         # A supplier's own items are no elements of the standard, and say something under its heading all the same.
         own = (
-            _said(document, item, items.get(name))
+            _said(document.coded(item), items.get(name))
             for name, item in document.items.items()
             if item.heading == asked.heading and name not in asked.items
         )
@@ -90,18 +88,35 @@ def completeness(document: DocumentType, items: Mapping[str, Any]) -> Completene
     return Completeness(document.name, tuple(headings), tuple(elements))
 
 
-def _said(document: DocumentType, item: Item, value: Any) -> Said:
-    if isinstance(value, State) or value is None:
+def headings(document: DocumentType, items: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What `completeness` says of the headings alone: heading → the value of `Said`. It is asked of every letter."""
+    found = []
+    for heading, under in document.under.items():
+        best = Said.ABSENT
+        for name, keeper in under:
+            value = items.get(name)
+            if value is not None:
+                said = _said(keeper, value)
+                if said is Said.PRESENT:
+                    best = said
+                    break
+                if _RANK[said] < _RANK[best]:
+                    best = said
+        found.append((heading, best.value))
+    return tuple(found)
+
+
+def _said(keeper: str | None, value: Any) -> Said:
+    if value is None:
+        return Said.ABSENT
+    if isinstance(value, State):
         if value == MASKED:
             return Said.WITHHELD
         return Said.UNREADABLE if isinstance(value, Unknown) and value.reason == "error" else Said.ABSENT
-    values = [one for one in (value if isinstance(value, list) else [value]) if not isinstance(one, State)]
+    values = [one for one in value if not isinstance(one, State)] if isinstance(value, list) else [value]
     if not values:
         return Said.ABSENT
-    record = document.records.get(item.type.name)
-    # An atomic record is coded by the field that names it: a medicine by its drug.
-    keeper = record.keeper if record is not None else ""
-    if not keeper and _CONCEPT not in item.type.names:
+    if keeper is None:
         return Said.PRESENT
     concepts = (one.get(keeper) if keeper and isinstance(one, Mapping) else one for one in values)
     return Said.PRESENT if any(_coded(one) for one in concepts) else Said.TEXT

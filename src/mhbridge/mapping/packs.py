@@ -174,6 +174,9 @@ class DocumentType:
     identifies: frozenset[str] = field(init=False)
     #: Name of an item that is a record → the mandatory fields of it; of records that have some.
     demanding: Mapping[str, tuple[Item, ...]] = field(init=False)
+    #: Heading → every item under it, the supplier's own too, each with the field of a record that is to be coded (`""`:
+    #: the value itself is) or `None` where nothing need be.
+    under: Mapping[str, tuple[tuple[str, str | None], ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         records = ((name, self.records.get(item.type.name)) for name, item in self.items.items())
@@ -185,6 +188,26 @@ class DocumentType:
         names = (name for name, item in self.items.items() if item.identifies)
         object.__setattr__(self, "identifies", frozenset(names) | {"patient_key"})
         object.__setattr__(self, "demanding", {name: fields for name, fields in found.items() if fields})
+        own: dict[str, list[str]] = {}
+        for name, item in self.items.items():
+            own.setdefault(item.heading, []).append(name)
+        under = {
+            asked.heading: tuple(
+                (name, self.coded(self.items[name]))
+                for name in dict.fromkeys((*asked.items, *own.get(asked.heading, ())))
+                if name in self.items
+            )
+            for asked in self.headings
+        }
+        object.__setattr__(self, "under", under)
+
+    def coded(self, item: Item) -> str | None:
+        """The field of an item's record that is to be coded; `""` where its value is, `None` where nothing need be."""
+        # An atomic record is coded by the field that names it: a medicine by its drug.
+        record = self.records.get(item.type.name)
+        if record is not None and record.keeper:
+            return record.keeper
+        return "" if "CodeableConcept" in item.type.names else None
 
     def fields_of(self, type_name: str) -> Mapping[str, Type] | None:
         """The fields of a declared record, or `None`."""

@@ -13,6 +13,7 @@ from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, gatherings, intake, parts, take, taken_of
 from mhbridge.pipeline.clocking import clocks_by_document
+from mhbridge.pipeline.completing import letters
 from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, place
 from mhbridge.pipeline.routing import Feed, Route
@@ -31,6 +32,7 @@ __all__ = [
     "intake",
     "is_own",
     "known_at",
+    "letters",
     "needs_known",
     "needs_past",
     "outcome_now",

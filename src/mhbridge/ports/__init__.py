@@ -19,6 +19,7 @@ and `transports` is what comes in and goes out. This package must never import a
 from mhbridge.ports.alarms import Alarm
 from mhbridge.ports.deliveries import LEVELS, Deliveries, DueDelivery, Move, Original
 from mhbridge.ports.desk import AuditLine, Desk, MessageRow, Meters, Sought, Status, Trace, TraceLine, Waiting
+from mhbridge.ports.figures import Figure, Figures, Measure
 from mhbridge.ports.keeping import Erased, Expired, Keeping, Purged, Retention, RetentionClass
 from mhbridge.ports.ownership import LEADING, PARTS, Holding, SharedStore, part_of
 from mhbridge.ports.receipts import Committed, Receipts
@@ -62,11 +63,14 @@ __all__ = [
     "Duty",
     "Erased",
     "Expired",
+    "Figure",
+    "Figures",
     "Files",
     "Fired",
     "Gap",
     "Holding",
     "Keeping",
+    "Measure",
     "MessageRow",
     "Meters",
     "Move",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mhbridge.ports.deliveries import Deliveries
 from mhbridge.ports.desk import Desk
+from mhbridge.ports.figures import Figures
 from mhbridge.ports.keeping import Keeping
 from mhbridge.ports.receipts import Receipts
 from mhbridge.ports.repairing import Repairing
@@ -18,7 +19,7 @@ from mhbridge.ports.waiting import WaitingMessages
 __all__ = ["Store"]
 
 
-class Store(Receipts, WaitingMessages, Deliveries, Repairing, Desk, Tasks, Silence, Keeping, Protocol):
+class Store(Receipts, WaitingMessages, Deliveries, Repairing, Desk, Tasks, Silence, Keeping, Figures, Protocol):
     """
     The one durable place. A call returns when its effect is durable (committed and fsynced), or raises `StoreError`.
 

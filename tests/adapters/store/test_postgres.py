@@ -4,6 +4,7 @@ import pytest
 from acknowledging_contract import AcknowledgingContract
 from backlog_contract import BacklogContract
 from clock_contract import ClockContract
+from figures_contract import FiguresContract
 from keeping_contract import KeepingContract
 from merge_contract import MergeContract
 from repairing_contract import RepairingContract
@@ -31,6 +32,7 @@ class TestPostgres(
     SearchContract,
     SeriesContract,
     SilenceContract,
+    FiguresContract,
     TaskContract,
     KeepingContract,
     RepairingContract,

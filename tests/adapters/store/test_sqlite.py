@@ -7,6 +7,7 @@ import pytest
 from acknowledging_contract import AcknowledgingContract
 from backlog_contract import BacklogContract
 from clock_contract import ClockContract
+from figures_contract import FiguresContract
 from keeping_contract import KeepingContract
 from merge_contract import MergeContract
 from repairing_contract import RepairingContract
@@ -29,6 +30,7 @@ class SqliteContract(
     SearchContract,
     SeriesContract,
     SilenceContract,
+    FiguresContract,
     TaskContract,
     KeepingContract,
     RepairingContract,

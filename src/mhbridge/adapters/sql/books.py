@@ -18,7 +18,7 @@ from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sql.session import Session
 from mhbridge.ports import Duties, Retention, RetentionClass
 
-__all__ = ["CLASS_OF", "GATEWAY", "Books", "Fence", "Mark", "micros", "when"]
+__all__ = ["CLASS_OF", "GATEWAY", "NAMED_AT_MOST", "OTHERS", "Books", "Fence", "Mark", "micros", "when"]
 
 
 #: How long the body of a row of each table is kept.
@@ -26,6 +26,12 @@ CLASS_OF: Final[Mapping[str, RetentionClass]] = {"envelope": "raw", "document": 
 
 #: Who moved it, when no person did.
 GATEWAY: Final = "gateway"
+
+#: Figures whose names come with messages, and how many of them a mapping may have in a month before the others are
+#: counted together.
+_OF_MESSAGES: Final = frozenset({"code", "field"})
+NAMED_AT_MOST: Final = 500
+OTHERS: Final = "(others)"
 
 # So that the names remembered stay small beside a million patients.
 _REMEMBERED: Final = 20_000
@@ -114,6 +120,9 @@ class Books:
         self._chain = chain
         self._log: list[LogRow] = []
         self._tallies: dict[tuple[str, str, str], int] = {}
+        self._figures: dict[tuple[str, ...], int] = {}
+        #: Month → mapping → the names that are counted there by themselves.
+        self._named: dict[str, dict[str, set[str]]] = {}
         self._patients: dict[bytes, int] = {}
         self._merged: dict[int, int] | None = None
         self._destinations: dict[str, int] = {}
@@ -199,6 +208,29 @@ class Books:
         key = (feed, what, state)
         self._tallies[key] = self._tallies.get(key, 0) + n
 
+    def figure(self, month: str, counted: tuple[str, str, str, str, str]) -> None:
+        """Count something of which there are figures. Names that there are too many of are counted together."""
+        if counted[3] and counted[2] in _OF_MESSAGES:
+            counted = self._within_bounds(month, counted)
+        key = (month, *counted)
+        self._figures[key] = self._figures.get(key, 0) + 1
+
+    def _within_bounds(self, month: str, counted: tuple[str, str, str, str, str]) -> tuple[str, str, str, str, str]:
+        mapping, kind, what, name, said = counted
+        named = self._named.get(month)
+        if named is None:
+            # Of another month nothing is remembered: what is worked late is rare.
+            named = {}
+            for other, known in self.run("figure_names", month=month):
+                named.setdefault(other, set()).add(known)
+            self._named = {month: named}
+        mine = named.setdefault(mapping, set())
+        if name not in mine:
+            if len(mine) >= NAMED_AT_MOST:
+                return mapping, kind, what, OTHERS, said
+            mine.add(name)
+        return counted
+
     def patients(self, tokens: Iterable[bytes]) -> Mapping[bytes, int]:
         """The patients of these tokens, made when not yet known."""
         wanted = dict.fromkeys(tokens)
@@ -256,8 +288,10 @@ class Books:
         if self.fence is not None:
             self.fence.forget()
         self.each("add_tally", [(self._chain.writer, *key, n) for key, n in self._tallies.items() if n])
+        self.each("add_figure", [(self._chain.writer, *key, n) for key, n in self._figures.items()])
         self._log.clear()
         self._tallies.clear()
+        self._figures.clear()
 
     def forget(self, mark: Mark) -> None:
         """After a rollback to `mark`: what was logged, counted and looked up since then never was."""
@@ -266,6 +300,8 @@ class Books:
             self.fence.forget()
         self._log.clear()
         self._tallies.clear()
+        self._figures.clear()
+        self._named.clear()
         self.forget_names()
 
     def follow(self, chain: Chain) -> None:

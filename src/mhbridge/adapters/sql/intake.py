@@ -15,6 +15,7 @@ from mhbridge.adapters.sql import merging, series
 from mhbridge.adapters.sql.backlog import Waits, waits_now
 from mhbridge.adapters.sql.books import Books, micros
 from mhbridge.adapters.sql.clocks import ReadyDeadline, reconcile
+from mhbridge.adapters.sql.figures import count
 from mhbridge.adapters.sql.moves import arrive, move, withdraw
 from mhbridge.adapters.sql.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
 from mhbridge.adapters.sql.repairing import only_new
@@ -234,6 +235,9 @@ def _settle_message(books: Books, rows: _Rows, pending: Pending, now: Waits, mes
         issues=message.issues,
     )  # fmt: skip
     _keep_what_became(books, rows, pending.id, patient, message, at)
+    if not pending.historic:
+        # What a person has worked again was counted the first time.
+        count(books, message.figures, micros(pending.received_at))
     if message.state == MessageState.DONE:
         # In their order: those that follow are still in hand, and stay there.
         books.run("bring_forward", patient=patient, now=at)
@@ -414,6 +418,7 @@ def _keep_message(books: Books, rows: _Rows, item: Ready, envelope: int, message
     if message.state == MessageState.STORED:
         books.tell_others([patient])
     _keep_what_became(books, rows, about, patient, message, item.received_at)
+    count(books, message.figures, item.received_at)
     code = f" {message.code}" if message.code else ""
     books.log(item.answered_at, "message", about, f"{NEW}>{message.state}{code}{_planned(message)}")
     return about

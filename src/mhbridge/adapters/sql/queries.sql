@@ -85,6 +85,9 @@ insert into log (writer, seq, at, what, about, moves, who, mac) values (?, ?, ?,
 -- name: add_tally
 insert into tally (writer, feed, what, state, n) values (?, ?, ?, ?, ?)
   on conflict (writer, feed, what, state) do update set n = tally.n + excluded.n;
+-- name: add_figure
+insert into figure (writer, month, mapping, kind, what, name, said, n) values (?, ?, ?, ?, ?, ?, ?, ?)
+  on conflict (writer, month, mapping, kind, what, name, said) do update set n = figure.n + excluded.n;
 
 -- Moves -----------------------------------------------------------------------------------------------------
 
@@ -797,3 +800,28 @@ select name, state, count(*) from clock group by state, name order by name, stat
 -- name: clocks_forgotten
 -- C5 of clocks
 select count(*) from clock where next_at < :limit;
+
+-- Figures without identities ---------------------------------------------------------------------------------
+
+-- name: figures
+select mapping, kind, what, name, said, cast(sum(n) as bigint) from figure where month = :month
+  group by mapping, kind, what, name, said order by mapping, kind, what, name, said;
+-- name: figure_names
+select distinct mapping, name from figure where month = :month and what in ('code', 'field');
+-- name: feeds_of_messages
+select distinct feed, state from tally where what = 'message';
+-- name: figures_of_deliveries
+-- How far each letter got at each recipient, and whether a person had to look, or the receiver said no after all.
+select d.destination, o.kind, d.state, d.level,
+    case when exists (select 1 from log l where l.about = d.id and l.what = 'delivery' and l.moves like '%>parked%')
+      or exists (select 1 from task t where t.about = d.id and t.what = 'acknowledgement' and t.cause <> 'D960')
+      then 1 else 0 end as refused, count(*)
+  from message m join delivery d on d.message = m.id join document o on o.id = d.document
+  where m.feed = :feed and m.state = :state and m.received_at >= :since and m.received_at < :until and o.bundle <> 'transaction'
+  group by 1, 2, 3, 4, 5;
+-- name: figures_of_clocks
+-- When one was met is in the log; whose it is, its patient's first message says.
+select c.name, c.kind, c.destination, c.state, c.started_at, c.due_at,
+    (select max(l.at) from log l where l.about = c.id and l.what = 'clock' and (l.moves like '%>met%' or l.moves like '%>late%')),
+    coalesce((select m.feed from message m where m.patient = c.patient order by m.id limit 1), '')
+  from clock c where c.started_at >= :since and c.started_at < :until and c.state <> 'cancelled';

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from mhbridge.adapters.sql.books import micros, when
 from mhbridge.adapters.sql.clocks import ReadyDeadline
+from mhbridge.adapters.sql.figures import of_outcome
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import identities, properties
 from mhbridge.adapters.sql.transitions import NEW, require
@@ -42,6 +43,10 @@ from mhbridge.pipeline import place, serving
 
 __all__ = ["Ready", "ReadyDelivery", "ReadyMessage", "answer_of", "before_of", "episode_token", "patient_token"]
 __all__ += ["ready", "ready_message"]
+
+
+#: What waits is worked another time, and counted then.
+_WAIT: Final = frozenset({MessageState.STORED, MessageState.HELD})
 
 
 class ReadyReading(NamedTuple):
@@ -133,6 +138,7 @@ class ReadyMessage(NamedTuple):
     deadlines: Sequence[ReadyDeadline] = ()
     merges: Sequence[ReadyMerge] = ()
     retires: bytes | None = None
+    figures: Sequence[tuple[str, str, str, str, str]] = ()
 
     @property
     def patients(self) -> list[bytes]:
@@ -248,6 +254,7 @@ def ready_message(
             for one in outcome.merges
         ],
         identities=identities(keys, outcome, patient),
+        figures=() if outcome.state in _WAIT else of_outcome(outcome),
         retires=next((patient_token(keys, key) for key in map(_retired, readings) if key is not None), None),
     )
 

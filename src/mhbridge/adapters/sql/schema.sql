@@ -194,6 +194,21 @@ create table tally (
   primary key (writer, feed, what, state)
 ) strict, without rowid;
 
+-- What no other row says, counted for figures without identities: of a mapping and a month of London's, how many messages
+-- and letters there were, under which headings something was said, which codes and fields its lines do not know. It names
+-- nobody and outlives what is purged.
+create table figure (
+  writer  integer not null,
+  month   text    not null,
+  mapping text    not null,
+  kind    text    not null,
+  what    text    not null,
+  name    text    not null,
+  said    text    not null,
+  n       integer not null,
+  primary key (writer, month, mapping, kind, what, name, said)
+) strict, without rowid;
+
 -- A deadline with a ladder of steps, computed from what is known and made so: of a stay, the type of the document that is
 -- waited for, and each of its recipients (0: of nobody). `met` is the delivery that met it.
 create table clock (

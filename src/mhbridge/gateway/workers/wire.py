@@ -29,6 +29,7 @@ from mhbridge.model import (
     Key,
     Known,
     Ledger,
+    Letter,
     MessageFacts,
     MessageState,
     Outcome,
@@ -235,6 +236,7 @@ def _flat(outcome: Outcome) -> _Flat:
         outcome.occurred_at,
         _ledger(ledger),
         _packed(rest) if any(rest) else b"",
+        [(one.mapping, one.document, one.headings) for one in outcome.letters],
     )  # fmt: skip
 
 
@@ -251,7 +253,11 @@ def _outcome(
     occurred_at: str,
     ledger: _Flat | None,
     rest: bytes,
+    letters: Sequence[_Flat],
 ) -> Outcome:
+    due_at, past, withdrawals, deadlines, merges = (
+        pickle.loads(rest) if rest else (None, (), (), (), ())  # noqa: S301  as above
+    )
     said, found = MessageFacts(*facts), _ledger_of(ledger)
     shared = tuple([_issue_of(*issue) for issue in issues])
     return Outcome(
@@ -266,7 +272,12 @@ def _outcome(
         episode,
         occurred_at,
         found,
-        *(pickle.loads(rest) if rest else ()),  # noqa: S301  as above
+        due_at,
+        past,
+        withdrawals,
+        deadlines,
+        merges,
+        tuple([Letter(*one) for one in letters]),
     )
 
 

@@ -28,6 +28,8 @@ Episode = tuple[Key, str]
 """A patient, and which stay."""
 
 _JOINS: Final = frozenset({Act.MERGE, Act.UNLINK})
+#: It is worked another time, and counts then.
+_WAITS: Final = frozenset({MessageState.STORED, MessageState.HELD})
 _SENSITIVITY: Final = ("sensitivity",)
 #: Before everything.
 _FIRST: Final[Place] = (-(1 << 63), -(1 << 63))
@@ -143,6 +145,8 @@ def work(
         theirs = [told for told in past if _is_about(told, one, episodes)]
         known = _known(taken, stored, said, now)
         outcome = pipeline.step(taken, known, now, feed, past=theirs, worked_at=worked_at)
+        if outcome.state not in _WAITS and (letters := pipeline.letters(taken.readings)):
+            outcome = replace(outcome, letters=letters)
         yield outcome
         if alone:
             return

@@ -8,6 +8,7 @@ are the engine's. This package must never know which engine that is.
 from __future__ import annotations
 
 from mhbridge.adapters.sql.door.deliveries import Deliveries
+from mhbridge.adapters.sql.door.figures import Figures
 from mhbridge.adapters.sql.door.keeping import Keeping
 from mhbridge.adapters.sql.door.repairing import Repairing
 from mhbridge.adapters.sql.door.silence import Silence
@@ -18,5 +19,5 @@ from mhbridge.ports import Store
 __all__ = ["Door"]
 
 
-class Door(WaitingMessages, Deliveries, Repairing, Keeping, Tasks, Silence, Store):
+class Door(WaitingMessages, Deliveries, Repairing, Keeping, Tasks, Silence, Figures, Store):
     """All of the port but opening, closing and the sizes of files, which are the engine's."""

@@ -111,6 +111,18 @@ create table gap (
 create table identity (token blob not null, patient integer not null, kind integer not null, primary key (token, patient))
   strict, without rowid;
 
+create table figure (
+  writer  integer not null,
+  month   text    not null,
+  mapping text    not null,
+  kind    text    not null,
+  what    text    not null,
+  name    text    not null,
+  said    text    not null,
+  n       integer not null,
+  primary key (writer, month, mapping, kind, what, name, said)
+) strict, without rowid;
+
 -- later
 create index if not exists message_turn on message (patient, id) where state in ('stored', 'held');
 create index if not exists message_retires on message (retires, id) where retires is not null and state in ('stored', 'held');

@@ -1,0 +1,71 @@
+"""
+Days of a mental health trust, or a year of it: each discharge is delivered, or somebody by name has it, before 24 hours
+are over. The long form is `python tests/long.py year`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from trust import Trust, Year
+
+from mhbridge.gateway.pressure import Limits, Pressure
+from mhbridge.gateway.watch import Watch
+from mhbridge.pipeline import stepping
+from world import simulate
+
+SEED = int(os.environ.get("MHBRIDGE_TEST_SEED", "1"))
+#: The long form is a year of 365 days with 500 messages each.
+LONG = os.environ.get("MHBRIDGE_TEST_YEAR")
+YEAR = Year() if LONG else Year(days=4, a_day=40, discharges=8, outages=4)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """What looks every few seconds whether there is something to do is told of it here, or time enough is left."""
+    for place in ("outbox._LONGEST_SLEEP", "backlog._LONGEST_SLEEP", "awaited._EVERY", "clocks._LONGEST"):
+        monkeypatch.setattr(f"mhbridge.gateway.{place}", 600.0)
+    monkeypatch.setitem(Watch.__init__.__kwdefaults__, "every", 600.0)
+    monkeypatch.setitem(Pressure.__init__.__kwdefaults__, "limits", Limits(every=600.0))
+
+
+def lived(tmp_path, year=YEAR, **options):
+    async def main(world):
+        return await Trust(world, year, **options).run()
+
+    return simulate(SEED, tmp_path, main)
+
+
+def test_every_discharge_is_delivered_or_with_a_named_person_before_a_day_is_over(tmp_path):
+    judged = lived(tmp_path)
+    sys.stdout.write(f"\n{judged}\n")
+    assert judged.neither == []
+    assert judged.differences == ()
+    assert judged.delivered > judged.escalated > 0
+
+
+# --- controls: each protection off, and it is seen -----------------------------------------------------------
+
+#: Some days in which letters are late.
+DAYS = Year(days=4, a_day=30, discharges=6, outages=0)
+
+
+def test_without_clocks_what_is_late_is_nobodys(tmp_path, monkeypatch):
+    monkeypatch.setattr(stepping, "deadlines", lambda *_: ())
+    judged = lived(tmp_path, DAYS)
+    assert judged.escalated == 0
+    assert len(judged.neither) > 3
+
+
+def test_where_nobody_looks_after_the_queues_no_person_has_it(tmp_path):
+    judged = lived(tmp_path, DAYS, people=())
+    assert judged.escalated == 0
+    assert len(judged.neither) > 3
+
+
+def test_where_summaries_go_to_nobody_every_one_of_them_is_somebodys_task(tmp_path):
+    judged = lived(tmp_path, DAYS, to=())
+    assert judged.delivered == 0
+    assert judged.neither == []
