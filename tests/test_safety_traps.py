@@ -11,13 +11,12 @@ message is beside what an ordinary one gives.
  6 Mental Health Act codes                 18 markup in cells (CSV)
  7 gender 9 and 0                          19 codes of practices that are none; site and trust
  8 `""` deletes, empty leaves unchanged    20 repetitions and replacements
- 9 consent to share: absent, given, denied 22 what a spreadsheet does to codes and dates (CSV)
-10 hidden locations, sensitive records     23 bands of risk
-11 NHS numbers and their status            24 what must not be told onwards
-12 merges and cancellations
+ 9 consent to share: absent, given, denied 21 headings that a guide misprints
+10 hidden locations, sensitive records     22 what a spreadsheet does to codes and dates (CSV)
+11 NHS numbers and their status            23 bands of risk
+12 merges and cancellations                24 what must not be told onwards
 
-No supplier here touches the others: 16 (NEMS, which can take a death back: there is no event feed), 21 (headings of
-emergency and outpatient letters that a guide misprints: neither document type is built).
+No supplier here touches 16 (NEMS, which can take a death back: there is no event feed).
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from mhbridge.fhir.narrative import plain
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.known import fold
 from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.loading import Loader
 from mhbridge.model import Envelope, Known, MessageState, Outcome
 from mhbridge.pipeline import Feed, dedupe_key, intake, outcome_now, step
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of
@@ -552,6 +552,20 @@ def test_trap_20_what_a_version_replaces_is_named_by_the_identifier_of_the_compo
 
 
 # --- 23 and 24: bands, and what is not to be told --------------------------------------------------------------
+
+
+def test_trap_21_headings_have_the_codes_of_the_profiles_and_not_those_that_a_guide_misprints() -> None:
+    """The guides give Safeguarding the code of Safety alerts, and Review of systems that of Clinical narrative."""
+    headings = Loader(Library([built_in("mappings")])).codes("").headings.values()
+    codes = {heading.name: heading.snomed for heading in headings if heading.snomed}
+    assert codes["safeguarding"] == "1077911000000105"
+    assert codes["review-of-systems"] == "887121000000105"
+    assert len(set(codes.values())) == len(codes), "a code says one heading"
+    letter = last(message("example-emergency/attendance-letter/plain"), supplier="example-emergency")
+    found = {heading: coded(section(letter, heading)["code"]) for heading in ("safeguarding", "safety-alerts")}
+    assert ("http://snomed.info/sct", "1077911000000105") in found["safeguarding"]
+    assert ("http://snomed.info/sct", "886931000000107") in found["safety-alerts"]
+    assert not found["safeguarding"] & found["safety-alerts"]
 
 
 def test_trap_23_a_band_of_risk_is_carried_as_the_senders_and_never_made() -> None:
