@@ -21,7 +21,7 @@ PACKS = {
 }
 #: Headings that a pack has and its standard has not, each for its reason.
 BEYOND = {
-    # The Mental Health Act status is of the Emergency Care Data Set; whoever reads the letter should know who else has it.
+    # The Mental Health Act status is of the Emergency Care Data Set; whoever reads should know who else has it.
     "emergency-care-discharge": {"legal-information", "distribution-list"},
 }
 
