@@ -153,6 +153,18 @@ def test_what_does_not_begin_like_a_path(text):
     assert FORMAT.scan(text, 0, len(text)) is None
 
 
+# XML 1.0, fifth edition, §2.3: a byte order mark may stand in a name, and a letter of `\\w` may be none.
+@pytest.mark.parametrize("name", ["a\ufeffb", "é", "a·b", "_a.b-c", "\u2fefx", "\U00010000"])
+def test_what_is_a_name(name):
+    assert FORMAT.scan(f"/a/{name}", 0, len(name) + 3)[1] == len(name) + 3
+
+
+@pytest.mark.parametrize("name", ["\u00aa", "\u00b5", "\u0300a", "1a", "-a", "·a"])
+def test_what_is_no_name(name):
+    with pytest.raises(PathError):
+        FORMAT.scan(f"/a/{name}", 0, len(name) + 3)
+
+
 @pytest.mark.parametrize(
     ("text", "ends"),
     [("/a/b | f(x)", 4), ("/a/@b or /c", 5), ("./a, ./b)", 3), ("(/a)", 0), ('/a = "x"', 2), (". | f", 1)],

@@ -84,6 +84,21 @@ Start,SpellID
 ,S1
 ,S9
 --x--""",
+    b"""--x
+Content-Disposition: attachment; filename="Spell.csv"
+
+SpellID,RefID
+S1,R1
+--x
+Content-Disposition: attachment; filename="Referral.csv"
+
+RefID,Note
+--x
+Content-Disposition: attachment; filename="Stay.csv"
+
+SpellID,Start
+--x--
+""",
 )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
+from itertools import islice
 from tempfile import TemporaryFile
 from typing import Any, Final
 from xml.etree import ElementTree as ET
@@ -523,7 +524,8 @@ def tables(data: bytes) -> None:
         return
     bodies = b"".join(item.body for item in found if hasattr(item, "body"))
     for name, (_, file) in named.items():
-        for own in Lines(lines_of_body(file.getvalue(), "utf-8")[0], "utf-8"):
+        # The first line names the columns: where a table has no rows, that is nothing to keep.
+        for own in islice(Lines(lines_of_body(file.getvalue(), "utf-8")[0], "utf-8"), 1, None):
             assert not own.strip(' \t\r\n",\xa0') or own.strip("\r\n").encode("utf-8", "surrogateescape") in bodies, (
                 name
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import seeds
+import steady
 import targets
 from run import RUNS
 
@@ -81,6 +82,15 @@ def broken(target: str) -> None:
 
     with pytest.raises(AssertionError):
         hold()
+
+
+def test_a_bounded_run_is_the_same_each_time_and_another_one_is_not():
+    own = seeds.of("tables")
+    made = list(steady.inputs(own, 300, 2048))
+    assert made == list(steady.inputs(own, 300, 2048)) != list(steady.inputs(own, 300, 2048, begin=2))
+    assert made[: len(own)] == own
+    assert len(set(made)) > 250
+    assert max(map(len, made)) <= 2048
 
 
 def test_a_file_that_is_lost_breaks_the_law(monkeypatch):

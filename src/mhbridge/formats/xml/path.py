@@ -32,13 +32,18 @@ LAST: Final = -1
 #: Steps of one path, and tests of one predicate: so many are no path to a value any more.
 _MOST: Final = 40
 
-_NAME: Final = re.compile(r"[^\W\d][\w.\-]*")
+# Names have the characters of XML 1.0, fifth edition, §2.3 [4] and [4a], less the colon: these are not those of `\w`.
+_LETTER: Final = (
+    r"A-Z_a-z\xC0-\xD6\xD8-\xF6\xF8-\u02FF\u0370-\u037D\u037F-\u1FFF\u200C\u200D\u2070-\u218F\u2C00-\u2FEF"
+    r"\u3001-\uD7FF\uF900-\uFDCF\uFDF0-\uFFFD\U00010000-\U000EFFFF"
+)
+_NAME: Final = re.compile(rf"[{_LETTER}][{_LETTER}0-9.\-\xB7\u0300-\u036F\u203F\u2040]*")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _STRING: Final = re.compile(r'"((?:[^"\\\n]|\\["\\])*)"')
 _BLANKS: Final = re.compile(r"\s*")
 _AND: Final = re.compile(r"and(?![\w.\-:(])")
 _CALL: Final = re.compile(r"\s*\(")
-_BEGINS: Final = re.compile(r"//?(?=[^\W\d]|[*@.])|\.\.?(?![\w.])|@")
+_BEGINS: Final = re.compile(rf"//?(?=[{_LETTER}]|[*@.])|\.\.?(?![\w.])|@")
 
 
 @dataclass(frozen=True, slots=True)
