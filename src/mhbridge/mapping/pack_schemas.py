@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mhbridge.fhir.definitions import r4
+from mhbridge.mapping.packs import CARRY
 from mhbridge.mapping.schema import DRAFT, FLAG, condition, described, expression
 
 __all__ = ["build_schema", "checks_schema", "clocks_schema", "items_schema"]
@@ -47,6 +48,10 @@ def items_schema() -> dict[str, Any]:
                 ("if_restricted", {"enum": ["withhold"]}, "It does not leave when the record is restricted"),
                 ("before", _TEXT, "The item that it stands in front of"),
                 ("identifies", FLAG, "It says who the patient is"),
+                ("carry", {"enum": [*CARRY]}, "How far an earlier event may fill it, where a letter does not say it"),
+                ("unless_said", {"type": "array", "items": _TEXT}, "Items beside which it is not carried"),
+                ("absence", FLAG, "It says that there is none, or that nobody knows: never carried"),
+                ("safety", FLAG, "When what is carried of it changes, the letter is sent anew at once"),
             )
         ),
         "additionalProperties": False,
@@ -68,6 +73,7 @@ def items_schema() -> dict[str, Any]:
                 ("document", _TEXT, "The name of the document type: its folder"),
                 ("part", _TEXT, "The name of the part: its folder"),
                 ("title", _TEXT, "For people"),
+                ("carry", {"enum": ["never"]}, "Of a part: nothing of it, nor under its headings, is ever carried"),
                 ("standard", {}, "The record standard that asks for its headings"),
                 ("parts", {"type": "array", "items": _TEXT}, "The shared parts, in order"),
                 ("identity", {"type": "array", "items": _TEXT}, "The items that name the same document again"),

@@ -16,6 +16,7 @@ from mhbridge.mapping.nodes import Derived
 from mhbridge.mapping.types import Type
 
 __all__ = [
+    "CARRY",
     "EARLIER_VERSION",
     "MESSAGE_FIELDS",
     "NEEDS",
@@ -32,6 +33,9 @@ RESERVED: Final = frozenset({"act", "patient_key", "merged_from", "replaces", "e
 
 #: How strongly something is asked for, the strongest first (PRSB's M, R and O).
 NEEDS: Final = ("mandatory", "required", "optional")
+
+#: How far what an earlier message said serves a letter that does not say it: not at all, within the stay, or in all stays.
+CARRY: Final = ("never", "episode", "patient")
 
 #: The read-only fields of `message`.
 MESSAGE_FIELDS: Final[Mapping[str, Type]] = {
@@ -56,6 +60,10 @@ class Item:
         identifies: it says who the patient is, and so holds of the record that said it alone.
         derived: it is computed, never bound.
         before: the item of the same heading that it stands in front of; empty: where it is declared.
+        carry: whether an earlier message may fill it: `never`, within one `episode`, or of the `patient`.
+        unless_said: items beside which it is not carried, since they would contradict each other.
+        absence: it says that there is none, or that nobody knows: never carried, and nothing is carried beside it.
+        safety: when what is carried of it changes, whoever has the letter is told at once.
     """
 
     name: str
@@ -74,6 +82,10 @@ class Item:
     identifies: bool = False
     derived: bool = False
     before: str = ""
+    carry: str = "never"
+    unless_said: tuple[str, ...] = ()
+    absence: bool = False
+    safety: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +189,8 @@ class DocumentType:
     #: Heading → every item under it, the supplier's own too, each with the field of a record that is to be coded (`""`:
     #: the value itself is) or `None` where nothing need be.
     under: Mapping[str, tuple[tuple[str, str | None], ...]] = field(init=False)
+    #: Items that an earlier message may fill → the items beside which it must not.
+    carried: Mapping[str, frozenset[str]] = field(init=False)
 
     def __post_init__(self) -> None:
         records = ((name, self.records.get(item.type.name)) for name, item in self.items.items())
@@ -188,6 +202,8 @@ class DocumentType:
         names = (name for name, item in self.items.items() if item.identifies)
         object.__setattr__(self, "identifies", frozenset(names) | {"patient_key"})
         object.__setattr__(self, "demanding", {name: fields for name, fields in found.items() if fields})
+        carried = {name: self._contrary(item) for name, item in self.items.items() if item.carry != "never"}
+        object.__setattr__(self, "carried", carried)
         own: dict[str, list[str]] = {}
         for name, item in self.items.items():
             own.setdefault(item.heading, []).append(name)
@@ -208,6 +224,11 @@ class DocumentType:
         if record is not None and record.keeper:
             return record.keeper
         return "" if "CodeableConcept" in item.type.names else None
+
+    def _contrary(self, item: Item) -> frozenset[str]:
+        """What a letter may say that a carried value would contradict: above all, that there is none."""
+        absences = (one.name for one in self.items.values() if one.absence and one.heading == item.heading)
+        return frozenset((*item.unless_said, *absences))
 
     def fields_of(self, type_name: str) -> Mapping[str, Type] | None:
         """The fields of a declared record, or `None`."""

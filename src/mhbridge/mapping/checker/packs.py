@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mhbridge.errors import Span
+from mhbridge.mapping.checker.carrying import check_carried, check_carry
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.environment import Environment, assignable
 from mhbridge.mapping.checker.expressions import Resolver
@@ -18,7 +19,7 @@ from mhbridge.mapping.codes import CodeList, CodeSystems, Heading
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import Derived, ItemOf, reads
-from mhbridge.mapping.packs import EARLIER_VERSION, NEEDS, Asked, DocumentType, Item, RecordType, Wait
+from mhbridge.mapping.packs import CARRY, EARLIER_VERSION, NEEDS, Asked, DocumentType, Item, RecordType, Wait
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import OnBad, can_keep_text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
@@ -42,7 +43,7 @@ _ITEM_KEYS = (
     "before",
 )
 #: Those of an item that no field of a record has.
-_OF_ITEMS: Final = ("identifies",)
+_OF_ITEMS: Final = ("identifies", "carry", "unless_said", "absence", "safety")
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
 
@@ -98,6 +99,8 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     derivations: dict[str, tuple[YamlFile, Text]] = {}
     parts: list[str] = []
     lasting: set[str] = set()
+    #: Names of items and records that no document may carry → the part that says so.
+    never: dict[str, str] = {}
     waiting: list[tuple[YamlFile, Node]] = []
     for part in top.texts("parts"):
         tree = library.tree(f"parts/{part.value}/items.yaml")
@@ -112,9 +115,14 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         parts.append(part.value)
         before = set(items)
         if tree.root is not None:
-            shared = Declaration(tree, tree.root, "a part", ("part", "title", "items", "records", "lists", "waits"))
+            keys = ("part", "title", "carry", "items", "records", "lists", "waits")
+            shared = Declaration(tree, tree.root, "a part", keys)
             lists |= read_lists(library, tree, shared, codes.systems)
+            had = set(records)
             _collect(tree, shared, items, records, derivations, codes)
+            if "carry" in shared:
+                shared.choice("carry", ("never",), "never")
+                never |= {name: part.value for name in (items.keys() - before) | (records.keys() - had)}
             waiting += [(tree, node) for node in shared.items("waits")]
         if part.value in {text.value for text in top.texts("lasting")}:
             lasting |= items.keys() - before
@@ -128,6 +136,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     fields = (one for record in records.values() for one in record.fields.values())
     check_types((*items.values(), *fields), records, file)
     _check_circles(records, file)
+    check_carried([file, *filter(None, (library.tree(f"parts/{part}/items.yaml") for part in parts))], items, never)
     identity = tuple(text.value for text in top.texts("identity"))
     for text in top.texts("identity"):
         if text.value not in items:
@@ -406,6 +415,7 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         file.report(
             "E040", f"{name!r} says who the patient is, so it is bound and never derived", key, "leave out `identifies`"
         )
+    check_carry(what, name)
     systems = []
     for text in what.texts("systems"):
         if codes.systems.known(text.value):
@@ -434,6 +444,10 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         identifies=identifies,
         derived=derived,
         before=what.text("before"),
+        carry=what.choice("carry", CARRY, "never"),
+        unless_said=tuple(text.value for text in what.texts("unless_said")),
+        absence=what.flag("absence"),
+        safety=what.flag("safety"),
     )
 
 
