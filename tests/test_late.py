@@ -76,7 +76,7 @@ class Ward:
         """One envelope; what each of its messages became."""
         envelope = Envelope(b"\r".join(bodies), SUPPLIER, feed().name, NOW, "mllp")
         read = intake(envelope, feed())
-        wanted = working.asked(b"key", read, NOW)
+        wanted = working.asked(b"key", read, NOW, feed())
         known = {whose: self.known(*whose, at) for whose, at in wanted.known.items()}
         outcomes = list(working.work(read, known, NOW, feed()))
         for taken, outcome in zip(read.messages, outcomes, strict=True):

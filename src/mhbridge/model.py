@@ -309,6 +309,24 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    Where a value was said that the message at hand does not say.
+
+    Args:
+        document: type of the document that the message was read as.
+        kind: of the message, for people: `ADT^A01`.
+        at: when it says that this was so, in microseconds since 1970.
+        message: its id in the store; 0: it came in the same envelope.
+    """
+
+    document: str
+    kind: str
+    at: int
+    message: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Later:
     """
     What a reading said that arrived earlier and belongs after the message at hand.
@@ -316,12 +334,14 @@ class Later:
     Args:
         own: it came under the identifier that stays, where several were merged.
         arrived: what of two at one place was here first: the smaller.
+        recorded: which message said it, where that is asked for.
     """
 
     place: Place
     items: Mapping[str, Any]
     own: bool = True
     arrived: int = 0
+    recorded: Recorded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +363,22 @@ class Known:
 
 
 NOTHING_KNOWN: Final = Known()
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """
+    What the events of a patient may give a letter that does not say it.
+
+    Args:
+        document: type of the letter.
+        sources: document type → the items known of its own stay, and those known of every stay.
+        safety: those of which a change is sent at once.
+    """
+
+    document: str
+    sources: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    safety: frozenset[str] = frozenset()
 
 
 # --- out ---------------------------------------------------------------------------------------------------

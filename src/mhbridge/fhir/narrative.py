@@ -48,6 +48,7 @@ def section(
     items: Mapping[str, Any],
     titles: Callable[[str], str],
     local: Callable[[str], bool] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> str:
     """
     The narrative of one heading, without its `div`; `""` when none of its items is present.
@@ -57,13 +58,24 @@ def section(
         items: item name → value; an item that is absent or deleted is not shown, one that is unknown says why.
         titles: a code system's human title, for its name or URI.
         local: whether a code system is the sender's own; see `Wording`.
+        notes: item name → what is said behind its value, in brackets.
 
     Returns:
         Well-formed XHTML of the elements that FHIR allows (R4 `txt-1`), without styles.
     """
     words = Wording(titles, local)
     present = [(field, value) for field in fields if (value := items.get(field.name, ABSENT)) is not ABSENT]
+    if notes:
+        return "".join([_noted(_item(field, value, words), notes.get(field.name, "")) for field, value in present])
     return "".join([_item(field, value, words) for field, value in present])
+
+
+def _noted(shown: str, note: str) -> str:
+    """A value with what is to be said of it: on its line where it has but one, or else below."""
+    if not shown or not note:
+        return shown
+    said = flow(f"({note})")
+    return f"{shown[:-4]} {said}</p>" if shown.count("<p>") == 1 and shown.endswith("</p>") else f"{shown}<p>{said}</p>"
 
 
 def _item(field: Field, value: Any, words: Wording) -> str:

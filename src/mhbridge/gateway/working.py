@@ -34,7 +34,8 @@ async def outcomes_of(store: Store, read: Read, worked_at: datetime | None = Non
     known = {whose: await store.known(*whose, at) for whose, at in read.asked.known.items()}
     past = [await store.past(*whose, bodies=bodies) for whose, bodies in read.asked.past.items()]
     past += [await store.joining(retired, survivor, undone=undone) for retired, survivor, undone in read.asked.joinings]
-    return await read.step(known, past, worked_at)
+    before = {whose: await store.said(whose[0], whose[1], carry) for whose, carry in read.asked.carried.items()}
+    return await read.step(known, past, worked_at, before)
 
 
 def failed_on(code: str, text: str) -> Outcome:

@@ -9,7 +9,7 @@ module must never hold a heading, an element, or a value of a message.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -26,6 +26,8 @@ class Said(StrEnum):
     PRESENT = "present"
     #: In words, where the standard has codes.
     TEXT = "text only"
+    #: Not by the letter but by an earlier event, and dated so in it.
+    CARRIED = "carried"
     #: The record is restricted.
     WITHHELD = "withheld"
     #: The source says something that cannot be read.
@@ -62,19 +64,20 @@ class Completeness:
     elements: tuple[Element, ...]
 
 
-def completeness(document: DocumentType, items: Mapping[str, Any]) -> Completeness:
+def completeness(document: DocumentType, items: Mapping[str, Any], carried: Collection[str] = ()) -> Completeness:
     """
     What `items`, one message's, say of what the document type's record standard asks for.
 
     Args:
         items: name → value, as a reading has them; a missing name is an absence.
+        carried: the names of those that an earlier event said, and the message does not.
     """
     headings, elements = [], []
     for asked in document.headings:
         under = []
         for name in asked.items:
             item = document.items[name]
-            said = _said(document.coded(item), items.get(name))
+            said = Said.CARRIED if name in carried else _said(document.coded(item), items.get(name))
             under.append(Element(name, item.label or name, asked.heading, item.need, said))
         # A supplier's own items are no elements of the standard, and say something under its heading all the same.
         own = (

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.sections import Section
 
-__all__ = ["Line", "lineage", "paths_by_resource", "paths_by_rule", "paths_of", "sources_of"]
+__all__ = ["Line", "items_by_resource", "lineage", "paths_by_resource", "paths_by_rule", "paths_of", "sources_of"]
 
 _CONDITIONS: Final = get_args(nodes.Condition)
 #: Derived items that are made of derived items; the checker has no circles of them.
@@ -213,6 +213,27 @@ def paths_by_resource(
     for resource in elements.resources:
         names = [name for _, _, names, as_ in elements.lines(resource) if as_ == "value" for name in names]
         found[resource.name] = tuple(dict.fromkeys(path for name in names for path in paths(name)))
+    return found
+
+
+def items_by_resource(
+    derived: Iterable[nodes.Derived], resources: Iterable[nodes.Resource]
+) -> dict[str, tuple[str, ...]]:
+    """Name of a resource → the items that its values may come from, derived ones through what they are made of."""
+    made = {item.name: item.value for item in derived}
+    elements = _Elements(resources)
+
+    def behind(name: str, depth: int = 0) -> Iterator[str]:
+        yield name
+        if name in made and depth < _DEEPEST:
+            for one in nodes.walk(made[name]):
+                if isinstance(one, nodes.ItemOf):
+                    yield from behind(one.name, depth + 1)
+
+    found: dict[str, tuple[str, ...]] = {}
+    for resource in elements.resources:
+        names = [name[0] for _, _, names, as_ in elements.lines(resource) if as_ == "value" for name in names]
+        found[resource.name] = tuple(dict.fromkeys(item for name in names for item in behind(name)))
     return found
 
 

@@ -34,7 +34,7 @@ RESERVED: Final = frozenset({"act", "patient_key", "merged_from", "replaces", "e
 #: How strongly something is asked for, the strongest first (PRSB's M, R and O).
 NEEDS: Final = ("mandatory", "required", "optional")
 
-#: How far what an earlier message said serves a letter that does not say it: not at all, within the stay, or in all stays.
+#: How far what an event said serves a letter that does not say it: not at all, within the stay, or in all stays.
 CARRY: Final = ("never", "episode", "patient")
 
 #: The read-only fields of `message`.

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from mhbridge.fhir.bundle import resource_id
 from mhbridge.mapping.assembly import Built
 from mhbridge.mapping.run import Run
+from mhbridge.model import Recorded
 
-__all__ = ["Origin", "provenance"]
+__all__ = ["Origin", "as_recorded", "provenance"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Not from the locale of whatever machine this runs on.
+_MONTHS: Final = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 
 #: R4 provenance-agent-type: a device that puts together what others said.
 _ASSEMBLER: Final[Mapping[str, str]] = {
@@ -43,12 +53,33 @@ class Origin:
     paths: Mapping[str, Sequence[str]]
 
 
-def provenance(built: Sequence[Built], origin: Origin, run: Run, seed: tuple[str, ...]) -> list[Built]:
-    """A Provenance of every resource that was built."""
-    return [_one(one, origin, run, resource_id(*seed, "provenance", one.url)) for one in built]
+def as_recorded(one: Recorded, zone: ZoneInfo) -> str:
+    """When and in what kind of message something was said that a letter does not say itself, in words."""
+    at = (_EPOCH + timedelta(microseconds=one.at)).astimezone(zone)
+    day = f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+    # A date without a time of day is midnight here, which nobody said.
+    when = day if (at.hour, at.minute) == (0, 0) else f"{day} at {at:%H:%M}"
+    return f"as recorded on {when} in a message of kind {one.kind}"
 
 
-def _one(built: Built, origin: Origin, run: Run, identity: str) -> Built:
+def provenance(
+    built: Sequence[Built],
+    origin: Origin,
+    run: Run,
+    seed: tuple[str, ...],
+    said: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+) -> list[Built]:
+    """
+    A Provenance of every resource that was built.
+
+    Args:
+        said: name of a resource in the build → what of it an earlier message said: label, and when and where.
+    """
+    said = said or {}
+    return [_one(one, origin, run, resource_id(*seed, "provenance", one.url), said.get(one.name, ())) for one in built]
+
+
+def _one(built: Built, origin: Origin, run: Run, identity: str, said: Sequence[tuple[str, str]]) -> Built:
     paths = origin.paths.get(built.name, ())
     told = f"{', '.join(paths)} of a message from {origin.supplier}" if paths else f"a message from {origin.supplier}"
     what: dict[str, Any] = {"display": told}
@@ -70,6 +101,12 @@ def _one(built: Built, origin: Origin, run: Run, identity: str) -> Built:
                 },
             }
         ],
-        "entity": [{"role": "source", "what": what}],
+        "entity": [
+            {"role": "source", "what": what},
+            *(
+                {"role": "source", "what": {"display": f"{label}, {when}, from {origin.supplier}"}}
+                for label, when in said
+            ),
+        ],
     }
     return Built(f"provenance of {built.name}", f"urn:uuid:{identity}", resource)

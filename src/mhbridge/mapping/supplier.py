@@ -23,13 +23,26 @@ from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.known import restricts
 from mhbridge.mapping.ledger import FieldLedger, Taken, drawn_up
-from mhbridge.mapping.lineage import Line, lineage, paths_by_resource
+from mhbridge.mapping.lineage import Line, items_by_resource, lineage, paths_by_resource
 from mhbridge.mapping.packs import DocumentType, Item
-from mhbridge.mapping.provenance import Origin, provenance
+from mhbridge.mapping.provenance import Origin, as_recorded, provenance
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import ReadyBuild, Translation, identity_text, seed_of
 from mhbridge.mapping.written import not_written
-from mhbridge.model import ABSENT, DELETED, MASKED, Act, Issue, Key, MessageFacts, Reading, Severity, State, Unknown
+from mhbridge.model import (
+    ABSENT,
+    DELETED,
+    MASKED,
+    Act,
+    Issue,
+    Key,
+    MessageFacts,
+    Reading,
+    Recorded,
+    Severity,
+    State,
+    Unknown,
+)
 
 __all__ = ["Supplier", "SupplierMapping"]
 
@@ -286,10 +299,18 @@ class SupplierMapping:
     # -- building -------------------------------------------------------------------------------------------
 
     def build(
-        self, reading: Reading, items: Mapping[str, Any], received_at: datetime, target: str = "r4"
+        self,
+        reading: Reading,
+        items: Mapping[str, Any],
+        received_at: datetime,
+        target: str = "r4",
+        carried: Mapping[str, Recorded] | None = None,
     ) -> Translation:
         """
         The document that `items` (of this reading, or folded with what is known) make in a target.
+
+        Args:
+            carried: of these items those that an earlier message said, and which.
 
         Raises:
             KeyError: the document type has no build for the target.
@@ -299,19 +320,30 @@ class SupplierMapping:
         complete = dict(items)
         self.derive(complete, run)
         seed = seed_of(self.supplier.name, self.document.name, self.document.identity, complete)
-        witness = self._witness(target, run, seed) if self.file.provenance else None
-        resource, identifier = ready.run(complete, run, seed, witness)
+        witness = self._witness(target, run, seed, carried or {}) if self.file.provenance else None
+        zone = ZoneInfo(self.source.timezone)
+        notes = {name: as_recorded(one, zone) for name, one in (carried or {}).items()}
+        resource, identifier = ready.run(complete, run, seed, witness, notes)
         return Translation(
             self.name, self.document.name, target, ready.kind, resource, identifier, (*reading.issues, *run.issues),
             not_written(ready.written, complete),
         )  # fmt: skip
 
-    def _witness(self, target: str, run: Run, seed: tuple[str, ...]) -> Callable[[list[Built]], list[Built]]:
+    def _witness(
+        self, target: str, run: Run, seed: tuple[str, ...], carried: Mapping[str, Recorded]
+    ) -> Callable[[list[Built]], list[Built]]:
         """Makes what says of each resource where it came from."""
         tree = self.trees[target]
         paths = paths_by_resource(self.file.items, self.document.derived, tree.resources)
         origin = Origin(self.name, self.hash, self.supplier.title, paths)
-        return lambda built: provenance(built, origin, run, seed)
+        zone = ZoneInfo(self.source.timezone)
+        read = items_by_resource(self.document.derived, tree.resources) if carried else {}
+        said = {
+            name: [(self.document.items[item].label or item, as_recorded(carried[item], zone)) for item in of]
+            for name, items in read.items()
+            if (of := [item for item in items if item in carried])
+        }
+        return lambda built: provenance(built, origin, run, seed, said)
 
     def derived(self, reading: Reading, items: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
         """The items with the derived ones: what routing conditions read."""

@@ -89,12 +89,14 @@ class ReadyBuild:
         run: Run,
         seed: tuple[str, ...],
         witness: Callable[[list[Built]], list[Built]] | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> tuple[Mapping[str, Any], str]:
         """
         Build the Bundle.
 
         Args:
             witness: makes further resources about those that were built.
+            notes: item → what the narrative says behind its value.
 
         Returns:
             The Bundle, and the identifier (`urn:uuid:…`) of this version.
@@ -102,7 +104,7 @@ class ReadyBuild:
         assembly = Assembly(self.made, items, run, seed)
         built = assembly.build()
         if self.kind == "document":
-            self._write_sections(built, assembly, items)
+            self._write_sections(built, assembly, items, notes or {})
         if witness is not None:
             built = built + witness(built)
         identifier = self._value(self.identifier, items, assembly, run)
@@ -131,14 +133,16 @@ class ReadyBuild:
         value = make(items, assembly, run, None, 0)
         return None if isinstance(value, State) else value
 
-    def _write_sections(self, built: list[Built], assembly: Assembly, items: Mapping[str, Any]) -> None:
+    def _write_sections(
+        self, built: list[Built], assembly: Assembly, items: Mapping[str, Any], notes: Mapping[str, str]
+    ) -> None:
         """The Composition's sections: generated narrative that stands alone, and the entries that exist (§6.4)."""
         composition = next((b.resource for b in built if b.resource["resourceType"] == "Composition"), None)
         if composition is None:
             return
         written: list[dict[str, Any]] = []
         for section in self.sections:
-            inner = narrative.section(section.fields, items, self.titles)
+            inner = narrative.section(section.fields, items, self.titles, notes=notes)
             entries = [reference for name in section.entries for reference in references(assembly, name)]
             if not inner and not entries and section.empty is None:
                 continue

@@ -12,20 +12,25 @@ from __future__ import annotations
 from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, gatherings, intake, parts, take, taken_of
+from mhbridge.pipeline.carrying import Carried, carried_of, carries_by_document
 from mhbridge.pipeline.clocking import clocks_by_document
 from mhbridge.pipeline.completing import letters
 from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, place
 from mhbridge.pipeline.routing import Feed, Route
-from mhbridge.pipeline.stepping import needs_known, needs_past, serving, step
+from mhbridge.pipeline.stepping import carrying, needs_known, needs_past, serving, step
 
 __all__ = [
+    "Carried",
     "Feed",
     "Intake",
     "Route",
     "Taken",
     "answer",
     "by_who_stays",
+    "carried_of",
+    "carries_by_document",
+    "carrying",
     "clocks_by_document",
     "dedupe_key",
     "gatherings",

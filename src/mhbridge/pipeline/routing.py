@@ -13,7 +13,7 @@ from typing import Any
 
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.clocks import ReadyClock
-from mhbridge.model import Reading
+from mhbridge.model import Carry, Reading
 
 __all__ = ["Feed", "Route", "destinations", "ends_here"]
 
@@ -47,6 +47,7 @@ class Feed:
         targets: destination → target shape.
         needs: destination → level at which a delivery is done; 2, accepted, where it is not named.
         clocks: document type → the clocks that its messages start or meet.
+        carries: type of a letter → what the supplier's events may give it.
     """
 
     supplier: str
@@ -58,6 +59,7 @@ class Feed:
     targets: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, int] = field(default_factory=dict)
     clocks: Mapping[str, tuple[ReadyClock, ...]] = field(default_factory=dict)
+    carries: Mapping[str, Carry] = field(default_factory=dict)
 
 
 def destinations(

@@ -23,6 +23,7 @@ from mhbridge.model import (
     NO_LEDGER,
     NOTHING_KNOWN,
     Act,
+    Carry,
     Deadline,
     Document,
     Issue,
@@ -38,6 +39,7 @@ from mhbridge.model import (
     Withdrawal,
 )
 from mhbridge.pipeline.arriving import Taken
+from mhbridge.pipeline.carrying import NOTHING_CARRIED, Carried, told_of
 from mhbridge.pipeline.clocking import deadlines
 from mhbridge.pipeline.naming import series
 from mhbridge.pipeline.ordering import folded
@@ -52,7 +54,7 @@ from mhbridge.pipeline.succeeding import (
     withdrawals,
 )
 
-__all__ = ["needs_known", "needs_past", "serving", "step"]
+__all__ = ["carrying", "needs_known", "needs_past", "serving", "step"]
 
 _CHANGES_NOTHING: Final = Issue(
     "M765", Severity.INFORMATION, "it says nothing that has not been said: nobody is sent it"
@@ -74,6 +76,13 @@ def needs_known(reading: Reading) -> bool:
     §5.3). An authored document says what its author says and nothing else.
     """
     return not reading.authors and reading.patient is not None
+
+
+def carrying(reading: Reading, feed: Feed) -> Carry | None:
+    """What a reading may carry of what the events of its patient said; `None` when nothing."""
+    if not reading.authors or reading.patient is None or reading.act not in (Act.NEW, Act.UPDATE):
+        return None
+    return feed.carries.get(reading.document)
 
 
 def needs_past(reading: Reading) -> bool:
@@ -113,6 +122,7 @@ def step(
     past: Sequence[Past] | None = None,
     worked_at: datetime | None = None,
     validator: Validator | None = None,
+    carried: Mapping[str, Carried] | None = None,
 ) -> Outcome:
     """
     What becomes of one message, in the patient's order.
@@ -124,7 +134,9 @@ def step(
         past: which documents of its episodes there are, and what of them may have left; `None`: nobody was asked, so
             that it waits for nothing.
         worked_at: the instant of this step, where that is later: a message does not wait for ever.
+        carried: type of a letter → what was said before it of what it may carry (`carrying`).
     """
+    carried = carried or {}
     taken = _parted(taken)
     readings = tuple(reading for _, reading in taken.readings)
     first = readings[0] if readings else None
@@ -182,7 +194,7 @@ def step(
             # It serves later messages as one does that says so itself.
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
             readings = (*readings[:at], hidden, *readings[at + 1 :])
-        making.add(mapping, reading, before, restricted=restricted)
+        making.add(mapping, reading, before, carried.get(reading.document, NOTHING_CARRIED), restricted=restricted)
     return making.outcome(base, readings, tuple(joinings), deadlines(taken, known, now, feed))
 
 
@@ -239,14 +251,21 @@ class _Making:
         #: Of whose documents those that left are taken back.
         self._withdrawn: set[tuple[Key | None, str]] = set()
 
-    def add(self, mapping: SupplierMapping, reading: Reading, before: Known, *, restricted: bool) -> None:
+    def add(
+        self, mapping: SupplierMapping, reading: Reading, before: Known, carried: Carried, *, restricted: bool
+    ) -> None:
         """Make what one reading, with what is known before it, makes."""
         if reading.act is Act.CANCEL and self._withdraw(reading) and reading.authors:
             return
         self._issues += _said_otherwise(mapping, reading, before)
         items = folded(before, reading.items, mapping.document.identifies) if needs_known(reading) else reading.items
+        filling = carried.filling(mapping.document, items) if carried.items and not needs_known(reading) else carried
+        if filling.items:
+            items = {**items, **filling.items}
         if restricted:
             items = mapping.withheld(items)
+            filling = filling.less(items)
+        self._issues += told_of(filling)
         to = destinations(mapping, reading, items, self._feed, self._now)
         self._nothing_new |= not to and ends_here(mapping, reading, items, self._feed, self._now)
         if restricted:
@@ -254,9 +273,9 @@ class _Making:
         targets = self._feed.targets
         for target in sorted({targets.get(name, "r4") for name in to} or {"r4"}):
             theirs = tuple([name for name in to if targets.get(name, "r4") == target])
-            translation = mapping.build(reading, items, self._now, target)
+            translation = mapping.build(reading, items, self._now, target, filling.recorded)
             if translation.kind == "document":
-                self._add_version(mapping, reading, items, translation, theirs, before)
+                self._add_version(mapping, reading, items, translation, theirs, before.digest, filling)
             elif before.later and not restricted and _changes_nothing(translation, mapping, reading, before, self._now):
                 self._nothing_new = True
                 self._issues.append(_CHANGES_NOTHING)
@@ -275,7 +294,8 @@ class _Making:
         items: Mapping[str, Any],
         translation: Translation,
         to: tuple[str, ...],
-        before: Known,
+        known: bytes,
+        carried: Carried,
     ) -> None:
         if reading.authors and reading.act in (Act.NEW, Act.UPDATE):
             self._check_safety(mapping, reading, items)
@@ -286,13 +306,14 @@ class _Making:
             # The sender used its number before, or the mapping was mended: another version, so another name.
             again += 1
             facts = replace(reading.facts, control_id=f"{reading.facts.control_id}/{again}")
-            translation = mapping.build(replace(reading, facts=facts), items, self._now, translation.target)
+            renamed = replace(reading, facts=facts)
+            translation = mapping.build(renamed, items, self._now, translation.target, carried.recorded)
         self._check(translation)
         name = earlier.name if earlier else series(reading)
         document = Document(
             reading.document, translation.target, translation.kind, name, translation.identifier, translation.json(),
-            status=WITHDRAWN if reading.act is Act.CANCEL else "final", content=says, known=before.digest,
-            episode=reading.episode,
+            status=WITHDRAWN if reading.act is Act.CANCEL else "final", content=says,
+            known=known + carried.digest, episode=reading.episode,
         )  # fmt: skip
         made = list(replacements(document, translation.resource, to, earlier))
         for one in made:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mhbridge.model import Answer, Envelope, Key, Known, Outcome, Past, Place
+from mhbridge.model import Answer, Carry, Envelope, Key, Known, Later, Outcome, Past, Place
 
 __all__ = ["Committed", "Receipts"]
 
@@ -49,6 +49,13 @@ class Receipts(Protocol):
 
         Args:
             before: the place of the message at hand: readings after it are not folded but said one by one, as `later`.
+        """
+
+    async def said(self, patient: Key, episode: str, carry: Carry) -> Sequence[Later]:
+        """
+        What the readings of this patient say of the items that may be carried, one by one, in order, each `recorded`.
+
+        Those of another episode say only what is known of every stay. Which readings count, `known` says.
         """
 
     async def past(self, patient: Key, episode: str, *, bodies: bool = False) -> Past:

@@ -38,6 +38,7 @@ from mhbridge.model import (
     NOTHING_KNOWN,
     UNKNOWN_ERROR,
     Act,
+    Carry,
     DeliveryState,
     Issue,
     Key,
@@ -178,6 +179,33 @@ class StoreContract:
         await keep_reading(store, 1, a_reading({"n": 1}, **first))
         await keep_reading(store, 2, a_reading({"n": 2}, **second))
         assert (await store.known(a_patient(), "V1", EVENT)).items == {"n": last}
+
+    async def test_what_a_letter_may_carry_is_said_reading_by_reading(self, store):
+        later, first = "2026-03-03T08:00:00+00:00", "2026-03-01T08:00:00+00:00"
+        said = {"ward": "ELM", "gp": "one", "other": "x"}
+        for number, (items, others) in enumerate(
+            [
+                (said, {"effective_at": later}),
+                (said | {"gp": DELETED}, {"effective_at": first}),
+                (said | {"gp": "two"}, {"episode": "V2", "effective_at": later}),
+                ({"other": "x"}, {}),
+                (said, {"document": "note"}),
+                (said, {"patient": a_patient(2)}),
+            ]
+        ):
+            await keep_reading(store, number, a_reading(items, **others))
+        carry = Carry("letter", {EVENT: (("ward",), ("gp",))})
+        found = await store.said(a_patient(), "V1", carry)
+        assert [one.items for one in found] == [
+            {"ward": "ELM", "gp": DELETED},
+            {"ward": "ELM", "gp": "one"},
+            {"gp": "two"},
+        ]
+        assert [one.place[0] == one.recorded.at for one in found] == [True] * 3
+        assert {(one.recorded.document, one.recorded.kind) for one in found} == {(EVENT, "ADT^A03")}
+        traced = [await store.trace(one.recorded.message) for one in found]
+        assert [one.message.received_at for one in traced] == [T0] * 3
+        assert await store.said(a_patient(), "V1", Carry("letter", {})) == []
 
     async def test_known_is_the_same_however_often_it_is_asked_for(self, store, reopened):
         days = [5, 6, 3, 8, 8, 1, 9]

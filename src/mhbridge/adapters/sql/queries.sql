@@ -352,6 +352,8 @@ select id, document, episode, event_at, sent_at, key_id, items from reading wher
 -- name: readings_after
 select id, document, episode, event_at, sent_at, key_id, items from reading
   where patient = (select id from patient where token = :token) and id > :after;
+-- name: messages_of_readings
+select r.id, m.id, m.kind from reading r join message m on m.id = r.message where r.id in (:each);
 -- name: stamp_of_patient
 -- How many readings there are of a patient, and what their ids add up to; the same of all merges.
 select count(*), cast(coalesce(sum(r.id), 0) as text),

@@ -8,7 +8,7 @@ its seal before it is used. This module must never hold a snapshot while somebod
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import chain, islice
@@ -28,7 +28,20 @@ from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sql.session import Session
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.model import DeliveryState, Document, Joining, Key, Known, MessageState, Past, Place
+from mhbridge.mapping.known import only
+from mhbridge.model import (
+    Carry,
+    DeliveryState,
+    Document,
+    Joining,
+    Key,
+    Known,
+    Later,
+    MessageState,
+    Past,
+    Place,
+    Recorded,
+)
 from mhbridge.ports import ClockRow, DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
 __all__ = ["PURGED", "Reader"]
@@ -122,6 +135,22 @@ class Reader:
         if not self.alone:
             self._catch_up(whose)
         return self.folds.known(self.root(whose), document, token, before)
+
+    def said(self, patient: Key, episode: str, carry: Carry) -> list[Later]:
+        """What readings say of the items that a letter may carry, in order. Letters are few: all are opened."""
+        self._look_anew()
+        token = episode_token(self.keys, episode)
+        found: list[tuple[Said, Mapping[str, Any]]] = []
+        for one in sorted(self._readings(self.root(patient)), key=lambda one: one.order):
+            stay, ever = carry.sources.get(one.document, ((), ()))
+            if items := only(one.items, (*stay, *ever) if one.episode == token else ever):
+                found.append((one, items))
+        by_reading = {about: row for about, *row in self.among("messages_of_readings", [one.id for one, _ in found])}
+        return [
+            Later(one.order[:2], items, one.own, one.id, Recorded(one.document, kind, one.event_at, message))
+            for one, items in found
+            for message, kind in (by_reading[one.id],)
+        ]
 
     def final(self, patient: Key) -> bytes:
         """As `root`, of the instant at which it is asked."""

@@ -50,6 +50,7 @@ class Taking:
 
     def __init__(self, envelope: Envelope, feed: Feed, part: Part) -> None:
         self._envelope = envelope
+        self._feed = feed
         self._coming = pipeline.taken_of(envelope, feed, part.only, unread=part.unread)
         self._part = part
         self._taken: list[Taken] = []
@@ -78,7 +79,7 @@ class Taking:
         key = pipeline.dedupe_key(self._envelope, intake) if self._part.only is None else b""
         if self._many or self._part.unread:
             return Asked(key, (), {}, messages=len(intake.messages), many=True)
-        return asked(key, intake, self._envelope.received_at)
+        return asked(key, intake, self._envelope.received_at, self._feed)
 
 
 def to_be_worked(intake: Intake) -> list[Outcome]:

@@ -17,7 +17,7 @@ from mhbridge.gateway.workers.work import Asked, work
 
 if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
-    from mhbridge.model import Envelope, Known, Outcome, Past
+    from mhbridge.model import Envelope, Known, Later, Outcome, Past
     from mhbridge.pipeline import Feed
 
 __all__ = ["Here", "Read"]
@@ -32,7 +32,11 @@ class Read(Protocol):
     asked: Asked
 
     async def step(
-        self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+        self,
+        known: Mapping[Whose, Known],
+        past: Sequence[Past] = (),
+        worked_at: datetime | None = None,
+        before: Mapping[Whose, Sequence[Later]] | None = None,
     ) -> list[Outcome]:
         """What became of its messages."""
 
@@ -78,10 +82,14 @@ class _ReadHere:
         self._envelope, self._feed, self._intake = envelope, feed, taking.intake
 
     async def step(
-        self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+        self,
+        known: Mapping[Whose, Known],
+        past: Sequence[Past] = (),
+        worked_at: datetime | None = None,
+        before: Mapping[Whose, Sequence[Later]] | None = None,
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        working = work(self._intake, known, self._envelope.received_at, self._feed, past, worked_at)
+        working = work(self._intake, known, self._envelope.received_at, self._feed, past, worked_at, before)
         while True:
             some = list(itertools.islice(working, _BREATH))
             outcomes += some

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mhbridge.gateway.workers.here import Read
     from mhbridge.gateway.workers.work import Asked, Whose
-    from mhbridge.model import Envelope, Known, Outcome, Past
+    from mhbridge.model import Envelope, Known, Later, Outcome, Past
 
 __all__ = ["FailedThere", "Workers"]
 
@@ -313,9 +313,13 @@ class _ReadThere:
                 return
 
     async def step(
-        self, known: Mapping[Whose, Known], past: Sequence[Past] = (), worked_at: datetime | None = None
+        self,
+        known: Mapping[Whose, Known],
+        past: Sequence[Past] = (),
+        worked_at: datetime | None = None,
+        before: Mapping[Whose, Sequence[Later]] | None = None,
     ) -> list[Outcome]:
-        return await self._finish(wire.step(self._ticket, known, self.asked.parts, past, worked_at))
+        return await self._finish(wire.step(self._ticket, known, self.asked.parts, past, worked_at, before))
 
     async def to_be_worked(self) -> list[Outcome]:
         return await self._finish(wire.told(KEEP, self._ticket))

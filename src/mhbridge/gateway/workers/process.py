@@ -26,7 +26,7 @@ from mhbridge.gateway.workers.apart import Part, Taking, to_be_worked
 from mhbridge.gateway.workers.wire import Failed, Refused, framed, frames
 from mhbridge.gateway.workers.work import Asked, work
 from mhbridge.log import where
-from mhbridge.model import Envelope, Known, Outcome, Past
+from mhbridge.model import Envelope, Known, Later, Outcome, Past
 
 if TYPE_CHECKING:
     from mhbridge.gateway.workers.work import Whose
@@ -82,10 +82,15 @@ class _Bench:
         return taking.asked()
 
     def _do_step(
-        self, ticket: int, known: Mapping[Whose, Known], past: Sequence[Past], worked_at: datetime | None
+        self,
+        ticket: int,
+        known: Mapping[Whose, Known],
+        past: Sequence[Past],
+        worked_at: datetime | None,
+        before: Mapping[Whose, Sequence[Later]] | None,
     ) -> list[Outcome]:
         intake, envelope, feed = self._read.pop(ticket)
-        return list(work(intake, known, envelope.received_at, feed, past, worked_at))
+        return list(work(intake, known, envelope.received_at, feed, past, worked_at, before))
 
     def _do_keep(self, ticket: int) -> list[Outcome]:
         intake, _, _ = self._read.pop(ticket)

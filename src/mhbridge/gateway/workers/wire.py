@@ -28,6 +28,7 @@ from mhbridge.model import (
     Issue,
     Key,
     Known,
+    Later,
     Ledger,
     Letter,
     MessageFacts,
@@ -119,12 +120,14 @@ def step(
     parts: Mapping[Whose, tuple[str, ...]],
     past: Sequence[Past] = (),
     worked_at: datetime | None = None,
+    before: Mapping[Whose, Sequence[Later]] | None = None,
 ) -> bytes:
     """
     The request to step its messages, each with what is known.
 
     Args:
         parts: as in `Asked`.
+        before: of letters what events said that they may carry.
     """
     # All together: folds of one patient share most of what they hold, and that is written once.
     said = [
@@ -134,7 +137,7 @@ def step(
     late = [
         (number, one.later, one.own) for number, one in enumerate(known.values()) if one.later or one.own is not None
     ]
-    rest = _packed((past, worked_at, late)) if past or late or worked_at is not None else b""
+    rest = _packed((past, worked_at, late, before)) if past or late or before or worked_at is not None else b""
     return framed((STEP, ticket, said, rest))
 
 
@@ -158,7 +161,7 @@ def what_of(verb: str, what: Any, rest: bytes) -> Any:
         body, supplier, feed, at, transport, peer = what
         return Envelope(body, supplier, feed, datetime.fromisoformat(at), transport, peer), ALL
     if verb == STEP:
-        past, worked_at, late = more or ((), None, ())
+        past, worked_at, late, before = more or ((), None, (), None)
         known = {
             (Key(system, value), episode, document): Known(items, digest)
             for system, value, episode, document, items, digest in what
@@ -166,7 +169,7 @@ def what_of(verb: str, what: Any, rest: bytes) -> Any:
         for number, later, own in late:
             whose = [*known][number]
             known[whose] = replace(known[whose], later=later, own=own)
-        return known, past, worked_at
+        return known, past, worked_at, before
     return None
 
 
@@ -175,7 +178,7 @@ def what_of(verb: str, what: Any, rest: bytes) -> Any:
 
 def asked(what: Asked) -> Any:
     """What an envelope needs, as it is written."""
-    if what.many or what.joinings:
+    if what.many or what.joinings or what.carried:
         return (1, _packed(what))
     known = [(whose[0].system, whose[0].value, whose[1], whose[2], at) for whose, at in what.known.items()]
     parts = [(whose[0].system, whose[0].value, whose[1], whose[2], names) for whose, names in what.parts.items()]
@@ -201,8 +204,7 @@ def answer(what: Any) -> Any:
                 {(Key(system, value), episode, document): at for system, value, episode, document, at in known},
                 {(Key(system, value), episode, document): names for system, value, episode, document, names in parts},
                 {(Key(system, value), episode): bodies for system, value, episode, bodies in past},
-                (),
-                messages,
+                messages=messages,
             )
         case 1:
             return pickle.loads(what[1])  # noqa: S301  from this program's other process

@@ -14,7 +14,21 @@ from typing import TYPE_CHECKING, Final
 
 from mhbridge import pipeline
 from mhbridge.mapping.known import only, restricts, without
-from mhbridge.model import NO_LEDGER, NOTHING_KNOWN, Act, Key, Known, Later, MessageState, Outcome, Past, Place, Reading
+from mhbridge.model import (
+    NO_LEDGER,
+    NOTHING_KNOWN,
+    Act,
+    Carry,
+    Key,
+    Known,
+    Later,
+    MessageState,
+    Outcome,
+    Past,
+    Place,
+    Reading,
+    Recorded,
+)
 
 if TYPE_CHECKING:
     from mhbridge.pipeline import Feed, Intake, Taken
@@ -47,6 +61,7 @@ class Asked:
         parts: of what must be known, the items that are looked at, where that is not all of them.
         past: the episodes of which must be known which documents there are; true: with their bodies.
         joinings: retired and staying identifiers of merges, and whether they are undone, that must be looked up.
+        carried: patient, episode and type of a letter → what it may carry of what events said.
         messages: how many there are.
         many: too many to be stepped at once, or read too little for it.
     """
@@ -57,12 +72,14 @@ class Asked:
     parts: Mapping[Whose, tuple[str, ...]] = field(default_factory=dict)
     past: Mapping[Episode, bool] = field(default_factory=dict)
     joinings: tuple[tuple[Key, Key, bool], ...] = ()
+    carried: Mapping[Whose, Carry] = field(default_factory=dict)
     messages: int = 1
     many: bool = False
 
 
-def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
+def asked(key: bytes, intake: Intake, received_at: datetime, feed: Feed) -> Asked:
     """What these messages need."""
+    carried: dict[Whose, Carry] = {}
     patients: dict[Key, None] = {}
     known: dict[Whose, Place | None] = {}
     whole: set[Whose] = set()
@@ -87,6 +104,9 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
             elif settled := mapping.document.settled:
                 known[reading.patient, reading.episode, reading.document] = None
                 parts[reading.patient, reading.episode, reading.document] = tuple(settled)
+            carry = None if taken.parked else pipeline.carrying(reading, feed)
+            if carry is not None:
+                carried[reading.patient, reading.episode, reading.document] = carry
             # Of all that is known of a patient only this is ever asked for.
             known[reading.patient, "", ""] = None
             parts[reading.patient, "", ""] = _SENSITIVITY
@@ -108,7 +128,7 @@ def asked(key: bytes, intake: Intake, received_at: datetime) -> Asked:
     in_order = tuple(sorted(patients, key=lambda one: (one.system, one.value)))
     for whose in whole & parts.keys():
         del parts[whose]
-    return Asked(key, in_order, known, parts, past, tuple(joinings), len(intake.messages))
+    return Asked(key, in_order, known, parts, past, tuple(joinings), carried, len(intake.messages))
 
 
 def work(
@@ -118,12 +138,16 @@ def work(
     feed: Feed,
     past: Sequence[Past] = (),
     worked_at: datetime | None = None,
+    before: Mapping[Whose, Sequence[Later]] | None = None,
 ) -> Iterator[Outcome]:
     """
     Step every message, each knowing what those before it in the same envelope said.
 
     What those before it sent nobody knows before it is durable: a second message about the documents of one stay, and
     all that follow it of that patient, stay to be worked after (`stored`).
+
+    Args:
+        before: of letters what events said that they may carry (`Asked.carried`).
     """
     said: dict[Whose, list[Later]] = {}
     alone = len(intake.messages) == 1
@@ -144,7 +168,8 @@ def work(
         taken = _merged(one, stored, said)
         theirs = [told for told in past if _is_about(told, one, episodes)]
         known = _known(taken, stored, said, now)
-        outcome = pipeline.step(taken, known, now, feed, past=theirs, worked_at=worked_at)
+        carried = _carried(taken, before or {}, said, feed)
+        outcome = pipeline.step(taken, known, now, feed, past=theirs, worked_at=worked_at, carried=carried)
         if outcome.state not in _WAITS and (letters := pipeline.letters(taken.readings)):
             outcome = replace(outcome, letters=letters)
         yield outcome
@@ -156,7 +181,8 @@ def work(
                 continue
             own = pipeline.is_own(known.get(reading.document, NOTHING_KNOWN), items)
             for episode, document in ((reading.episode, reading.document), ("", reading.document), ("", "")):
-                later = Later(pipeline.place(reading, now), items, own)
+                at = pipeline.place(reading, now)
+                later = Later(at, items, own, recorded=Recorded(reading.document, reading.facts.kind, at[0]))
                 said.setdefault((reading.patient, episode, document), []).append(later)
 
 
@@ -264,6 +290,24 @@ def _known(
             if "sensitivity" in anything.items:
                 known[""] = Known({"sensitivity": anything.items["sensitivity"]}, anything.digest)
     return known
+
+
+def _carried(
+    taken: Taken, before: Mapping[Whose, Sequence[Later]], said: Mapping[Whose, list[Later]], feed: Feed
+) -> dict[str, pipeline.Carried]:
+    """Type of a letter → what was said before it, in the store and in this envelope, of what it may carry."""
+    found: dict[str, pipeline.Carried] = {}
+    for _, reading in taken.readings:
+        carry = pipeline.carrying(reading, feed)
+        if carry is None or reading.patient is None:
+            continue
+        sayings = list(before.get((reading.patient, reading.episode, reading.document), ()))
+        for document, (stay, ever) in carry.sources.items():
+            for episode, names in ((reading.episode, stay), ("", ever)):
+                theirs = said.get((reading.patient, episode, document), ())
+                sayings += [replace(one, items=only(one.items, names)) for one in theirs]
+        found[reading.document] = pipeline.carried_of(sayings)
+    return found
 
 
 def _both(stays: Known, goes: Known) -> Known:

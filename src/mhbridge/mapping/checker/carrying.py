@@ -1,8 +1,8 @@
 """
 What a letter may take from earlier messages, and what it must never: medicines, and that there is none of something.
 
-What may not be carried is said by parts, as data; no document that uses a part can say otherwise. This module must never
-know what a medicine is.
+What may not be carried is said by parts, as data; no document that uses a part can say otherwise. This module must
+never know what a medicine is.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def _declared(file: YamlFile) -> Iterator[tuple[str, Pairs]]:
             yield name, node
 
 
-def _check(
-    file: YamlFile, item: Item, where: Span, never: Mapping[str, str], headings: Mapping[str, str]
-) -> None:
+def _check(file: YamlFile, item: Item, where: Span, never: Mapping[str, str], headings: Mapping[str, str]) -> None:
     names = (item.name, *item.type.names)
     forbids = next((never[name] for name in names if name in never), "") or headings.get(item.heading, "")
     if forbids:

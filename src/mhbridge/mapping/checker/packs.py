@@ -44,6 +44,7 @@ _ITEM_KEYS = (
 )
 #: Those of an item that no field of a record has.
 _OF_ITEMS: Final = ("identifies", "carry", "unless_said", "absence", "safety")
+_PART_KEYS: Final = ("part", "title", "carry", "items", "records", "lists", "waits")
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
 
@@ -115,14 +116,13 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         parts.append(part.value)
         before = set(items)
         if tree.root is not None:
-            keys = ("part", "title", "carry", "items", "records", "lists", "waits")
-            shared = Declaration(tree, tree.root, "a part", keys)
+            shared = Declaration(tree, tree.root, "a part", _PART_KEYS)
             lists |= read_lists(library, tree, shared, codes.systems)
             had = set(records)
             _collect(tree, shared, items, records, derivations, codes)
             if "carry" in shared:
                 shared.choice("carry", ("never",), "never")
-                never |= {name: part.value for name in (items.keys() - before) | (records.keys() - had)}
+                never |= dict.fromkeys((items.keys() - before) | (records.keys() - had), part.value)
             waiting += [(tree, node) for node in shared.items("waits")]
         if part.value in {text.value for text in top.texts("lasting")}:
             lasting |= items.keys() - before

@@ -18,7 +18,7 @@ from mhbridge.adapters.sql.folds import Said
 from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.ready import ReadyMessage, ready
 from mhbridge.errors import PastChanged
-from mhbridge.model import Answer, Envelope, Key, Known, Outcome, Past, Place
+from mhbridge.model import Answer, Carry, Envelope, Key, Known, Later, Outcome, Past, Place
 from mhbridge.ports import Committed
 
 __all__ = ["Receipts"]
@@ -37,6 +37,9 @@ class Receipts(Calling):
 
     async def known(self, patient: Key, episode: str, document: str, before: Place | None = None) -> Known:
         return await self._at_once(Reader.known, patient, episode, document, before)
+
+    async def said(self, patient: Key, episode: str, carry: Carry) -> Sequence[Later]:
+        return await self._at_once(Reader.said, patient, episode, carry)
 
     async def commit(
         self,
