@@ -91,7 +91,9 @@ def completeness(document: DocumentType, items: Mapping[str, Any], carried: Coll
     return Completeness(document.name, tuple(headings), tuple(elements))
 
 
-def headings(document: DocumentType, items: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def headings(
+    document: DocumentType, items: Mapping[str, Any], carried: Collection[str] = ()
+) -> tuple[tuple[str, str], ...]:
     """What `completeness` says of the headings alone: heading → the value of `Said`. It is asked of every letter."""
     found = []
     for heading, under in document.under.items():
@@ -105,6 +107,8 @@ def headings(document: DocumentType, items: Mapping[str, Any]) -> tuple[tuple[st
                     break
                 if _RANK[said] < _RANK[best]:
                     best = said
+            elif name in carried and _RANK[Said.CARRIED] < _RANK[best]:
+                best = Said.CARRIED
         found.append((heading, best.value))
     return tuple(found)
 

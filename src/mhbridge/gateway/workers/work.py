@@ -170,7 +170,7 @@ def work(
         known = _known(taken, stored, said, now)
         carried = _carried(taken, before or {}, said, feed)
         outcome = pipeline.step(taken, known, now, feed, past=theirs, worked_at=worked_at, carried=carried)
-        if outcome.state not in _WAITS and (letters := pipeline.letters(taken.readings)):
+        if outcome.state not in _WAITS and (letters := pipeline.letters(taken.readings, carried)):
             outcome = replace(outcome, letters=letters)
         yield outcome
         if alone:
