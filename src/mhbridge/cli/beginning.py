@@ -164,7 +164,7 @@ def _fixtures(
 
 
 def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[Path, ...], as_they_are: bool) -> int:
-    found: list[Any] = [d for d in catalogue.check() if _concerns(d.span.file, mappings)]
+    found: list[Any] = [d for d in catalogue.check_of(made.name) if _concerns(d.span.file, mappings)]
     errors = [d for d in found if d.severity is Severity.ERROR]
     for diagnostic in errors:
         say(diagnostic.render(), severity=diagnostic.severity)

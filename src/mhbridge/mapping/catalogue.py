@@ -126,6 +126,11 @@ class Catalogue:
         failed = [diagnostic for name in self.names() for diagnostic in self.run_tests(name)]
         return sorted({*self.diagnostics(), *failed}, key=_place)
 
+    def check_of(self, name: str) -> list[Diagnostic]:
+        """What is found when one mapping, with all that it needs, is loaded and its tests are run."""
+        self._loaded(name)
+        return sorted({*self.diagnostics(), *self.run_tests(name)}, key=_place)
+
     def run_tests(self, name: str) -> list[Diagnostic]:
         """What of the `tests:` of a mapping does not hold; nothing while the mapping itself has errors."""
         loaded = self._loaded(name)

@@ -83,6 +83,15 @@ def not_(test: ast.expr) -> ast.expr:
 
 #: What has a place in a file.
 _PLACED: Final = (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.excepthandler)
+#: Fields that hold words, operators and contexts, which have none.
+_PLACELESS: Final = frozenset({"id", "ctx", "attr", "op", "ops", "arg", "kind", "type_comment"})
+#: Kind of node → whether it has a place, and the fields that may hold nodes which have one.
+_SHAPES: Final[dict[type, tuple[bool, tuple[str, ...]]]] = {ast.Constant: (True, ()), ast.Name: (True, ())}
+
+
+def _shape(kind: type[ast.AST]) -> tuple[bool, tuple[str, ...]]:
+    fields = tuple([name for name in kind._fields if name not in _PLACELESS])
+    return _SHAPES.setdefault(kind, (issubclass(kind, _PLACED), fields))
 
 
 class Emitter:
@@ -100,6 +109,7 @@ class Emitter:
         self.lines = lines
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
+        self._last: tuple[Span | None, tuple[int, int]] = (None, (0, 0))
         self.names: dict[str, Any] = dict(_NAMES)
         #: (Cursor, key of a plan) → the names of its row, of what stands at its places, and of their number.
         self.rows: dict[tuple[str, Hashable], tuple[str, str, str]] = {}
@@ -142,22 +152,32 @@ class Emitter:
         """Give a node, and all below that has none, the place of `span`."""
         if span.file != self.span.file:
             span = self.span
-        start, end = self._bytes(span.line, span.column), self._bytes(span.end_line, span.end_column)
-        waiting: list[ast.AST] = [node]
+        start, end = self._columns(span)
+        line, end_line = span.line, span.end_line
+        waiting: list[Any] = [node]
         while waiting:
             below = waiting.pop()
-            if hasattr(below, "lineno"):
-                continue  # what has a place, has it in all that is below
-            if isinstance(below, _PLACED):
-                below.lineno, below.col_offset = span.line, start
-                below.end_lineno, below.end_col_offset = span.end_line, end
-            for name in below._fields:
+            placed, fields = _SHAPES.get(type(below)) or _shape(type(below))
+            if placed:
+                if hasattr(below, "lineno"):
+                    continue  # what has a place, has it in all that is below
+                below.lineno, below.col_offset = line, start
+                below.end_lineno, below.end_col_offset = end_line, end
+            for name in fields:
                 inner = getattr(below, name, None)
-                if isinstance(inner, list):
+                if inner.__class__ is list:
                     waiting += [one for one in inner if isinstance(one, ast.AST)]
-                elif isinstance(inner, ast.AST) and inner._fields:  # an operator, or a context, has no place
+                elif isinstance(inner, ast.AST):
                     waiting.append(inner)
         return node
+
+    def _columns(self, span: Span) -> tuple[int, int]:
+        """Where a span begins and ends in its lines; the last one is asked for again and again."""
+        known, columns = self._last
+        if known is not span:
+            columns = self._bytes(span.line, span.column), self._bytes(span.end_line, span.end_column)
+            self._last = span, columns
+        return columns
 
     def _bytes(self, line: int, column: int) -> int:
         text = self.lines(self.span.file, line)

@@ -117,7 +117,8 @@ class Snapshot:
 
     def read(self, relative: str) -> tuple[str, bytes] | None:
         """The path as people see it and the bytes."""
-        return self.files.get(PurePosixPath(relative).as_posix())
+        found = self.files.get(relative)
+        return found if found is not None else self.files.get(PurePosixPath(relative).as_posix())
 
     def entries(self, relative: str) -> Iterator[tuple[str, bool]]:
         """Names in a folder, and whether each is a file."""
@@ -146,6 +147,8 @@ class Library:
         self.reported: list[Diagnostic] = []
         self._trees: dict[str, YamlFile | None] = {}
         self._by_name: dict[str, YamlFile] = {}
+        #: Folder → the names in it, and whether each is a file.
+        self._entries: dict[str, list[tuple[str, bool]]] = {}
 
     def has(self, relative: str) -> bool:
         """Whether there is such a file."""
@@ -194,12 +197,18 @@ class Library:
 
     def folders(self, relative: str) -> list[str]:
         """Names of the folders below `relative` in any root, sorted."""
-        return sorted({name for name, is_file in self._shelf.entries(relative) if not is_file})
+        return sorted({name for name, is_file in self._listed(relative) if not is_file})
 
     def names(self, relative: str, suffix: str) -> list[str]:
         """Names (without suffix) of the files below `relative` in any root, sorted."""
-        names = {name for name, is_file in self._shelf.entries(relative) if is_file}
-        return sorted(path.stem for name in names if (path := PurePosixPath(name)).suffix == suffix)
+        names = {name for name, is_file in self._listed(relative) if is_file}
+        ends = len(suffix)
+        return sorted([name[:-ends] for name in names if name.endswith(suffix) and len(name) > ends])
+
+    def _listed(self, relative: str) -> list[tuple[str, bool]]:
+        if relative not in self._entries:
+            self._entries[relative] = list(self._shelf.entries(relative))
+        return self._entries[relative]
 
     def diagnostics(self) -> list[Diagnostic]:
         """What reading, and everything that reported to the trees since, had to say."""

@@ -37,7 +37,7 @@ from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.mapping.translation import ReadyBuild
-from mhbridge.mapping.written import written_fields
+from mhbridge.mapping.written import Written, written_fields
 from mhbridge.model import Severity
 
 __all__ = ["TARGETS", "Loader"]
@@ -69,6 +69,8 @@ class Loader:
         self._builds: dict[tuple[str, str, str], BuildFile | None] = {}
         #: By the identity of a build, which `_builds` keeps alive.
         self._builds_compiled: dict[int, _Compiled] = {}
+        #: By the identities of a build and a document type, which are kept with it.
+        self._written: dict[tuple[int, int], tuple[BuildFile, DocumentType, Written]] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
         self._checks: dict[str, tuple[ReadyCheck, ...]] = {}
 
@@ -242,7 +244,11 @@ class Loader:
             return known.title if known is not None and known.title else name
 
         uris = uri_table(systems, build.target)
-        written = written_fields(build, document)
+        known = self._written.get((id(build), id(document)))
+        if known is None:
+            known = build, document, written_fields(build, document)
+            self._written[id(build), id(document)] = known
+        written = known[2]
         return ReadyBuild(
             build.target,
             build.bundle,

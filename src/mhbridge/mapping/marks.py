@@ -104,7 +104,8 @@ class Mark:
         self.converts = conversion is not None
         self.used = conversion.used if conversion is not None else None
         #: The kinds of cell that it may read values of; a loop reads none.
-        self.touches: frozenset[Any] = spot.touches(self.reads) if isinstance(spot, Spot) else frozenset()
+        touches = getattr(spot, "touches", None)
+        self.touches: frozenset[Any] = touches(self.reads) if touches is not None else frozenset()
         #: Read in every message: at the top, before anything that decides. Set once the whole mapping is known.
         self.always = False
 

@@ -436,14 +436,24 @@ def walk(tree: Any, *, closed: tuple[type, ...] = ()) -> Iterator[Any]:
     Args:
         closed: kinds of node that are given but not entered.
     """
-    if isinstance(tree, tuple):
-        for part in tree:
-            yield from walk(part, closed=closed)
-    elif type(tree).__module__ == __name__:
-        yield tree
-        if not isinstance(tree, closed):
-            for name in tree.__dataclass_fields__:
-                yield from walk(getattr(tree, name), closed=closed)
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if node.__class__ is tuple:
+            waiting += reversed(node)
+            continue
+        fields = _FIELDS.get(node.__class__)
+        if fields is None:
+            if node.__class__.__module__ != __name__:
+                continue
+            fields = _FIELDS[node.__class__] = tuple(reversed(node.__dataclass_fields__))
+        yield node
+        if not closed or not isinstance(node, closed):
+            waiting += [getattr(node, name) for name in fields]
+
+
+#: Kind of node → its fields, the last first.
+_FIELDS: Final[dict[type, tuple[str, ...]]] = {}
 
 
 def reads(tree: Any) -> Iterator[ItemOf | AliasOf]:

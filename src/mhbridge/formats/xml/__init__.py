@@ -152,7 +152,11 @@ class Xml:
 
     def altered(self, message: Any, cell: int, bit: int, encoded: str, source: Source) -> bytes:  # noqa: ARG002
         """The document with one leaf replaced."""
-        return places.altered(message.tree, cell, bit, encoded)
+        return places.altered(message.tree, {(cell, bit): encoded})
+
+    def rewritten(self, message: Any, changes: Mapping[tuple[int, int], str]) -> bytes:
+        """The document with many leaves replaced at once."""
+        return places.altered(message.tree, changes)
 
     # -- values ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ is all text in it. This module must never look at what a leaf says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Scope, Source
@@ -183,17 +183,30 @@ def canonical(tree: Tree, place: int, bit: int, source: Source, *, exact: bool) 
         exact: elements that come several times under their parent are counted in brackets.
     """
     element = tree.elements[place]
-    prefixes = {uri: prefix for prefix, uri in reversed(source.options["namespaces"].items())}
-    steps: list[str] = []
-    at: Element | None = element
-    while at is not None:
-        steps.append(_step(at, prefixes, exact=exact))
-        at = None if at.index == tree.root.index else at.parent
-    path = "/" + "/".join(reversed(steps))
+    namespaces: Mapping[str, str] = source.options["namespaces"]
+    prefixes = {uri: prefix for prefix, uri in reversed(list(namespaces.items()))}
+    known: dict[int, str] = tree.memo.setdefault(("paths", exact, tuple(namespaces.items())), {})
+    path = _path(element, known, prefixes, exact=exact)
     if not bit:
         return f"{path}/text()"
     name = list(element.attributes)[bit - 1]
     return f"{path}/@{_said(name, prefixes, attribute=True)}"
+
+
+def _path(element: Element, known: dict[int, str], prefixes: dict[str, str], *, exact: bool) -> str:
+    """The path of an element; `known` holds those of others."""
+    steps: list[tuple[int, str]] = []
+    at: Element | None = element
+    path = ""
+    while at is not None:
+        if at.index in known:
+            path = known[at.index]
+            break
+        steps.append((at.index, _step(at, prefixes, exact=exact)))
+        at = None if at.index == at.tree.root.index else at.parent
+    for index, step in reversed(steps):
+        path = known[index] = f"{path}/{step}"
+    return path
 
 
 def _step(element: Element, prefixes: dict[str, str], *, exact: bool) -> str:
@@ -221,21 +234,21 @@ def leaf_text(tree: Tree, place: int, bit: int) -> str:
     return element.own if not bit else list(element.attributes.values())[bit - 1]
 
 
-def altered(tree: Tree, place: int, bit: int, text: str) -> bytes:
-    """The document with one leaf replaced; the tree is as before."""
-    element = tree.elements[place]
-    if bit:
-        name = list(element.attributes)[bit - 1]
-        was, element.attributes[name] = element.attributes[name], text
-        body = written(tree.outer)
-        element.attributes[name] = was
-        return body
-    texts = [element.text, *(child.tail for child in element.children)]
-    element.text = text
-    for child in element.children:
-        child.tail = ""
+def altered(tree: Tree, changes: Mapping[tuple[int, int], str]) -> bytes:
+    """The document with leaves (place, number of the bit) replaced; the tree is as before."""
+    before: list[tuple[Element, dict[str, str], list[str]]] = []
+    for (place, bit), text in changes.items():
+        element = tree.elements[place]
+        before.append((element, element.attributes, [element.text, *(child.tail for child in element.children)]))
+        if bit:
+            element.attributes = {**element.attributes, list(element.attributes)[bit - 1]: text}
+        else:
+            element.text = text
+            for child in element.children:
+                child.tail = ""
     body = written(tree.outer)
-    element.text = texts[0]
-    for child, tail in zip(element.children, texts[1:], strict=True):
-        child.tail = tail
+    for element, attributes, texts in reversed(before):
+        element.attributes, element.text = attributes, texts[0]
+        for child, tail in zip(element.children, texts[1:], strict=True):
+            child.tail = tail
     return body
