@@ -18,7 +18,11 @@ LEASE, QUIET = 15.0, 35.0
 
 
 class Table:
-    """The leases as a store has them: a row for each part, and one for each node; time is put forward by the test."""
+    """
+    The leases as a store has them: a row for each part, and one for each node; time is put forward by the test.
+
+    Leases are of a node's life, `name/number`; that of a node whose name stands alone is `name`.
+    """
 
     def __init__(self):
         self.now = 0.0
@@ -26,6 +30,9 @@ class Table:
         self.nodes = {}
 
     def renew(self, me, lease, leave, want):
+        namesakes = [life for life in self.nodes if life != me and life.partition("/")[0] == me.partition("/")[0]]
+        for life in namesakes:
+            del self.nodes[life]
         self.nodes[me] = self.now + lease
         alive = {node for node, until in self.nodes.items() if until > self.now}
         for row in self.rows.values():
@@ -48,7 +55,7 @@ class Table:
         counts = {node: sum(row[0] == node and row[2] > self.now for row in self.rows.values()) for node in alive}
         lost = {node: datetime.fromtimestamp(until, UTC) for node, until in self.nodes.items() if until <= self.now}
         wanted = frozenset(part for part in held if self.rows[part][3] in alive - {me})
-        return Holding(held, taken, wanted, counts, lost)
+        return Holding(held, taken, wanted, counts, lost, namesake=bool(namesakes))
 
 
 class Store:
@@ -189,6 +196,31 @@ async def test_what_the_dead_were_sending_is_looked_up_when_it_must_have_arrived
     assert b.store.tasks == {}
     assert "leases_lost" in a.events()
     assert len(a.parts.held) == PARTS // 2
+
+
+async def test_two_of_one_name_are_told_of_until_there_is_one_again(table):
+    a, b = Node(table, "oak/1"), Node(table, "oak/2")
+    await settle(a)
+    # One look of the second: this may be the first, started again.
+    await look(b)
+    assert b.store.tasks == {}
+    await settle(a, b)
+    assert a.store.tasks == {"oak/1": "D995"}
+    assert b.store.tasks == {"oak/2": "D995"}
+    assert a.events().count("node_namesake") == 1
+    # They keep apart all the same.
+    assert not a.parts.held & b.parts.held
+    await look(a, times=int(2 * LEASE) + 3)
+    assert a.store.tasks == {}
+
+
+async def test_a_node_that_was_started_again_is_no_second_one(table):
+    a = Node(table, "oak/1")
+    await settle(a)
+    again = Node(table, "oak/2")
+    await look(again, times=int(2 * LEASE) + 3)
+    assert again.store.tasks == {}
+    assert "node_namesake" not in again.events()
 
 
 async def test_whoever_leads_next_knows_that_a_node_is_back(table):

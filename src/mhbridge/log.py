@@ -104,6 +104,7 @@ class Event(StrEnum):
     NOT_SENT = "not_sent"
     NODE_LOST = "node_lost"
     NODE_BACK = "node_back"
+    NODE_NAMESAKE = "node_namesake"
 
 
 def _number(value: Any) -> Any:

@@ -121,6 +121,9 @@ ALARMS: Final[Mapping[Event, Kind]] = {
         ("node",),
         Event.NODE_BACK,
     ),
+    Event.NODE_NAMESAKE: Kind(
+        "normal", "Two gateways on one database are called {node}. Give one another name.", ("node",)
+    ),
     Event.FAILED: Kind("high", "Something in mhbridge itself failed ({error} at {where}).", ("where",)),
 }
 

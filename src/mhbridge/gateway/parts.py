@@ -82,6 +82,9 @@ class Parts:
         #: Nodes that are said to be gone, and those of which nobody says so.
         self._told: set[str] = set()
         self._sure: set[str] = set()
+        #: Until when it is said that another gateway has this one's name; `None`: nobody was told.
+        self._namesake: float | None = None
+        self._renewed = False
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -207,6 +210,7 @@ class Parts:
             self._log.info(Event.PARTS_HELD, parts=len(holding.held), nodes=len(holding.nodes))
         await self._take_over()
         await self._tell(holding)
+        await self._tell_of_namesake(holding)
         self._work()
         self.wake()
 
@@ -277,6 +281,23 @@ class Parts:
                 # Whoever led before may have said that it is gone.
                 await self._store.close_task("node", "it is back", now, name=node)
             self._sure.add(node)
+
+    async def _tell_of_namesake(self, holding: Holding) -> None:
+        """
+        Two gateways of one name keep apart, since a lease is of one life; but they take turns in being counted, so each
+        thinks itself alone, and when one of them dies nobody misses it.
+        """
+        # The life before this one may have renewed last.
+        first, self._renewed = not self._renewed, True
+        now = self._elapsed()
+        if holding.namesake and not first:
+            if self._namesake is None:
+                await self._store.raise_task("namesake", "D995", self._clock(), name=self.node)
+                self._log.error(Event.NODE_NAMESAKE, node=self.node, code="D995")
+            self._namesake = now + 2 * self._lease
+        elif self._namesake is not None and now > self._namesake:
+            await self._store.close_task("namesake", "it has the name alone", self._clock(), name=self.node)
+            self._namesake = None
 
     def _heard(self, given_up: bool) -> None:
         if given_up:

@@ -41,6 +41,8 @@ class Holding:
         wanted: those of them that another node needs beside one of its own, for a merge.
         nodes: node → how many parts it holds, of those that are alive.
         lost: nodes that are not, and did not say that they stop, and since when.
+        namesake: since this node's last renewal another life with its name has renewed: the one before it, when this
+            was the first, and else a second gateway that was given the same name.
     """
 
     held: Mapping[int, int] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Holding:
     wanted: frozenset[int] = frozenset()
     nodes: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, datetime] = field(default_factory=dict)
+    namesake: bool = False
 
 
 @runtime_checkable

@@ -77,6 +77,19 @@ async def test_a_part_is_one_nodes_and_its_token_grows_whenever_it_is_taken(a, b
     assert (back.held, back.nodes) == ({}, {"alder": 0, "larch": PARTS})
 
 
+async def test_two_lives_of_one_name_keep_apart_and_know_of_each_other(address, a):
+    await take_all(a)
+    async with a_node(address, "alder") as other:
+        first = await take_all(other)
+        # It may be the same gateway, started again; that another's leases still run says nothing of that.
+        assert (first.held, first.namesake) == ({}, True)
+        assert (await a.renew(LONG)).namesake
+        assert (await other.renew(LONG)).namesake
+        assert (await a.renew(LONG)).held.keys() == set(range(PARTS))
+    await a.renew(LONG)
+    assert not (await a.renew(LONG)).namesake
+
+
 async def test_what_is_given_up_is_taken_in_good_order(a, b):
     await take_all(a)
     await b.renew(LONG)

@@ -33,6 +33,8 @@ update data_keys set version = version + 1, content = :content where id = 1 and 
 -- name: node_lives
 insert into node (name, run, until) values (:name, :run, (extract(epoch from clock_timestamp()) * 1000000)::bigint + cast(:lease as bigint))
   on conflict (name) do update set run = excluded.run, until = excluded.until;
+-- name: life_of_node
+select run from node where name = :name;
 -- name: node_ends
 delete from node where run = :run;
 -- name: forget_nodes

@@ -134,6 +134,7 @@ def renew(books: Books, items: Sequence[Renewing]) -> list[Holding]:
 
 def _renew(books: Books, item: Renewing) -> Holding:
     name = item.run.partition("/")[0]
+    renewed = [run for (run,) in books.run("life_of_node", name=name)]
     books.run("node_lives", name=name, run=item.run, lease=item.lease)
     if item.leave:
         books.run("leave_parts", owner=item.run, some=array(item.leave))
@@ -161,7 +162,7 @@ def _renew(books: Books, item: Renewing) -> Holding:
             wanted.add(part)
     alive[item.run] = len(held)
     nodes = {run.partition("/")[0]: parts for run, parts in alive.items()}
-    return Holding(held, taken, frozenset(wanted), nodes, lost)
+    return Holding(held, taken, frozenset(wanted), nodes, lost, namesake=renewed not in ([], [item.run]))
 
 
 def alive(reader: Reader) -> dict[str, int]:
