@@ -8,17 +8,26 @@ from typing import Any
 
 import pytest
 
+from mhbridge import config, pipeline
+from mhbridge.app.feeds import feeds_from
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
 from mhbridge.mapping.library import Library, built_in
-from mhbridge.model import MessageFacts
+from mhbridge.model import MessageFacts, Reading
+from mhbridge.testing.replaying import feed_of
 
 NOW = datetime(2025, 6, 21, 8, tzinfo=UTC)
 EMERGENCY, ACUTE = "example-emergency/attendance-letter", "example-acute/discharge-letter"
+NOTICE = "example-acute/social-care-notice"
+
+
+@cache
+def catalogue() -> Catalogue:
+    return Catalogue(Library([built_in("mappings")]))
 
 
 @cache
 def mapping(name: str) -> SupplierMapping:
-    return Catalogue(Library([built_in("mappings")])).mapping(name)
+    return catalogue().mapping(name)
 
 
 SERVICE = [{"service": {"text": "x"}}]
@@ -41,6 +50,20 @@ CHECKS: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
         {"mental_health_liaison": "x", "follow_up_arranged": [{"text": "x"}]},
         HOLDS,
     ),
+    (NOTICE, "discharge-notice-without-a-date", "none", {"notice": "discharge", "act": "new"}, FAILS),
+    (
+        NOTICE,
+        "discharge-notice-without-a-date",
+        "a day",
+        {"notice": "discharge", "act": "new", "planned_discharge": "2025-06-21"},
+        HOLDS,
+    ),
+    (NOTICE, "discharge-notice-without-a-date", "an assessment", {"notice": "assessment", "act": "new"}, HOLDS),
+    (NOTICE, "discharge-notice-without-a-date", "withdrawn", {"notice": "discharge", "act": "cancel"}, HOLDS),
+    (NOTICE, "nothing-is-asked", "nothing", {"act": "new"}, FAILS),
+    (NOTICE, "nothing-is-asked", "a need", {"act": "new", "needs_expected": "x"}, HOLDS),
+    (NOTICE, "nothing-is-asked", "a question", {"act": "new", "asked_of_authority": ["x"]}, HOLDS),
+    (NOTICE, "nothing-is-asked", "withdrawn", {"act": "cancel"}, HOLDS),
     (EMERGENCY, "liaison-without-follow-up", "no liaison", {}, HOLDS),
     (EMERGENCY, "liaison-without-follow-up", "died", {"mental_health_liaison": "x", "deceased": True}, HOLDS),
 ]
@@ -84,3 +107,46 @@ def test_which_clock_an_event_starts(event: str, ward: bool, emergency: bool) ->
         assert clock.excluded is not None
         excluded = clock.excluded(items, None, mapping(name).run(MessageFacts("hl7v2", "ADT^A03"), NOW), None, 0)
         assert excluded is not runs, name
+
+
+def reading(case: str) -> Reading:
+    body = (built_in("fixtures") / NOTICE / f"{case}.hl7").read_bytes()
+    (found,) = pipeline.outcome_now(body, feed_of(catalogue(), "example-acute"), NOW)
+    return next(one for one in found.readings if one.document == "social-care-notice")
+
+
+def test_a_withdrawal_takes_back_the_notice_that_it_names_and_no_other() -> None:
+    """What a cancellation takes back is what has its episode; another notice of the same stay goes on."""
+    assessment, discharge, changed, gone = map(reading, ("assessment", "discharge", "discharge-changed", "withdrawn"))
+    assert gone.items["act"] == "cancel"
+    assert gone.episode == assessment.episode
+    assert gone.patient == discharge.patient
+    assert gone.episode != discharge.episode
+    assert changed.episode == discharge.episode
+
+
+@pytest.mark.parametrize(("code", "to"), [("ZZLA1", ["council"]), ("ZZLA2", [])])
+def test_a_notice_goes_to_the_local_authority_that_it_names(code: str, to: list[str]) -> None:
+    text = f"""
+[gateway]
+mode = "test"
+
+[[receiver]]
+supplier = "example-acute"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[destination]]
+name = "council"
+kind = "folder"
+path = "council"
+
+[[route]]
+documents = ["social-care-notice"]
+to = ["council"]
+recipients = {{items = ["local_authority"], organisations = ["{code}"]}}
+"""
+    (feed,) = feeds_from(config.parse(text, environ={}), catalogue()).values()
+    body = (built_in("fixtures") / NOTICE / "assessment.hl7").read_bytes()
+    (found,) = pipeline.outcome_now(body, feed, NOW)
+    assert [planned.destination for planned in found.deliveries] == to
