@@ -39,7 +39,7 @@ def resources(fixture: str, type_: str) -> list[Mapping[str, Any]]:
 
 def heading(fixture: str, code: str) -> Mapping[str, Any]:
     sections = resources(fixture, "Composition")[0]["section"]
-    return next(s for s in sections if any(c["code"] == code for c in s["code"]["coding"]))
+    return next(s for s in sections if any(c["code"] == code for c in s["code"].get("coding", ())))
 
 
 def said(fixture: str, code: str) -> str:

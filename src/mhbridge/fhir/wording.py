@@ -58,6 +58,9 @@ _OF_A_PERSON: Final = ("role", "grade", "specialty")
 _POINTS: Final = frozenset(("phone", "fax", "email", "pager", "url", "sms", "other"))
 _UNSAID: Final = frozenset(("id", "extension", "modifierExtension", "resourceType"))
 
+#: UCUM, what something is counted for.
+_EACH: Final[Mapping[str, str]] = {"min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month"}
+
 
 def reason_words(reason: str) -> str:
     """Why a value is not given, in words. Args: `reason`: a code of FHIR's data-absent-reason."""
@@ -97,6 +100,15 @@ def _spaced(value: Any) -> str:
 
 def _each(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list | tuple) else () if value is None or isinstance(value, State) else (value,)
+
+
+def _unit(unit: str) -> str:
+    """A unit as people write it, where it came as a code of UCUM: `{units}/wk`, `/d`, `mm[Hg]`."""
+    plain = unit.replace("mm[Hg]", "mmHg")
+    if not plain.startswith(("{", "/")):
+        return plain
+    counted, slash, each = plain.replace("{", "").replace("}", "").rpartition("/")
+    return f"{counted} a {_EACH[each]}".strip() if slash and each in _EACH else plain
 
 
 def _size(octets: int) -> str:
@@ -214,7 +226,7 @@ class Wording:
         """A Quantity: every digit as received, its unit, a comparator in words."""
         value = quantity.get("value")
         number = value.strip() if isinstance(value, str) else self.say("decimal", value)
-        unit = _text(quantity.get("unit")) or _text(quantity.get("code"))
+        unit = _unit(_text(quantity.get("unit")) or _text(quantity.get("code")))
         if not number:
             return unit
         comparator = _text(quantity.get("comparator"))

@@ -148,7 +148,8 @@ class ReadyBuild:
                 continue
             one: dict[str, Any] = {
                 "title": section.title,
-                "code": {"coding": list(section.codings), "text": section.title},
+                # A heading that no code system has is known by its words alone.
+                "code": {**({"coding": list(section.codings)} if section.codings else {}), "text": section.title},
             }
             if not inner and section.empty is not None:
                 inner = narrative.paragraph(section.empty[1])

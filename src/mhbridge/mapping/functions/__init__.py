@@ -28,6 +28,7 @@ BUILT_IN: Final = (
     "mhbridge.mapping.functions.values:FUNCTIONS",
     "mhbridge.mapping.functions.texts:FUNCTIONS",
     "mhbridge.mapping.functions.words:FUNCTIONS",
+    "mhbridge.mapping.functions.gaps:FUNCTIONS",
 )
 
 
