@@ -23,6 +23,8 @@ PACKS = {
 BEYOND = {
     # The Mental Health Act status is of the Emergency Care Data Set; whoever reads should know who else has it.
     "emergency-care-discharge": {"legal-information", "distribution-list"},
+    # The panel of the six checks is no heading of the record standard: it says what is not under one.
+    "mental-health-inpatient-discharge": {"physical-health-gaps"},
 }
 
 
