@@ -36,7 +36,11 @@ def concept(code: str) -> dict[str, Any]:
 
 A = [{"code": {"text": "x"}}]
 SIX = [
-    {"check": {"coding": [{"system": "mhbridge-physical-health-check", "code": code}]}, "value": "x", "at": "2025-03-14"}
+    {
+        "check": {"coding": [{"system": "mhbridge-physical-health-check", "code": code}]},
+        "value": "x",
+        "at": "2025-03-14",
+    }
     for code in ("alcohol", "glucose", "blood-pressure", "bmi", "lipids", "smoking")
 ]
 FAILS, HOLDS, UNDECIDED, SILENT = ["I650"], [], ["I608"], []
@@ -76,7 +80,12 @@ CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
     ("nobody-to-call", "the patient has died", {"deceased": True}, HOLDS),
     ("nobody-to-call", "withheld", {"crisis_contacts": MASKED}, SILENT),
     ("physical-health-check-missing-or-old", "none of the six", {}, FAILS),
-    ("physical-health-check-missing-or-old", "each of them", {"physical_health": SIX, "written_at": "2025-03-14"}, HOLDS),
+    (
+        "physical-health-check-missing-or-old",
+        "each of them",
+        {"physical_health": SIX, "written_at": "2025-03-14"},
+        HOLDS,
+    ),
     ("physical-health-check-missing-or-old", "old", {"physical_health": SIX, "written_at": "2026-03-15"}, FAILS),
     ("physical-health-check-missing-or-old", "unread", {"physical_health": UNKNOWN_ERROR}, UNDECIDED),
     ("physical-health-check-missing-or-old", "the patient has died", {"deceased": True}, HOLDS),
