@@ -22,6 +22,7 @@ from mhbridge.mapping.catalogue import load
 ROOT = Path(__file__).parents[1]
 LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
 PLAIN = (LETTERS / "plain.hl7").read_bytes()
+EVENT = (LETTERS.parent / "adt" / "a03-discharge.hl7").read_bytes()
 SUPPLIER = "example-mental-health"
 
 CONFIGURATION = """
@@ -502,6 +503,15 @@ async def test_translate_gives_one_line_a_message(tmp_path):
         assert [json.loads(line)["resourceType"] for line in lines] == ["Bundle", "Bundle"]
 
 
+async def test_translate_gives_the_page_that_a_person_reads_and_it_may_do_nothing(tmp_path):
+    async with console(tmp_path, access="") as world:
+        path = f"/translate/{SUPPLIER}/discharge-letter?target=letter"
+        async with world.session.post(path, data=PLAIN) as response:
+            assert (response.status, response.content_type) == (200, "text/html")
+            assert response.headers["Content-Security-Policy"] == "sandbox"
+            assert "<h1>Mental health inpatient discharge summary</h1>" in await response.text()
+
+
 UNTRANSLATED = {
     "what cannot be read": (f"{SUPPLIER}/discharge-letter", b"hello", 400),
     "what the mapping does not take": (f"{SUPPLIER}/adt", PLAIN, 422),
@@ -509,6 +519,8 @@ UNTRANSLATED = {
     "no such mapping": (f"{SUPPLIER}/other", PLAIN, 404),
     "no such target": (f"{SUPPLIER}/discharge-letter?target=r5", PLAIN, 400),
     "a mapping that is none": ("../../etc", PLAIN, 404),
+    "a letter of two messages": (f"{SUPPLIER}/discharge-letter?target=letter", PLAIN + b"\r" + PLAIN, 422),
+    "a letter of an event": (f"{SUPPLIER}/adt?target=letter", EVENT, 422),
 }
 
 

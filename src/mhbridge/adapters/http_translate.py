@@ -7,7 +7,7 @@ anything anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -64,17 +64,34 @@ class TranslateDoor:
             raise web.HTTPNotFound(text="There is no mapping of this supplier and feed.") from None
         except MappingError:
             raise web.HTTPUnprocessableEntity(text="The mapping has errors; mhbridge check lists them.") from None
-        if request.query.get("target", "r4") not in mapping.builds:
-            known = ", ".join(sorted(mapping.builds))
-            raise web.HTTPBadRequest(text=f"Known targets: {known}. A letter is made by mhbridge translate.")
+        target = request.query.get("target", "r4")
+        if target not in (*mapping.builds, "letter"):
+            known = ", ".join(sorted((*mapping.builds, "letter")))
+            raise web.HTTPBadRequest(text=f"Known targets: {known}.")
         feed = pipeline.Feed(supplier, name, (mapping,), live=False)
         outcomes = pipeline.outcome_now(await read_body(request, self._limit), feed, self._clock())
         if len(outcomes) == 1 and not outcomes[0].documents:
             status = 422 if outcomes[0].code else 200
             return web.Response(status=status, body=_said(outcomes[0]), content_type=_FHIR, charset="utf-8")
+        if target == "letter":
+            return _letter(outcomes)
         lines = [_written(result) for result in outcomes]
         kind = _FHIR if len(lines) == 1 else "application/x-ndjson"
         return web.Response(body=b"\n".join(lines), content_type=kind, charset="utf-8")
+
+
+def _letter(outcomes: Sequence[Outcome]) -> web.Response:
+    """The page that a person reads, of one message that makes a document."""
+    from mhbridge.fhir.bundle import loads
+    from mhbridge.fhir.letter import letter
+
+    made = [document for result in outcomes for document in result.documents]
+    if len(outcomes) != 1 or made[0].bundle != "document":
+        raise web.HTTPUnprocessableEntity(text="A letter is made of one message, and of one that makes a document.")
+    # Words of a sender, shown by a browser under this gateway's address: they may do nothing there.
+    headers = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    page = letter(loads(made[0].body)).encode()
+    return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
 
 
 def _written(result: Outcome) -> bytes:
