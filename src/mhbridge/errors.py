@@ -20,11 +20,10 @@ This module must never print, log or import anything but `model`.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from typing import NamedTuple
 
 from mhbridge.model import Severity
 
@@ -48,8 +47,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(NamedTuple):
     """
     A stretch of a text file. Lines and columns are 1-based and count characters; `end_column` is exclusive.
     """
@@ -207,6 +205,9 @@ class Explanation:
 @cache
 def explanations() -> dict[str, Explanation]:
     """The whole catalogue, by code. Reads `mhbridge/explanations/*.toml` on the first call only."""
+    import tomllib
+    from importlib.resources import files
+
     found: dict[str, Explanation] = {}
     for file in sorted(files("mhbridge").joinpath("explanations").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml"):

@@ -194,11 +194,12 @@ def _recognised(path: Path, catalogue: Any) -> list[str]:
         raise click.UsageError(f"{path} is large: say with --mapping what takes it")
     found: dict[str, None] = {}
     documents: dict[str, str] = {}
-    for name in catalogue.names():
+    body = path.read_bytes()
+    for name in catalogue.candidates(body):
         if catalogue.header(name) is None:
             say(f"{name} has errors and takes nothing: mhbridge check", severity=Severity.WARNING)
     none = True
-    for message, names in catalogue.recognise(path.read_bytes()):
+    for message, names in catalogue.recognise(body):
         none = False
         if isinstance(message, MessageError):
             say(f"{path}: {message}", severity=Severity.ERROR)

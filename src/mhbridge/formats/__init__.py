@@ -526,6 +526,13 @@ def format_named(name: str) -> Format | None:
 
 
 def sniff(body: bytes) -> Format | None:
-    """The format that recognises the beginning of `body`; `None` when none does, or when it is empty."""
+    """
+    The format that recognises the beginning of `body`; `None` when none does, or when it is empty.
+
+    Formats are asked in their order, and one that is not asked is not imported.
+    """
     head = body[:4096]
+    for target in BUILT_IN.values():
+        if (found := _load(target)).recognise(head):
+            return found
     return next((found for found in formats().values() if found.recognise(head)), None)

@@ -16,6 +16,7 @@ from mhbridge.errors import Diagnostic, MalformedMessage, MappingError, MessageE
 from mhbridge.formats import Format, Message, Source, sniff
 from mhbridge.mapping.checker.environment import Environment
 from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.mapping_file import declared_format
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.conversions import Context
@@ -189,6 +190,22 @@ class Catalogue:
 
         return holds
 
+    def candidates(self, body: bytes) -> list[str]:
+        """
+        The mappings whose format recognises some bytes, as far as a glance at the mappings tells.
+
+        A directory of mappings has many, of formats that need not even be imported to read one message.
+        """
+        format_ = sniff(body)
+        if format_ is None:
+            return self.names()
+        found = []
+        for name in self.names():
+            text = self.library.text(f"suppliers/{name}.yaml")
+            if text is not None and declared_format(text[1]) in ("", format_.name):
+                found.append(name)
+        return found
+
     def recognise(self, body: bytes) -> Iterator[tuple[Message | MessageError, list[str]]]:
         """
         The messages in some bytes, each with the names of the mappings that take it, told by format, type and sender.
@@ -196,8 +213,8 @@ class Catalogue:
         Raises:
             MalformedMessage: no format that a mapping declares can read them.
         """
-        heads = [(name, head) for name in self.names() if (head := self.header(name)) is not None]
         format_ = sniff(body)
+        heads = [(name, head) for name in self.candidates(body) if (head := self.header(name)) is not None]
         own = [(name, head) for name, head in heads if format_ is not None and head[1].name == format_.name]
         if format_ is None or not own:
             raise MalformedMessage("M701", "no mapping's format recognises these bytes")

@@ -97,6 +97,12 @@ class YamlFile:
 
     def span(self, start: int, end: int) -> Span:
         """The stretch between two offsets into `raw`; an offset outside it counts as its nearest end."""
+        starts = self._starts
+        if 0 <= start <= end <= len(self.raw):
+            line = bisect_right(starts, start)
+            begin = starts[line - 1]
+            if line == len(starts) or end < starts[line]:
+                return Span(self.path, line, start - begin + 1, line, end - begin + 1)
         return Span(self.path, *self._place(start), *self._place(max(start, end)))
 
     def report(

@@ -199,6 +199,10 @@ class _Composer:
         try:
             while loader.check_event():
                 event = loader.get_event()
+                if event.__class__ is yaml.ScalarEvent:  # most of them
+                    empty = False
+                    self.scalar(event)
+                    continue
                 match event:
                     case yaml.DocumentStartEvent():
                         documents += 1
@@ -208,9 +212,6 @@ class _Composer:
                             hint = "put the second document into a file of its own"
                             self.report("E004", "a second document in one file", self.mark(event), hint)
                             raise _Refused
-                    case yaml.ScalarEvent():
-                        empty = False
-                        self.scalar(event)
                     case yaml.AliasEvent():
                         empty = False
                         self.alias(event)
@@ -278,6 +279,8 @@ class _Composer:
             self.attach(text if kept and self.keeps(text) else None, text.span)
 
     def untagged(self, event: Any) -> bool:
+        if event.anchor is None and event.tag is None:
+            return True
         refused = [name for name, value in (("an anchor", event.anchor), ("a tag", event.tag)) if value is not None]
         for name in refused:
             self.report("E004", f"{name}: not part of the mapping language", self.mark(event), _WAYS_OUT[name])
@@ -429,7 +432,9 @@ class _Composer:
             self.root = node
             return
         frame = self.frames[-1]
-        frame.last = max(frame.last, span, key=lambda s: (s.end_line, s.end_column)) if frame.last else span
+        last = frame.last
+        if last is None or (span.end_line, span.end_column) > (last.end_line, last.end_column):
+            frame.last = span
         if not frame.pairs:
             if node is not None:
                 frame.nodes.append(node)

@@ -5,9 +5,10 @@ is ignored, and its own tests.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Final, get_args
 
 from mhbridge.formats import DeclarationError, Format, Path, PathError, Scope, Source, format_named, formats
 from mhbridge.mapping import nodes
@@ -22,7 +23,7 @@ from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.model import Severity
 
-__all__ = ["Example", "MappingFile", "header", "read_mapping"]
+__all__ = ["Example", "MappingFile", "declared_format", "header", "read_mapping"]
 
 _KEYS = (
     "mapping",
@@ -85,6 +86,29 @@ class MappingFile:
     adds: Pairs | None = None
     draft: bool = False
     provenance: bool = False
+
+
+_SOURCE: Final = re.compile(rb"^source:[ ]*\r?\n(?:[ ]*(?:#[^\n]*)?\r?\n)*([ ]+)(?=[^ #\r\n])", re.MULTILINE)
+
+_FORMAT: Final = re.compile(rb"format:[ ]+([a-z0-9_-]+)[ ]*(?:#.*)?\r?")
+
+
+def declared_format(body: bytes) -> str:
+    """
+    The format that a mapping file declares, told by a glance at its `source:` block; empty where that is not plain.
+
+    A YAML file has one such block, or is refused for it; nothing but dispatch may be decided by this.
+    """
+    block = _SOURCE.search(body)
+    if block is None:
+        return ""
+    indent = block[1]
+    for line in body[block.start(1) :].split(b"\n"):
+        if line.strip() and not line.startswith(indent) and not line.lstrip().startswith(b"#"):
+            break
+        if (found := _FORMAT.fullmatch(line, len(indent))) is not None:
+            return found[1].decode("ascii")
+    return ""
 
 
 def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str) -> tuple[str, Format, Source] | None:
