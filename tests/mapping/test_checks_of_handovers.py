@@ -15,6 +15,8 @@ from mhbridge.model import MessageFacts
 
 NOW = datetime(2025, 5, 2, 18, tzinfo=UTC)
 POINTER = "example-crisis-team/crisis-plan"
+TRANSFER = "example-secure/transfer-letter"
+TRANSITION = "example-camhs/transition-letter"
 FAILS, HOLDS = ["I650"], []
 
 
@@ -25,6 +27,9 @@ def code(system: str, value: str) -> dict[str, Any]:
 MINE, OTHER = "nhs-dd-care-plan-type-mental-health", "nhs-dd-care-plan-type"
 VERIFIED, UNTRACED = code("nhs-number-status", "01"), code("nhs-number-status", "02")
 PLACE = {"plan_place": "https://x.example/", "plan_media_type": "application/pdf", "custodian_code": {"value": "RZX"}}
+DAY = "2025-03-14"
+NOT_NEEDED = [{"kind": "IMHA", "needed": False}]
+ADULT = {"adult_service": {"name": "x"}, "adult_contact": {"name": [{"text": "x"}]}, "adult_service_agreed": "x"}
 CASES: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
     (POINTER, "not-a-crisis-plan", "12 of the one list", {"plan_type": code(MINE, "12")}, HOLDS),
     (POINTER, "not-a-crisis-plan", "03 of the other", {"plan_type": code(OTHER, "03")}, HOLDS),
@@ -39,6 +44,32 @@ CASES: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
     *((POINTER, "leads-nowhere", f"no {name}", {**PLACE, name: None}, FAILS) for name in PLACE),
     (POINTER, "plan-not-agreed", "it is", {"plan_status": "final"}, HOLDS),
     (POINTER, "plan-not-agreed", "a draft", {"plan_status": "preliminary"}, FAILS),
+    (TRANSFER, "nobody-takes-over", "nobody", {}, FAILS),
+    (TRANSFER, "nobody-takes-over", "a ward", {"to_ward": {"ward": "x"}}, HOLDS),
+    (TRANSFER, "nobody-takes-over", "a provider", {"receiving_organisation": {"name": "x"}}, HOLDS),
+    (TRANSFER, "moved-before-admission", "before", {"admitted_at": DAY, "transferred_at": "2025-03-13"}, FAILS),
+    (TRANSFER, "moved-before-admission", "the same day", {"admitted_at": DAY, "transferred_at": DAY}, HOLDS),
+    (TRANSFER, "out-of-area-wishes-not-said", "near home", {}, HOLDS),
+    (TRANSFER, "out-of-area-wishes-not-said", "not out of area", {"out_of_area": False}, HOLDS),
+    (TRANSFER, "out-of-area-wishes-not-said", "nothing is said", {"out_of_area": True}, FAILS),
+    (TRANSFER, "out-of-area-wishes-not-said", "a reason alone", {"out_of_area_reason": {"text": "x"}}, FAILS),
+    (TRANSFER, "out-of-area-wishes-not-said", "wishes", {"out_of_area": True, "concerns": "x"}, HOLDS),
+    (TRANSFER, "out-of-area-advocacy-not-said", "nothing is said", {"out_of_area": True}, FAILS),
+    (TRANSFER, "out-of-area-advocacy-not-said", "not needed", {"out_of_area": True, "advocates": NOT_NEEDED}, HOLDS),
+    (TRANSFER, "out-of-area-home-team-not-said", "nothing is said", {"out_of_area": True}, FAILS),
+    (TRANSFER, "out-of-area-home-team-not-said", "a team", {"out_of_area": True, "home_team": {"name": "x"}}, HOLDS),
+    (TRANSITION, "no-adult-service-named", "none", {}, FAILS),
+    (TRANSITION, "no-adult-service-named", "one", {"adult_service": {"name": "x"}}, HOLDS),
+    (TRANSITION, "no-adult-service-named", "why there is none", {"no_adult_service": "x"}, HOLDS),
+    (TRANSITION, "adult-service-did-not-agree", "nobody", {"adult_service": {"name": "x"}}, FAILS),
+    (TRANSITION, "adult-service-did-not-agree", "a person alone", {**ADULT, "adult_service_agreed": None}, FAILS),
+    (TRANSITION, "adult-service-did-not-agree", "agreed", ADULT, HOLDS),
+    (TRANSITION, "adult-service-did-not-agree", "no service", {}, HOLDS),
+    (TRANSITION, "young-person-not-heard", "nothing is said", {}, FAILS),
+    (TRANSITION, "young-person-not-heard", "wishes", {"concerns": "x"}, HOLDS),
+    (TRANSITION, "young-person-not-heard", "how", {"young_person_involved": "x"}, HOLDS),
+    (TRANSITION, "no-transition-plan", "none", {}, FAILS),
+    (TRANSITION, "no-transition-plan", "one", {"transition_plan": "x"}, HOLDS),
 ]
 
 
