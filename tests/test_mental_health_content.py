@@ -111,11 +111,11 @@ NOUNS: list[tuple[str, str, str, str, str]] = [
     ("who is close", WHO, "SAMPLE, Hawthorn", "Testsister", "FABRICA, Sissy"),
     ("next of kin", WHO, "Next-of-Kin", "Next of kin", ""),
     ("carer", WHO, "Carer of patient", "Carer", ""),
-    ("nominated person", WHO, "(Carer) Yes Yes", "Carer Yes Yes", ""),
+    ("nominated person", WHO, "Nominated person: Yes", "Nominated person: Yes", ""),
     ("nominated person, in words", LEGAL, "", "", "Nominated person: her sister"),
     ("why no copy", WHO, "She asked for no letters", "He asked for none", ""),
     ("what they may be told", WHO, "Everything in this letter", "Everything in this letter", ""),
-    ("order of contact", WHO, "To be called", "To be called", ""),
+    ("order of contact", WHO, "900202 (mobile) 1", "496 0202 1", ""),
     ("carers' concerns", WISHES, "Hawthorn works nights", "wants to be rung", "asks to be rung"),
     ("a copy to family", COPIES, "SAMPLE, Hawthorn significant other", "Testsister", ""),
 ]
@@ -141,3 +141,57 @@ def test_the_letter_begins_with_the_safety_plan_and_whom_to_call(form: str) -> N
     assert any(line.startswith("Whom to call in a crisis, at any hour:") for line in lines)
     page = letter_text(document(form))
     assert page.index("Safety plan:") < page.index("Patient demographics")
+
+
+#: What the panel says of each letter: what is missing, what is old, and of the others nothing.
+PANELS = {
+    "hl7v2": "Lipids: older than 12 months, last on 12 December 2023",
+    "mhsds": "Lipids: no coded result in this letter Smoking: older than 12 months, last on 20 November 2023",
+    "cda": "Lipids: no coded result in this letter Smoking: older than 12 months, last on 5 November 2023",
+}
+
+
+@pytest.mark.parametrize("form", LETTERS)
+def test_the_panel_says_which_checks_are_missing_or_old(form: str) -> None:
+    panel = resources(form, "Composition")[0]["section"][1]
+    assert panel["title"] == "Physical health checks missing or old"
+    said_there = " ".join(re.sub("<[^>]+>", " ", panel["text"]["div"]).split())
+    assert said_there.partition("smoking): ")[2] == PANELS[form]
+
+
+#: (value, unit) of a result, by its SNOMED CT code: as they came, to the last digit.
+EXACT = {
+    "hl7v2": {"60621009": ("21.40", "kg/m2"), "72313002": ("128", "mm[Hg]"), "1082631000000102": ("0.5", "{units}/d")},
+    "mhsds": {"60621009": ("27.40", "kg/m2"), "997671000000106": ("5.4", "mmol/L"), "230056004": ("10", "/d")},
+    "cda": {"60621009": ("24.60", "kg/m2"), "72313002": ("118", "mm[Hg]"), "1082641000000106": ("4", "{units}/wk")},
+}
+
+
+@pytest.mark.parametrize("form", LETTERS)
+def test_results_have_their_codes_and_exact_units(form: str) -> None:
+    found = {}
+    for one in resources(form, "Observation"):
+        quantity = one.get("valueQuantity", {})
+        for coding in one["code"].get("coding", ()):
+            found[coding["code"]] = (str(quantity.get("value")), quantity.get("code"))
+            assert quantity.get("system") in (None, "http://unitsofmeasure.org")
+    assert {code: found.get(code) for code in EXACT[form]} == EXACT[form]
+
+
+@pytest.mark.parametrize("form", ["hl7v2", "mhsds"])
+def test_periods_of_the_act_are_observations_and_an_order_is_no_code_of_them(form: str) -> None:
+    periods = [
+        one for one in resources(form, "Observation") if one["code"].get("text") == "Mental Health Act legal status"
+    ]
+    codes = [one["valueCodeableConcept"]["coding"][0]["code"] for one in periods]
+    assert set(codes) <= {"01", "02", "03"}
+    assert all("start" in one["effectivePeriod"] for one in periods)
+    orders = [one for one in resources(form, "Observation") if one["code"].get("text") == "Community treatment order"]
+    assert [one["effectivePeriod"] for one in orders] == [{"start": "2023-06-01", "end": "2024-03-01"}]
+    assert not any("valueCodeableConcept" in one for one in orders)
+
+
+@pytest.mark.parametrize("form", ["hl7v2", "mhsds"])
+def test_restrictive_interventions_are_words_only(form: str) -> None:
+    coded = [e["resource"] for e in document(form)["entry"] if e["resource"]["resourceType"] != "Composition"]
+    assert not re.search("[Rr]estraint|Held standing|Seclusion", str(coded))

@@ -119,6 +119,19 @@ SECTIONS: list[tuple[str, tuple[Field, ...], dict[str, Any], str]] = [
         ),
     ),
     (
+        "what would not fit on a page beside the rest, in one cell under its labels",
+        (Field("m", "People", "m", many=True, fields=tuple(Field(n, n.upper(), "string") for n in "abcdefg")),),
+        {"m": [dict.fromkeys("abcdefg", "1"), {"a": "2", "g": "3"}, {"a": "4"}, "as received"]},
+        (
+            '<p><b>People:</b></p><table border="1"><thead><tr><th>A</th><th>B</th><th>C</th><th>D</th><th>E</th>'
+            "<th>Further</th></tr></thead><tbody><tr><td>1</td><td>1</td><td>1</td><td>1</td><td>1</td>"
+            "<td><ul><li><b>F:</b> 1</li><li><b>G:</b> 1</li></ul></td></tr>"
+            "<tr><td>2</td><td></td><td></td><td></td><td></td><td><ul><li><b>G:</b> 3</li></ul></td></tr>"
+            "<tr><td>4</td><td></td><td></td><td></td><td></td><td></td></tr>"
+            '<tr><td colspan="6">as received</td></tr></tbody></table>'
+        ),
+    ),
+    (
         "one record as label and value",
         (
             Field("m", "Medicines", "medicine", many=True, fields=MEDICINE),

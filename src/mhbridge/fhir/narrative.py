@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.fhir.plaintext import plain
 from mhbridge.fhir.wording import Wording
@@ -145,6 +145,10 @@ def _formatted(value: Any, words: Wording) -> str:
     return safe.replace(f' xmlns="{NAMESPACE}"', "", 1)
 
 
+#: How many columns fit on a page that is printed, and what the last is called when it holds several.
+_WIDEST: Final = 6
+_FURTHER: Final = "Further"
+
 # --- records -----------------------------------------------------------------------------------------------
 
 
@@ -175,14 +179,22 @@ def _table(fields: Sequence[Field], records: Sequence[Any], words: Wording) -> s
     used = [n for n in range(len(labelled)) if any(not isinstance(row, str) and row[n] for row in rows)]
     if not used:
         return "<ul>" + "".join([f"<li>{row}</li>" for row in rows if isinstance(row, str)]) + "</ul>"
+    # What does not fit beside the rest stands in one cell, under its labels: nothing is cut off at the edge of a page.
+    used, further = (used, []) if len(used) <= _WIDEST else (used[: _WIDEST - 1], used[_WIDEST - 1 :])
+    columns = len(used) + bool(further)
     body = []
     for row in rows:
         if isinstance(row, str):
-            span = f' colspan="{len(used)}"' if len(used) > 1 else ""
+            span = f' colspan="{columns}"' if columns > 1 else ""
             body.append(f"<tr><td{span}>{row}</td></tr>")
-        else:
-            body.append("<tr>" + "".join([f"<td>{row[n]}</td>" for n in used]) + "</tr>")
+            continue
+        cells = [row[n] for n in used]
+        if further:
+            lines = [f"<li><b>{_shown(labelled[n].label)}:</b> {row[n]}</li>" for n in further if row[n]]
+            cells.append("<ul>" + "".join(lines) + "</ul>" if lines else "")
+        body.append("<tr>" + "".join([f"<td>{cell}</td>" for cell in cells]) + "</tr>")
     head = "".join([f"<th>{_shown(labelled[n].label)}</th>" for n in used])
+    head += f"<th>{_FURTHER}</th>" if further else ""
     # Without lines between them a reader's eye slips from one medicine's dose to the next; txt-1 allows `border`.
     return f'<table border="1"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
