@@ -1,4 +1,7 @@
-"""What document types have of their own: their checks, and which event starts which clock."""
+"""
+What document types have of their own: fixtures from several formats, checks, which event starts which clock, and whom a
+notice goes to and takes back.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from mhbridge.app.feeds import feeds_from
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import MessageFacts, Reading
-from mhbridge.testing.replaying import feed_of
+from mhbridge.testing.replaying import cases, feed_of
 
 NOW = datetime(2025, 6, 21, 8, tzinfo=UTC)
 EMERGENCY, ACUTE = "example-emergency/attendance-letter", "example-acute/discharge-letter"
@@ -28,6 +31,61 @@ def catalogue() -> Catalogue:
 @cache
 def mapping(name: str) -> SupplierMapping:
     return catalogue().mapping(name)
+
+
+#: Document types that come in one format only, each with the reason.
+ONE_FORMAT = {
+    "appointment-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
+    "clinical-letter": "HL7 v2 from anywhere; letters of other formats have types of their own",
+    "death-after-discharge": "the gateway makes it of a death and a stay, in a form of its own",
+    "death-notice": "what the national events service sends, which is FHIR STU3 and nothing else",
+    "observation-report": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
+    "referral-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
+    "visit-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
+}
+
+
+def bar(document: str, found: dict[str, int]) -> list[str]:
+    """What a document type lacks, given its fixtures by format: six of them, from two formats."""
+    formats = 1 if document in ONE_FORMAT else 2
+    return [
+        *(["six fixtures"] if sum(found.values()) < 6 else []),
+        *([f"{formats} formats"] if sum(map(bool, found.values())) < formats else []),
+    ]
+
+
+@cache
+def fixtures() -> dict[str, dict[str, int]]:
+    """Document type → format → how many messages."""
+    found: dict[str, dict[str, int]] = {name: {} for name in documents()}
+    for case in cases(built_in("fixtures")):
+        supplied = mapping(f"{case.supplier}/{case.feed}")
+        formats = found[supplied.document.name]
+        formats[supplied.source.format] = formats.get(supplied.source.format, 0) + 1
+    return found
+
+
+def documents() -> list[str]:
+    return sorted(path.name for path in (built_in("mappings") / "documents").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("document", documents())
+def test_a_document_type_has_six_fixtures_from_two_formats(document: str) -> None:
+    assert bar(document, fixtures()[document]) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "found", "lacks"),
+    [
+        ("community-discharge", {"csv": 5, "json": 1}, []),
+        ("community-discharge", {"csv": 12}, ["2 formats"]),
+        ("community-discharge", {"csv": 4, "json": 1}, ["six fixtures"]),
+        ("visit-event", {"hl7v2": 6}, []),
+        ("visit-event", {}, ["six fixtures", "1 formats"]),
+    ],
+)
+def test_a_type_that_lacks_them_would_be_seen(document: str, found: dict[str, int], lacks: list[str]) -> None:
+    assert bar(document, found) == lacks
 
 
 SERVICE = [{"service": {"text": "x"}}]
