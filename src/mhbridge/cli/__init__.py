@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "close": ("mhbridge.cli.repairing", "End what is parked of a message, with a reason."),
     "tasks": ("mhbridge.cli.tasks", "List what people have to do; take it, and say that it is done."),
     "feeds": ("mhbridge.cli.feeds", "Show what feeds usually send, which are silent, and what is missing."),
+    "insights": ("mhbridge.cli.insights", "A month in figures that name nobody, as CSV and as a page."),
     "status": ("mhbridge.cli.standing", "Show how things stand: what needs attention, then the accounts."),
     "audit": ("mhbridge.cli.auditing", "List who read what and who did what, or check that the log is whole."),
     "purge": ("mhbridge.cli.keeping", "Make unreadable what is not to be kept any longer; erase a patient."),
