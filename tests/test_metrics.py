@@ -157,6 +157,16 @@ async def test_the_figures_are_right(told: str) -> None:
     assert of("commit_seconds_count") == of("commit_size_count") > 3
 
 
+async def test_what_letters_say_is_told_by_heading_and_no_more(told: str) -> None:
+    asked = load([ROOT / "mappings"], only=True).document("mental-health-inpatient-discharge")
+    assert asked is not None
+    samples = read(told)["mhbridge_headings_total"]
+    assert {labels["heading"] for labels, _ in samples} <= {one.heading for one in asked.headings}
+    assert {labels["said"] for labels, _ in samples} <= {"said", "not"}
+    # Two letters, each under every heading once.
+    assert sum(n for _, n in samples) == 2 * len(asked.headings)
+
+
 async def test_buckets_grow_and_end_with_all(told: str) -> None:
     samples = read(told)
     for metric in METRICS:
@@ -170,8 +180,8 @@ async def test_buckets_grow_and_end_with_all(told: str) -> None:
 
 async def test_no_label_is_of_a_message(told: str) -> None:
     allowed = {
-        "certificate", "check", "clock", "destination", "feed", "le", "level", "mode", "node", "queue", "reason",
-        "severity", "state",
+        "certificate", "check", "clock", "destination", "document", "feed", "heading", "le", "level", "mode", "node",
+        "queue", "reason", "said", "severity", "state",
     }  # fmt: skip
     assert {label for metric in METRICS for label in metric.labels} | {"le"} == allowed
     patient = {part for part in re.split(rb"[|^~\r]", PLAIN) if len(part) > 5}

@@ -179,6 +179,7 @@ class Listening:
             meters=self.store.meters,
             certificates=Certificates(certificates_of(self.config)),
             leaves=gateway.leaves,
+            headings=gateway.headings,
             acknowledged=gateway.acknowledged,
             feeds=tuple(receiver.feed for receiver in self.config.receivers),
             destinations=tuple(destination.name for destination in self.config.destinations),

@@ -46,6 +46,7 @@ METRICS: Final = (
     _metric("receipts_total", "counter", "feed", "Arrivals at the door."),
     _metric("repeats_total", "counter", "feed", "Arrivals that had been here before and got their first answer again."),
     _metric("refusals_total", "counter", "feed", "Arrivals that were refused at the door, of which nothing is kept."),
+    _metric("headings_total", "counter", "document heading said", "Letters since the start, by what they say."),
     _metric("leaves_total", "counter", "feed state", "Values of messages since the start, by what became of them."),
     _metric("acknowledge_seconds", "histogram", "feed", "From an arrival to its answer, when it is durable."),
     _metric("messages", "gauge", "feed state", "Messages by state."),
@@ -124,6 +125,7 @@ class Sources:
         workers: processes, and requests that they have not answered.
         silent: feeds that are silent now.
         leaves: (feed, state of the field ledger) → how many values of the messages taken since the start.
+        headings: (document type, heading, `said` or `not`) → how many letters worked since the start.
         acknowledged: feed → how long its answers took.
         certificates: what it is for → when it ends.
         meters: of the store.
@@ -142,6 +144,7 @@ class Sources:
     meters: Callable[[], Meters]
     certificates: Callable[[], Mapping[str, datetime]] = dict
     leaves: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    headings: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     acknowledged: Mapping[str, Histogram] = field(default_factory=dict)
     feeds: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
@@ -188,6 +191,8 @@ def _feeds(status: Status, sources: Sources) -> _Said:
         for state, n in states.items():
             yield "messages", (feed, state), n
         yield "feed_silent", (feed,), int(feed in silent)
+    for about, n in sorted(sources.headings.items()):
+        yield "headings_total", about, n
     for (feed, state), n in sorted(sources.leaves.items()):
         yield "leaves_total", (feed, state), n
     for feed, histogram in sorted(sources.acknowledged.items()):

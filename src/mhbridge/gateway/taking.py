@@ -117,6 +117,7 @@ class Gateway:
         #: Feed → how long its answers took, in seconds.
         self.acknowledged: dict[str, Histogram] = {}
         self.leaves = self._told.leaves
+        self.headings = self._told.headings
 
     # --- open and close ---
 

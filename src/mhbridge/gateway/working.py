@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mhbridge.log import Event, Log
 from mhbridge.model import Issue, MessageFacts, MessageState, Outcome, Severity
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mhbridge.gateway.workers import Read
 
 __all__ = ["Told", "failed_on", "outcomes_of"]
+
+#: Of what `mapping.completeness.Said` has, what the reader of a letter does not get.
+_NOT_SAID: Final = frozenset({"unreadable", "absent"})
 
 
 async def outcomes_of(store: Store, read: Read, worked_at: datetime | None = None) -> list[Outcome]:
@@ -53,6 +56,8 @@ class Told:
         self._log = log
         #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
         self.leaves: Counter[tuple[str, str]] = Counter()
+        #: (document type, heading, `said` or `not`) → how many letters worked since the start.
+        self.headings: Counter[tuple[str, str, str]] = Counter()
 
     def tell(self, feed: str, messages: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """What became of messages of a feed, by their ids."""
@@ -62,6 +67,9 @@ class Told:
             for state, count in outcome.ledger.counts.items():
                 if count:
                     self.leaves[feed, state.value] += count
+            for letter in outcome.letters:
+                for heading, said in letter.headings:
+                    self.headings[letter.document, heading, "not" if said in _NOT_SAID else "said"] += 1
         if any(outcome.deliveries for outcome in outcomes):
             self._outbox.wake()
         if self._clocks is not None and any(outcome.deadlines for outcome in outcomes):
