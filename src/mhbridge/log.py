@@ -83,6 +83,7 @@ class Event(StrEnum):
     CLOSED = "closed"
     CLOCK_STEP = "clock_step"
     CLOCK_MISSED = "clock_missed"
+    LETTER_AGAIN = "letter_again"
     TASK_TAKEN = "task_taken"
     TASK_DONE = "task_done"
     TASK_HANDED_ON = "task_handed_on"

@@ -610,6 +610,25 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Overtaken:
+    """
+    Letters that a message has overtaken: what they carry is another now, or they were written before it happened.
+
+    Args:
+        episode: of this stay; empty: of every stay of the patient.
+        document: type of the letters.
+        at: those written before, in microseconds since 1970; `None`: all.
+        then: `again`: they are made again, soon; `now`: at once; `tell`: a person is told.
+    """
+
+    patient: Key
+    episode: str
+    document: str
+    then: str
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """
     All that became of one message: its state, what to say about it, and what is to be delivered.
@@ -622,6 +641,7 @@ class Outcome:
         deadlines: the clocks that ought to run by it.
         merges: identifiers that are one patient's from now on, or no longer.
         letters: how complete those are that it is, where it was worked.
+        overtaken: letters that are to be looked at again.
     """
 
     facts: MessageFacts
@@ -641,6 +661,7 @@ class Outcome:
     deadlines: tuple[Deadline, ...] = ()
     merges: tuple[Joining, ...] = ()
     letters: tuple[Letter, ...] = ()
+    overtaken: tuple[Overtaken, ...] = ()
 
 
 class Verdict(StrEnum):

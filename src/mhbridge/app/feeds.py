@@ -65,6 +65,7 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
             targets=targets,
             clocks=clocks[receiver.supplier],
             carries=pipeline.carries_by_document(own),
+            stale=pipeline.stale_by_document(own),
             needs={destination.name: destination.needs for destination in config.destinations},
         )
         feeds[receiver.feed] = make(receiver.feed, own)

@@ -9,6 +9,7 @@ year takes minutes. This module must never decide what is due: that is in the st
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from mhbridge.errors import StoreError
@@ -44,6 +45,9 @@ class Clocks:
         clock: the wall clock: deadlines are instants, and not lengths of time.
     """
 
+    #: Told when messages wait to be worked again.
+    again: Callable[[], None] = staticmethod(lambda: None)
+
     def __init__(self, *, store: Store, clock: Clock, log: Log) -> None:
         self._store = store
         self._clock = clock
@@ -75,8 +79,11 @@ class Clocks:
         following = await self._store.next_fire()
         if following is None or following > now:
             return _LONGEST if following is None else min((following - now).total_seconds(), _LONGEST)
-        for one in await self._store.fire(now, _MOST):
+        fired = await self._store.fire(now, _MOST)
+        for one in fired:
             self._say(one)
+        if any(one.kind == "again" for one in fired):
+            self.again()
         # There may be more than a portion of them, or something is due next.
         return 0.0
 
@@ -107,6 +114,9 @@ class Clocks:
             self._log.warning(Event.WALL_CLOCK_SET, seconds=round(self._gone - gone, 1))
 
     def _say(self, fired: Fired) -> None:
+        if fired.kind == "again":
+            self._log.info(Event.LETTER_AGAIN, message=fired.task)
+            return
         say = self._log.error if fired.kind == "missed" else self._log.warning
         say = self._log.info if fired.kind in ("step", "handed_on") else say
         say(_SAID[fired.kind], task=fired.task, queue=fired.queue, severity=fired.severity, code=fired.cause)

@@ -106,6 +106,8 @@ class Gateway:
             log=log,
             parts=parts,
         )
+        if clocks is not None:
+            clocks.again = self.backlog.wake
         if parts is not None:
             parts.in_hand = lambda: outbox.parts | self.backlog.parts
             parts.wake = self._look_everywhere

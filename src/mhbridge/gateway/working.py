@@ -72,6 +72,6 @@ class Told:
                     self.headings[letter.document, heading, "not" if said in _NOT_SAID else "said"] += 1
         if any(outcome.deliveries for outcome in outcomes):
             self._outbox.wake()
-        if self._clocks is not None and any(outcome.deadlines for outcome in outcomes):
+        if self._clocks is not None and any(one.deadlines or one.overtaken for one in outcomes):
             # What is heard of late may be due already.
             self._clocks.wake()

@@ -56,6 +56,19 @@ def items_schema() -> dict[str, Any]:
         ),
         "additionalProperties": False,
     }
+    stale = {
+        "type": "object",
+        "required": ["document", "then"],
+        "properties": described(
+            (
+                ("document", _TEXT, "The type of document that says it"),
+                ("item", _TEXT, "The item by which such a message is known; left out, every one is"),
+                ("is", _TEXT, "Its value"),
+                ("then", {"enum": ["replace", "tell"]}, "The letter is made again, or a person is told"),
+            )
+        ),
+        "additionalProperties": False,
+    }
     record = {
         "type": "object",
         "properties": {
@@ -93,6 +106,7 @@ def items_schema() -> dict[str, Any]:
                     {"type": "array", "items": {"type": "object", "required": ["item", "is", "for", "minutes"]}},
                     "Messages that may overtake those they speak of",
                 ),
+                ("stale", {"type": "array", "items": stale}, "What makes a letter out of date, and what is done then"),
                 ("items", {"type": "object", "additionalProperties": item}, "The items"),
                 ("records", {"type": "object", "additionalProperties": record}, "Records: items of several fields"),
                 ("lists", {"type": "object"}, "Lists of codes, for `in`"),

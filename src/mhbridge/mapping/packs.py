@@ -25,6 +25,7 @@ __all__ = [
     "DocumentType",
     "Item",
     "RecordType",
+    "Stale",
     "Wait",
 ]
 
@@ -138,6 +139,23 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Stale:
+    """
+    What makes a letter out of date when it happens after the letter was written.
+
+    Args:
+        document: type of the document that says it.
+        item: the item by which such a message is known, and its `value`; empty: every one is.
+        then: `replace`: the letter is made again; `tell`: a person decides.
+    """
+
+    document: str
+    item: str
+    value: str
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """
     A heading that a document is to have.
@@ -164,6 +182,7 @@ class DocumentType:
         identifies: items that say who the patient is. Of records that were merged, those of the one that stays hold.
         waits: messages that may overtake those they speak of.
         headings: what the record standard asks for, in the order in which the items name it.
+        stale: what makes a letter of this type out of date.
         settled: an instant that is said once for a stay → by how many minutes it may differ when it is said again.
         lists: name → (system name, code) pairs, for `in`.
         code_lists: the lists that stand in files, for `member`.
@@ -181,6 +200,7 @@ class DocumentType:
     derived: tuple[Derived, ...] = ()
     lasting: frozenset[str] = frozenset()
     waits: tuple[Wait, ...] = ()
+    stale: tuple[Stale, ...] = ()
     settled: Mapping[str, int] = field(default_factory=dict)
     headings: tuple[Asked, ...] = ()
     identifies: frozenset[str] = field(init=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, gatherings, intake, parts, take, taken_of
-from mhbridge.pipeline.carrying import Carried, carried_of, carries_by_document
+from mhbridge.pipeline.carrying import Carried, carried_of, carries_by_document, stale_by_document
 from mhbridge.pipeline.clocking import clocks_by_document
 from mhbridge.pipeline.completing import letters
 from mhbridge.pipeline.naming import dedupe_key
@@ -45,6 +45,7 @@ __all__ = [
     "parts",
     "place",
     "serving",
+    "stale_by_document",
     "step",
     "take",
     "taken_of",

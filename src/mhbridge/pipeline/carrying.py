@@ -9,14 +9,15 @@ the same readings give the same values and the same name of them. This module mu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mhbridge.mapping.catalogue import SupplierMapping
-from mhbridge.mapping.packs import DocumentType
-from mhbridge.model import Carry, Deleted, Issue, Later, Recorded, Severity, State
+from mhbridge.mapping.packs import DocumentType, Stale
+from mhbridge.model import Carry, Deleted, Issue, Later, Overtaken, Place, Reading, Recorded, Severity, State
 
-__all__ = ["NOTHING_CARRIED", "Carried", "carried_of", "carries_by_document", "told_of"]
+__all__ = ["NOTHING_CARRIED", "Carried", "carried_of", "carries_by_document", "overtaken", "stale_by_document"]
+__all__ += ["told_of"]
 
 
 class Carried(NamedTuple):
@@ -76,6 +77,12 @@ def carries_by_document(mappings: Iterable[SupplierMapping]) -> dict[str, Carry]
     return found
 
 
+def stale_by_document(mappings: Iterable[SupplierMapping]) -> dict[str, tuple[Stale, ...]]:
+    """Type of letter → what makes it out of date, of the letters that a supplier sends."""
+    letters = (one.document for one in mappings if one.file.authors)
+    return {one.name: one.stale for one in letters if one.stale}
+
+
 def _is_same(letter: DocumentType, event: DocumentType, item: str) -> bool:
     own, other = letter.items[item].type, event.items[item].type
     shapes = ({name: one.fields_of(name) for name in own.names} for one in (letter, event))
@@ -105,6 +112,40 @@ def carried_of(said: Iterable[Later]) -> Carried:
                 items[name], recorded[name] = value, one.recorded
     present = {name: value for name, value in items.items() if _is_said(value)}
     return Carried(present, {name: recorded[name] for name in present}, b"" if none else named.digest())
+
+
+def overtaken(
+    reading: Reading,
+    had: Mapping[str, Any],
+    has: Mapping[str, Any],
+    at: Place,
+    carries: Mapping[str, Carry],
+    stale: Mapping[str, Sequence[Stale]],
+) -> list[Overtaken]:
+    """
+    The letters that a message has overtaken.
+
+    Whether a letter says another thing now is found when it is made again; here is asked only whether it may.
+
+    Args:
+        had: what was known without it, and `has` with it.
+    """
+    if reading.patient is None:
+        return []
+    found: dict[Overtaken, None] = {}
+    for carry in carries.values():
+        stay, ever = carry.sources.get(reading.document, ((), ()))
+        for episode, names in ((reading.episode, stay), ("", ever)):
+            changed = {name for name in names if had.get(name) != has.get(name)}
+            if changed:
+                then = "again" if carry.safety.isdisjoint(changed) else "now"
+                found[Overtaken(reading.patient, episode, carry.document, then)] = None
+    for letter, rules in stale.items():
+        for rule in rules:
+            if rule.document == reading.document and (not rule.item or reading.items.get(rule.item) == rule.value):
+                then = "again" if rule.then == "replace" else "tell"
+                found[Overtaken(reading.patient, "", letter, then, at[0])] = None
+    return list(found)
 
 
 def told_of(carried: Carried) -> list[Issue]:

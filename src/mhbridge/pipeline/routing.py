@@ -13,6 +13,7 @@ from typing import Any
 
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.clocks import ReadyClock
+from mhbridge.mapping.packs import Stale
 from mhbridge.model import Carry, Reading
 
 __all__ = ["Feed", "Route", "destinations", "ends_here"]
@@ -48,6 +49,7 @@ class Feed:
         needs: destination → level at which a delivery is done; 2, accepted, where it is not named.
         clocks: document type → the clocks that its messages start or meet.
         carries: type of a letter → what the supplier's events may give it.
+        stale: type of a letter → what makes it out of date.
     """
 
     supplier: str
@@ -60,6 +62,7 @@ class Feed:
     needs: Mapping[str, int] = field(default_factory=dict)
     clocks: Mapping[str, tuple[ReadyClock, ...]] = field(default_factory=dict)
     carries: Mapping[str, Carry] = field(default_factory=dict)
+    stale: Mapping[str, tuple[Stale, ...]] = field(default_factory=dict)
 
 
 def destinations(

@@ -25,6 +25,7 @@ from mhbridge.model import (
     Act,
     Carry,
     Deadline,
+    DeliveryState,
     Document,
     Issue,
     Joining,
@@ -32,6 +33,7 @@ from mhbridge.model import (
     Known,
     MessageState,
     Outcome,
+    Overtaken,
     Past,
     Planned,
     Reading,
@@ -39,10 +41,10 @@ from mhbridge.model import (
     Withdrawal,
 )
 from mhbridge.pipeline.arriving import Taken
-from mhbridge.pipeline.carrying import NOTHING_CARRIED, Carried, told_of
+from mhbridge.pipeline.carrying import NOTHING_CARRIED, Carried, overtaken, told_of
 from mhbridge.pipeline.clocking import deadlines
 from mhbridge.pipeline.naming import series
-from mhbridge.pipeline.ordering import folded
+from mhbridge.pipeline.ordering import folded, place
 from mhbridge.pipeline.routing import Feed, destinations, ends_here
 from mhbridge.pipeline.succeeding import (
     WITHDRAWN,
@@ -189,7 +191,10 @@ def step(
         before = known.get(reading.document, NOTHING_KNOWN)
         # The strictest sensitivity of any reading holds for all (mapping language §8): what is only known now of a
         # restricted patient is withheld too.
-        restricted = reading.restricted or any(mapping.restricts(earlier.items) for earlier in known.values())
+        before_it = any(mapping.restricts(earlier.items) for earlier in known.values())
+        restricted = reading.restricted or before_it
+        if restricted and not before_it:
+            making.restricts(reading)
         if restricted:
             # It serves later messages as one does that says so itself.
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
@@ -246,6 +251,8 @@ class _Making:
         self._withdrawals: list[Withdrawal] = []
         self._issues: list[Issue] = []
         self._unwritten: list[str] = []
+        self._overtaken: list[Overtaken] = []
+        self._kept_back: list[Withdrawal] = []
         self._code = ""
         self._nothing_new = False
         #: Of whose documents those that left are taken back.
@@ -259,6 +266,10 @@ class _Making:
             return
         self._issues += _said_otherwise(mapping, reading, before)
         items = folded(before, reading.items, mapping.document.identifies) if needs_known(reading) else reading.items
+        if reading.act is not Act.CANCEL and (self._feed.carries or self._feed.stale):
+            had = fold([before.items, *(one.items for one in before.later)]) if needs_known(reading) else items
+            at, feed = place(reading, self._now), self._feed
+            self._overtaken += overtaken(reading, had, items, at, feed.carries, feed.stale)
         filling = carried.filling(mapping.document, items) if carried.items and not needs_known(reading) else carried
         if filling.items:
             items = {**items, **filling.items}
@@ -270,6 +281,10 @@ class _Making:
         self._nothing_new |= not to and ends_here(mapping, reading, items, self._feed, self._now)
         if restricted:
             to, self._code = (), self._code or "M740"
+            # What was on its way when it became known does not leave any more.
+            earlier = series_of(self._past, reading) if reading.authors else None
+            sent = [one for version in (earlier.versions if earlier else ()) for one in version.sent]
+            self._kept_back += [Withdrawal(one.delivery, DeliveryState.CANCELLED) for one in sent if one.waits]
         targets = self._feed.targets
         for target in sorted({targets.get(name, "r4") for name in to} or {"r4"}):
             theirs = tuple([name for name in to if targets.get(name, "r4") == target])
@@ -286,6 +301,12 @@ class _Making:
                     translation.json(), known=before.digest, episode=reading.episode,
                 )  # fmt: skip
                 self._plan(document, theirs)
+
+    def restricts(self, reading: Reading) -> None:
+        """That the patient's record is restricted is said for the first time: it holds for letters on their way."""
+        if reading.patient is not None and not reading.authors:
+            letters = {one.document.name for one in self._feed.mappings if one.file.authors} | self._feed.carries.keys()
+            self._overtaken += [Overtaken(reading.patient, "", name, "now") for name in sorted(letters)]
 
     def _add_version(
         self,
@@ -383,8 +404,9 @@ class _Making:
             readings=readings,
             documents=tuple(self._documents),
             deliveries=() if code else tuple(self._deliveries),
-            withdrawals=() if code else tuple(self._withdrawals),
+            withdrawals=tuple(self._kept_back if code == "M740" else () if code else self._withdrawals),
             merges=() if code else merges,
+            overtaken=tuple(self._overtaken) if code in ("", "M740") else (),
             deadlines=clocks,
             ledger=ledger,
         )

@@ -127,12 +127,12 @@ class Fired:
 
     Args:
         kind: `step` of a clock, `missed` (the step at which it was due), `handed_on` (nobody had taken the task),
-            `unclaimed` (the same, and there is no queue after this one) or `overdue` (a task that somebody has and that
-            was to be done by now).
+            `unclaimed` (the same, and there is no queue after this one), `overdue` (a task that somebody has and that
+            was to be done by now) or `again`: a letter is to be worked again, whose message `task` names.
         queue: where the task is now.
     """
 
-    kind: Literal["step", "missed", "handed_on", "unclaimed", "overdue"]
+    kind: Literal["step", "missed", "handed_on", "unclaimed", "overdue", "again"]
     task: int
     queue: str
     severity: Urgency

@@ -16,6 +16,7 @@ from mhbridge.adapters.sql.backlog import Waits, waits_now
 from mhbridge.adapters.sql.books import Books, micros
 from mhbridge.adapters.sql.clocks import ReadyDeadline, reconcile
 from mhbridge.adapters.sql.figures import count
+from mhbridge.adapters.sql.letters import ReadyOvertaken, overtake
 from mhbridge.adapters.sql.moves import arrive, move, withdraw
 from mhbridge.adapters.sql.ready import Ready, ReadyDelivery, ReadyDocument, ReadyMessage, answer_of
 from mhbridge.adapters.sql.repairing import only_new
@@ -120,6 +121,8 @@ class _Rows:
         self.identities: dict[tuple[bytes, int], int] = {}
         #: Patient, now and clock that ought to run, in the order of the messages that say so.
         self.deadlines: list[tuple[int, int, ReadyDeadline]] = []
+        #: Message, patient, now and the letters that it has overtaken.
+        self.overtaken: list[tuple[int, int, int, ReadyOvertaken]] = []
 
     def add(self, table: str, *row: Any) -> None:
         self.by_table[table].append(row)
@@ -130,6 +133,7 @@ class _Rows:
         for table, rows in self.by_table.items():
             books.each(f"add_{table}", rows)
         reconcile(books, self.deadlines)
+        overtake(books, self.overtaken)
 
     def _join_lanes(self, books: Books) -> None:
         new = [
@@ -452,6 +456,7 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
         rows.add("property", token, about, kind)
     rows.identities.update(((token, patient), kind) for token, kind in message.identities)
     rows.deadlines += [(books.root(rows.patients[one.patient]), due_at, one) for one in message.deadlines]
+    rows.overtaken += [(about, books.root(rows.patients[one.patient]), due_at, one) for one in message.overtaken]
 
 
 def _retires(books: Books, rows: _Rows, message: ReadyMessage) -> int | None:

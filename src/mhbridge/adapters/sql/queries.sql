@@ -278,6 +278,32 @@ with recursive up (id, merged_into) as (select id, merged_into from patient wher
 select d.id, n.name, d.state, d.attempts from delivery d join destination n on n.id = d.destination
   where d.message = :message and d.document = :document order by d.id;
 
+-- Letters that were overtaken ------------------------------------------------------------------------------
+
+-- name: letters_of_stay
+-- The newest version of each, unless that took it back; and when it was written, as far as that is known.
+select o.message, m.received_at, coalesce(max(r.event_at), m.received_at) from document o join message m on m.id = o.message
+  left join reading r on r.message = o.message
+  where o.patient = :patient and o.episode = :episode and o.bundle = 'document' and o.kind = :kind and o.status = 'final'
+    and not exists (select 1 from document p where p.series = o.series and p.version > o.version) group by o.message, m.received_at order by o.message;
+-- name: letters_of_patient
+select o.message, m.received_at, coalesce(max(r.event_at), m.received_at) from document o join message m on m.id = o.message
+  left join reading r on r.message = o.message
+  where o.patient = :patient and o.bundle = 'document' and o.kind = :kind and o.status = 'final'
+    and not exists (select 1 from document p where p.series = o.series and p.version > o.version) group by o.message, m.received_at order by o.message;
+-- name: letter_due
+select due_at, done_at from letter where message = :message;
+-- name: plan_letter
+insert into letter (message, patient, due_at) values (:message, :patient, :due_at)
+  on conflict (message) do update set patient = excluded.patient, due_at = excluded.due_at;
+-- name: letter_done
+update letter set due_at = null, done_at = :at where message = :message;
+-- name: due_letters_again
+select message, patient from letter where due_at <= :now /* held patient */ order by due_at limit :most;
+-- name: letter_now
+select m.state from message m where m.id = :message and exists (select 1 from document o where o.message = m.id
+  and o.bundle = 'document' and o.status = 'final' and not exists (select 1 from document p where p.series = o.series and p.version > o.version));
+
 -- Acknowledgements ------------------------------------------------------------------------------------------
 
 -- name: delivery_of_remote
@@ -557,7 +583,8 @@ select id, cause, queue, severity, holder from task where next_at <= :now /* hel
 update task set queue = :queue, next_at = :next_at where id = :id and closed_at is null;
 -- name: next_fire
 select min(at) from (select min(next_at) as at from task where next_at is not null /* held id */
-  union all select min(next_at) from clock where next_at is not null /* held patient */) u;
+  union all select min(next_at) from clock where next_at is not null /* held patient */
+  union all select min(due_at) from letter where due_at is not null /* held patient */) u;
 -- name: open_tasks
 select id, what, about, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as from task
   where closed_at is null order by severity, deadline nulls first, id limit :most;

@@ -16,6 +16,7 @@ import orjson
 from mhbridge.adapters.sql.books import micros, when
 from mhbridge.adapters.sql.clocks import ReadyDeadline
 from mhbridge.adapters.sql.figures import of_outcome
+from mhbridge.adapters.sql.letters import ReadyOvertaken
 from mhbridge.adapters.sql.sealing import Keys
 from mhbridge.adapters.sql.searching import identities, properties
 from mhbridge.adapters.sql.transitions import NEW, require
@@ -32,6 +33,7 @@ from mhbridge.model import (
     Key,
     MessageState,
     Outcome,
+    Overtaken,
     Past,
     Place,
     Reading,
@@ -139,11 +141,12 @@ class ReadyMessage(NamedTuple):
     merges: Sequence[ReadyMerge] = ()
     retires: bytes | None = None
     figures: Sequence[tuple[str, str, str, str, str]] = ()
+    overtaken: Sequence[ReadyOvertaken] = ()
 
     @property
     def patients(self) -> list[bytes]:
         """The tokens of all patients that its rows name."""
-        named = [one.patient for some in (self.readings, self.past, self.deadlines) for one in some]
+        named = [one.patient for some in (self.readings, self.past, self.deadlines, self.overtaken) for one in some]
         named += filter(None, (self.retires,))
         named += [token for merge in self.merges for token in (merge.retired, merge.survivor)]
         return named if self.patient is None else [self.patient, *named]
@@ -256,7 +259,13 @@ def ready_message(
         identities=identities(keys, outcome, patient),
         figures=() if outcome.state in _WAIT else of_outcome(outcome),
         retires=next((patient_token(keys, key) for key in map(_retired, readings) if key is not None), None),
+        overtaken=[_ready_overtaken(keys, one) for one in outcome.overtaken],
     )
+
+
+def _ready_overtaken(keys: Keys, one: Overtaken) -> ReadyOvertaken:
+    episode = episode_token(keys, one.episode) if one.episode else b""
+    return ReadyOvertaken(patient_token(keys, one.patient), episode, one.document, one.then, one.at)
 
 
 def _retired(reading: Reading) -> Key | None:

@@ -241,6 +241,15 @@ create table word (
   primary key (patient, name, told_by)
 ) strict, without rowid;
 
+-- Messages of letters that something has overtaken: worked again at `due_at`, or last so at `done_at`.
+create table letter (
+  message integer primary key,
+  patient integer not null,
+  due_at  integer,
+  done_at integer
+) strict;
+create index letter_due on letter (due_at) where due_at is not null;
+
 -- Something that a person must do. `about` is the id of a row, or 0 with the name of a feed or destination in `name`.
 create table task (
   id        integer primary key,

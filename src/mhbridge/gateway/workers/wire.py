@@ -218,7 +218,9 @@ _Flat = tuple[Any, ...]
 
 def _flat(outcome: Outcome) -> _Flat:
     ledger, issues = outcome.ledger, outcome.issues
-    rest = outcome.due_at, outcome.past, outcome.withdrawals, outcome.deadlines, outcome.merges
+    rest = (
+        outcome.due_at, outcome.past, outcome.withdrawals, outcome.deadlines, outcome.merges, outcome.overtaken,
+    )  # fmt: skip
     return (
         _facts(outcome.facts),
         outcome.state.value,

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
-from mhbridge.mapping.packs import RESERVED, Item
+from mhbridge.mapping.library import Library
+from mhbridge.mapping.packs import RESERVED, Item, Stale
 from mhbridge.mapping.reader import Pairs, YamlFile
 
-__all__ = ["check_carried", "check_carry"]
+__all__ = ["check_carried", "check_carry", "read_stale"]
 
 
 def check_carry(what: Declaration, name: str) -> None:
@@ -66,3 +67,20 @@ def _check(file: YamlFile, item: Item, where: Span, never: Mapping[str, str], he
     elif item.identifies or item.derived or item.name in RESERVED:
         what = f"{item.name!r} may not be carried: it says whose the letter is, or follows from what the letter says"
         file.report("E543", what, where)
+
+
+def read_stale(library: Library, top: Declaration) -> tuple[Stale, ...]:
+    """`stale:` what makes a letter out of date when it happens after the letter was written, and what is done then."""
+    found = []
+    for node in top.items("stale"):
+        what = Declaration(top.file, node, "what makes a letter stale", ("document", "item", "is", "then"))
+        if not what.require("document", "then"):
+            continue
+        if what.text("document") not in (known := library.folders("documents")):
+            text = f"there is no document type {what.text('document')!r}"
+            top.file.report("E045", text, what.entries["document"].span, did_you_mean(what.text("document"), known))
+        if ("item" in what) != ("is" in what):
+            what.require("item", "is")
+        then = what.choice("then", ("replace", "tell"), "tell")
+        found.append(Stale(what.text("document"), what.text("item"), what.text("is"), then))
+    return tuple(found)

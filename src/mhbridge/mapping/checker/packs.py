@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mhbridge.errors import Span
-from mhbridge.mapping.checker.carrying import check_carried, check_carry
+from mhbridge.mapping.checker.carrying import check_carried, check_carry, read_stale
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.environment import Environment, assignable
 from mhbridge.mapping.checker.expressions import Resolver
@@ -83,7 +83,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     if file.root is None:
         return None
     keys = (
-        "document", "title", "standard", "parts", "lasting", "identity", "waits", "settled", "needs", "items",
+        "document", "title", "standard", "parts", "lasting", "identity", "waits", "settled", "stale", "needs", "items",
         "records", "lists",
     )  # fmt: skip
     top = Declaration(file, file.root, "a document type", keys)
@@ -154,7 +154,10 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     waits = tuple(filter(None, (_wait(where, node, items) for where, node in waiting)))
     settled = _settled(file, top.pairs("settled"), items)
     asked = _asked(top, codes.headings, items)
-    return replace(document, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled, headings=asked)
+    stale = read_stale(library, top)
+    return replace(
+        document, stale=stale, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled, headings=asked
+    )
 
 
 def _asked(top: Declaration, headings: Mapping[str, Heading], items: Mapping[str, Item]) -> tuple[Asked, ...]:

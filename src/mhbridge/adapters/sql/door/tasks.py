@@ -56,8 +56,13 @@ class Tasks(Calling):
         return ended
 
     async def fire(self, now: datetime, most: int = 100) -> Sequence[Fired]:
-        fired: list[Fired] = await self.write(clocks.fire, tasks.Firing(micros(now), most))
+        fired: list[Fired] = await self.write(clocks.fire, tasks.Firing(micros(now), most), self._fired)
         return fired
+
+    def _fired(self, fired: Sequence[Fired]) -> None:
+        """What was folded of the readings of a letter that is worked again is not known any more."""
+        if self._near.alone and any(one.kind == "again" for one in fired):
+            self._near.folds.clear()
 
     async def next_fire(self) -> datetime | None:
         at = await self._ask(self._flow, Reader.value, "next_fire")

@@ -54,6 +54,14 @@ create table word (
   primary key (patient, name, told_by)
 ) strict, without rowid;
 
+create table letter (
+  message integer primary key,
+  patient integer not null,
+  due_at  integer,
+  done_at integer
+) strict;
+create index letter_due on letter (due_at) where due_at is not null;
+
 create table task (
   id        integer primary key,
   what      text    not null,
