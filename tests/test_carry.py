@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 import pytest
@@ -19,13 +19,20 @@ from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.catalogue import load
 from mhbridge.mapping.completeness import Said, completeness
 from mhbridge.mapping.library import built_in
+from mhbridge.mapping.packs import Stale
 from mhbridge.model import Envelope, Later, Recorded, Severity
-from mhbridge.pipeline import carried_of, carries_by_document
-from ward import LETTER, a_ward
+from mhbridge.pipeline import carried_of, carries_by_document, stale_by_document
+from ward import EVENT, LETTER, a_ward
 from ward import feed as plain_feed
 
 FIXTURES = built_in("fixtures") / "example-mental-health"
-FILES = {"A01": "a01-admission", "A03": "a03-discharge", "A08": "a08-update", "A13": "a13-cancel-discharge"}
+FILES = {
+    "A01": "a01-admission",
+    "A03": "a03-discharge",
+    "A08": "a08-update",
+    "A13": "a13-cancel-discharge",
+    "A02": "a02-transfer",
+}
 #: What a letter of a system that leaves the administrative part to others says of it.
 NOTHING = {"PV1-4": "", "PV1-8": "", "PV1-14": "", "PV1-36": "", "PV1-37": "", "PV1-44": "", "NK1": None, "PD1": None}
 BARE = {**NOTHING, "LEGALADM": None, "LEGALDIS": None}
@@ -34,15 +41,16 @@ BARE = {**NOTHING, "LEGALADM": None, "LEGALDIS": None}
 @cache
 def feed():
     mappings = plain_feed().mappings
-    return replace(plain_feed(), carries=carries_by_document(mappings))
+    return replace(plain_feed(), carries=carries_by_document(mappings), stale=stale_by_document(mappings))
 
 
 def message(kind, number, at, fields):
     """A fixture with fields set (`PV1-4`), or all segments of a name, or an OBX of a code, taken out."""
     name = f"discharge-letter/{fields.pop('of', 'plain')}" if kind == "letter" else f"adt/{FILES[kind]}"
     when = f"{at:%Y%m%d%H%M}"
-    values = {"MSH-7": f"{when}00+0000", "MSH-10": f"N-{number}", **fields}
+    values = {"MSH-7": f"{when}00+0000", "MSH-10": f"N-{number}"}
     values |= {"TXA-6": when} if kind == "letter" else {"EVN-2": f"{when}00+0000", "EVN-6": when}
+    values |= fields
     found = []
     for line in (FIXTURES / f"{name}.hl7").read_bytes().decode().split("\r"):
         parts = line.split("|")
@@ -73,7 +81,10 @@ class Stay:
             Envelope(body, self.using.supplier, self.using.name, self.ward.now, "mllp")
         )
         (self.last,) = committed.messages
-        return await self.ward.worked(self.last)
+        state = await self.ward.worked(self.last)
+        for made in await self.ward.store.documents(self.last):
+            self.ward.numbers.setdefault(made.identifier, len(self.ward.numbers) + 1)
+        return state
 
     async def letters(self, about=None):
         """The letters that a message made, the last one last."""
@@ -307,3 +318,122 @@ def test_completeness_says_of_what_is_carried_that_it_is() -> None:
     items = {"admission_method": {"coding": [{"code": "25"}]}, "admitted_at": "2025-02-10"}
     elements = {one.item: one.said for one in completeness(pack, items, {"admission_method"}).elements}
     assert (elements["admission_method"], elements["admitted_at"]) == (Said.CARRIED, Said.PRESENT)
+
+
+# --- what comes after the letter ---------------------------------------------------------------------------
+
+SENT = day("03-14T16:30")
+MINUTE = timedelta(minutes=1)
+DAY = 24 * 60
+
+#: Minutes after the letter, and what comes; then the minutes at which a version replaces the letter's, and tasks.
+LATE = {
+    "soon after, it waits for an hour to be over": ([(10, "A08", {"PV1-4": "21"})], [60], []),
+    "later, it goes at once": ([(120, "A08", {"PV1-4": "21"})], [120], []),
+    "at most one an hour": (
+        [(120, "A08", {"PV1-4": "21"}), (130, "A08", {"PV1-4": "22"}), (140, "A08", {"PV1-4": "24"})],
+        [120, 180],
+        [],
+    ),
+    "what was changed, and changed back, is as of then": (
+        [(10, "A08", {"PV1-4": "21"}), (20, "A08", {"PV1-4": "25"})],
+        [60],
+        [],
+    ),
+    "what bears on safety goes at once": ([(10, "A03", {"ZMH-3": "S3"})], [10], []),
+    "also within the hour of another": (
+        [(120, "A08", {"PV1-4": "21"}), (125, "A03", {"ZMH-3": "S3", "PV1-4": "21"})],
+        [120, 125],
+        [],
+    ),
+    "what the letter says itself does not change": ([(120, "A08", {"PV1-14": "79"})], [], []),
+    "nor what is said again": ([(120, "A08", {})], [], []),
+    "of another stay only what holds for the patient": (
+        [(120, "A08", {"PV1-19": "SP-9^^^EXMH-SPELL", "PV1-4": "21"})],
+        [],
+        [],
+    ),
+    "a new GP, whatever the stay": (
+        [(120, "A08", {"PV1-19": "SP-9^^^EXMH-SPELL", "PD1-4": "9990077^OTHER^Rue^^^Dr^^^GMC"})],
+        [120],
+        [],
+    ),
+    "what an A08 says that belongs before the admission changes nothing": (
+        [(120, "A08", {"EVN-6": "202502010900", "EVN-2": "202502010900+0000", "PV1-4": "21"})],
+        [],
+        [],
+    ),
+    "after five weeks a person is told": ([(36 * DAY, "A08", {"PV1-4": "21"})], [], ["M755"]),
+    "a letter that was taken back stays so": ([(30, "A13", {}), (120, "A08", {"PV1-4": "21"})], [], []),
+}
+LEAVES_OUT = {"PV1-4": "", "PD1": None, "LEGALDIS": None}
+
+
+async def what_follows(path, coming, using=None):
+    """Minutes at which versions were made after the letter's, and the causes of the tasks that are open then."""
+    using = using or feed()
+    async with a_ward(path, using) as ward:
+        stay = Stay(ward, using)
+        await stay.send("A01", day("02-10T18:40"))
+        assert await stay.send("letter", day(WRITTEN), LEAVES_OUT, received=SENT) == "done"
+        letter, sent, made = stay.last, [stay.last], []
+        for minutes in sorted({*range(0, 60 * 4, 5), *(minutes for minutes, _, _ in coming)}):
+            ward.now = SENT + minutes * MINUTE
+            for at, kind, fields in coming:
+                if at == minutes:
+                    await stay.send(kind, ward.now, fields)
+                    sent.append(stay.last)
+            while [one for one in await ward.store.fire(ward.now) if one.kind == "again"]:
+                ward.gateway.backlog.wake()
+                await ward.worked(letter)
+            versions = sum([len(await stay.letters(message)) for message in sent])
+            made += [minutes] * (versions - 1 - len(made))
+        tasks = [one for one in await ward.store.tasks() if one.what == "letter"]
+        for one in tasks:
+            await ward.store.finish_task(one.id, "somebody", "it holds", ward.now)
+        return made, [one.cause for one in tasks]
+
+
+@pytest.mark.parametrize("case", LATE)
+async def test_a_letter_follows_what_it_carries(tmp_path, case) -> None:
+    coming, versions, tasks = LATE[case]
+    assert await what_follows(tmp_path, coming) == (versions, tasks)
+
+
+async def test_a_letter_on_its_way_does_not_leave_any_more_when_the_patient_is_restricted(tmp_path) -> None:
+    async with a_ward(tmp_path, feed()) as ward:
+        stay = Stay(ward, feed())
+        await stay.send("A01", day("02-10T18:40"))
+        assert await stay.send("letter", day(WRITTEN), LEAVES_OUT, received=SENT) == "done"
+        letter = stay.last
+        assert await ward.deliver("gp", "takes") == "1"
+        ward.now += MINUTE
+        assert await stay.send("A08", ward.now, {"PV1-16": "Y"}) == "parked"
+        await ward.store.fire(ward.now)
+        ward.gateway.backlog.wake()
+        assert await ward.worked(letter) == "parked"
+        trace = await ward.store.trace(letter)
+        assert trace.message.code == "M740"
+        assert sorted((one["destination"], one["state"]) for one in trace.deliveries) == [
+            ("gp", "done"),
+            ("team", "cancelled"),
+        ]
+
+
+async def test_what_happened_after_the_letter_was_written_is_told_to_a_person(tmp_path) -> None:
+    """Which messages these are, the pack of the letter says; what was before it is none of them."""
+    rule = Stale(EVENT, "event", "transfer", "tell")
+    coming = {
+        "after": (120, "A02", {}),
+        "before": (120, "A02", {"EVN-6": "202503141500", "EVN-2": "202503141500+0000"}),
+    }
+    using = replace(feed(), stale={LETTER: (rule,)})
+    told = {name: (await what_follows(tmp_path / name, [one], using))[1] for name, one in coming.items()}
+    assert told == {"after": ["M756"], "before": []}
+    assert feed().stale[LETTER][1] == Stale("observation-report", "", "", "tell")
+
+
+async def test_the_control_without_the_hour_each_change_is_a_letter(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("mhbridge.adapters.sql.letters._HOUR", 0)
+    coming, _, _ = LATE["at most one an hour"]
+    assert await what_follows(tmp_path, coming) == ([120, 130, 140], [])

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from mhbridge.adapters.sql import letters, tasks
+from mhbridge.adapters.sql import tasks
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.tasks import Firing, Raising
 from mhbridge.model import DeliveryState
@@ -309,8 +309,7 @@ def fire(books: Books, items: Sequence[Firing]) -> list[list[Fired]]:
     """Steps whose time has come, and tasks that nobody takes."""
     found = [[_fire(books, row, item.now) for row in _due(books, item)] for item in items]
     handed_on = tasks.fire(books, items)
-    again = letters.fire(books, items)
-    return [[*steps, *others, *more] for steps, others, more in zip(found, handed_on, again, strict=True)]
+    return [[*steps, *others] for steps, others in zip(found, handed_on, strict=True)]
 
 
 def _due(books: Books, item: Firing) -> list[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mhbridge.adapters.sql import tasks
+from mhbridge.adapters.sql import clocks, tasks
 from mhbridge.adapters.sql.books import GATEWAY, Books
 from mhbridge.adapters.sql.repairing import Reprocessing, reprocess
 from mhbridge.adapters.sql.tasks import Firing, Raising
@@ -75,15 +75,13 @@ def _tell(books: Books, message: int, cause: str, now: int) -> None:
 
 
 def fire(books: Books, items: Sequence[Firing]) -> list[list[Fired]]:
-    """Letters whose time has come are worked again."""
-    return [
-        [
-            Fired("again", message, "", "normal", "")
-            for message, patient in books.run("due_letters_again", now=item.now, most=item.most)
-            if _fire(books, message, patient, item.now)
-        ]
-        for item in items
-    ]
+    """All that is due by itself: steps of clocks, tasks that nobody takes, and letters that are worked again."""
+    fired = clocks.fire(books, items)
+    for item, found in zip(items, fired, strict=True):
+        for message, patient in books.run("due_letters_again", now=item.now, most=item.most):
+            if _fire(books, message, patient, item.now):
+                found.append(Fired("again", message, "", "normal", ""))
+    return fired
 
 
 def _fire(books: Books, message: int, patient: int, now: int) -> bool:

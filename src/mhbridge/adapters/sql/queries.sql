@@ -281,16 +281,18 @@ select d.id, n.name, d.state, d.attempts from delivery d join destination n on n
 -- Letters that were overtaken ------------------------------------------------------------------------------
 
 -- name: letters_of_stay
--- The newest version of each, unless that took it back; and when it was written, as far as that is known.
+-- The newest version of each, unless it was taken back; and when it was written, as far as that is known.
 select o.message, m.received_at, coalesce(max(r.event_at), m.received_at) from document o join message m on m.id = o.message
   left join reading r on r.message = o.message
   where o.patient = :patient and o.episode = :episode and o.bundle = 'document' and o.kind = :kind and o.status = 'final'
-    and not exists (select 1 from document p where p.series = o.series and p.version > o.version) group by o.message, m.received_at order by o.message;
+    and not exists (select 1 from document p where p.series = o.series and p.version > o.version)
+    and not exists (select 1 from delivery d where d.message = o.message and d.document = o.id and d.state = 'cancelled') group by o.message, m.received_at order by o.message;
 -- name: letters_of_patient
 select o.message, m.received_at, coalesce(max(r.event_at), m.received_at) from document o join message m on m.id = o.message
   left join reading r on r.message = o.message
   where o.patient = :patient and o.bundle = 'document' and o.kind = :kind and o.status = 'final'
-    and not exists (select 1 from document p where p.series = o.series and p.version > o.version) group by o.message, m.received_at order by o.message;
+    and not exists (select 1 from document p where p.series = o.series and p.version > o.version)
+    and not exists (select 1 from delivery d where d.message = o.message and d.document = o.id and d.state = 'cancelled') group by o.message, m.received_at order by o.message;
 -- name: letter_due
 select due_at, done_at from letter where message = :message;
 -- name: plan_letter
@@ -302,7 +304,8 @@ update letter set due_at = null, done_at = :at where message = :message;
 select message, patient from letter where due_at <= :now /* held patient */ order by due_at limit :most;
 -- name: letter_now
 select m.state from message m where m.id = :message and exists (select 1 from document o where o.message = m.id
-  and o.bundle = 'document' and o.status = 'final' and not exists (select 1 from document p where p.series = o.series and p.version > o.version));
+  and o.bundle = 'document' and o.status = 'final' and not exists (select 1 from document p where p.series = o.series and p.version > o.version)
+    and not exists (select 1 from delivery d where d.message = o.message and d.document = o.id and d.state = 'cancelled'));
 
 -- Acknowledgements ------------------------------------------------------------------------------------------
 

@@ -259,8 +259,8 @@ def _outcome(
     rest: bytes,
     letters: Sequence[_Flat],
 ) -> Outcome:
-    due_at, past, withdrawals, deadlines, merges = (
-        pickle.loads(rest) if rest else (None, (), (), (), ())  # noqa: S301  as above
+    due_at, past, withdrawals, deadlines, merges, overtaken = (
+        pickle.loads(rest) if rest else (None, (), (), (), (), ())  # noqa: S301  as above
     )
     said, found = MessageFacts(*facts), _ledger_of(ledger)
     shared = tuple([_issue_of(*issue) for issue in issues])
@@ -282,6 +282,7 @@ def _outcome(
         deadlines,
         merges,
         tuple([Letter(*one) for one in letters]),
+        overtaken,
     )
 
 

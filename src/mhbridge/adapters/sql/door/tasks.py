@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from mhbridge.adapters.sql import clocks, tasks
+from mhbridge.adapters.sql import letters, tasks
 from mhbridge.adapters.sql.books import micros, when
 from mhbridge.adapters.sql.door.calling import Calling
 from mhbridge.adapters.sql.reading import Reader
@@ -56,7 +56,7 @@ class Tasks(Calling):
         return ended
 
     async def fire(self, now: datetime, most: int = 100) -> Sequence[Fired]:
-        fired: list[Fired] = await self.write(clocks.fire, tasks.Firing(micros(now), most), self._fired)
+        fired: list[Fired] = await self.write(letters.fire, tasks.Firing(micros(now), most), self._fired)
         return fired
 
     def _fired(self, fired: Sequence[Fired]) -> None:
