@@ -83,7 +83,8 @@ class Stay:
         (self.last,) = committed.messages
         state = await self.ward.worked(self.last)
         for made in await self.ward.store.documents(self.last):
-            self.ward.numbers.setdefault(made.identifier, len(self.ward.numbers) + 1)
+            if made.bundle == "document":
+                self.ward.numbers.setdefault(made.identifier, len(self.ward.numbers) + 1)
         return state
 
     async def letters(self, about=None):

@@ -6,6 +6,7 @@ from backlog_contract import BacklogContract
 from clock_contract import ClockContract
 from figures_contract import FiguresContract
 from keeping_contract import KeepingContract
+from letters_contract import LettersContract
 from merge_contract import MergeContract
 from repairing_contract import RepairingContract
 from search_contract import FOUND, SearchContract
@@ -28,6 +29,7 @@ class TestPostgres(
     StoreContract,
     ClockContract,
     BacklogContract,
+    LettersContract,
     MergeContract,
     SearchContract,
     SeriesContract,

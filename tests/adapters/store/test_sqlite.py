@@ -9,6 +9,7 @@ from backlog_contract import BacklogContract
 from clock_contract import ClockContract
 from figures_contract import FiguresContract
 from keeping_contract import KeepingContract
+from letters_contract import LettersContract
 from merge_contract import MergeContract
 from repairing_contract import RepairingContract
 from search_contract import FOUND, SearchContract
@@ -26,6 +27,7 @@ class SqliteContract(
     StoreContract,
     ClockContract,
     BacklogContract,
+    LettersContract,
     MergeContract,
     SearchContract,
     SeriesContract,
