@@ -21,7 +21,7 @@ from mhbridge.mapping.completeness import Said, completeness
 from mhbridge.mapping.library import built_in
 from mhbridge.mapping.packs import Stale
 from mhbridge.model import Envelope, Later, Recorded, Severity
-from mhbridge.pipeline import carried_of, carries_by_document, stale_by_document
+from mhbridge.pipeline import Feed, Route, carried_of, carries_by_document, stale_by_document
 from ward import EVENT, LETTER, a_ward
 from ward import feed as plain_feed
 
@@ -44,7 +44,7 @@ def feed():
     return replace(plain_feed(), carries=carries_by_document(mappings), stale=stale_by_document(mappings))
 
 
-def message(kind, number, at, fields):
+def message(kind, number, at, fields, folder=FIXTURES):
     """A fixture with fields set (`PV1-4`), or all segments of a name, or an OBX of a code, taken out."""
     name = f"discharge-letter/{fields.pop('of', 'plain')}" if kind == "letter" else f"adt/{FILES[kind]}"
     when = f"{at:%Y%m%d%H%M}"
@@ -52,7 +52,7 @@ def message(kind, number, at, fields):
     values |= {"TXA-6": when} if kind == "letter" else {"EVN-2": f"{when}00+0000", "EVN-6": when}
     values |= fields
     found = []
-    for line in (FIXTURES / f"{name}.hl7").read_bytes().decode().split("\r"):
+    for line in (folder / f"{name}.hl7").read_bytes().decode().split("\r"):
         parts = line.split("|")
         code = parts[3].partition("^")[0] if parts[0] == "OBX" else parts[0]
         if code in values and values[code] is None:
@@ -76,7 +76,7 @@ class Stay:
     async def send(self, kind, at, fields=(), received=None):
         self.sent += 1
         self.ward.now = received or max(self.ward.now, at)
-        body = message(kind, self.sent, at, dict(fields))
+        body = message(kind, self.sent, at, dict(fields), built_in("fixtures") / self.using.supplier)
         committed = await self.ward.gateway.take(
             Envelope(body, self.using.supplier, self.using.name, self.ward.now, "mllp")
         )
@@ -96,7 +96,7 @@ class Stay:
 def recorded(bundle):
     """What the letter says that somebody else has said: label, value, and when and where."""
     text = "".join(section["text"]["div"] for section in bundle["entry"][0]["resource"]["section"])
-    found = re.findall(r"<p><b>([^<]*):</b>((?:(?!<b>|<h\d).)*?)\((as recorded [^)]*)\)", text)
+    found = re.findall(r"<p><b>([^<]*):</b>((?:(?!<p><b>).)*?)\((as recorded [^)]*)\)", text)
     return [f"{label}: {re.sub('<[^>]*>', ' ', value).strip()} | {note}" for label, value, note in found]
 
 
@@ -293,6 +293,25 @@ async def test_the_control_without_that_an_absence_stands_beside_what_contradict
     assert found == {"as it is": [], "without": ["GP practice"]}
 
 
+async def test_the_letter_of_an_acute_ward_takes_the_same(tmp_path) -> None:
+    catalogue = load([built_in("mappings")], only=True)
+    mappings = tuple(catalogue.mapping(f"example-acute/{name}") for name in ("adt", "discharge-letter"))
+    routes = (Route(frozenset({"acute-inpatient-discharge"}), ("gp",)), Route(frozenset({EVENT}), ()))
+    carries = carries_by_document(mappings)
+    using = Feed("example-acute", "example-acute/mllp", mappings, routes, live=False, carries=carries)
+    async with a_ward(tmp_path, using) as ward:
+        stay = Stay(ward, using)
+        await stay.send("A01", datetime.fromisoformat("2025-06-12T18:05+00:00"))
+        assert await stay.send("letter", datetime.fromisoformat("2025-06-20T14:30+00:00"), NOTHING) == "done"
+        (letter,) = [loads(one.body) for one in await ward.store.documents(stay.last)]
+    when = "as recorded on 12 June 2025 at 18:05 in a message of kind ADT^A01"
+    assert sorted(one.partition(":")[0] for one in recorded(letter)) == [
+        "Admission method", "Date and time of admission", "GP name", "GP practice", "Referrer", "Relevant contacts",
+        "Source of admission",
+    ]  # fmt: skip
+    assert {one.partition("| ")[2] for one in recorded(letter)} == {when}
+
+
 async def test_where_a_feed_asks_for_it_provenance_says_it_too(tmp_path) -> None:
     mappings = [replace(one, file=replace(one.file, provenance=True)) for one in feed().mappings]
     using = replace(feed(), mappings=tuple(mappings))
@@ -419,6 +438,8 @@ async def test_a_letter_on_its_way_does_not_leave_any_more_when_the_patient_is_r
             ("gp", "done"),
             ("team", "cancelled"),
         ]
+        for message in (letter, stay.last):
+            assert await ward.store.close_message(message, "somebody", "decided by hand", ward.now)
 
 
 async def test_what_happened_after_the_letter_was_written_is_told_to_a_person(tmp_path) -> None:
