@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mhbridge import log as logs
-from mhbridge.adapters.folder import DiskFiles, FolderReceiver, FolderSender
+from mhbridge.adapters.folder import DiskFiles, FolderReceiver, FolderSender, answering
 from mhbridge.adapters.folder import receiver as receiver_module
 from mhbridge.errors import (
     DestinationRejected,
@@ -426,14 +426,14 @@ async def test_a_file_that_is_still_written_to_is_received_again(tmp_path):
 
 
 async def test_a_file_that_may_not_be_read_is_said_once_and_stops_nobody(tmp_path, monkeypatch):
-    real = receiver_module._open
+    real = receiver_module.open_claimed
 
     def opened(path):
         if path.name == "secret.csv":
             raise PermissionError(13, "Permission denied")
         return real(path)
 
-    monkeypatch.setattr(receiver_module, "_open", opened)
+    monkeypatch.setattr(receiver_module, "open_claimed", opened)
     async with watching(tmp_path) as (door, log):
         (tmp_path / "secret.csv").write_bytes(b"secret")
         (tmp_path / "good.csv").write_bytes(b"good")
@@ -594,7 +594,7 @@ STEPS = [*((n, after) for n in range(1, 11) for after in (False, True))]
 @pytest.mark.parametrize("marker", ["", ".done"])
 @pytest.mark.parametrize("parts", [None, by_line])
 async def test_a_process_may_end_between_any_two_steps(tmp_path, monkeypatch, marker, parts):
-    monkeypatch.setattr(receiver_module, "_NOTED", 1)
+    monkeypatch.setattr(answering, "_NOTED", 1)
     body = b"1\n2\n3\n4\n"
     expected = [body] if parts is None else [b"1\n", b"2\n", b"3\n", b"4\n"]
     ends = 0
