@@ -21,6 +21,8 @@ class Fixture:
 
     Args:
         mapping: what it is translated by.
+        born: the patient's date of birth.
+        words: some of what is said of the patient: names, lines of an address, free text.
         bar: messages/s that the gateway is to take on two cores (design §11).
     """
 
@@ -32,6 +34,8 @@ class Fixture:
     local: bytes = b""
     stay: bytes = b""
     control: bytes = b""
+    born: bytes = b""
+    words: tuple[bytes, ...] = ()
     bar: int = 0
 
     @property
@@ -43,11 +47,13 @@ class Fixture:
 MENTAL = "example-mental-health"
 EVENT = Fixture(
     "event", f"{MENTAL}/adt", MENTAL, "adt/a01-admission.hl7", b"9990001014", b"M-104482", b"SP-2025-00481",
-    b"EXMH-P-000201", 4_000,
+    b"EXMH-P-000201", b"19870621", (b"Marigold", b"Petunia", b"Invented Lane", b"Imaginary Close", b"S-0901"), 4_000,
 )  # fmt: skip
 LETTER = Fixture(
     "letter", f"{MENTAL}/discharge-letter", MENTAL, "discharge-letter/plain.hl7", b"9990001014", b"M-104482",
-    b"SP-2025-00481", b"EXMH-W-000101", 1_500,
+    b"SP-2025-00481", b"EXMH-W-000101", b"19870621",
+    (b"Marigold", b"Petunia", b"Invented Lane", b"Osric", b"her job", b"mirtazapine", b"partner", b"EXMH-LETTER"),
+    1_500,
 )  # fmt: skip
 #: A row of an extract: one message of 111 columns.
 ROW = Fixture(
@@ -76,6 +82,8 @@ def varied(fixture: Fixture, patients: int, run: str) -> Callable[[int], bytes]:
     """
     Makes the n-th message: its patient is the n-th of so many, one after the other, and its control id is its own.
 
+    The patients differ in what is said of them, too, so that nothing that is remembered of one can serve another.
+
     Args:
         run: part of the control ids, so that what one run sends no other has sent.
     """
@@ -86,11 +94,21 @@ def varied(fixture: Fixture, patients: int, run: str) -> Callable[[int], bytes]:
 
     def message(n: int) -> bytes:
         which = n % patients
-        return (
+        body = (
             pieces.replace(fixture.patient, known[which])
             .replace(fixture.local, b"M-%06d" % which)
             .replace(fixture.stay, b"SP-2025-%05d" % which)
             .replace(fixture.control, b"B%b-%08d" % (run.encode(), n))
         )
+        if fixture.born:
+            body = body.replace(fixture.born, b"%04d%02d%02d" % (1930 + which % 80, which % 12 + 1, which % 28 + 1))
+        for word in fixture.words:
+            body = body.replace(word, word + _letters(which))
+        return body
 
     return message
+
+
+def _letters(number: int) -> bytes:
+    """A number in letters: a name has no digits."""
+    return str(number).translate(str.maketrans("0123456789", "abcdefghij")).encode()
