@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from mhbridge.fhir.dates import date_words
@@ -156,6 +157,19 @@ class Wording:
             return "; ".join(filter(None, (self.say(type_, one) for one in value)))
         return self._number(value)
 
+    def teller(self, type_: str) -> Callable[[Any], str]:
+        """`say` of one type, with all decided that the type decides."""
+        says, say = _SAYS.get(type_), self.say
+        if says is not None:
+
+            def tell(value: Any) -> str:
+                return (says(self, value) if type(value) is dict else "") or say(type_, value)
+
+            return tell
+        if type_ in _SHAPED:
+            return partial(say, type_)
+        return lambda value: value if type(value) is str else say(type_, value)
+
     # -- primitives -----------------------------------------------------------------------------------------
 
     @staticmethod
@@ -196,6 +210,8 @@ class Wording:
         text = _text(concept.get("text"))
         if not codings:
             return text
+        if len(codings) == 1 and (words := self._plainly(codings[0], text)):
+            return words
         said = {text.casefold(): text} if text else {}
         for coding in codings:
             if display := _text(coding.get("display")):
@@ -215,6 +231,16 @@ class Wording:
         else:
             others += [self._code(c) for c in codings if c.get("code")]
         return f"{first} ({'; '.join(others)})" if others else first
+
+    def _plainly(self, coding: Mapping[str, Any], text: str) -> str:
+        """The words of a concept where there are only one's: those of a code that has a meaning elsewhere."""
+        display = _text(coding.get("display"))
+        words = text or display
+        if text and display and text != display:
+            return ""
+        if _text(coding.get("code")).casefold() == words.casefold() or self._local(_text(coding.get("system"))):
+            return ""
+        return words
 
     def coding(self, coding: Mapping[str, Any]) -> str:
         """A Coding."""

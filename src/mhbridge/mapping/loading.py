@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
 from mhbridge.errors import Diagnostic
+from mhbridge.fhir.narrative import telling
+from mhbridge.fhir.wording import Wording
 from mhbridge.formats import Format, Source
 from mhbridge.mapping.assembly import Made
 from mhbridge.mapping.checker.builds import BuildFile, read_build
@@ -239,11 +241,12 @@ class Loader:
         made, identifier, timestamp = self._compiled(build, document)
         systems = codes.systems
 
+        @lru_cache(maxsize=1024)
         def titles(name: str) -> str:
             known = systems.by_name.get(systems.of_uri(name))
             return known.title if known is not None and known.title else name
 
-        uris = uri_table(systems, build.target)
+        words, uris = Wording(titles), uri_table(systems, build.target)
         known = self._written.get((id(build), id(document)))
         if known is None:
             known = build, document, written_fields(build, document)
@@ -253,10 +256,9 @@ class Loader:
             build.target,
             build.bundle,
             made,
-            build.sections,
+            tuple((section, telling(section.fields, words)) for section in build.sections),
             identifier,
             timestamp,
-            titles,
             uris,
             written,
         )

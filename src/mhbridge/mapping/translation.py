@@ -68,7 +68,7 @@ class ReadyBuild:
     A build made ready to run: the compiler's functions and what they share.
 
     Args:
-        titles: name or URI of a code system → its title.
+        sections: those of the Composition, each with what tells its narrative.
         uris: name of a code system → its URI in this target.
         written: records of which it does not write everything.
     """
@@ -76,10 +76,9 @@ class ReadyBuild:
     target: str
     kind: str
     made: Mapping[str, Made]
-    sections: tuple[Section, ...]
+    sections: tuple[tuple[Section, narrative.Narrative], ...]
     identifier: Callable[..., Any] | None
     timestamp: Callable[..., Any] | None
-    titles: Callable[[str], str]
     uris: Mapping[str, str]
     written: Written
 
@@ -141,8 +140,8 @@ class ReadyBuild:
         if composition is None:
             return
         written: list[dict[str, Any]] = []
-        for section in self.sections:
-            inner = narrative.section(section.fields, items, self.titles, notes=notes)
+        for section, tell in self.sections:
+            inner = tell(items, notes)
             entries = [reference for name in section.entries for reference in references(assembly, name)]
             if not inner and not entries and section.empty is None:
                 continue

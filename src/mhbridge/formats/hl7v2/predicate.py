@@ -76,8 +76,13 @@ def _looked_up(name: str, test: Test, others: list[Callable[[Segment], bool]]) -
 
 def _sayings(message: Message, name: str, numbers: tuple[int, ...]) -> dict[str, list[Segment]]:
     said: dict[str, list[Segment]] = {}
+    field, parts, limits = numbers[0], numbers[1:], message.delimiters
     for segment in message.named(name):
-        texts = told(segment, numbers)
+        fields = segment.fields
+        if segment.level(field) or field >= len(fields) or limits.repetition in fields[field]:
+            texts = told(segment, numbers)
+        else:
+            texts = _texts(fields[field], limits, parts) if fields[field] else ()
         for text in texts if len(texts) < 2 else dict.fromkeys(texts):
             said.setdefault(text, []).append(segment)
     return said
