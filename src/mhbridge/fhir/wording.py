@@ -56,6 +56,8 @@ _USES: Final[Mapping[str, str]] = {"old": "no longer in use", "temp": "temporary
 _NHS_NUMBER: Final = ("nhs-number", "https://fhir.nhs.uk/Id/nhs-number")
 _ODS: Final = re.compile(r"ods(-.*)?|https://fhir\.nhs\.uk/Id/ods-(organization|site)-code")
 _OF_A_PERSON: Final = ("role", "grade", "specialty")
+#: What is not said of a person who has a name.
+_NAMED: Final = frozenset(("name", "identifiers"))
 _POINTS: Final = frozenset(("phone", "fax", "email", "pager", "url", "sms", "other"))
 _UNSAID: Final = frozenset(("id", "extension", "modifierExtension", "resourceType"))
 
@@ -79,8 +81,9 @@ def nhs_number_words(value: str) -> str:
 def name_words(name: Mapping[str, Any]) -> str:
     """A HumanName as `SURNAME, Given (Title)`; its text where it has no parts."""
     family, given = _text(name.get("family")).upper(), _spaced(name.get("given"))
-    prefix, suffix = _spaced(name.get("prefix")), _spaced(name.get("suffix"))
-    words = ", ".join(filter(None, (family, given)))
+    prefix = _spaced(name["prefix"]) if "prefix" in name else ""
+    suffix = _spaced(name["suffix"]) if "suffix" in name else ""
+    words = f"{family}, {given}" if family and given else family or given
     if not words:
         words = _text(name.get("text")) or suffix
         suffix = ""
@@ -90,12 +93,14 @@ def name_words(name: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip() if type(value) is str else ""
 
 
 def _spaced(value: Any) -> str:
     if value is None:
         return ""
+    if type(value) is list and len(value) == 1:
+        return _text(value[0])
     return " ".join(filter(None, map(_text, value))) if isinstance(value, list | tuple) else _text(value)
 
 
@@ -206,12 +211,10 @@ class Wording:
 
     def concept(self, concept: Mapping[str, Any]) -> str:
         """A CodeableConcept: its text and the displays that say something else; a sender's own code with its system."""
-        codings = [c for c in _each(concept.get("coding")) if isinstance(c, dict)]
-        text = _text(concept.get("text"))
-        if not codings:
+        given, text = concept.get("coding"), _text(concept.get("text"))
+        if given is None:
             return text
-        if len(codings) == 1 and (words := self._plainly(codings[0], text)):
-            return words
+        codings = [c for c in _each(given) if isinstance(c, dict)]
         said = {text.casefold(): text} if text else {}
         for coding in codings:
             if display := _text(coding.get("display")):
@@ -223,24 +226,15 @@ class Wording:
             if code in said and not _WORD.fullmatch(said[code]):
                 del said[code]
         if not said:
-            return "; ".join(self._code(c) for c in codings if c.get("code"))
+            return "; ".join([self._code(c) for c in codings if c.get("code")])
         first, *others = said.values()
+        local = self._local
         for coding in codings:
-            if not self._local(_text(coding.get("system"))):
+            if not local(_text(coding.get("system"))):
                 break
         else:
             others += [self._code(c) for c in codings if c.get("code")]
         return f"{first} ({'; '.join(others)})" if others else first
-
-    def _plainly(self, coding: Mapping[str, Any], text: str) -> str:
-        """The words of a concept where there are only one's: those of a code that has a meaning elsewhere."""
-        display = _text(coding.get("display"))
-        words = text or display
-        if text and display and text != display:
-            return ""
-        if _text(coding.get("code")).casefold() == words.casefold() or self._local(_text(coding.get("system"))):
-            return ""
-        return words
 
     def coding(self, coding: Mapping[str, Any]) -> str:
         """A Coding."""
@@ -300,9 +294,10 @@ class Wording:
 
     def human_name(self, name: Mapping[str, Any]) -> str:
         """A HumanName, with what kind of name it is unless it is the person's own."""
-        kind = _NAME_USES.get(_text(name.get("use")), "")
-        period = self.say("Period", name["period"]) if "period" in name else ""
-        return self._noted(name_words(name), kind, period)
+        words, kind = name_words(name), _NAME_USES.get(_text(name["use"]), "") if "use" in name else ""
+        if not kind and "period" not in name:
+            return words
+        return self._noted(words, kind, self.say("Period", name.get("period")))
 
     def address(self, address: Mapping[str, Any]) -> str:
         """An Address on one line."""
@@ -314,18 +309,15 @@ class Wording:
             words or ", ".join(filter(None, map(str.strip, _text(address.get("text")).splitlines()))),
             "" if use == "home" else _USES.get(use, use),
             "for post" if kind == "postal" else "",
-            self.say("Period", address.get("period")),
+            self.say("Period", address["period"]) if "period" in address else "",
         )
 
     def contact_point(self, point: Mapping[str, Any]) -> str:
         """A ContactPoint: number or address, and what it is for."""
         system, use = _text(point.get("system")), _text(point.get("use"))
-        return self._noted(
-            _text(point.get("value")),
-            "" if system in ("phone", "email", "url") else system,
-            _USES.get(use, use),
-            self.say("Period", point.get("period")),
-        )
+        kind = "" if system in ("phone", "email", "url") else system
+        period = self.say("Period", point["period"]) if "period" in point else ""
+        return self._noted(_text(point.get("value")), kind, _USES.get(use, use), period)
 
     def identifier(self, identifier: Mapping[str, Any]) -> str:
         """An Identifier, and who gave it out."""
@@ -348,6 +340,8 @@ class Wording:
     def person(self, person: Mapping[str, Any]) -> str:
         """A person: name, what they are, where they work, how to reach them; an identifier when there is no name."""
         names = "; ".join(filter(None, [self.say("HumanName", name) for name in _each(person.get("name"))]))
+        if names and _NAMED.issuperset(person):
+            return names
         said = [names or self._identifiers(person)]
         said += [self.say("CodeableConcept", person[part]) for part in _OF_A_PERSON if part in person]
         if "organisation" in person:
