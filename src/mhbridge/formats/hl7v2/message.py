@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
 from mhbridge.formats.hl7v2.delimiters import DELETE, MAX_DIGITS, Delimiters
@@ -56,7 +56,7 @@ class Value:
         repetition: which repetition of its field it is or belongs to, from 0.
     """
 
-    __slots__ = ("_parts", "_plain", "encoded", "level", "repetition", "segment", "used")
+    __slots__ = ("_parts", "_plain", "encoded", "level", "repetition", "segment", "taken", "used")
 
     def __init__(self, encoded: str, segment: Segment, level: int, repetition: int = 0) -> None:
         self.encoded = encoded
@@ -67,6 +67,8 @@ class Value:
         self._plain = False
         #: What a conversion made use of, where finding it out is half of converting.
         self.used: frozenset[str] | None = None
+        #: Which of several conversions became of it, where that was tried.
+        self.taken: Any = None
 
     @property
     def text(self) -> str:

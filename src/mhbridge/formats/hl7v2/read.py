@@ -146,8 +146,15 @@ def _relative(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
         )
     component, subcomponent = path.component, path.subcomponent
     if not component:
-        return lambda value: DELETED if value.encoded == DELETE else value
+        return _again
     return lambda value: _value(value.encoded, value.segment, component, subcomponent, 0, value.repetition)
+
+
+def _again(value: Value) -> Any:
+    """A repetition itself. Each path has its own of it, because conversions note at a value what they used."""
+    if value.encoded == DELETE:
+        return DELETED
+    return Value(value.encoded, value.segment, value.level, value.repetition)
 
 
 def _value(

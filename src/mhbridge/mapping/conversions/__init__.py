@@ -95,6 +95,7 @@ class Conversion:
             them; a component that is empty may be among them. What is not among them stays open in the ledger.
         parts: for functions that do not use all of a value: a part of it (`identifiers`, `issuer`, `display`) → those
             of `reads` that it is made of.
+        tried: of one that tries others in order: the same as `convert`, with which of them it took.
     """
 
     source: str
@@ -103,6 +104,7 @@ class Conversion:
     reads: frozenset[str]
     used: Callable[[Any, Context], frozenset[str]] | None = None
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    tried: Callable[[Any, Context], tuple[Conversion, Any]] | None = field(default=None, compare=False)
 
     def used_of(self, raw: Any, context: Context) -> frozenset[str]:
         """What this raw value's result depends on."""
@@ -166,7 +168,7 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
         return choice.used_of(raw, context)
 
     reads = frozenset[str]().union(*(choice.reads for choice in choices))
-    return Conversion(source_type, target, lambda raw, context: taken(raw, context)[1], reads, used)
+    return Conversion(source_type, target, lambda raw, context: taken(raw, context)[1], reads, used, tried=taken)
 
 
 @cache

@@ -102,8 +102,26 @@ def cwe(value: Value, context: Context) -> Any:
     """CE, CWE[CodeableConcept]: up to three codings with their versions, and the original text."""
     # The usual case is a code with its system, and nothing of what can follow.
     if value.components < 4:
+        if value.simple:
+            return _short(value, context)
         return _concept(value, context, _FIRST, "")
     return _concept(value, context, _CODINGS, value.component(9).strip())
+
+
+def _short(value: Value, context: Context) -> Any:
+    """`_concept` of a code, its display and its system."""
+    name, display, system = value.texts(1, 3)
+    if not (name or display):
+        return nothing(value)
+    value.used = CWE
+    if not system and not (name and display):
+        return {"text": name or display}
+    one: dict[str, Any] = {"system": system_named(system, context)} if system else {}
+    if name:
+        one["code"] = name
+    if display:
+        one["display"] = display
+    return {"coding": [one]}
 
 
 def _idle(value: Value) -> set[str]:
@@ -118,6 +136,8 @@ def _idle(value: Value) -> set[str]:
 
 def cwe_used(value: Value, _context: Context) -> frozenset[str]:
     """All but idle systems and versions."""
+    if value.used is not None:
+        return value.used
     if value.components < 4 and (value.component(1).strip() or value.component(2).strip()):
         return CWE
     return CWE - _idle(value)

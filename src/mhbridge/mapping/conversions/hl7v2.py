@@ -8,6 +8,7 @@ The order of a source type's targets is the order in which an `any of` tries the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
@@ -290,6 +291,11 @@ _PARTS: Final[Mapping[Any, Mapping[str, frozenset[str]]]] = {
 }
 
 
+@lru_cache(maxsize=256)
+def _with_type(used: frozenset[str]) -> frozenset[str]:
+    return used | _TYPE
+
+
 def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion:
     """
     The conversion of `varies`: the one of the data type that OBX-2 names.
@@ -313,14 +319,21 @@ def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion
         return found
 
     def convert(value: Value, context: Context) -> Any:
-        return chosen(value).convert(value, context)
+        found = chosen(value)
+        if found.tried is None:
+            value.taken, result = found, found.convert(value, context)
+        else:
+            value.taken, result = found.tried(value, context)
+        return result
 
     def used(value: Value, context: Context) -> frozenset[str]:
-        try:
-            found = chosen(value)
-        except Unconvertible:
-            return _TYPE
-        return found.used_of(value, context) | _TYPE
+        taken = value.taken
+        if taken is None:
+            try:
+                taken = chosen(value)
+            except Unconvertible:
+                return _TYPE
+        return _with_type(taken.reads if taken.used is None else taken.used_of(value, context))
 
     reads = _TYPE.union(*(choice.reads for choice in choices.values()), () if others is None else others.reads)
     return Conversion("varies", target, convert, reads, used)

@@ -148,16 +148,22 @@ def _cx_issuer(value: Value) -> tuple[str, str, str]:
 
 def cx(value: Value, context: Context) -> Any:
     """CX[Identifier]: value, system or assigner, type."""
-    number = value.component(1).strip()
+    number, _, _, space, kind = value.texts(1, 5)
     if not number:
         return nothing(value)
-    found = identifier_of(number, _cx_issuer(value), context, "CX")
-    typed(found, value.component(5).strip(), context)
+    simple = value.simple
+    found = identifier_of(number, (space, "", "") if simple else _cx_issuer(value), context, "CX")
+    if kind:
+        typed(found, kind, context)
+    if simple:
+        value.used = _NHS_CX if space == _NHS else _SIMPLE_CX[bool(space)]
     return found
 
 
 def cx_used(value: Value, context: Context) -> frozenset[str]:
     """Without a number there is no identifier."""
+    if value.used is not None:
+        return value.used
     if not value.component(1).strip():
         return frozenset()
     issuer = _cx_issuer(value)
@@ -166,6 +172,8 @@ def cx_used(value: Value, context: Context) -> frozenset[str]:
 
 _CX_ISSUER: Final = ("4", "4.2", "4.3")
 _NHS_CX: Final = frozenset({"1", "4", "5"})
+#: Of a number without subcomponents, without and with an issuer.
+_SIMPLE_CX: Final = (frozenset({"1", "4.2", "5"}), frozenset({"1", "4", "5"}))
 
 
 @lru_cache(maxsize=64)

@@ -81,17 +81,18 @@ _XPN: Final = (XPN, XPN - {"7"})
 _XCN: Final = (XCN, XCN - {"10"})
 
 
-def _name(value: Value, family: int, use: int, professional: int = 0) -> dict[str, Any]:
+def _name(value: Value, family: int, texts: list[str], use: str, title: str = "") -> dict[str, Any]:
     """
-    A HumanName from consecutive components: family, given, further given, suffix, prefix, degree.
+    A HumanName.
 
     Args:
-        family: the number of the first of them.
-        use: the number of the name type (table 0200).
-        professional: the number of the professional suffix, or 0.
+        family: the number of the component that the family name is in.
+        texts: family, given, further given, suffix, prefix, degree.
+        use: the name type (table 0200).
+        title: the professional suffix.
     """
     found: dict[str, Any] = {}
-    surname, first, further, suffix, prefix, degree = value.texts(family, family + 5)
+    surname, first, further, suffix, prefix, degree = texts
     if not value.simple:
         parts = [text.strip() for text in value.subcomponents(family)[:5]]
         if any(parts[1:]):
@@ -107,17 +108,21 @@ def _name(value: Value, family: int, use: int, professional: int = 0) -> dict[st
         found["given"] = [first, further] if first and further else [first or further]
     if prefix:
         found["prefix"] = [prefix]
-    title = value.component(professional).strip() if professional else ""
     if suffix or degree or title:
         found["suffix"] = [text for text in (suffix, degree, title) if text]
-    if found and (kind := _NAME_USE.get(value.component(use).strip().upper())):
+    if use and found and (kind := _NAME_USE.get(use.upper())):
         found["use"] = kind
     return found
 
 
 def human_name(value: Value, _context: Context) -> Any:
     """XPN[HumanName], PN: the parts, and the use where the name type has one."""
-    return _name(value, 1, 7, 14) or nothing(value)
+    *texts, use = value.texts(1, 7)
+    title = value.component(14).strip() if value.components > 13 else ""
+    found = _name(value, 1, texts, use, title)
+    if found and value.simple:
+        value.used = _XPN["use" not in found]
+    return found or nothing(value)
 
 
 def _any(value: Value, components: tuple[int, ...]) -> bool:
@@ -133,6 +138,8 @@ def _without_idle_use(value: Value, reads: tuple[frozenset[str], frozenset[str]]
 
 def human_name_used(value: Value, _context: Context) -> frozenset[str]:
     """A name type without a counterpart is not used, nor is one without a name."""
+    if value.used is not None:
+        return value.used
     if not _any(value, (1, 2, 3, 4, 5, 6, 14)):
         return frozenset()
     return _without_idle_use(value, _XPN, 7)
@@ -158,6 +165,8 @@ _ADDRESS_USE: Final[Mapping[str, str]] = {
 #: Table 0190 → FHIR address-type: mailing, shipping, and the ITK's PST.
 _POSTAL: Final = frozenset({"M", "SH", "PST"})
 
+#: What XAD.3 to XAD.6 are.
+_PLACE: Final = ("city", "state", "postalCode", "country")
 XAD: Final = frozenset({"1", "1.2", "1.3", "2", "3", "4", "5", "6", "7"})
 _XAD_WITHOUT: Final = XAD - {"7"}
 
@@ -173,19 +182,26 @@ def address(value: Value, _context: Context) -> Any:
         lines = [line for line in (street, *below, other) if line]
     if lines:
         found["line"] = lines
-    found |= {name: text for name, text in zip(("city", "state", "postalCode", "country"), rest, strict=True) if text}
+    found |= {name: text for name, text in zip(_PLACE, rest, strict=True) if text}
     if not found:
         return nothing(value)
     kind = kind.upper()
+    used = XAD
     if kind in _ADDRESS_USE:
         found["use"] = _ADDRESS_USE[kind]
     elif kind in _POSTAL:
         found["type"] = "postal"
+    else:
+        used = _XAD_WITHOUT
+    if value.simple:
+        value.used = used
     return found
 
 
 def address_used(value: Value, _context: Context) -> frozenset[str]:
     """An address type without a counterpart is not used, nor is one without an address."""
+    if value.used is not None:
+        return value.used
     if not _any(value, (1, 2, 3, 4, 5, 6)):
         return frozenset()
     kind = value.component(7).strip().upper()
@@ -292,19 +308,25 @@ def _person_issuer(value: Value) -> tuple[str, str, str]:
 def person(value: Value, context: Context) -> Any:
     """XCN, CN, PPN as a person: the identifier with its issuer and type, and the name."""
     found: dict[str, Any] = {}
-    number = value.component(1).strip()
+    number, *texts, _, space, use, _, _, kind = value.texts(1, 13)
     if number:
-        identifier = identifier_of(number, _person_issuer(value), context, "XCN")
-        typed(identifier, value.component(13).strip(), context)
+        issuer = (space, "", "") if value.simple else _person_issuer(value)
+        identifier = identifier_of(number, issuer, context, "XCN")
+        if kind:
+            typed(identifier, kind, context)
         found["identifiers"] = [identifier]
-    name = _name(value, 2, 10)
+    name = _name(value, 2, texts, use)
     if name:
         found["name"] = [name]
+    if number and value.simple:
+        value.used = _PERSON_SIMPLE["use" in name, bool(space)]
     return found or nothing(value)
 
 
 def person_used(value: Value, context: Context) -> frozenset[str]:
     """Issuer and type matter with a number, the name type with a name."""
+    if value.used is not None:
+        return value.used
     names = _without_idle_use(value, _XCN, 10) if _any(value, (2, 3, 4, 5, 6, 7)) else _XCN[1]
     if not value.component(1).strip():
         return names | {"1"}
@@ -315,6 +337,13 @@ def person_used(value: Value, context: Context) -> frozenset[str]:
 def _person_parts(names: frozenset[str], issuer: frozenset[str]) -> frozenset[str]:
     return names | issuer | {"1", "13"}
 
+
+#: (There is a use, there is an issuer) → what counts of a person with a number and without subcomponents.
+_PERSON_SIMPLE: Final = {
+    (use, issuer): _person_parts(_XCN[not use], frozenset({"9" if issuer else "9.2"}))
+    for use in (True, False)
+    for issuer in (True, False)
+}
 
 XON: Final = frozenset({"1", "3", "6", "6.2", "6.3", "7", "10"})
 
