@@ -74,7 +74,8 @@ class Identities:
     def of(self, *parts: str) -> str:
         """The id of what is named by the first parts and these."""
         digest = self._begun.copy()
-        digest.update(_measured(parts))
+        for part in parts:
+            digest.update(_measure(part))
         text = digest.hexdigest()
         # Version 8, and the variant of RFC 9562 in the two bits that begin the fourth group.
         return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:]}"
@@ -84,9 +85,13 @@ _VARIANTS: Final = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
 
 
 def _measured(parts: Iterable[str]) -> bytes:
+    return b"".join([_measure(part) for part in parts])
+
+
+def _measure(part: str) -> bytes:
     # A lone surrogate (from broken text) has no UTF-8 form, and an id is wanted for it none the less.
-    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    return b"".join([piece for part in encoded for piece in (len(part).to_bytes(8, "big"), part)])
+    encoded = part.encode("utf-8", "surrogatepass")
+    return len(encoded).to_bytes(8, "big") + encoded
 
 
 def full_url(identity: str) -> str:

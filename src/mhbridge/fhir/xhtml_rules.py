@@ -99,32 +99,50 @@ _NO_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U
 _UNKNOWN: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#39|#34|#x27);)")
 
 
+#: What stands behind a tag; and something there that is more than a blank.
+_BEHIND: Final = re.compile(">[^<]+")
+_SAID: Final = re.compile(r">\s*[^<\s]")
+#: Narratives without their text that are right: tags that are listed here and nothing else. Those of a pack are few.
+_RIGHT: Final[set[str]] = set()
+_MOST: Final = 2048
+_LONGEST: Final = 8192
+
+
 def is_clean(div: str) -> bool:
     """
     Whether a narrative has no fault. True only of plain ones, as `narrative` writes them: elements without attributes.
 
-    It takes a tenth of the time that `faults` does, which decides about all others.
+    It takes a twentieth of the time that `faults` does, which decides about all others.
     """
-    if not div.startswith(_ROOT) or _UNKNOWN.search(div) or "]]>" in div:
+    if not div.startswith(_ROOT) or not div.endswith("</div>") or "]]>" in div or ("&" in div and _UNKNOWN.search(div)):
         return False
-    if not div.replace("\n", "").isprintable() and _NO_CHARACTER.search(div):
+    if not div.isprintable() and not div.replace("\n", "").isprintable() and _NO_CHARACTER.search(div):
         return False
-    first, *pieces = div[len(_ROOT) :].split("<")
-    says_something = bool(first.strip())
+    tags = _BEHIND.sub(">", div)
+    if tags not in _RIGHT:
+        if not _are_right(tags[len(_ROOT) :]):
+            return False
+        if len(tags) <= _LONGEST:
+            if len(_RIGHT) >= _MOST:
+                _RIGHT.clear()
+            _RIGHT.add(tags)
+    return _SAID.search(div, len(_ROOT) - 1) is not None
+
+
+def _are_right(tags: str) -> bool:
+    """Whether these tags, one right behind the other, are known ones that end in order."""
     opened = ["/div"]
-    for piece in pieces:
-        tag, closed, text = piece.partition(">")
-        if not closed or not opened:
+    for tag in tags.split("<")[1:]:
+        name = tag[:-1]
+        if tag[-1:] != ">" or not opened:
             return False
-        if tag == opened[-1]:
+        if name == opened[-1]:
             opened.pop()
-        elif (end := _ENDS.get(tag)) is not None:
+        elif (end := _ENDS.get(name)) is not None:
             opened.append(end)
-        elif tag != "br/":
+        elif name != "br/":
             return False
-        if text and not says_something:
-            says_something = not text.isspace()
-    return says_something and not opened and not text
+    return not opened
 
 
 def _attribute_fault(element: str, key: str, value: str) -> str:

@@ -7,6 +7,7 @@ whose it is: that is the verification status, another value. This module must ne
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final
 
 __all__ = ["check_digit", "nhs_number"]
@@ -18,7 +19,9 @@ def check_digit(nine: str) -> int | None:
     """
     The tenth digit for the first nine; `None` when there is none, so that no such number is ever issued.
     """
-    check = 11 - sum(int(digit) * weight for digit, weight in zip(nine, _WEIGHTS, strict=True)) % 11
+    if len(nine) != len(_WEIGHTS):
+        raise ValueError("there are nine digits before the check digit")
+    check = 11 - sum(map(mul, map(int, nine), _WEIGHTS)) % 11
     # 11 stands for 0; 10 has no digit, and numbers that would need it are not used.
     return None if check == 10 else check % 11
 

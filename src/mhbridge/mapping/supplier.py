@@ -218,9 +218,14 @@ class SupplierMapping:
     def _missing(self, items: Mapping[str, Any], act: Act, run: Run) -> str:
         """Note what is mandatory and did not come; the code when some of it parks the message."""
         parked = ""
-        asked = ((self.document.items[name], items.get(name, ABSENT)) for name in self.file.mandatory)
-        # That a name or the time of discharge is not known is said by some formats in so many words; it still lacks.
-        gone = [one for one, value in asked if _is_missing(value) or (one.on_bad == "park" and _said_to_lack(value))]
+        gone: list[Item] = []
+        for name in self.file.mandatory:
+            value = items.get(name, ABSENT)
+            # That a name or the time of discharge is not known is said by some formats in so many words; it still lacks.
+            if isinstance(value, State) and (_is_missing(value) or _said_to_lack(value)):
+                item = self.document.items[name]
+                if _is_missing(value) or item.on_bad == "park":
+                    gone.append(item)
         demanding = self.document.demanding
         inside = [(name, one) for name in items if name in demanding for one in _lacking(items[name], demanding[name])]
         for name, item in dict.fromkeys([*((item.name, item) for item in gone), *inside]):
@@ -241,18 +246,15 @@ class SupplierMapping:
             said: headings of which a mandatory item has been missed already.
         """
         required = []
+        present = {name for name, value in items.items() if _is_said(value)}
         # What only this supplier has stands under a heading, too.
-        own = {
-            item.heading
-            for name, item in self.file.document.items.items()
-            if name.startswith("x_") and _is_said(items.get(name))
-        }
+        own = {self.file.document.items[name].heading for name in present if name.startswith("x_")}
         for asked in self.document.headings:
             if (
                 asked.need == "optional"
+                or not present.isdisjoint(asked.items)
                 or asked.heading in said
                 or asked.heading in own
-                or any(_is_said(items.get(name)) for name in asked.items)
             ):
                 continue
             if asked.need == "required":

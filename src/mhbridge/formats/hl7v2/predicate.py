@@ -77,12 +77,18 @@ def _looked_up(name: str, test: Test, others: list[Callable[[Segment], bool]]) -
 def _sayings(message: Message, name: str, numbers: tuple[int, ...]) -> dict[str, list[Segment]]:
     said: dict[str, list[Segment]] = {}
     field, parts, limits = numbers[0], numbers[1:], message.delimiters
+    repetition, header = limits.repetition, name == "MSH"
     for segment in message.named(name):
+        # What `told` gives, without keeping it for each segment.
         fields = segment.fields
-        if segment.level(field) or field >= len(fields) or limits.repetition in fields[field]:
+        if header:
             texts = told(segment, numbers)
+        elif field < len(fields) and (encoded := fields[field]):
+            if repetition in encoded:
+                encoded = encoded.split(repetition, 1)[0]
+            texts = _texts(encoded, limits, parts) if encoded else ()
         else:
-            texts = _texts(fields[field], limits, parts) if fields[field] else ()
+            continue
         for text in texts if len(texts) < 2 else dict.fromkeys(texts):
             said.setdefault(text, []).append(segment)
     return said
