@@ -410,12 +410,16 @@ class Plan:
         row: cursor → the row and what stands at its places; no places where there is no row.
         place: the index of the place.
         value: (what stands at the place, the row) → the raw value, `ABSENT`, or `DELETED`.
+        word: (the same) → the raw value as text where it is nothing but letters and digits, else empty: then no raw
+            value need be made of it. Rows of such plans have a `position`, the number of their group, and the spot of
+            the path a `code`.
     """
 
     key: Hashable
     row: Callable[[Any], tuple[Any, Sequence[Any]]]
     place: int
     value: Callable[[Any, Any], Any]
+    word: Callable[[Any, Any], str] | None = None
 
     def find(self, cursor: Any) -> Any:
         """What `Format.first` finds; what generated code does instead is exactly this."""

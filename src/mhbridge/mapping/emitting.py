@@ -231,7 +231,7 @@ class Emitter:
             case nodes.Read():
                 if cursor == "cursor" and node.path in self.shared and shareable(node):
                     return self.shared[node.path]
-                return self._read(node, block, cursor)
+                return self._read(node, block, cursor, node.word)
             case nodes.Literal():
                 return self.constant(node.value)
             case nodes.ItemOf():
@@ -262,12 +262,16 @@ class Emitter:
             case nodes.Reference():
                 return self._reference(node, block, cursor)
 
-    def _read(self, node: nodes.Read, block: Block, cursor: str) -> ast.Name:
+    def _read(self, node: nodes.Read, block: Block, cursor: str, word: Callable[..., Any] | None = None) -> ast.Name:
         """
         A value of the message. Where nothing stands at its place in a row nothing is called, unless the ledger is to
         be told that its predicate was asked.
+
+        Args:
+            word: what reads it in one go, where something does.
         """
-        take, plan = self.given("take", node.take), node.plan
+        plan = node.plan
+        take = self.given("take", node.take)
         if plan is None:
             found: ast.expr = ast.Call(self.given("find", node.find), [load(cursor)], [])
             return self.keep(ast.Call(take, [found, load(cursor), load("run")], []), block, node.span)
@@ -276,6 +280,10 @@ class Emitter:
         at = ast.Constant(plan.place)
         there = ast.NamedExpr(store(value), ast.Subscript(load(places), at, ast.Load()))
         there_is = ast.BoolOp(ast.And(), [ast.Compare(load(count), [ast.Gt()], [at]), there])
+        if word is not None:
+            taken = ast.Call(self.given("word", word), [load(value), load(row), load(cursor), load("run")], [])
+            self.set(value, ast.IfExp(there_is, taken, load("ABSENT")), block, node.span)
+            return load(value)
         found = ast.Call(self.given("value", plan.value), [load(value), load(row)], [])
         if node.mark.spot.asks:
             found = ast.IfExp(there_is, found, load("ABSENT"))
@@ -317,6 +325,9 @@ class Emitter:
         return value
 
     def _apply(self, node: nodes.Apply, block: Block, cursor: str) -> ast.expr:
+        read = node.args[0] if node.args else None
+        if node.coded is not None and isinstance(read, nodes.Read):
+            return self._read(read, block, cursor, node.coded)
         values: list[ast.expr] = []
         result = self.local()
         before: set[Mark] = set()

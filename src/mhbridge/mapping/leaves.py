@@ -7,10 +7,10 @@ never in what they do. A leaf must never raise for anything that a message holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from mhbridge.formats import Format, Path, Scope
+from mhbridge.formats import Format, Path, Plan, Scope
 from mhbridge.mapping import nodes
 from mhbridge.mapping.conversions import Conversion, Unconvertible
 from mhbridge.mapping.functions import Function
@@ -23,6 +23,7 @@ from mhbridge.mapping.marks import (
     FAILED_WHOLE,
     KEPT,
     READ,
+    WORD,
     Mark,
     Trace,
     flip,
@@ -37,6 +38,7 @@ __all__ = [
     "as_list",
     "asked",
     "calling",
+    "coded",
     "data_absent",
     "every",
     "fill",
@@ -49,6 +51,7 @@ __all__ = [
     "splice",
     "texts",
     "whole_as_text",
+    "word",
 ]
 
 #: (what was found, cursor, run) → a value, a list of values, or a state.
@@ -56,6 +59,8 @@ Taker = Callable[[Any, Any, Run], Any]
 
 #: Codes of one place of a mapping whose translation is remembered; real feeds use a few dozen.
 REMEMBERED: Final = 512
+
+_NOTHING: Final[tuple[Any, frozenset[str]]] = (None, frozenset())
 
 #: FHIR R4 §2.5.1.1: why a required element has no value.
 DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -103,6 +108,28 @@ def first(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad:
         return value
 
     return take
+
+
+def word(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any, Run], Any] | None:
+    """
+    Takes the value of a path in one go where it is a word, without making a raw value of it.
+
+    Args:
+        take: takes any other. It is asked as well where a word must be looked at more closely.
+    """
+    said, value, made = plan.word, plan.value, mark.conversion
+    if said is None or made is None or made.plainly is None or mark.many or mark.spot.asks:
+        return None
+    plainly = made.plainly
+    mark.opened = value
+
+    def read(held: Any, row: Any, cursor: Any, run: Run) -> Any:
+        if (text := said(held, row)) and (found := plainly(text, run.context)) is not None:
+            run.trace.append((mark, WORD, held, row))
+            return found
+        return take(value(held, row), cursor, run)
+
+    return read
 
 
 def one_number(find_all: Callable[[Any], list[Any]], found: Conversion, mark: Mark, *, on_bad: str) -> Taker:
@@ -203,12 +230,19 @@ def texts(format_: Format, path: Path, scope: Scope) -> Callable[[Any], list[str
 
 def calling(
     function: Function, result: Type, args: Iterable[nodes.Expression], *, item: str, rule: str, on_bad: str
-) -> Callable[..., Any]:
-    """Wraps a registered function so that what it cannot do costs what the item says."""
+) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+    """
+    Wraps a registered function so that what it cannot do costs what the item says.
+
+    Returns:
+        The function to call; and, of one that remembers, what gives the result for some arguments if it is remembered
+        and made use of all of them, or `None`.
+    """
     call, want = function.call, result.name
     assert call is not None
     marks, unused, key_of = marks_of(args), function.unused, function.key
     remembered: dict[tuple[Any, ...], tuple[Any, frozenset[str]]] = {}
+    divisible = any(mark.conversion is not None and mark.conversion.parts for mark in marks)
 
     def apply(run: Run, *args: Any) -> Any:
         key = key_of(*args) if key_of is not None else None
@@ -240,6 +274,48 @@ def calling(
                 remembered.clear()
             remembered[key] = value, parts
         return value
+
+    def known(*args: Any) -> Any:
+        key = key_of(*args) if key_of is not None else None
+        value, parts = remembered.get(key, _NOTHING) if key is not None else _NOTHING
+        return None if parts and divisible else value
+
+    return apply, known if key_of is not None else None
+
+
+def coded(
+    call: Callable[..., Any], known: Callable[..., Any], args: Sequence[nodes.Expression]
+) -> Callable[[Any, Any, Any, Run], Any] | None:
+    """
+    Reads a word and calls a function of it that remembers words, in one go; the other arguments are stated.
+
+    Args:
+        known: what it remembers (see `calling`).
+    """
+    read, *others = args
+    if not isinstance(read, nodes.Read) or read.word is None or not all(isinstance(o, nodes.Literal) for o in others):
+        return None
+    assert read.plan is not None
+    said, take, mark = read.plan.word, read.word, read.mark
+    assert said is not None
+    stated = [other.value for other in others if isinstance(other, nodes.Literal)]
+    results: dict[str, Any] = {}
+
+    def apply(held: Any, row: Any, cursor: Any, run: Run) -> Any:
+        text = said(held, row)
+        if (result := results.get(text)) is not None:
+            run.trace.append((mark, WORD, held, row))
+            # Not the same object twice; see `calling`.
+            return dict(result) if isinstance(result, dict) else result
+        value = take(held, row, cursor, run)
+        if not value:
+            return value
+        made = call(run, value, *stated)
+        if text and (result := known(value, *stated)) is not None:
+            if len(results) >= REMEMBERED:
+                results.clear()
+            results[text] = result
+        return made
 
     return apply
 

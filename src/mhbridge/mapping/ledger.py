@@ -24,14 +24,14 @@ from typing import Any, Final
 from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Path, Source, nowhere
 from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.conversions import WHOLE, Context
-from mhbridge.mapping.marks import Mark, Trace
+from mhbridge.mapping.marks import Mark, Trace, raw_of
 from mhbridge.model import LeafState, Ledger
 
 __all__ = ["FieldLedger", "Leaf", "Taken", "always_read", "detailed", "drawn_up"]
 
 _ALL: Final = frozenset({WHOLE})
 #: Entries that hold a raw value.
-_VALUES: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE})
+_VALUES: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.WORD})
 _FAILURES: Final = frozenset({marks.FAILED, marks.FAILED_WHOLE})
 
 #: What became of a leaf that was read, in the lowest bits of what is taken of a group.
@@ -117,6 +117,9 @@ class FieldLedger:
         for read in always_read(items):
             read.mark.always = True
         self.marks = tuple(_marks(self._top))
+        for mark in self.marks:
+            if mark.opened is not None:
+                mark.code = mark.spot.code(mark.reads) | (_SELECTOR if mark.decides else _BOUND)
         asking = [mark for mark in self.marks if mark.always and mark.spot.asks]
         questions = {mark.spot.question for mark in asking} - {None}
         #: Paths whose predicates are asked in every message; those that ask what another does are left out.
@@ -145,7 +148,9 @@ class FieldLedger:
         asking = [(mark, top) for mark in self._waiting]
         context = self.context
         for mark, kind, raw, cursor in trace:
-            if kind == marks.READ and mark.converts:
+            if kind == marks.WORD:
+                into[cursor.position].append(mark.code)
+            elif kind == marks.READ and mark.converts:
                 # Nearly every entry: a value that went into an item.
                 used = mark.used
                 state = _SELECTOR if mark.decides else _BOUND
@@ -242,9 +247,9 @@ class FieldLedger:
         if reaching:
             taken = {
                 (mark, cell)
-                for mark, kind, raw, _ in trace
-                if mark in reaching and kind in _VALUES
-                for cell, _ in mark.spot.cells(raw[0] if kind == marks.READ_IN_PART else raw, mark.reads)
+                for entry in trace
+                if (mark := entry[0]) in reaching and (kind := entry[1]) in _VALUES
+                for cell, _ in mark.spot.cells(entry[2][0] if kind == marks.READ_IN_PART else raw_of(entry), mark.reads)
                 if cell in among
             }
             self._reach(level, self.format.cursor(message), taken, among, found)
@@ -280,11 +285,12 @@ class FieldLedger:
         """Cell, mask and path of all that was taken; for the detailed ledger."""
         top = self.format.cursor(message)
         asked = [(mark, top) for mark in self._asking]
-        for mark, kind, raw, cursor in trace:
+        for entry in trace:
+            mark, kind, raw, cursor = entry
             if kind == marks.READ_IN_PART:
                 yield from ((cell, mask, mark.path) for cell, mask in self._cells_in_part(mark, *raw))
             elif kind in _VALUES:
-                yield from ((cell, mask, mark.path) for cell, mask in self._cells(mark, raw))
+                yield from ((cell, mask, mark.path) for cell, mask in self._cells(mark, raw_of(entry)))
             elif kind == marks.ASKED:
                 asked.append((mark, cursor))
             elif kind == marks.DELETES:

@@ -8,7 +8,7 @@ never look at a value.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any, Final, TypeAlias
 
 from mhbridge.formats import LoopSpot, Spot
@@ -24,11 +24,13 @@ __all__ = [
     "KEPT",
     "READ",
     "READ_IN_PART",
+    "WORD",
     "Entry",
     "Mark",
     "Trace",
     "flip",
     "narrow",
+    "raw_of",
 ]
 
 #: A present value was read and goes where its mark says: into an item, or into a decision.
@@ -49,8 +51,11 @@ FAILED_WHOLE: Final = 6
 COMPARED: Final = 7
 #: A value was read, and the function that it was read for made no use of some parts: raw is (raw, parts).
 READ_IN_PART: Final = 8
+#: A present value was read as a word, for which no raw value was made: raw is its place's content, cursor its row.
+WORD: Final = 9
 
 _ALL: Final = frozenset({WHOLE})
+_TAKEN: Final = (READ, WORD)
 
 
 class Mark:
@@ -68,11 +73,13 @@ class Mark:
 
     __slots__ = (
         "always",
+        "code",
         "conversion",
         "converts",
         "decides",
         "item",
         "many",
+        "opened",
         "path",
         "reads",
         "rule",
@@ -108,6 +115,9 @@ class Mark:
         self.touches: frozenset[Any] = touches(self.reads) if touches is not None else frozenset()
         #: Read in every message: at the top, before anything that decides. Set once the whole mapping is known.
         self.always = False
+        #: (What stands at its place, the row) → the raw value; for words. And what a word is in the ledger.
+        self.opened: Callable[[Any, Any], Any] | None = None
+        self.code = 0
 
     def __repr__(self) -> str:
         return f"<Mark {self.path} {self.rule}>"
@@ -126,18 +136,27 @@ def flip(trace: Trace, marks: Container[Mark], kind: int) -> None:
     at = len(trace) - 1
     while at >= 0 and trace[at][0] in marks:
         mark, was, raw, cursor = trace[at]
-        if was == READ:
-            trace[at] = (mark, kind, raw, cursor)
+        if was in _TAKEN:
+            trace[at] = (mark, kind, raw_of(trace[at]), cursor)
         elif was == READ_IN_PART:
             trace[at] = (mark, kind, raw[0], cursor)
         at -= 1
+
+
+def raw_of(entry: Entry) -> Any:
+    """The raw value of an entry that has one; made now where it is a word."""
+    mark, kind, raw, cursor = entry
+    if kind == WORD:
+        assert mark.opened is not None
+        return mark.opened(raw, cursor)
+    return raw
 
 
 def narrow(trace: Trace, marks: Container[Mark], unused: frozenset[str]) -> None:
     """Say of the values that were read last for some marks that some of their parts were not used."""
     at = len(trace) - 1
     while at >= 0 and trace[at][0] in marks:
-        mark, was, raw, cursor = trace[at]
-        if was == READ and mark.conversion is not None and not unused.isdisjoint(mark.conversion.parts):
-            trace[at] = (mark, READ_IN_PART, (raw, unused), cursor)
+        mark, was, _, cursor = trace[at]
+        if was in _TAKEN and mark.conversion is not None and not unused.isdisjoint(mark.conversion.parts):
+            trace[at] = (mark, READ_IN_PART, (raw_of(trace[at]), unused), cursor)
         at -= 1

@@ -221,7 +221,7 @@ class SupplierMapping:
         gone: list[Item] = []
         for name in self.file.mandatory:
             value = items.get(name, ABSENT)
-            # That a name or the time of discharge is not known is said by some formats in so many words; it still lacks.
+            # That a name or the time of discharge is not known, some formats say in so many words; it still lacks.
             if isinstance(value, State) and (_is_missing(value) or _said_to_lack(value)):
                 item = self.document.items[name]
                 if _is_missing(value) or item.on_bad == "park":

@@ -68,7 +68,7 @@ class ReadyBuild:
     A build made ready to run: the compiler's functions and what they share.
 
     Args:
-        sections: those of the Composition, each with what tells its narrative.
+        narratives: items → the narrative of each of the sections.
         uris: name of a code system → its URI in this target.
         written: records of which it does not write everything.
     """
@@ -76,7 +76,8 @@ class ReadyBuild:
     target: str
     kind: str
     made: Mapping[str, Made]
-    sections: tuple[tuple[Section, narrative.Narrative], ...]
+    sections: tuple[Section, ...]
+    narratives: tuple[narrative.Narrative, ...]
     identifier: Callable[..., Any] | None
     timestamp: Callable[..., Any] | None
     uris: Mapping[str, str]
@@ -140,7 +141,7 @@ class ReadyBuild:
         if composition is None:
             return
         written: list[dict[str, Any]] = []
-        for section, tell in self.sections:
+        for section, tell in zip(self.sections, self.narratives, strict=True):
             inner = tell(items, notes)
             entries = [reference for name in section.entries for reference in references(assembly, name)]
             if not inner and not entries and section.empty is None:

@@ -138,6 +138,12 @@ class Places:
         if others:
             taken += [other | state for other in others]
 
+    def code(self, parts: frozenset[str]) -> int:
+        """What `take` adds of a value in a first repetition that has no companions, less the state."""
+        own, others = self._coded(parts)
+        assert not others
+        return own
+
     def _coded(self, parts: frozenset[str]) -> tuple[int, tuple[int, ...]]:
         mask, others = _mask(parts, self._component, self._subcomponent)
         if len(self._codes) >= _MOST_PARTS:

@@ -42,7 +42,8 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         found = reach(cursor)
         return (found[0], found[0].fields) if found else _NO_SEGMENT
 
-    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name))
+    word = None if path.which is not None or (name == "MSH" and path.field < 3) else _word(path)
+    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), word)
 
 
 # What follows is the inner loop of every translation: it splits nothing that it does not need.
@@ -88,6 +89,29 @@ def _finder(path: Hl7Path, name: str) -> Callable[[str, Segment], Any]:
         return _value(encoded.split(segment.delimiters.repetition, 1)[0], segment, component, subcomponent)
 
     return deep if subcomponent else part
+
+
+def _word(path: Hl7Path) -> Callable[[str, Segment], str] | None:
+    """(A field that is not empty, its segment) → what the path finds in it, where nothing but that can be there."""
+    component = path.component
+    if path.subcomponent:
+        return None
+    if not component:
+        return _alone
+
+    def part(field: str, segment: Segment) -> str:
+        limits = segment.delimiters
+        if limits.repetition in field:
+            return ""
+        parts = field.split(limits.component, component)
+        # No separator, no escape and no quotation mark is a letter or a digit.
+        return parts[component - 1] if component <= len(parts) and parts[component - 1].isalnum() else ""
+
+    return part
+
+
+def _alone(field: str, _segment: Segment) -> str:
+    return field if field.isalnum() else ""
 
 
 def _whole(encoded: str, segment: Segment) -> Any:

@@ -54,8 +54,9 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
     _check_table(resolver, tree, args, result)
     _check_literal(resolver, tree, args)
     env = resolver.env
-    call = leaves.calling(function, result, args, item=env.item, rule=str(tree.span), on_bad=env.on_bad)
-    return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing))
+    call, recalled = leaves.calling(function, result, args, item=env.item, rule=str(tree.span), on_bad=env.on_bad)
+    coded = None if recalled is None or not passing[0] else leaves.coded(call, recalled, args)
+    return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing), coded)
 
 
 def _counted(resolver: Resolver, tree: syntax.CallNode, function: Function) -> bool:

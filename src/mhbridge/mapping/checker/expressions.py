@@ -188,7 +188,8 @@ class Resolver:
             return nodes.Read(tree.span, want, path.text, format_.every(path, scope), take, None, texts, mark)
         planned = getattr(format_, "plan", None)  # `formats.Planned`
         plan = planned(path, scope) if planned is not None else None
-        return nodes.Read(tree.span, want, path.text, format_.first(path, scope), take, plan, texts, mark)
+        word = None if plan is None else leaves.word(plan, take, mark)
+        return nodes.Read(tree.span, want, path.text, format_.first(path, scope), take, plan, texts, mark, word)
 
     def _mark(self, tree: syntax.PathNode, found: Conversion | None, *, many: bool) -> Mark:
         """What stands for a path in the field ledger. One that only its presence matters of decides, wherever it is."""

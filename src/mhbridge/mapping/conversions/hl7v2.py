@@ -81,8 +81,14 @@ def _as_it_is(text: str) -> str:
     return text
 
 
+def _same(text: str, _context: Context) -> str:
+    return text
+
+
 _text: Final[_Entry] = (_whole(_as_it_is), _ALL)
 _word: Final[_Entry] = (_leaf(_as_it_is), _ONE)
+_date_time: Final = _leaf_in(t.v2_date_time)
+_date: Final = _leaf_in(t.v2_date)
 
 
 def _texts(entry: _Entry) -> dict[str, _Entry]:
@@ -96,8 +102,8 @@ def _checked(*names: str, make: Callable[[Callable[[str], Any]], _Convert] = _le
 
 def _times() -> dict[str, _Entry]:
     return {
-        "dateTime": (_leaf_in(t.v2_date_time), _ONE),
-        "date": (_leaf_in(t.v2_date), _ONE),
+        "dateTime": (_date_time, _ONE),
+        "date": (_date, _ONE),
         "instant": (_leaf_in(t.v2_instant), _ONE),
     }
 
@@ -271,8 +277,18 @@ def _plain() -> dict[str, _Entries]:
 
 def _made(source: str, target: str, entry: _Entry) -> Conversion:
     convert, reads, *used = entry
-    return Conversion(source, Type(target), convert, reads, used[0] if used else None, _PARTS.get(convert, {}))
+    parts, plainly = _PARTS.get(convert, {}), _PLAINLY.get(convert)
+    return Conversion(source, Type(target), convert, reads, used[0] if used else None, parts, plainly)
 
+
+#: What becomes of a value that is one word.
+_PLAINLY: Final[Mapping[Any, Callable[[str, Context], Any]]] = {
+    _word[0]: _same,
+    _date_time: t.plain_date_time,
+    _date: t.plain_date,
+    c.bare: lambda text, _: {"coding": [{"code": text}]},
+    c.cwe: lambda text, _: {"text": text},
+}
 
 _XCN_ISSUER: Final = frozenset({"9", "9.2", "9.3"})
 _XON_ISSUER: Final = frozenset({"6", "6.2", "6.3"})

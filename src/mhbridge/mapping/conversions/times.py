@@ -20,6 +20,8 @@ from mhbridge.mapping.conversions import Context, Unconvertible
 __all__ = [
     "at",
     "date_patterns",
+    "plain_date",
+    "plain_date_time",
     "text_date",
     "text_date_time",
     "text_instant",
@@ -59,17 +61,22 @@ _V2_TIME: Final = re.compile(r"(\d\d)(?:(\d\d)(?:(\d\d)(\.\d{1,9})?)?)?([+-]\d{4
 
 def v2_date_time(text: str, context: Context) -> str:
     """A DT, DTM or TS.1 as a FHIR dateTime of the same precision."""
+    return plain_date_time(text, context) or _date_time(_v2_parts(text), context)
+
+
+def plain_date_time(text: str, context: Context) -> str | None:
+    """
+    The same of what has nothing but digits, to the day, the minute or the second, on a day whose offset is one and the
+    same; of anything else `None`.
+    """
     size = len(text)
-    # Nearly every time of a message has one of these forms, on a day whose offset is one and the same.
     if size in (12, 14) and text.isdecimal() and text.isascii():
         known = _day_in(text[:8], context.timezone)
         if known is not None and known[1]:
             hour, minute, second = text[8:10], text[10:12], text[12:] or "00"
             if hour < "24" and minute < "60" and second < "60":
                 return f"{known[0]}T{hour}:{minute}:{second}{known[1]}"
-    elif size == 8 and (day := _whole_day(text)):
-        return day
-    return _date_time(_v2_parts(text), context)
+    return _whole_day(text) if size == 8 else None
 
 
 def v2_date(text: str, context: Context) -> str:
@@ -77,6 +84,11 @@ def v2_date(text: str, context: Context) -> str:
     if len(text) == 8 and (day := _whole_day(text)):
         return day
     return _date(_v2_parts(text), context)
+
+
+def plain_date(text: str, _context: Context) -> str | None:
+    """The same of eight digits that are a day; of anything else `None`."""
+    return _whole_day(text) if len(text) == 8 else None
 
 
 def v2_instant(text: str, context: Context) -> str:

@@ -53,7 +53,7 @@ _KNOWN_ISSUERS: Final = {
 #: When samples are read; nothing of a draft depends on it.
 _RECEIVED: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 _FOUND: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES,
-                           marks.DROPPED})  # fmt: skip
+                           marks.DROPPED, marks.WORD})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
