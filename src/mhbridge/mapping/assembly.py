@@ -62,7 +62,7 @@ class Assembly:
 
     def __init__(self, made: Mapping[str, Made], items: Mapping[str, Any], run: Run, seed: tuple[str, ...]) -> None:
         self._made, self._items, self._run = made, items, run
-        self._identities = Identities(*seed)
+        self.identities = Identities(*seed)
         self._one: dict[str, dict[str, str]] = {}
         self._all: dict[str, list[dict[str, str]]] = {}
         self._element: dict[tuple[str, int], dict[str, str]] = {}
@@ -133,7 +133,7 @@ class Assembly:
             self._run.issues.append(issue)
 
     def _url(self, name: str, key: str) -> str:
-        return f"urn:uuid:{self._identities.of(name, key)}"
+        return f"urn:uuid:{self.identities.of(name, key)}"
 
     # -- the whole ------------------------------------------------------------------------------------------
 

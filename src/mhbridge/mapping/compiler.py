@@ -201,6 +201,16 @@ class _Function(Emitter):
             case nodes.BuildList():
                 return self._list(node, block, "")
 
+    def _collect(self, result: str, state: str, node: nodes.Node, block: Block) -> ast.expr:
+        """Code for an entry of a list: it is appended, or its entries are, when it is present."""
+        value = self.node(node, block)
+        if nodes.object_or_absent(node):
+            append = ast.Call(ast.Attribute(load(result), "append", ast.Load()), [value], [])
+            self.when(value, [ast.Expr(append)], block, node.span)
+        else:
+            self._splice(result, state, value, block, node.span)
+        return value
+
     def _each(self, node: nodes.BuildEach, block: Block) -> ast.expr:
         over = self.expression(node.value, block)
         result, state, element, place = self.local(), self.local(), self.local(), self.local()
@@ -209,7 +219,7 @@ class _Function(Emitter):
         outer = self.aliases
         self.aliases = {**outer, node.alias: (element, place)}
         body: Block = []
-        self._splice(result, state, self.node(node.body, body), body, node.body.span)
+        self._collect(result, state, node.body, body)
         self.aliases = outer
         target = ast.Tuple([store(place), store(element)], ast.Store())
         loop: Block = [self.at(ast.For(target, call("enumerate", over), body, []), node.span)]
@@ -223,8 +233,7 @@ class _Function(Emitter):
         self.set(result, ast.List([], ast.Load()), block, node.span)
         self.set(state, load("ABSENT"), block, node.span)
         for entry in node.entries:
-            value = self.node(entry, block)
-            self._splice(result, state, value, block, entry.span)
+            value = self._collect(result, state, entry, block)
             if found and nodes.counts(entry):
                 mark: Block = [ast.Assign([store(found)], ast.Constant(value=True))]
                 self.when(self.present(entry, value), mark, block, entry.span)

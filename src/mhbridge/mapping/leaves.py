@@ -8,7 +8,7 @@ never in what they do. A leaf must never raise for anything that a message holds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from mhbridge.formats import Format, Path, Plan, Scope
 from mhbridge.mapping import nodes
@@ -60,7 +60,8 @@ Taker = Callable[[Any, Any, Run], Any]
 #: Codes of one place of a mapping whose translation is remembered; real feeds use a few dozen.
 REMEMBERED: Final = 512
 
-_NOTHING: Final[tuple[Any, frozenset[str]]] = (None, frozenset())
+#: What names the arguments of a function (`Function.key`) → what it gave, and the parts that it made no use of.
+Memory: TypeAlias = dict[tuple[Any, ...] | None, tuple[Any, frozenset[str]]]
 
 #: FHIR R4 §2.5.1.1: why a required element has no value.
 DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -229,20 +230,25 @@ def texts(format_: Format, path: Path, scope: Scope) -> Callable[[Any], list[str
 
 
 def calling(
-    function: Function, result: Type, args: Iterable[nodes.Expression], *, item: str, rule: str, on_bad: str
-) -> tuple[Callable[..., Any], Callable[..., Any] | None]:
+    function: Function,
+    result: Type,
+    args: Iterable[nodes.Expression],
+    *,
+    item: str,
+    rule: str,
+    on_bad: str,
+    memory: Memory | None = None,
+) -> Callable[..., Any]:
     """
     Wraps a registered function so that what it cannot do costs what the item says.
 
-    Returns:
-        The function to call; and, of one that remembers, what gives the result for some arguments if it is remembered
-        and made use of all of them, or `None`.
+    Args:
+        memory: what it remembers; left out: its own.
     """
     call, want = function.call, result.name
     assert call is not None
     marks, unused, key_of = marks_of(args), function.unused, function.key
-    remembered: dict[tuple[Any, ...], tuple[Any, frozenset[str]]] = {}
-    divisible = any(mark.conversion is not None and mark.conversion.parts for mark in marks)
+    remembered: Memory = {} if memory is None else memory
 
     def apply(run: Run, *args: Any) -> Any:
         key = key_of(*args) if key_of is not None else None
@@ -275,30 +281,30 @@ def calling(
             remembered[key] = value, parts
         return value
 
-    def known(*args: Any) -> Any:
-        key = key_of(*args) if key_of is not None else None
-        value, parts = remembered.get(key, _NOTHING) if key is not None else _NOTHING
-        return None if parts and divisible else value
-
-    return apply, known if key_of is not None else None
+    return apply
 
 
 def coded(
-    call: Callable[..., Any], known: Callable[..., Any], args: Sequence[nodes.Expression]
+    call: Callable[..., Any], function: Function, memory: Memory, args: Sequence[nodes.Expression]
 ) -> Callable[[Any, Any, Any, Run], Any] | None:
     """
     Reads a word and calls a function of it that remembers words, in one go; the other arguments are stated.
 
     Args:
-        known: what it remembers (see `calling`).
+        call: calls it (see `calling`).
+        memory: what `call` remembers.
     """
     read, *others = args
+    key_of = function.key
+    if key_of is None:
+        return None
     if not isinstance(read, nodes.Read) or read.word is None or not all(isinstance(o, nodes.Literal) for o in others):
         return None
     assert read.plan is not None
     said, take, mark = read.plan.word, read.word, read.mark
     assert said is not None
     stated = [other.value for other in others if isinstance(other, nodes.Literal)]
+    divisible = mark.conversion is not None and bool(mark.conversion.parts)
     results: dict[str, Any] = {}
 
     def apply(held: Any, row: Any, cursor: Any, run: Run) -> Any:
@@ -311,10 +317,12 @@ def coded(
         if not value:
             return value
         made = call(run, value, *stated)
-        if text and (result := known(value, *stated)) is not None:
-            if len(results) >= REMEMBERED:
-                results.clear()
-            results[text] = result
+        if text and (key := key_of(value, *stated)) in memory:
+            result, unused = memory[key]
+            if not (unused and divisible):
+                if len(results) >= REMEMBERED:
+                    results.clear()
+                results[text] = result
         return made
 
     return apply

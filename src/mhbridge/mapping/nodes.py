@@ -487,6 +487,19 @@ def counts(node: Node | Binding) -> bool:
 _FALSY: Final = frozenset({"any", "boolean", "decimal", "integer", "positiveInt", "unsignedInt"})
 
 
+def object_or_absent(node: Node) -> bool:
+    """Whether what a piece gives is one object, or absent: no list, and no state that says more."""
+    match node:
+        case Build():
+            return True
+        case BuildWhen():
+            return object_or_absent(node.body)
+        case BuildCase():
+            return all(object_or_absent(body) for _, body in node.branches)
+        case _:
+            return False
+
+
 def plain_truth(node: Expression | Node) -> bool:
     """
     Whether a value is present exactly when Python takes it for true: it can be no `false` and no zero.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -118,17 +119,11 @@ class SupplierMapping:
         zone, systems, supplier = ZoneInfo(self.source.timezone), self.systems, self.supplier
 
         def context(note: Callable[[str, str], None]) -> Context:
-            return Context(
-                timezone=zone,
-                authorities=supplier.identifiers,
-                systems=systems,
-                dates=str(self.source.options.get("dates", "")),
-                supplier=supplier.name,
-                note=note,
-                **({} if unknown is None else {"unknown": unknown}),
-            )
+            dates = str(self.source.options.get("dates", ""))
+            taking = (zone, supplier.identifiers, systems, dates, supplier.name, note)
+            return Context(*taking) if unknown is None else Context(*taking, unknown)
 
-        instant = received_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        instant = _instant(received_at)
         uris = self.builds[target].uris if target else None
         return Run(facts, supplier=supplier.name, received_at=instant, context=context, uris=uris)
 
@@ -352,6 +347,12 @@ class SupplierMapping:
         complete = dict(items)
         self.derive(complete, self.run(reading.facts, received_at))
         return complete
+
+
+@lru_cache(maxsize=64)
+def _instant(moment: datetime) -> str:
+    """A moment as FHIR writes it. Asked several times for each message, of which several come at once."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _said_to_lack(value: Any) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mhbridge.fhir import narrative
-from mhbridge.fhir.bundle import Entry, document_bundle, dumps, plain_bundle, resource_id, transaction_bundle
+from mhbridge.fhir.bundle import Entry, document_bundle, dumps, plain_bundle, transaction_bundle
 from mhbridge.mapping.assembly import Assembly, Built, Made
 from mhbridge.mapping.checker.sections import Section
 from mhbridge.mapping.run import Run
@@ -109,7 +109,7 @@ class ReadyBuild:
             built = built + witness(built)
         identifier = self._value(self.identifier, items, assembly, run)
         timestamp = self._value(self.timestamp, items, assembly, run)
-        version = f"urn:uuid:{resource_id(*seed, run.facts.control_id, 'version')}"
+        version = f"urn:uuid:{assembly.identities.of(run.facts.control_id, 'version')}"
         if self.kind == "transaction":
             entries = [Entry(b.url, b.resource, _upsert(b, run)) for b in built]
             return transaction_bundle(entries, timestamp=timestamp or "", identity=_bare(version)), version

@@ -9,7 +9,7 @@ becomes absent. Nothing here may change the value it is given.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from mhbridge.mapping.run import Run
@@ -44,6 +44,20 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     codings = value.get("coding")
     if codings is None:
         return value or ABSENT
+    uris, known = run.uris, []
+    for coding in codings:
+        uri = uris.get(coding.get("system"))
+        if uri is None:
+            return _in_part(value, codings, run)
+        known.append({**coding, "system": uri})
+    text = value.get("text")
+    if not known:
+        return {"text": text} if text else ABSENT
+    return {"coding": known, "text": text} if text else {"coding": known}
+
+
+def _in_part(value: Mapping[str, Any], codings: Iterable[Mapping[str, Any]], run: Run) -> Any:
+    """A concept of which not every coding has a system that is known by name."""
     written: list[Any] = []
     lost: list[str] = []
     called = ""

@@ -35,7 +35,9 @@ def not_written(written: Written, items: Mapping[str, Any]) -> tuple[str, ...]:
     """`item.field` of all that is present and that the build does not write."""
     found: dict[str, None] = {}
     for (name, *rest), fields in written.items():
-        for record in _records(items.get(name), rest):
+        for record in _records(items[name], rest) if name in items else ():
+            if fields.issuperset(record):
+                continue
             for key, part in record.items():
                 if key not in fields and not isinstance(part, State) and not _instead(key, record, fields):
                     found[".".join((name, *rest, key))] = None

@@ -54,8 +54,10 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
     _check_table(resolver, tree, args, result)
     _check_literal(resolver, tree, args)
     env = resolver.env
-    call, recalled = leaves.calling(function, result, args, item=env.item, rule=str(tree.span), on_bad=env.on_bad)
-    coded = None if recalled is None or not passing[0] else leaves.coded(call, recalled, args)
+    memory: leaves.Memory = {}
+    rule, on_bad = str(tree.span), env.on_bad
+    call = leaves.calling(function, result, args, item=env.item, rule=rule, on_bad=on_bad, memory=memory)
+    coded = leaves.coded(call, function, memory, args) if passing[:1] == [True] else None
     return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing), coded)
 
 
