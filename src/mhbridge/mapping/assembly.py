@@ -90,7 +90,7 @@ class Assembly:
 
     def template(self, name: str, record: Any) -> Any:
         """The Reference to the resource made for this record; asking is what makes it."""
-        if isinstance(record, State) or not record:
+        if not record:
             return ABSENT
         if isinstance(record, list):
             return [r for e in record if not isinstance(r := self.template(name, e), State)] or ABSENT
@@ -115,6 +115,8 @@ class Assembly:
 
     def _merge(self, identity: tuple[str, str], record: Mapping[str, Any]) -> None:
         known = self._records[identity]
+        if known == record:
+            return
         for key, value in record.items():
             if isinstance(value, State):
                 continue

@@ -172,6 +172,19 @@ _TOLD: Final = frozenset(
 )  # fmt: skip
 
 
+#: Keys of values that only values of one type have, the most telling first.
+_TELLING: Final[Mapping[str, str]] = {
+    "coding": "CodeableConcept",
+    "low": "Range",
+    "high": "Range",
+    "numerator": "Ratio",
+    "start": "Period",
+    "end": "Period",
+    "contentType": "Attachment",
+    "data": "Attachment",
+}
+
+
 def undecided(options: tuple[str, ...]) -> str:
     """Why nobody could tell which of its options a value of an `any of` has; empty when its shape tells."""
     if strange := [name for name in options if name not in _TOLD]:
@@ -199,19 +212,11 @@ def kind_of(value: Any, options: tuple[str, ...]) -> str:
         if "time" in options and _TIME.fullmatch(value):
             return "time"
         return next((name for name in ("string", "text", "markdown", "code") if name in options), "string")
-    if isinstance(value, Mapping):
-        for key, name in (
-            ("coding", "CodeableConcept"),
-            ("low", "Range"),
-            ("high", "Range"),
-            ("numerator", "Ratio"),
-            ("start", "Period"),
-            ("end", "Period"),
-            ("contentType", "Attachment"),
-            ("data", "Attachment"),
-        ):
-            if key in value and name in options:
-                return name
+    if type(value) is dict or isinstance(value, Mapping):
+        if not _TELLING.keys().isdisjoint(value):
+            for key, name in _TELLING.items():
+                if key in value and name in options:
+                    return name
         if "value" in value and "Quantity" in options:
             return "Quantity"
         return "CodeableConcept"
