@@ -34,7 +34,7 @@ CODE_HEADER: Final = (
 )  # fmt: skip
 
 _ORDER: Final = {state: place for place, state in enumerate(LeafState)}
-_READ: Final = (marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES)
+_READ: Final = (marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES, marks.WORD)
 
 
 @dataclass(slots=True)
