@@ -214,6 +214,8 @@ class Wording:
         given, text = concept.get("coding"), _text(concept.get("text"))
         if given is None:
             return text
+        if not text and type(given) is list and (words := self._only_words(given)):
+            return words
         codings = [c for c in _each(given) if isinstance(c, dict)]
         said = {text.casefold(): text} if text else {}
         for coding in codings:
@@ -235,6 +237,20 @@ class Wording:
         else:
             others += [self._code(c) for c in codings if c.get("code")]
         return f"{first} ({'; '.join(others)})" if others else first
+
+    def _only_words(self, codings: list[Any]) -> str:
+        """The only display there is, where it is no code and one of the systems has a meaning elsewhere; or empty."""
+        words = ""
+        for coding in codings:
+            if type(coding) is not dict or (words and "display" in coding):
+                return ""
+            words = words or _text(coding.get("display"))
+        folded, local = words.casefold(), True
+        for coding in codings:
+            if _text(coding.get("code")).casefold() == folded:
+                return ""
+            local = local and self._local(_text(coding.get("system")))
+        return "" if local else words
 
     def coding(self, coding: Mapping[str, Any]) -> str:
         """A Coding."""
