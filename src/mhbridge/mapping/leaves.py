@@ -187,14 +187,14 @@ def every(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad:
         values: list[Any] = []
         state: State = ABSENT
         run.item, run.rule = item, rule
-        deletes = False
+        deletes, context = False, run.context
         for raw in raws:
             value = raw
             if isinstance(raw, State):
                 deletes = True
             else:
                 try:
-                    value = convert(raw, run.context)
+                    value = convert(raw, context)
                     trace.append((mark, READ, raw, cursor))
                 except Unconvertible as error:
                     value = run.failed(
@@ -203,7 +203,10 @@ def every(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad:
                     kept = kept_as_text(text(raw), want) if on_bad == "text" else None
                     trace.append((mark, FAILED_WHOLE if kept else FAILED, raw, cursor))
                     value = kept or value
-            state = splice(values, value, state)
+            if isinstance(value, str | dict):
+                values.append(value)
+            else:
+                state = splice(values, value, state)
         if deletes:
             trace.append((mark, DELETES, None, cursor))
         return values or state

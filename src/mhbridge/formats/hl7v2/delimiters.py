@@ -52,6 +52,7 @@ class Delimiters:
     """
 
     __slots__ = (
+        "_break",
         "_escapes",
         "_pattern",
         "blank",
@@ -77,6 +78,7 @@ class Delimiters:
         #: A repetition of nothing but these holds no value.
         self.blank = self.separators + " \t"
         self._escapes: dict[int, str | int | None] | None = None
+        self._break = f"{self.escape_character}.br{self.escape_character}"
         e = re.escape(self.escape_character)
         # Only what is known matches, so a lone backslash in a text never swallows the escape that follows it.
         self._pattern = re.compile(
@@ -87,10 +89,20 @@ class Delimiters:
 
     def unescape(self, text: str) -> str:
         """An encoded text as the sender meant it."""
-        return self._pattern.sub(self._replace, text) if self.escape_character in text else text
+        if self.escape_character not in text:
+            return text
+        if self._only_breaks(text):
+            return text.replace(self._break, "\n")
+        return self._pattern.sub(self._replace, text)
+
+    def _only_breaks(self, text: str) -> bool:
+        """Whether every escape is a line break, as in most letters."""
+        return text.count(self.escape_character) == 2 * text.count(self._break)
 
     def strange(self, text: str) -> bool:
         """Whether an escape character is left in what `unescape` makes of a text: in an escape that is none."""
+        if self._only_breaks(text):
+            return False
         left = self._pattern.sub(lambda match: match[0] if self._replace(match) == match[0] else "", text)
         return self.escape_character in left
 

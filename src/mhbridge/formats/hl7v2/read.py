@@ -139,6 +139,7 @@ def every_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], list[Any]]:
     number, which = path.field, path.which
     test = repetition_test(which)
     find = _finder(path, name)
+    whole = not component and not (name == "MSH" and number < 3)
 
     def every(cursor: Any) -> list[Any]:
         found: list[Any] = []
@@ -147,7 +148,10 @@ def every_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], list[Any]]:
             if number >= len(fields) or not (field := fields[number]):
                 continue
             if which is None and segment.delimiters.repetition not in field:
-                if (value := find(field, segment)) is not ABSENT:
+                if whole and field != DELETE:
+                    if field.strip(segment.delimiters.blank):
+                        found.append(Value(field, segment, 0))
+                elif (value := find(field, segment)) is not ABSENT:
                     found.append(value)
                 continue
             for place, encoded in repetitions(segment, number, which, test):

@@ -69,9 +69,11 @@ def _whole(convert: Callable[[str], Any]) -> _Convert:
     """A conversion of the whole value: separators inside it are part of the text."""
 
     def run(value: Value, context: Context) -> Any:
-        text = value.text
-        if value.segment.delimiters.escape_character in value.encoded and value.strange:
-            context.note("I631", "an escape in the text is none that is known; it stands there as it came")
+        text = value.encoded
+        if '"' in text or value.segment.delimiters.escape_character in text:
+            if value.strange:
+                context.note("I631", "an escape in the text is none that is known; it stands there as it came")
+            text = value.text
         return convert(text) if text.strip() else nothing(value)
 
     return run
@@ -325,7 +327,8 @@ def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion
     others = Conversion("varies", target, _parts_said, _ALL) if target.name in _TEXTS and not target.options else None
 
     def chosen(value: Value) -> Conversion:
-        found = choices.get(value.segment.first(2))  # as it nearly always stands there
+        fields = value.segment.fields
+        found = choices.get(fields[2]) if len(fields) > 2 else None  # as it nearly always stands there
         if found is None:
             field = value.field(2)
             name = "" if field is None else field.component(1).strip()
