@@ -17,6 +17,7 @@ from mhbridge.errors import Diagnostic
 from mhbridge.fhir.narrative import telling
 from mhbridge.fhir.wording import Wording
 from mhbridge.formats import Format, Source
+from mhbridge.mapping import nodes
 from mhbridge.mapping.assembly import Made
 from mhbridge.mapping.checker.builds import BuildFile, read_build
 from mhbridge.mapping.checker.checks import read_checks
@@ -71,6 +72,8 @@ class Loader:
         self._builds: dict[tuple[str, str, str], BuildFile | None] = {}
         #: By the identity of a build, which `_builds` keeps alive.
         self._builds_compiled: dict[int, _Compiled] = {}
+        #: By the identity of a resource, which is kept with it: builds with a mapping's additions share the others.
+        self._resources: dict[int, tuple[nodes.Resource, Made]] = {}
         #: By the identities of a build and a document type, which are kept with it.
         self._written: dict[tuple[int, int], tuple[BuildFile, DocumentType, Written]] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
@@ -193,12 +196,24 @@ class Loader:
             codes = self.codes(supplier if own else "")
             elsewhere = {name for clock in self.clocks(document.name) for name in clock.rule.reads}
             elsewhere |= {name for check in self.checks(document.name) for name in check.rule.reads}
+            without = self._build_without(document, target, codes) if own else None
             self._builds[key] = read_build(
-                self.library, document, target, codes, codes.systems, adds, elsewhere=elsewhere
+                self.library, document, target, codes, codes.systems, adds, elsewhere=elsewhere, without=without
             )
             if self._builds[key] is None and (tree := self.library.tree(f"documents/{document.name}/items.yaml")):
                 tree.report("E045", f"there is no build documents/{document.name}/{target}.yaml", tree.span(0, 1))
         return self._builds[key]
+
+    def _build_without(self, document: DocumentType, target: str, codes: Codes) -> BuildFile | None:
+        """The build without what a mapping adds, if nothing is wrong in it and no system means something else."""
+        shared, plain = self.codes(""), self.document(document.name)
+        own, known = codes.systems.by_name, shared.systems.by_name
+        if plain is None or any(own.get(name) != system for name, system in known.items()):
+            return None
+        build = self.build(plain, target, "")
+        files = {f"documents/{document.name}/{target}.yaml", *(f"parts/{part}/{target}.yaml" for part in plain.parts)}
+        trees = [tree for file in files if (tree := self.library.tree(file)) is not None]
+        return None if any(tree.diagnostics for tree in trees) else build
 
     def clocks(self, name: str) -> tuple[ReadyClock, ...]:
         """The clocks of a document type, compiled."""
@@ -272,23 +287,30 @@ class Loader:
         compiler = self._compiler
         made: dict[str, Made] = {}
         for resource in build.resources:
-            record = document.records.get(resource.over.type.name if resource.over is not None else resource.record)
-            made[resource.name] = Made(
-                name=resource.name,
-                type=resource.type,
-                kind=resource.kind,
-                exists=compiler.condition(resource.exists, resource.alias),
-                body=compiler.node(resource.body, resource.name, resource.alias),
-                over=None if resource.over is None else compiler.expression(resource.over),
-                upsert=None if resource.upsert is None else compiler.expression(resource.upsert, resource.alias),
-                key=record.key if record is not None else (),
-                declared=resource.kind == "for" and record is not None,
-                rule=str(resource.span),
-            )
+            one = self._resources.get(id(resource))
+            if one is None:
+                one = self._resources[id(resource)] = resource, self._resource(resource, document)
+            made[resource.name] = one[1]
         identifier = None if build.identifier is None else compiler.node(build.identifier, "identifier")
         timestamp = None if build.timestamp is None else compiler.node(build.timestamp, "timestamp")
         self._builds_compiled[id(build)] = found = (made, identifier, timestamp)
         return found
+
+    def _resource(self, resource: nodes.Resource, document: DocumentType) -> Made:
+        compiler = self._compiler
+        record = document.records.get(resource.over.type.name if resource.over is not None else resource.record)
+        return Made(
+            name=resource.name,
+            type=resource.type,
+            kind=resource.kind,
+            exists=compiler.condition(resource.exists, resource.alias),
+            body=compiler.node(resource.body, resource.name, resource.alias),
+            over=None if resource.over is None else compiler.expression(resource.over),
+            upsert=None if resource.upsert is None else compiler.expression(resource.upsert, resource.alias),
+            key=record.key if record is not None else (),
+            declared=resource.kind == "for" and record is not None,
+            rule=str(resource.span),
+        )
 
     def _table(self, supplier: str, file: YamlFile, name: str, node: Node, codes: Codes) -> Table | None:
         declared = Declaration(file, node, "a table", ("file", "unmapped"))

@@ -12,7 +12,8 @@ At run time there are three arguments: the *cursor* (a place in the source messa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from mhbridge.errors import Span
@@ -447,18 +448,33 @@ def walk(tree: Any, *, closed: tuple[type, ...] = ()) -> Iterator[Any]:
         if node.__class__ is tuple:
             waiting += reversed(node)
             continue
-        fields = _FIELDS.get(node.__class__)
-        if fields is None:
+        inner = _FIELDS.get(node.__class__)
+        if inner is None:
             if node.__class__.__module__ != __name__:
                 continue
-            fields = _FIELDS[node.__class__] = tuple(reversed(node.__dataclass_fields__))
+            inner = _FIELDS[node.__class__] = tuple(reversed(below(node.__class__)))
         yield node
         if not closed or not isinstance(node, closed):
-            waiting += [getattr(node, name) for name in fields]
+            waiting += [getattr(node, name) for name in inner]
 
 
-#: Kind of node → its fields, the last first.
+#: Kind of node → the fields that `walk` goes into, the last first.
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {}
+#: How the types of fields begin that hold no node.
+_BARE: Final = (
+    "Span", "str", "bool", "int", "Type", "Mark", "SourceLoop", "Plan", "Callable", "frozenset", "tuple[str",
+    "tuple[bool",
+)  # fmt: skip
+
+
+def below(kind: type) -> tuple[str, ...]:
+    """The fields of a kind of node that may hold others, in order."""
+    return _below(kind.__name__)
+
+
+@cache
+def _below(kind: str) -> tuple[str, ...]:
+    return tuple([one.name for one in fields(globals()[kind]) if not str(one.type).startswith(_BARE)])
 
 
 def reads(tree: Any) -> Iterator[ItemOf | AliasOf]:

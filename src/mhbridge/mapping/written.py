@@ -8,7 +8,7 @@ off the resolved tree once, when a mapping is loaded; nothing here looks at a va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from mhbridge.mapping import nodes
@@ -156,11 +156,8 @@ class _Reads:
             case _ if isinstance(node, _CONDITIONS):
                 return
             case _ if type(node).__module__ == nodes.__name__:
-                self.visit(tuple(_parts(node)), aliases)
-
-
-def _parts(node: Any) -> Iterable[Any]:
-    return (getattr(node, name) for name in node.__dataclass_fields__)
+                for name in nodes.below(type(node)):
+                    self.visit(getattr(node, name), aliases)
 
 
 def _path(node: Any, aliases: Mapping[str, _Path]) -> _Path | None:

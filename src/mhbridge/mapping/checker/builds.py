@@ -69,12 +69,14 @@ def read_build(
     adds: tuple[YamlFile, Pairs] | None = None,
     *,
     elsewhere: Collection[str] = (),
+    without: BuildFile | None = None,
 ) -> BuildFile | None:
     """
     The build of a document type for a target, its parts' resources joined in.
 
     Args:
         adds: a supplier's own additions.
+        without: the build without them, where it is without fault: what they do not touch is not resolved again.
         elsewhere: items that a clock or a check reads, so that this build need not write them.
 
     Returns `None` when there is no such build.
@@ -95,7 +97,9 @@ def read_build(
     _add(file, top.pairs("adds"), declared)
     if adds is not None:
         _add(adds[0], adds[1], declared)
-    return _Build(document, target, codes, systems, file, top, declared, lists, shared, elsewhere).read()
+    touched = set[str]() if adds is None or adds[1] is None else set(adds[1].entries)
+    known = {} if without is None else {one.name: one for one in without.resources if one.name not in touched}
+    return _Build(document, target, codes, systems, file, top, declared, lists, shared, elsewhere, known).read()
 
 
 def _gather(
@@ -174,10 +178,12 @@ class _Build:
         lists: Mapping[str, Lists],
         parts: Iterable[Declaration],
         elsewhere: Collection[str],
+        known: Mapping[str, nodes.Resource],
     ) -> None:
         self.document, self.target, self.codes, self.systems, self.parts = document, target, codes, systems, parts
         self.file, self.top, self.declared, self.lists = file, top, declared, lists
         self.definitions: Definitions = r4()
+        self.known = known
         self.names: dict[str, ResourceName] = {}
         self.read_names: set[str] = set(elsewhere)
         self.literals = Literals(self.definitions, systems, target)
@@ -264,6 +270,10 @@ class _Build:
         return ResourceName("one")
 
     def _resource(self, declared: _Declared) -> nodes.Resource | None:
+        known = self.known.get(declared.name)
+        if known is not None:
+            self._note_reads(known)
+            return known
         file, node = declared.file, declared.node
         type_node = node.entries.get("resourceType")
         if not isinstance(type_node, Text):
