@@ -5,6 +5,7 @@ of the Mental Health Services Data Set, and CDA. It is read where a receiver rea
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -195,3 +196,21 @@ def test_periods_of_the_act_are_observations_and_an_order_is_no_code_of_them(for
 def test_restrictive_interventions_are_words_only(form: str) -> None:
     coded = [e["resource"] for e in document(form)["entry"] if e["resource"]["resourceType"] != "Composition"]
     assert not re.search("[Rr]estraint|Held standing|Seclusion", str(coded))
+
+
+def test_each_version_of_the_data_set_has_its_own_list_of_beds() -> None:
+    """Two digits in MHSDS 4.1, three in 6: neither is ever translated into the other."""
+    folder = built_in("mappings") / "codes" / "tables"
+    found = {}
+    for name in ("hospital_bed_type_mhsds41", "admitted_patient_class_mhsds6"):
+        rows = list(csv.DictReader((folder / f"{name}.csv").read_text("utf-8").splitlines()))
+        assert all(
+            (one["source_system"], one["source_code"]) == (one["target_system"], one["target_code"]) for one in rows
+        )
+        found[name] = {(one["target_system"], one["target_code"]) for one in rows}
+    older, newer = found.values()
+    assert not older & newer
+    assert {len(code) for _, code in older} == {2}
+    assert {len(code) for _, code in newer} == {3}
+    for form in ("hl7v2", "mhsds"):
+        assert "Kind of bed: Acute Adult Mental Health Care" in said(form, LEFT)

@@ -52,7 +52,7 @@ h3,h4{font-size:1em;margin:.8em 0 .2em}p,ul{margin:.3em 0}.about{color:#4c6272}
 .notice{border-left:.4em solid #d5281b;padding:.3em .8em;font-weight:700}
 .unsaid{border-left:.4em solid #ffb81c;padding:.3em .8em}
 table{border-collapse:collapse;margin:.3em 0}th,td{border:1px solid #aeb7bd;padding:.2em .5em;text-align:left;
-vertical-align:top}th{background:#e8edee}pre{white-space:pre-wrap}
+vertical-align:top}th{background:#e8edee}td ul{margin:0;padding-left:1.1em}pre{white-space:pre-wrap}
 @media print{body{padding:0;font-size:11pt;max-width:none}h2,h3{break-after:avoid}tr,li{break-inside:avoid}
 thead{display:table-header-group}@page{margin:15mm}}
 """

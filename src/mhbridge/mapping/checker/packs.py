@@ -169,7 +169,8 @@ def _asked(top: Declaration, headings: Mapping[str, Heading], items: Mapping[str
         top.file.report("E043", what, top.entries["standard"].span, did_you_mean(name, known))
     under: dict[str, list[Item]] = {}
     for item in items.values():
-        if item.heading:
+        # What is computed is asked of nobody.
+        if item.heading and not item.derived:
             under.setdefault(item.heading, []).append(item)
     found = []
     for heading, elements in under.items():
