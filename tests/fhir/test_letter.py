@@ -205,6 +205,11 @@ CHANGES: list[tuple[str, Any, str]] = [
         {"resourceType": "DocumentReference", "content": [{"attachment": {"title": "Crisis plan"}}]},
         "- Attached document: Crisis plan\n",
     ),
+    (
+        "entry.5.resource",
+        {"resourceType": "DocumentReference", "content": [{"attachment": {"url": "https://plans.example/7"}}]},
+        "Kept elsewhere, and not sent\n----------------------------\n- https://plans.example/7\n",
+    ),
     ("entry.0.resource.section.2.emptyReason", None, "Nothing here.\n"),
     ("entry.0.resource.section.2.emptyReason", coded("unavailable"), "that there is nothing: Allergies\n"),
     ("entry.0.resource.section.2.emptyReason", coded("notasked"), "Not asked by the sender: Allergies\n"),

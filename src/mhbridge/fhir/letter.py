@@ -69,6 +69,7 @@ class _Letter:
     unsaid: Sequence[tuple[str, str]]
     sections: Sequence[tuple[int, str, str]]
     attached: Sequence[str]
+    elsewhere: Sequence[str]
 
 
 def letter(bundle: Mapping[str, Any]) -> str:
@@ -90,9 +91,9 @@ def letter(bundle: Mapping[str, Any]) -> str:
     ]
     for level, title, xhtml in read.sections:
         body.append(f"<section><h{level}>{flow(title)}</h{level}>{xhtml}</section>")
-    if read.attached:
-        items = "".join(f"<li>{flow(item)}</li>" for item in read.attached)
-        body.append(f"<section><h2>Sent with this document</h2><ul>{items}</ul></section>")
+    for title, files in _files(read):
+        items = "".join(f"<li>{flow(item)}</li>" for item in files)
+        body.append(f"<section><h2>{title}</h2><ul>{items}</ul></section>")
     return (
         '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8"/>'
         # A page opened from a disc may load nothing and run nothing, whatever a narrative says.
@@ -127,8 +128,8 @@ def letter_text(bundle: Mapping[str, Any], width: int = 100) -> str:
             out.append("-" * min(width, max(map(len, lines))))
         if text := plain(xhtml, width):
             out.append(text)
-    if read.attached:
-        out += ["", "Sent with this document", "-" * 23, *(f"- {visible(item)}" for item in read.attached)]
+    for title, files in _files(read):
+        out += ["", title, "-" * len(title), *(f"- {visible(item)}" for item in files)]
     return "\n".join(out) + "\n"
 
 
@@ -158,6 +159,7 @@ def _read(bundle: Mapping[str, Any]) -> _Letter:
         unsaid=list(_unsaid(composition, words)),
         sections=list(_sections(composition, words, 2)),
         attached=list(_attached(entries, words)),
+        elsewhere=list(_elsewhere(entries)),
     )
 
 
@@ -289,5 +291,25 @@ def _attached(entries: Sequence[Mapping[str, Any]], words: Wording) -> Iterator[
         if resource.get("resourceType") == "Binary":
             yield words.say("Attachment", {key: resource[key] for key in ("contentType", "data") if key in resource})
         elif resource.get("resourceType") == "DocumentReference":
-            for content in _dicts(resource.get("content")):
-                yield words.say("Attachment", content.get("attachment"))
+            for file in _dicts([content.get("attachment") for content in _dicts(resource.get("content"))]):
+                if not _address(file):
+                    yield words.say("Attachment", file)
+
+
+def _elsewhere(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The files that a pointer leads to, which did not come: where they are, and never a link."""
+    for entry in entries:
+        if entry["resource"].get("resourceType") == "DocumentReference":
+            for content in _dicts(entry["resource"].get("content")):
+                yield from filter(None, [_address(content.get("attachment"))])
+
+
+def _address(file: Any) -> str:
+    """Where a file is that is not in the document; a reference to a part of it is no such place."""
+    url = _string(file, "url") if isinstance(file, dict) and "data" not in file else ""
+    return url if "://" in url else ""
+
+
+def _files(read: _Letter) -> Iterator[tuple[str, Sequence[str]]]:
+    titles = ("Sent with this document", "Kept elsewhere, and not sent")
+    yield from ((title, files) for title, files in zip(titles, (read.attached, read.elsewhere), strict=True) if files)
