@@ -89,7 +89,7 @@ NOUNS: list[tuple[str, str, str, str, str]] = [
     ("follow-up", PLAN, "17 March 2025, 10:30", "4 April 2025, 10:30", "within 72 hours"),
     # What was found and done
     ("score and instrument", SCALES, "Questionnaire-9 9 0-27", "NEWS2 (National", "NEWS2 (National"),
-    ("rating in words", SCALES, "HoNOS 11", "HoNOS 31 March: 12 of 48", "HoNOS 9 of 48"),
+    ("rating in words", SCALES, "(Working Age Adults)) 11", "HoNOS 31 March: 12 of 48", "HoNOS 9 of 48"),
     ("restrictive intervention", SUMMARY, "Held standing by two", "Physical restraint - Seated", "Held standing once"),
     ("formulation", SUMMARY, "brought back what", "Overwork", "Grief, isolation"),
     ("kind of bed", LEFT, "Acute Adult Mental Health", "Acute Adult Mental Health", "acute adult bed"),
@@ -214,3 +214,19 @@ def test_each_version_of_the_data_set_has_its_own_list_of_beds() -> None:
     assert {len(code) for _, code in newer} == {3}
     for form in ("hl7v2", "mhsds"):
         assert "Kind of bed: Acute Adult Mental Health Care" in said(form, LEFT)
+
+
+@pytest.mark.parametrize("code", ["33", "34", "CTO", "2"])
+def test_what_is_no_legal_status_is_kept_in_its_period_as_it_came(code: str) -> None:
+    """Retired codes, one without its nought, and an order that is no code of the list."""
+    supplier, fixture = LETTERS["mhsds"]
+    sent = (built_in("fixtures") / supplier / fixture).read_bytes()
+    changed = sent.replace(b"2025-03-20,12:00:00,02", b"2025-03-20,12:00:00," + code.encode())
+    assert changed != sent
+    outcomes, _ = outcomes_of(changed, feed_of(Catalogue(Library([built_in("mappings")])), supplier), RECEIVED_AT)
+    entries = [e["resource"] for e in loads(outcomes[0].documents[0].body)["entry"]]
+    found = [one for one in entries if one["resourceType"] == "Observation"]
+    periods = [one for one in found if one["code"].get("text") == "Mental Health Act legal status"]
+    strange = [one for one in periods if "UKCore-LegalStatus" not in str(one["valueCodeableConcept"])]
+    assert [code in one["valueCodeableConcept"]["text"] for one in strange] == [True]
+    assert len(periods) == 3
