@@ -81,6 +81,42 @@ def test_a_transfer_is_no_discharge(fixture: str) -> None:
     assert (planned["status"], "end" in planned["period"]) == ("in-progress", False)
 
 
+#: Feed and kind of file → where the patient lives and who is close to them, as its plain letter says it.
+HIDDEN = {
+    ("example-secure/transfer-letter", "hl7"): ("960301", "900301", "Invented Row", "Y12345"),
+    ("example-inpatient/transfers", "csv"): (
+        "Nowhere Road",
+        "Y12345",
+        "Example North Community Team",
+        "her sister were told",
+    ),
+    ("example-camhs/transition-letter", "hl7"): (
+        "900401",
+        "Invented Walk",
+        "Y12345",
+        "Both parents",
+        "came to the meeting",
+    ),
+    ("example-young-people/transitions", "json"): (
+        "900402",
+        "Nowhere Road",
+        "Y12345",
+        "Cedar Madeup",
+        "the college keeps it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("feed", "kind"), HIDDEN)
+def test_of_a_restricted_patient_neither_whereabouts_nor_who_is_close_leaves(feed: str, kind: str) -> None:
+    found = first(f"{feed}/restricted-patient.{kind}")
+    assert (found.state, found.code, found.deliveries) == (MessageState.PARKED, "M740", ())
+    text = found.documents[0].body.decode()
+    assert [word for word in HIDDEN[feed, kind] if word in text] == []
+    plain = first(f"{feed}/plain.{kind}").documents[0].body.decode()
+    assert [word for word in HIDDEN[feed, kind] if word not in plain] == [], "the control: they are there otherwise"
+
+
 @pytest.mark.parametrize("fixture", POINTERS)
 def test_a_pointer_is_what_the_locator_takes_and_names_nothing_around_it(fixture: str) -> None:
     found = one(fixture, "DocumentReference")
