@@ -44,6 +44,8 @@ def visible(text: str) -> str:
 
 def escape(text: str) -> str:
     """Text as XML character data or as an attribute value in double quotes."""
+    if not text.strip(" \t\r\n"):
+        return text  # what stands between elements
     return visible(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;"))
 
 

@@ -378,16 +378,13 @@ def _selected(ledgers: Sequence[FieldLedger], kind: str, place: int) -> int:
 
 def _outcome(ledgers: Sequence[FieldLedger], kind: str, shape: Any, codes: tuple[int, ...]) -> _Outcome:
     """What became of the leaves of a group of which this was taken."""
+    if all(ledger.anywhere for ledger in ledgers):
+        return _outcome_anywhere(ledgers[0].format.layout(kind, shape), codes)
     bound, selector, failed = _states(codes)
     counts = [0, 0, 0]
     lost: list[Cell] = []
     open_: list[Cell] = []
-    # Where places mean nothing before a message is read (an element of a document), what nobody took is open.
-    unclaimed = all(ledger.anywhere for ledger in ledgers)
     for place, populated in ledgers[0].format.layout(kind, shape):
-        if unclaimed and not (place in bound or place in selector or place in failed):
-            open_.append((place, populated))
-            continue
         mask = populated
         if found := mask & failed.get(place, 0):
             lost.append((place, found))
@@ -403,6 +400,34 @@ def _outcome(ledgers: Sequence[FieldLedger], kind: str, shape: Any, codes: tuple
             open_.append((place, mask))
     together = sum(count << state * _WIDTH for state, count in enumerate(counts))
     return _Outcome(together, tuple(lost), tuple(open_))
+
+
+def _outcome_anywhere(layout: Sequence[Cell], codes: tuple[int, ...]) -> _Outcome:
+    """The same where nothing is known of a place (an element of a document) before a message is read."""
+    bound, selector, failed = _states(codes)
+    taken = bound.keys() | selector.keys() | failed.keys()
+    lost: list[Cell] = []
+    open_ = [cell for cell in layout if cell[0] not in taken]
+    whole = len(open_)
+    counts = [0, 0]
+    for place, populated in layout:
+        if place not in taken:
+            continue
+        mask = populated
+        if found := mask & failed.get(place, 0):
+            lost.append((place, found))
+            mask &= ~found
+        if found := mask & bound.get(place, 0):
+            counts[_BOUND] += found.bit_count()
+            mask &= ~found
+        if found := mask & selector.get(place, 0):
+            counts[_SELECTOR] += found.bit_count()
+            mask &= ~found
+        if mask:
+            open_.append((place, mask))
+    if len(open_) != whole:
+        open_.sort()
+    return _Outcome(counts[_BOUND] | counts[_SELECTOR] << _WIDTH, tuple(lost), tuple(open_))
 
 
 def _remember(known: dict[Any, _Outcome], key: tuple[str, Any, tuple[int, ...]], outcome: _Outcome) -> None:

@@ -8,6 +8,7 @@ must never put a word of lxml's messages into an error: they quote the document.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
@@ -54,15 +55,17 @@ class _Builder:
 
         def put() -> None:
             """What was read of text goes where it stands."""
-            text = texts[0] if len(texts) == 1 else "".join(texts)
-            texts.clear()
+            text = texts.pop()
+            if texts:
+                text = "".join([*texts, text])
+                texts.clear()
             if len(text) > MAX_TEXT:
                 raise _too_much(f"{MAX_TEXT:,} characters in one text")
             if last is not None:
                 last.tail = text
             elif opened:
                 opened[-1].text = text
-            if opened and text.strip(BLANKS):
+            if text.strip(BLANKS) and opened:
                 # Until it ends, when all of it is put together.
                 opened[-1].own = text
 
@@ -77,7 +80,8 @@ class _Builder:
                 raise _too_much(f"{MAX_ELEMENTS:,} elements")
             if attributes:
                 masks.append(_populated(attributes))
-                attributes = dict(attributes)
+                if attributes.__class__ is not dict:
+                    attributes = dict(attributes)
             else:
                 masks.append(0)
                 attributes = {}
@@ -135,7 +139,7 @@ class _Builder:
         return self.tree
 
 
-def _populated(attributes: dict[str, str]) -> int:
+def _populated(attributes: Mapping[str, str]) -> int:
     """The bits of the attributes that say something, when they are not too many nor too long."""
     if len(attributes) > MAX_ATTRIBUTES:
         raise _too_much(f"{MAX_ATTRIBUTES} attributes at one element")

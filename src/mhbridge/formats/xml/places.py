@@ -70,11 +70,9 @@ class XmlSpot:
             return [(raw.element.index, TEXT << raw.bit)]
         assert isinstance(raw, Element)
         if WHOLE in parts:
-            masks = raw.tree.masks
-            return [(place, masks[place]) for place in range(raw.index, raw.end) if masks[place]]
+            return raw.tree.populated(raw.index, raw.end)
         if WORDS in parts:
-            masks = raw.tree.masks
-            return [(place, TEXT) for place in range(raw.index, raw.end) if masks[place] & TEXT]
+            return [(place, TEXT) for place, mask in raw.tree.populated(raw.index, raw.end) if mask & TEXT]
         return [(part >> LEAF_BITS, TEXT << (part & _LEAF)) for part in _leaves(parts)]
 
     def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
@@ -146,30 +144,48 @@ def ignored_of(paths: Sequence[XmlPath]) -> Callable[[Any, Sequence[Cell]], Iter
     """The same for all of them at once: those of some cells that they name."""
     routes = [route(path, path.namespaces) for path in paths]
     whole = [one for one in routes if one.ending[0] == "element"]
-    leaves = [one for one in routes if one.ending[0] != "element"]
+    anywhere = frozenset(one.anywhere for one in routes) - {""}
+    leaves = [one for one in routes if one.ending[0] != "element" and not one.anywhere]
+    #: Names of attributes → the bits of those that are ignored wherever they stand.
+    shapes: dict[tuple[str, ...], int] = {}
+
+    def away(names: tuple[str, ...]) -> int:
+        if len(shapes) >= _MOST_SHAPES:
+            shapes.clear()
+        return shapes.setdefault(names, sum(TEXT << at for at, name in enumerate(names, 1) if name in anywhere))
 
     def find(message: Any, asked: Sequence[Cell]) -> list[Cell]:
         root = message.tree.root
-        flags = bytearray(len(message.tree.elements))
+        elements = message.tree.elements
+        flags = bytearray(len(elements))
         for one in whole:
             for element in one.elements(root):
                 flags[element.index : element.end] = b"\x01" * (element.end - element.index)
         found = [cell for cell in asked if flags[cell[0]]]
+        if anywhere:
+            for place, mask in asked:
+                if mask > TEXT and not flags[place] and root.index <= place < root.end:
+                    names = tuple(elements[place].attributes)
+                    ignored = shapes.get(names)
+                    if mask & (ignored if ignored is not None else away(names)):
+                        found.append((place, mask & shapes[names]))
         for one in leaves:
-            elements = one.elements(root)
-            found += [(element.index, TEXT << bit) for element, bit, _ in ended(elements, one.ending)]
+            found += [(element.index, TEXT << bit) for element, bit, _ in ended(one.elements(root), one.ending)]
         return found
 
     return find
 
 
+#: Combinations of attributes that are remembered; a document of one kind has some dozens.
+_MOST_SHAPES: Final = 1024
+
+
 def _named(found: Route, root: Element) -> Iterator[Cell]:
-    masks = root.tree.masks
     if found.ending[0] != "element":
         yield from ((raw.element.index, TEXT << raw.bit) for raw in found.values(root))
         return
     for element in found.elements(root):
-        yield from ((place, masks[place]) for place in range(element.index, element.end) if masks[place])
+        yield from root.tree.populated(element.index, element.end)
 
 
 # --- names of places ---------------------------------------------------------------------------------------

@@ -293,13 +293,19 @@ class Route:
         ending: what it ends at.
     """
 
-    __slots__ = ("asking", "ending", "relative", "stages")
+    __slots__ = ("anywhere", "asking", "ending", "relative", "stages")
 
     def __init__(self, stages: tuple[Stage, ...], ending: Ending, *, relative: bool) -> None:
         self.stages = stages
         self.ending = ending
         self.relative = relative
         self.asking = tuple(stage for stage in stages if isinstance(stage, Filter))
+        #: Of `//@name`, which is of every element of the document, the name.
+        self.anywhere = ""
+        if not relative and ending[0] == "attribute" and ending[2] and ending[1] != "*":
+            first = stages[0]
+            if len(stages) == 1 and isinstance(first, Root) and first.name == "*" and not first.deep:
+                self.anywhere = ending[1]
 
     def elements(self, cursor: Element) -> Sequence[Element]:
         """The elements that it leads to, before what it ends at."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final
 
@@ -119,6 +120,8 @@ class Tree:
         #: The populated leaves of each element, while it is read.
         self.building: list[int] = []
         self._masks: tuple[int, ...] | None = None
+        #: All that have leaves, and how many of them there are before each element.
+        self._populated: tuple[list[tuple[int, int]], list[int]] | None = None
 
     @property
     def limit(self) -> int:
@@ -136,6 +139,14 @@ class Tree:
         if self._masks is None:
             self._masks = tuple(self.building)
         return self._masks
+
+    def populated(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """The elements of a stretch that have leaves, each with the mask of them."""
+        if self._populated is None:
+            masks = self.masks
+            self._populated = [cell for cell in enumerate(masks) if cell[1]], [0, *accumulate(map(bool, masks))]
+        cells, before = self._populated
+        return cells[before[begin] : before[end]]
 
     def spend(self, steps: int) -> None:
         """
