@@ -14,6 +14,7 @@ from functools import cache
 
 import pytest
 
+from mhbridge.cli import main
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.catalogue import load
@@ -333,6 +334,22 @@ async def test_where_a_feed_asks_for_it_provenance_says_it_too(tmp_path) -> None
     assert [one for one in default_validator()(letter) if one.severity is Severity.ERROR] == []
 
 
+def test_translate_takes_along_what_came_before_and_its_trace_names_it(tmp_path, capsys) -> None:
+    files = {}
+    for kind, at, fields in (("A01", "02-10T18:40", {}), ("letter", WRITTEN, {"PV1-4": "", "NK1": None})):
+        files[kind] = tmp_path / f"{kind}.hl7"
+        files[kind].write_bytes(message(kind, 1, day(at), dict(fields)))
+    with pytest.raises(SystemExit):
+        main(["translate", str(files["letter"]), "--after", str(files["A01"]), "--trace"])
+    shown = capsys.readouterr()
+    assert [one.partition(":")[0] for one in recorded(loads(shown.out.encode()))] == ["Relevant contacts", "Admission method"]
+    assert f"<- admission_method <- {AS_A01}  (an earlier message)" in shown.err
+    assert f"<- contacts[1].name <- {AS_A01}  (an earlier message)" in shown.err
+    with pytest.raises(SystemExit):
+        main(["translate", str(files["letter"]), "--trace"])
+    assert "as recorded" not in "".join(capsys.readouterr())
+
+
 def test_completeness_says_of_what_is_carried_that_it_is() -> None:
     pack = next(one.document for one in feed().mappings if one.document.name == LETTER)
     items = {"admission_method": {"coding": [{"code": "25"}]}, "admitted_at": "2025-02-10"}
@@ -384,6 +401,11 @@ LATE = {
         [],
     ),
     "after five weeks a person is told": ([(36 * DAY, "A08", {"PV1-4": "21"})], [], ["M755"]),
+    "a new GP then is for the letters that follow": (
+        [(36 * DAY, "A08", {"PV1-19": "SP-9^^^EXMH-SPELL", "PD1-4": "9990077^OTHER^Rue^^^Dr^^^GMC"})],
+        [],
+        [],
+    ),
     "a letter that was taken back stays so": ([(30, "A13", {}), (120, "A08", {"PV1-4": "21"})], [], []),
 }
 LEAVES_OUT = {"PV1-4": "", "PD1": None, "LEGALDIS": None}

@@ -18,6 +18,7 @@ from mhbridge.errors import MessageError
 if TYPE_CHECKING:
     from mhbridge.mapping.supplier import SupplierMapping
     from mhbridge.mapping.tracing import Traced
+    from mhbridge.pipeline import Earlier
 
 __all__ = ["show_lineage", "tell"]
 
@@ -55,7 +56,7 @@ def _words(line: dict[str, str]) -> str:
     return f"({how}{line['place']})"
 
 
-def tell(path: Path, names: list[str], catalogue: Any, out: Path | None) -> None:
+def tell(path: Path, names: list[str], catalogue: Any, out: Path | None, before: Earlier | None = None) -> None:
     """
     The trace of every message of a file. It holds what the messages say, so it goes to the terminal or file that asked
     and nowhere else.
@@ -74,7 +75,10 @@ def tell(path: Path, names: list[str], catalogue: Any, out: Path | None) -> None
             if isinstance(message, MessageError):
                 continue
             for taker in takers:
-                found = trace(mappings[taker], message, now)
+                mapping = mappings[taker]
+                carried = before.taken(mapping, mapping.read(message, now)) if before is not None else None
+                said = (carried.items, carried.recorded) if carried is not None else (None, None)
+                found = trace(mapping, message, now, "r4", *said)
                 place = f"{path} ({message.facts.place or f'message {number}'}): {mappings[taker].name}"
                 if out is None:
                     _say(place, found)
@@ -106,7 +110,7 @@ def _say(place: str, found: Iterable[Traced]) -> None:
 def _sources(one: Traced) -> Iterable[str]:
     by_place: dict[str, list[str]] = {}
     for origin in one.origins:
-        said = f'{origin.path} "{_short(origin.said)}"' if origin.path else "stated by the mapping"
+        said = f'{origin.path} "{_short(origin.said)}"' if origin.said else origin.path or "stated by the mapping"
         by_place.setdefault(origin.place, []).append(said)
     for place, several in by_place.items():
         more = f" and {len(several) - 4} more" if len(several) > 4 else ""

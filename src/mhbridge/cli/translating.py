@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,6 +17,7 @@ from mhbridge.model import MessageState, Severity
 
 if TYPE_CHECKING:
     from mhbridge.model import Outcome
+    from mhbridge.pipeline import Earlier
 
 __all__ = ["translate", "validate"]
 
@@ -43,6 +45,12 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Say on standard error where each value came from, and from which line of the mapping; with --out in a file.",
 )
+@click.option(
+    "--after",
+    multiple=True,
+    type=_FILES,
+    help="A file of messages that came before: a letter takes of them what it may carry. May be given several times.",
+)
 @click.option("--pretty/--compact", default=None, help="Indented JSON; as it comes on a terminal.")
 @mappings_option
 def translate(
@@ -52,6 +60,7 @@ def translate(
     out: Path | None,
     report: bool,
     traced: bool,
+    after: tuple[Path, ...],
     pretty: bool | None,
     roots: tuple[Path, ...],
 ) -> int:
@@ -73,12 +82,13 @@ def translate(
     if out is not None:
         _told_apart(files)
     failed: list[str] = []
-    made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed))
+    before = _before(after, files, name, catalogue) if after else None
+    made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed, before))
     if traced:
         from mhbridge.cli.tracing import tell
 
         for path in files:
-            tell(path, [name] if name is not None else _recognised(path, catalogue), catalogue, out)
+            tell(path, [name] if name is not None else _recognised(path, catalogue), catalogue, out, before)
     for (stem, body), alone in _told_alone(made):
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -87,6 +97,29 @@ def translate(
         else:
             _print(body, target, pretty if pretty is not None else (sys.stdout.isatty() and alone))
     return 1 if failed else 0
+
+
+def _before(after: Iterable[Path], files: Iterable[Path], name: str | None, catalogue: Any) -> Earlier:
+    """
+    What messages that came before said, for the letters of some files.
+
+    Raises:
+        click.UsageError: one of them cannot be read.
+    """
+    from mhbridge.pipeline import Earlier, Feed, carries_by_document
+
+    found = {path: [catalogue.mapping(one) for one in _recognised(path, catalogue)] for path in after}
+    letters = [name] if name is not None else [one for path in files for one in _recognised(path, catalogue)]
+    mappings = {one.name: one for some in found.values() for one in some}
+    mappings |= {one: catalogue.mapping(one) for one in letters}
+    feed = Feed("", "file", (), live=False, carries=carries_by_document(mappings.values()))
+    before = Earlier(feed, datetime.now(UTC))
+    for path, own in found.items():
+        try:
+            before.add(path.read_bytes(), own)
+        except MessageError as error:
+            raise click.UsageError(f"{path}: {error}") from None
+    return before
 
 
 def _told_alone(found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
@@ -125,7 +158,13 @@ def _print(body: bytes, target: str, pretty: bool) -> None:
 
 
 def _translate(
-    path: Path, name: str | None, catalogue: Any, target: str, report: bool, failed: list[str]
+    path: Path,
+    name: str | None,
+    catalogue: Any,
+    target: str,
+    report: bool,
+    failed: list[str],
+    before: Earlier | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """The documents of one file, as they come. `failed` gets the place of each message that gave none."""
     from mhbridge.pipeline import Feed, Route, outcomes_of_file
@@ -142,9 +181,10 @@ def _translate(
     supplier = names[0].partition("/")[0]
     documents = frozenset(mapping.document.name for mapping in mappings)
     feed = Feed(supplier, f"{supplier}/file", mappings, (Route(documents, ("standard output",)),), live=False)
+    feed = replace(feed, carries=before.carries) if before is not None else feed
     try:
         with path.open("rb") as file:
-            outcomes = _told_alone(outcomes_of_file(file, feed, datetime.now(UTC)))
+            outcomes = _told_alone(outcomes_of_file(file, feed, datetime.now(UTC), before))
             for number, (outcome, alone) in enumerate(outcomes, 1):
                 place = f"{path}" if alone else f"{path} ({outcome.facts.place or f'message {number}'})"
                 stem = path.stem if alone else f"{path.stem}-{number}"

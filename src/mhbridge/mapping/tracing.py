@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 from mhbridge.formats import Message
 from mhbridge.mapping import interpreter as twin
@@ -19,10 +20,11 @@ from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.assembly import Made
 from mhbridge.mapping.leaves import splice
 from mhbridge.mapping.marks import Trace
+from mhbridge.mapping.provenance import as_recorded
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.supplier import SupplierMapping
 from mhbridge.mapping.translation import seed_of
-from mhbridge.model import ABSENT, MASKED, State, Unknown
+from mhbridge.model import ABSENT, MASKED, Recorded, State, Unknown
 
 __all__ = ["Origin", "Traced", "trace"]
 
@@ -101,6 +103,11 @@ class _Walk:
             if not isinstance(value, State):
                 self.items[item.name], self.sources[item.name] = value, sources
                 self._register(value, item.name, sources)
+
+    def take(self, value: Any, name: str, origin: Origin) -> None:
+        """An item that the message itself does not say."""
+        self.items[name], self.sources[name] = value, (origin,)
+        self._register(value, name, (origin,))
 
     def _register(self, value: Any, name: str, sources: _Sources) -> None:
         if isinstance(value, dict):
@@ -301,13 +308,27 @@ def _flat(sources: _Sources) -> Iterator[Origin]:
             yield from _flat(one)
 
 
-def trace(mapping: SupplierMapping, message: Message, received_at: datetime, target: str = "r4") -> list[Traced]:
+def trace(
+    mapping: SupplierMapping,
+    message: Message,
+    received_at: datetime,
+    target: str = "r4",
+    carried: Mapping[str, Any] | None = None,
+    recorded: Mapping[str, Recorded] | None = None,
+) -> list[Traced]:
     """
     Every value that a message gives in a target, in the order of the resources, with where it came from; then the
-    items that only the narrative says. What earlier messages said has no place here.
+    items that only the narrative says.
+
+    Args:
+        carried: the items that it takes of earlier messages, and where each was `recorded`; what else those said has no
+            place here.
     """
     walk = _Walk(mapping, message, derived={one.name: one.value for one in mapping.document.derived})
     walk.bind(mapping.run(message.facts, received_at))
+    zone = ZoneInfo(mapping.source.timezone)
+    for name, one in (recorded or {}).items():
+        walk.take((carried or {})[name], name, Origin(as_recorded(one, zone), "", "an earlier message"))
     if mapping.restricts(walk.items):
         hidden = {name for name, item in mapping.document.items.items() if item.withhold}
         walk.items = {name: MASKED if name in hidden else value for name, value in walk.items.items()}

@@ -9,7 +9,7 @@ nothing of an envelope can be read: then there is nothing to keep, and the sende
 
 from __future__ import annotations
 
-from mhbridge.pipeline.alone import outcome_now, outcomes_of_file
+from mhbridge.pipeline.alone import Earlier, outcome_now, outcomes_of_file
 from mhbridge.pipeline.answering import answer
 from mhbridge.pipeline.arriving import Intake, Taken, gatherings, intake, parts, take, taken_of
 from mhbridge.pipeline.carrying import Carried, carried_of, carries_by_document, stale_by_document
@@ -22,6 +22,7 @@ from mhbridge.pipeline.stepping import carrying, needs_known, needs_past, servin
 
 __all__ = [
     "Carried",
+    "Earlier",
     "Feed",
     "Intake",
     "Route",

@@ -58,7 +58,9 @@ def overtake(books: Books, wanted: Sequence[tuple[int, int, int, ReadyOvertaken]
                 if now - letter.received_at <= _FRESH:
                     _tell(books, letter.message, _STALE, now)
             elif now - letter.received_at > _FRESH:
-                _tell(books, letter.message, _TOO_OLD, now)
+                # What holds for the patient has changed since every letter of long ago; that is no news of them.
+                if one.episode:
+                    _tell(books, letter.message, _TOO_OLD, now)
             else:
                 _plan(books, patient, letter, now, at_once=one.then == "now")
 
