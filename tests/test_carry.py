@@ -342,7 +342,10 @@ def test_translate_takes_along_what_came_before_and_its_trace_names_it(tmp_path,
     with pytest.raises(SystemExit):
         main(["translate", str(files["letter"]), "--after", str(files["A01"]), "--trace"])
     shown = capsys.readouterr()
-    assert [one.partition(":")[0] for one in recorded(loads(shown.out.encode()))] == ["Relevant contacts", "Admission method"]
+    assert [one.partition(":")[0] for one in recorded(loads(shown.out.encode()))] == [
+        "Relevant contacts",
+        "Admission method",
+    ]
     assert f"<- admission_method <- {AS_A01}  (an earlier message)" in shown.err
     assert f"<- contacts[1].name <- {AS_A01}  (an earlier message)" in shown.err
     with pytest.raises(SystemExit):

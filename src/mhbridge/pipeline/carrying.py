@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.packs import DocumentType, Stale
-from mhbridge.model import Carry, Deleted, Issue, Later, Overtaken, Place, Reading, Recorded, Severity, State
+from mhbridge.model import Carry, Deleted, Issue, Later, Overtaken, Reading, Recorded, Severity, State
+from mhbridge.pipeline.ordering import place
 
 __all__ = ["NOTHING_CARRIED", "Carried", "carried_of", "carries_by_document", "overtaken", "stale_by_document"]
 __all__ += ["told_of"]
@@ -118,7 +120,7 @@ def overtaken(
     reading: Reading,
     had: Mapping[str, Any],
     has: Mapping[str, Any],
-    at: Place,
+    now: datetime,
     carries: Mapping[str, Carry],
     stale: Mapping[str, Sequence[Stale]],
 ) -> list[Overtaken]:
@@ -144,7 +146,7 @@ def overtaken(
         for rule in rules:
             if rule.document == reading.document and (not rule.item or reading.items.get(rule.item) == rule.value):
                 then = "again" if rule.then == "replace" else "tell"
-                found[Overtaken(reading.patient, "", letter, then, at[0])] = None
+                found[Overtaken(reading.patient, "", letter, then, place(reading, now)[0])] = None
     return list(found)
 
 

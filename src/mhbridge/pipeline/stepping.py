@@ -44,7 +44,7 @@ from mhbridge.pipeline.arriving import Taken
 from mhbridge.pipeline.carrying import NOTHING_CARRIED, Carried, overtaken, told_of
 from mhbridge.pipeline.clocking import deadlines
 from mhbridge.pipeline.naming import series
-from mhbridge.pipeline.ordering import folded, place
+from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations, ends_here
 from mhbridge.pipeline.succeeding import (
     WITHDRAWN,
@@ -267,9 +267,10 @@ class _Making:
         self._issues += _said_otherwise(mapping, reading, before)
         items = folded(before, reading.items, mapping.document.identifies) if needs_known(reading) else reading.items
         if reading.act is not Act.CANCEL and (self._feed.carries or self._feed.stale):
-            had = fold([before.items, *(one.items for one in before.later)]) if needs_known(reading) else items
-            at, feed = place(reading, self._now), self._feed
-            self._overtaken += overtaken(reading, had, items, at, feed.carries, feed.stale)
+            had = items if reading.authors else before.items
+            if before.later:
+                had = fold([had, *(one.items for one in before.later)])
+            self._overtaken += overtaken(reading, had, items, self._now, self._feed.carries, self._feed.stale)
         filling = carried.filling(mapping.document, items) if carried.items and not needs_known(reading) else carried
         if filling.items:
             items = {**items, **filling.items}
