@@ -7,7 +7,7 @@ message is beside what an ordinary one gives.
  2 a destination in PV1-36                 14 no allergies recorded is not none known
  3 old discharge destinations              15 stopped medicines
  4 discharge method 2                      17 local times, and the hour that comes twice
- 5 care plan types of two lists (CSV, MDM)
+ 5 care plan types of two lists (CSV, MDM) 16 a death that is taken back (FHIR)
  6 Mental Health Act codes                 18 markup in cells (CSV)
  7 gender 9 and 0                          19 codes of practices that are none; site and trust
  8 `""` deletes, empty leaves unchanged    20 repetitions and replacements
@@ -15,8 +15,6 @@ message is beside what an ordinary one gives.
 10 hidden locations, sensitive records     22 what a spreadsheet does to codes and dates (CSV)
 11 NHS numbers and their status            23 bands of risk
 12 merges and cancellations                24 what must not be told onwards
-
-No supplier here touches 16 (NEMS, which can take a death back: there is no event feed).
 """
 
 from __future__ import annotations
@@ -38,6 +36,7 @@ from mhbridge.mapping.library import Library, built_in
 from mhbridge.mapping.loading import Loader
 from mhbridge.model import Envelope, Known, MessageState, Outcome
 from mhbridge.pipeline import Feed, dedupe_key, intake, outcome_now, step
+from mhbridge.pipeline.watching import Active, Heard, Person, Told, notices
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of
 
 UK_CORE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-"
@@ -481,6 +480,31 @@ def test_trap_15_a_medicine_of_which_nobody_says_whether_it_goes_on_waits(status
 # --- 17, 19 and 20: times, organisations, versions -----------------------------------------------------------
 
 TIME = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*)"')
+
+
+def test_trap_16_a_removed_notice_takes_a_death_back_and_formal_is_not_informal() -> None:
+    def heard(supplier: str, patient: int, body: bytes, number: int) -> Heard:
+        envelope = Envelope(body, supplier, f"{supplier}/mllp", RECEIVED_AT, "mllp")
+        ((_, reading),) = intake(envelope, feed(supplier)).messages[0].readings
+        place = (number, 0, number)
+        return Heard(patient, supplier, reading.document, reading.episode.encode(), place, reading.items)
+
+    def notice(name: str) -> bytes:
+        return (built_in("fixtures") / "example-nems" / "death-notices" / f"{name}.xml").read_bytes()
+
+    mapping = catalogue().mapping("example-mental-health/deaths")
+    watches = [Active("f", mapping, one) for one in catalogue().watches("death-after-discharge")]
+    left = heard("example-mental-health", 1, message("example-mental-health/adt/a03-discharge"), 1)
+    told: list[Told] = []
+    found = []
+    for number, name in enumerate(("informal", "formal", "removed", "formal"), 2):
+        person = Person([left, heard("example-nems", 2, notice(name), number)], (), told)
+        (one,) = notices(watches, person, RECEIVED_AT)
+        told = [one.told]
+        body = loads(one.body)
+        found.append((body["act"], body["signal"]["death_status"]["coding"][0]["code"], body["signal"].get("deceased")))
+    died = "2025-03-20T23:40:00+00:00"
+    assert found == [("new", "1", died), ("new", "2", died), ("cancel", "U", False), ("new", "2", died)]
 
 
 def test_trap_17_every_time_has_an_offset_and_summer_has_its_own() -> None:

@@ -64,7 +64,7 @@ FILES = [path for part in ("suppliers", "documents", "parts") for path in sorted
 
 
 def test_the_schemas_are_schemas(schemas) -> None:
-    assert {"supplier", "items", "r4", "clocks", "checks", "encounter-event"} <= schemas.keys()
+    assert {"supplier", "items", "r4", "clocks", "checks", "watches", "encounter-event"} <= schemas.keys()
     for schema in schemas.values():
         jsonschema.Draft7Validator.check_schema(schema)
 
@@ -102,6 +102,7 @@ def test_what_an_author_gets_wrong_is_found(schemas, change, named) -> None:
 
 
 CLOCKS = next(path for path in FILES if path.parts[-2:] == ("mental-health-inpatient-discharge", "clocks.yaml"))
+WATCHES = next(path for path in FILES if path.name == "watches.yaml")
 CHECKS = next(path for path in FILES if path.name == "checks.yaml")
 
 
@@ -114,6 +115,8 @@ CHECKS = next(path for path in FILES if path.name == "checks.yaml")
         (CLOCKS, lambda one: one["ladder"][0].update(severity="loud")),
         (CLOCKS, lambda one: one.update(met_by={"deliverd": "accepted"})),
         (CLOCKS, lambda one: one["met_by"][0].update(wehn="= true")),
+        (WATCHES, lambda one: one.pop("within")),
+        (WATCHES, lambda one: one["signals"][0].update(form="others")),
         (CHECKS, lambda one: one.update(severity="terrible")),
         (CHECKS, lambda one: one.update(action="explode")),
         (CHECKS, lambda one: one.pop("says")),

@@ -642,6 +642,7 @@ class Outcome:
         merges: identifiers that are one patient's from now on, or no longer.
         letters: how complete those are that it is, where it was worked.
         overtaken: letters that are to be looked at again.
+        watched: what it may be to a watch (`pipeline.watching`); 0: nothing.
     """
 
     facts: MessageFacts
@@ -662,6 +663,7 @@ class Outcome:
     merges: tuple[Joining, ...] = ()
     letters: tuple[Letter, ...] = ()
     overtaken: tuple[Overtaken, ...] = ()
+    watched: int = 0
 
 
 class Verdict(StrEnum):

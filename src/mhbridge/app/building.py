@@ -19,7 +19,7 @@ from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.outward import alarm_targets, heartbeat_of
 from mhbridge.app.running import App
 from mhbridge.app.storing import store_of
-from mhbridge.gateway import Clocks, Disk, Gateway, Keeping, Outbox, Pressure, Watch, Workers
+from mhbridge.gateway import Clocks, Disk, Gateway, Keeping, Noticing, Outbox, Pressure, Watch, Workers
 from mhbridge.gateway.alarms import Alarms
 from mhbridge.gateway.expiry import Expiry
 from mhbridge.gateway.parts import SETTLE, Parts
@@ -94,6 +94,8 @@ def build(
         parts=parts,
         pressure=Pressure(log=log, disk=_disk_of(config)),
     )
+    noticing = Noticing(store=store, gateway=gateway, feeds=lambda: mappings.feeds, clock=clock, log=log)
+    gateway.tell_of_watched(noticing.wake)
     watch = Watch(
         store=store,
         clock=clock,
@@ -117,7 +119,9 @@ def build(
     receivers = listening.receivers()
     silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
     outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log, parts))
-    return App(store, senders, gateway, outbox, watch, clocks, keeping, receivers, reloading, log, workers, outward)
+    return App(
+        store, senders, gateway, outbox, watch, clocks, noticing, keeping, receivers, reloading, log, workers, outward
+    )
 
 
 def _parts(config: settings.Config, store: Store, clock: Clock, log: Log) -> Parts | None:

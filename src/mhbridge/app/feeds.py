@@ -50,15 +50,25 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
     problems += _unknown_queues(config, [one for found in clocks.values() for of in found.values() for one in of])
     if problems:
         raise ConfigurationError(problems)
+    told = {
+        supplier: [one for one in own if catalogue.watches(one.document.name)] for supplier, own in mappings.items()
+    }
+    looks = pipeline.looks_of(
+        watch
+        for name in dict.fromkeys(m.document.name for own in told.values() for m in own)
+        for watch in catalogue.watches(name)
+    )
     targets = {destination.name: destination.target for destination in config.destinations}
     # A relay takes the original along with whatever the documents say; it has no shape of its own.
     targets = {name: "r4" if target == "original" else target for name, target in targets.items()}
     feeds: dict[str, pipeline.Feed] = {}
     for receiver in config.receivers:
-        own = mappings[receiver.supplier]
+        # Messages of our own come from nowhere else.
+        own = tuple(one for one in mappings[receiver.supplier] if one not in told[receiver.supplier])
         make = partial(
             pipeline.Feed,
             receiver.supplier,
+            looks=looks,
             routes=routes,
             parked=receiver.parked,
             live=config.gateway.mode == "live",
@@ -69,6 +79,8 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
             needs={destination.name: destination.needs for destination in config.destinations},
         )
         feeds[receiver.feed] = make(receiver.feed, own)
+        for mapping in told[receiver.supplier]:
+            feeds[mapping.name] = make(mapping.name, (mapping,), watches=catalogue.watches(mapping.document.name))
         if isinstance(receiver, settings.HttpReceiver):
             for mapping in own:
                 feeds.setdefault(mapping.name, make(mapping.name, (mapping,)))

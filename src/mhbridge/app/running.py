@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from mhbridge.app.mappings import Reloading
 from mhbridge.errors import ConfigurationError
-from mhbridge.gateway import Clocks, Gateway, Keeping, Outbox, Watch, Workers
+from mhbridge.gateway import Clocks, Gateway, Keeping, Noticing, Outbox, Watch, Workers
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class App:
     outbox: Outbox
     watch: Watch
     clocks: Clocks
+    noticing: Noticing
     keeping: Keeping
     receivers: Mapping[str, Receiver]
     reloading: Reloading
@@ -89,6 +90,8 @@ class App:
         await self.keeping.open()
         push(self.clocks.close)
         await self.clocks.open()
+        push(self.noticing.close)
+        await self.noticing.open()
         push(self.watch.close)
         await self.watch.open()
         push(self._stop_receiving)

@@ -211,7 +211,7 @@ def schema(out: Path, roots: tuple[Path, ...]) -> int:
     import orjson
 
     from mhbridge.mapping.catalogue import load
-    from mhbridge.mapping.pack_schemas import build_schema, checks_schema, clocks_schema, items_schema
+    from mhbridge.mapping.pack_schemas import build_schema, checks_schema, clocks_schema, items_schema, watches_schema
     from mhbridge.mapping.schema import binding_schema, supplier_schema
 
     catalogue = load(roots)
@@ -219,7 +219,7 @@ def schema(out: Path, roots: tuple[Path, ...]) -> int:
     found = {name: binding_schema(document) for name, document in documents.items() if document is not None}
     found |= {
         "supplier": supplier_schema(), "items": items_schema(), "r4": build_schema(), "clocks": clocks_schema(),
-        "checks": checks_schema(),
+        "watches": watches_schema(), "checks": checks_schema(),
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     for name, made in found.items():

@@ -13,6 +13,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
     attempts  one attempt, and what follows from its result                            (`attempts.Attempts`)
     awaited   acknowledgements that do not come                                        (`awaited.Awaited`)
     clocks    what becomes due by itself: tasks nobody takes, deadlines                (`clocks.Clocks`)
+    noticing  what is to be told of a patient, as a message of our own                 (`noticing.Noticing`)
     keeping   every night what is no longer to be kept; how far the log has come    (`keeping.Keeping`)
     watch     every minute: do the accounts balance, is anything overdue or silent    (`watch.Watch`)
     expiry    which certificates end soon                                              (`expiry.Expiry`)
@@ -23,6 +24,7 @@ This package must never hold work that is not in the store.
 
 from mhbridge.gateway.clocks import Clocks
 from mhbridge.gateway.keeping import Keeping
+from mhbridge.gateway.noticing import Noticing
 from mhbridge.gateway.outbox import Outbox
 from mhbridge.gateway.outlets import Outlet
 from mhbridge.gateway.pressure import Disk, Pressure
@@ -30,4 +32,4 @@ from mhbridge.gateway.taking import Gateway
 from mhbridge.gateway.watch import Watch
 from mhbridge.gateway.workers import Workers
 
-__all__ = ["Clocks", "Disk", "Gateway", "Keeping", "Outbox", "Outlet", "Pressure", "Watch", "Workers"]
+__all__ = ["Clocks", "Disk", "Gateway", "Keeping", "Noticing", "Outbox", "Outlet", "Pressure", "Watch", "Workers"]

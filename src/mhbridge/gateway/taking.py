@@ -180,6 +180,10 @@ class Gateway:
         """How many processes translate, and how many requests they have not answered."""
         return len(self._workers.pids), self._workers.waiting
 
+    def tell_of_watched(self, wake: Callable[[], None]) -> None:
+        """Call this where somebody was heard of whom something may be told."""
+        self._told.watched = wake
+
     def adopt(self, feeds: Mapping[str, Feed]) -> None:
         """Envelopes that come from now on are worked with these feeds. What is in hand ends as it began."""
         self._feeds = feeds

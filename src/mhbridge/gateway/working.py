@@ -8,7 +8,7 @@ make anything durable.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +54,8 @@ class Told:
         self._outbox = outbox
         self._clocks = clocks
         self._log = log
+        #: Called where somebody was heard of whom something may be told.
+        self.watched: Callable[[], None] | None = None
         #: (feed, state) → how many values of messages taken since the start are in that state of the field ledger.
         self.leaves: Counter[tuple[str, str]] = Counter()
         #: (document type, heading, `said` or `not`) → how many letters worked since the start.
@@ -72,6 +74,8 @@ class Told:
                     self.headings[letter.document, heading, "not" if said in _NOT_SAID else "said"] += 1
         if any(outcome.deliveries for outcome in outcomes):
             self._outbox.wake()
+        if self.watched is not None and any(outcome.watched for outcome in outcomes):
+            self.watched()
         if self._clocks is not None and any(one.deadlines or one.overtaken for one in outcomes):
             # What is heard of late may be due already.
             self._clocks.wake()

@@ -29,10 +29,11 @@ from mhbridge.mapping.reader import Pairs, read
 from mhbridge.mapping.reviews import Review, path_of, read_reviews
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
+from mhbridge.mapping.watches import ReadyWatch
 from mhbridge.model import MessageFacts, Severity
 
 #: What a folder of a document type or a part holds.
-_READ: Final = ("items", "clocks", "checks", *TARGETS)
+_READ: Final = ("items", "clocks", "checks", "watches", *TARGETS)
 
 __all__ = ["Catalogue", "Supplier", "SupplierMapping", "load"]
 
@@ -69,6 +70,10 @@ class Catalogue:
     def document(self, name: str) -> DocumentType | None:
         """A document type; `None` when there is none of the name."""
         return self._loader.document(name)
+
+    def watches(self, name: str) -> tuple[ReadyWatch, ...]:
+        """The watches that a document type tells of, compiled."""
+        return self._loader.watches(name)
 
     def systems(self, supplier: str = "") -> CodeSystems:
         """The code systems that a supplier's mappings know; without one, those that all know."""
@@ -119,6 +124,7 @@ class Catalogue:
                     self._loader.build(pack, target, "")
                 self._loader.clocks(folder)
                 self._loader.checks(folder)
+                self._loader.watches(folder)
             self._check_read(f"documents/{folder}")
         for supplier in self.suppliers():
             self.reviews(supplier)

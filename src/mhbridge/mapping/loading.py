@@ -25,6 +25,7 @@ from mhbridge.mapping.checker.clocks import read_clocks
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
 from mhbridge.mapping.checker.packs import Codes, read_pack
+from mhbridge.mapping.checker.watches import read_watches
 from mhbridge.mapping.checks import ReadyCheck
 from mhbridge.mapping.clocks import ReadyClock, ReadyWord
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
@@ -40,6 +41,7 @@ from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.mapping.translation import ReadyBuild
+from mhbridge.mapping.watches import Look, ReadyLook, ReadyWatch
 from mhbridge.mapping.written import Written, written_fields
 from mhbridge.model import Severity
 
@@ -78,6 +80,7 @@ class Loader:
         self._written: dict[tuple[int, int], tuple[BuildFile, DocumentType, Written]] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
         self._checks: dict[str, tuple[ReadyCheck, ...]] = {}
+        self._watches: dict[str, tuple[ReadyWatch, ...]] = {}
 
     # -- what mappings share --------------------------------------------------------------------------------
 
@@ -235,6 +238,30 @@ class Loader:
                 for rule in rules
             )
         return self._clocks[name]
+
+    def watches(self, name: str) -> tuple[ReadyWatch, ...]:
+        """The watches that a document type tells of, compiled."""
+        if name not in self._watches:
+            document = self.document(name)
+            rules = () if document is None else read_watches(self.library, document, self.document, self.codes(""))
+            self._watches[name] = tuple(
+                ReadyWatch(
+                    rule,
+                    tuple(map(self._look, rule.stays)),
+                    tuple(map(self._look, rule.signals)),
+                    tuple(map(self._look, rule.contacts)),
+                )
+                for rule in rules
+            )
+        return self._watches[name]
+
+    def _look(self, look: Look) -> ReadyLook:
+        compiler = self._compiler
+        begins, ends, at = (
+            None if one is None else compiler.expression(one) for one in (look.begins, look.ends, look.at)
+        )
+        when, untrue = (None if one is None else compiler.condition(one) for one in (look.when, look.untrue))
+        return ReadyLook(look, begins, ends, at, when, untrue)
 
     def checks(self, name: str) -> tuple[ReadyCheck, ...]:
         """The safety checks of a document type, compiled."""

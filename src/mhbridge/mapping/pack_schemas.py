@@ -6,14 +6,14 @@ Elements, extensions and profiles are those of the FHIR definitions. What these 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mhbridge.fhir.definitions import r4
 from mhbridge.mapping.packs import CARRY
 from mhbridge.mapping.schema import DRAFT, FLAG, condition, described, expression
 
-__all__ = ["build_schema", "checks_schema", "clocks_schema", "items_schema"]
+__all__ = ["build_schema", "checks_schema", "clocks_schema", "items_schema", "watches_schema"]
 
 _TEXT: Final[Mapping[str, Any]] = {"type": "string"}
 _LENGTH: Final[Mapping[str, Any]] = {"type": "string", "pattern": r"^P(\d+D|T\d+H)$"}
@@ -167,6 +167,66 @@ def clocks_schema() -> dict[str, Any]:
         "additionalProperties": False,
     }
     return _named("clocks", clock, "By when it must have arrived, and whom to tell before that")
+
+
+def watches_schema() -> dict[str, Any]:
+    """The schema of `watches.yaml`."""
+    document = ("document", _TEXT, "Messages of this type")
+    tells = ("tells", {"type": "array", "minItems": 1, "items": _TEXT}, "The items that the record takes from it")
+    when = ("when", condition(), "What must be so, where not everything counts")
+    conditions = {"anyOf": [condition(), {"type": "array", "minItems": 1, "items": condition()}]}
+    untrue = ("untrue_when", conditions, "What says that there is none")
+    at = ("at", condition(), "When that was: an expression that is a date")
+
+    def looks(what: str, required: Sequence[str], *properties: Any) -> tuple[str, Any, str]:
+        one = {
+            "type": "object",
+            "required": list(required),
+            "properties": described(properties),
+            "additionalProperties": False,
+        }
+        return what, {"type": "array", "minItems": 1, "items": one}, "The first that says anything is believed"
+
+    watch = {
+        "type": "object",
+        "required": ["stays", "signals", "within"],
+        "properties": described(
+            (
+                looks(
+                    "stays",
+                    ("document", "begins", "tells"),
+                    document,
+                    ("begins", condition(), "When it began: an expression that is a date"),
+                    ("ends", condition(), "When it ended"),
+                    when,
+                    untrue,
+                    ("open", FLAG, "One that has not ended counts, too"),
+                    tells,
+                ),
+                looks(
+                    "signals",
+                    ("document", "at", "when", "tells"),
+                    document,
+                    at,
+                    when,
+                    untrue,
+                    (
+                        "of",
+                        {"enum": ["patient", "stay"]},
+                        "All messages of the patient together, or those of each stay",
+                    ),
+                    ("from", {"enum": ["anyone", "others"]}, "Of anybody, or of other senders only"),
+                    tells,
+                ),
+                looks("contacts", ("document", "at", "tells"), document, at, when, tells),
+                ("within", _LENGTH, "How long after the end of a stay a signal counts"),
+                ("forgotten_after", _LENGTH, "What is heard of so much later is told nobody"),
+                ("source", _TEXT, "The rule that asks for it"),
+            )
+        ),
+        "additionalProperties": False,
+    }
+    return _named("watches", watch, "What is to be noticed of a patient, and told by this type of document")
 
 
 def checks_schema() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mhbridge.pipeline.naming import dedupe_key
 from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, place
 from mhbridge.pipeline.routing import Feed, Route
 from mhbridge.pipeline.stepping import carrying, needs_known, needs_past, serving, step
+from mhbridge.pipeline.watching import active, looks_of, notices
 
 __all__ = [
     "Carried",
@@ -27,6 +28,7 @@ __all__ = [
     "Intake",
     "Route",
     "Taken",
+    "active",
     "answer",
     "by_who_stays",
     "carried_of",
@@ -39,8 +41,10 @@ __all__ = [
     "is_own",
     "known_at",
     "letters",
+    "looks_of",
     "needs_known",
     "needs_past",
+    "notices",
     "outcome_now",
     "outcomes_of_file",
     "parts",

@@ -6,7 +6,7 @@ This module must never look at a message, only at its items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.clocks import ReadyClock
 from mhbridge.mapping.packs import Stale
+from mhbridge.mapping.watches import ReadyLook, ReadyWatch
 from mhbridge.model import Carry, Reading
 
 __all__ = ["Feed", "Route", "destinations", "ends_here"]
@@ -50,6 +51,8 @@ class Feed:
         clocks: document type → the clocks that its messages start or meet.
         carries: type of a letter → what the supplier's events may give it.
         stale: type of a letter → what makes it out of date.
+        looks: document type → what its messages may be to any watch that there is.
+        watches: what the messages of this feed tell of, where they are our own.
     """
 
     supplier: str
@@ -63,6 +66,8 @@ class Feed:
     clocks: Mapping[str, tuple[ReadyClock, ...]] = field(default_factory=dict)
     carries: Mapping[str, Carry] = field(default_factory=dict)
     stale: Mapping[str, tuple[Stale, ...]] = field(default_factory=dict)
+    looks: Mapping[str, Sequence[tuple[int, ReadyLook]]] = field(default_factory=dict)
+    watches: tuple[ReadyWatch, ...] = ()
 
 
 def destinations(

@@ -55,6 +55,7 @@ from mhbridge.pipeline.succeeding import (
     told,
     withdrawals,
 )
+from mhbridge.pipeline.watching import role
 
 __all__ = ["carrying", "needs_known", "needs_past", "serving", "step"]
 
@@ -153,6 +154,7 @@ def step(
         occurred_at=first.effective_at if first else "",
         ledger=taken.ledger,
         past=told(past) if past else (),
+        watched=_watched(taken, feed),
     )
     if taken.parked:
         # Whatever is wrong with it, the patient has left, and time goes by.
@@ -201,6 +203,15 @@ def step(
             readings = (*readings[:at], hidden, *readings[at + 1 :])
         making.add(mapping, reading, before, carried.get(reading.document, NOTHING_CARRIED), restricted=restricted)
     return making.outcome(base, readings, tuple(joinings), deadlines(taken, known, now, feed))
+
+
+def _watched(taken: Taken, feed: Feed) -> int:
+    """What the message may be to a watch."""
+    found = 0
+    for mapping, reading in taken.readings if feed.looks else ():
+        if reading.patient is not None:
+            found |= role(feed.looks, mapping, reading)
+    return found
 
 
 def _parted(taken: Taken) -> Taken:

@@ -9,6 +9,7 @@ A port says what is promised, never how. A store keeps every promise of `store.S
     repairing    What people put right: what is parked, by its cause, and what is worked or sent again.
     desk         What people ask: messages, their stories, the accounts, and who did what.
     tasks        What people must do, whose it is, and what becomes due by itself.
+    watching     Of whom something was heard that may be told onwards, and what was told.
     silence      What a feed usually sends, and what it left out.
     keeping      What is kept no longer, and whether what is kept is whole.
     ownership    Whose work it is, where several gateways share one store.
@@ -42,6 +43,7 @@ from mhbridge.ports.tasks import (
 from mhbridge.ports.time import Clock
 from mhbridge.ports.transports import Delivered, Files, Receive, Receiver, Sender
 from mhbridge.ports.waiting import Pending, WaitingMessages
+from mhbridge.ports.watching import Noticed, SeenPerson, Watching
 
 __all__ = [
     "LEADING",
@@ -74,6 +76,7 @@ __all__ = [
     "MessageRow",
     "Meters",
     "Move",
+    "Noticed",
     "OpenTasks",
     "Original",
     "ParkedCause",
@@ -87,6 +90,7 @@ __all__ = [
     "Repairing",
     "Retention",
     "RetentionClass",
+    "SeenPerson",
     "Sender",
     "SharedStore",
     "Silence",
@@ -100,5 +104,6 @@ __all__ = [
     "Urgency",
     "Waiting",
     "WaitingMessages",
+    "Watching",
     "part_of",
 ]

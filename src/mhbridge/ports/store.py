@@ -15,11 +15,14 @@ from mhbridge.ports.repairing import Repairing
 from mhbridge.ports.silence import Silence
 from mhbridge.ports.tasks import Tasks
 from mhbridge.ports.waiting import WaitingMessages
+from mhbridge.ports.watching import Watching
 
 __all__ = ["Store"]
 
 
-class Store(Receipts, WaitingMessages, Deliveries, Repairing, Desk, Tasks, Silence, Keeping, Figures, Protocol):
+class Store(
+    Receipts, WaitingMessages, Deliveries, Repairing, Desk, Tasks, Watching, Silence, Keeping, Figures, Protocol
+):
     """
     The one durable place. A call returns when its effect is durable (committed and fsynced), or raises `StoreError`.
 

@@ -14,6 +14,7 @@ from series_contract import SeriesContract
 from silence_contract import SilenceContract
 from store_contract import StoreContract
 from task_contract import DUTIES, TaskContract
+from watching_contract import WatchingContract
 
 from databases import database, execute, with_tables
 
@@ -36,6 +37,7 @@ class TestPostgres(
     SilenceContract,
     FiguresContract,
     TaskContract,
+    WatchingContract,
     KeepingContract,
     RepairingContract,
 ):

@@ -17,6 +17,7 @@ from series_contract import SeriesContract
 from silence_contract import SilenceContract
 from store_contract import StoreContract
 from task_contract import DUTIES, TaskContract
+from watching_contract import WatchingContract
 
 from mhbridge.adapters.sql.turns import InlineTurns, ThreadTurns
 from mhbridge.adapters.sqlite import SqliteStore
@@ -34,6 +35,7 @@ class SqliteContract(
     SilenceContract,
     FiguresContract,
     TaskContract,
+    WatchingContract,
     KeepingContract,
     RepairingContract,
 ):

@@ -29,6 +29,7 @@ from mhbridge.adapters.sql import (
     repairing,
     silence,
     tasks,
+    watching,
 )
 from mhbridge.adapters.sql.books import Books, Mark
 from mhbridge.adapters.sql.chain import Chain
@@ -95,6 +96,7 @@ _ORDER: Final[Sequence[Verb]] = (
     tasks.take,
     tasks.finished,
     letters.fire,
+    watching.noticed,
     silence.keep_profiles,
     silence.keep_gaps,
     migrating.later,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from mhbridge.adapters.sql import merging, series
+from mhbridge.adapters.sql import merging, series, watching
 from mhbridge.adapters.sql.backlog import Waits, waits_now
 from mhbridge.adapters.sql.books import Books, micros
 from mhbridge.adapters.sql.clocks import ReadyDeadline, reconcile
@@ -123,6 +123,8 @@ class _Rows:
         self.deadlines: list[tuple[int, int, ReadyDeadline]] = []
         #: Message, patient, now and the letters that it has overtaken.
         self.overtaken: list[tuple[int, int, int, ReadyOvertaken]] = []
+        #: Patient → what their messages may be to a watch, and when the last of them came.
+        self.watched: dict[int, tuple[int, int]] = {}
 
     def add(self, table: str, *row: Any) -> None:
         self.by_table[table].append(row)
@@ -134,6 +136,8 @@ class _Rows:
             books.each(f"add_{table}", rows)
         reconcile(books, self.deadlines)
         overtake(books, self.overtaken)
+        if self.watched:
+            watching.see(books, [(patient, *seen) for patient, seen in self.watched.items()])
 
     def _join_lanes(self, books: Books) -> None:
         new = [
@@ -444,6 +448,9 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
             *books.sealed("reading", number, reading.items, due_at),
         )
     rows.whose.add(patient)
+    if message.watched and message.readings:
+        seen, _ = rows.watched.get(patient, (0, 0))
+        rows.watched[patient] = seen | message.watched, due_at
     _join(books, rows, about, message, due_at)
     withdraw(books, message.withdrawals, about, due_at)
     documents = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mhbridge.adapters.sql import watching
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.clocks import hand_over, take_back
 from mhbridge.model import Joining
@@ -66,6 +67,7 @@ def merge(books: Books, retired: int, survivor: int, message: int, now: int) -> 
     for query in ("move_waiting_messages", "move_waiting_merges", "move_documents"):
         books.run(query, retired=retired, survivor=survivor)
     hand_over(books, retired, survivor, now)
+    watching.hand_over(books, retired, survivor, now)
     books.log(now, "message", message, f"merged {retired} into {survivor}, {moved} deliveries with it")
 
 
@@ -75,4 +77,5 @@ def unmerge(books: Books, retired: int, message: int, now: int) -> None:
     books.join(retired, None)
     books.run("move_documents_back", retired=retired, survivor=survivor)
     take_back(books, retired, survivor, now)
+    watching.see(books, [(retired, watching.EVERYTHING, now), (survivor, watching.EVERYTHING, now)])
     books.log(now, "message", message, f"{retired} is merged no longer")

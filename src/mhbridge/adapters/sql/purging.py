@@ -196,7 +196,8 @@ def _forget_patient(books: Books, patient: int) -> int:
     for query in ("drop_lanes_of", "drop_patient"):
         books.run(query, id=patient)
         gone += books.changed
-    books.run("drop_words_of", id=patient)
+    for query in ("drop_words_of", "drop_watch_of", "drop_notices_of"):
+        books.run(query, id=patient)
     books.forget_names()
     return gone
 

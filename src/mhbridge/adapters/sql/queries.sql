@@ -367,6 +367,9 @@ update word set patient = :survivor where patient = :retired and not exists (sel
 -- name: move_words_back
 update word set patient = :retired where patient = :survivor and told_by in (select episode from reading where patient = :retired)
   and told_by not in (select episode from reading where patient = :survivor);
+-- name: move_notices
+update notice set patient = :survivor where patient = :retired and not exists (select 1 from notice n where n.patient = :survivor
+  and n.name = notice.name and n.subject = notice.subject);
 -- name: clocks_left_behind
 select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met from clock where patient = :patient;
 -- name: move_waiting_messages
@@ -820,6 +823,36 @@ select id, severity, queue from task where what = :what and about = :about and c
   order by id desc limit 1;
 -- name: tell_task
 update task set queue = :queue, severity = :severity, next_at = :next_at where id = :id and closed_at is null;
+-- name: see_watched
+insert into watch (patient, seen, due_at, turn) values (?, ?, ?, ?)
+  on conflict (patient) do update set seen = watch.seen | excluded.seen, due_at = excluded.due_at, turn = watch.turn + 1;
+-- name: watched_as
+select seen from watch where patient = :patient;
+-- name: watched_due
+select patient, due_at, turn from watch where due_at is not null /* held patient */ order by due_at limit :most;
+-- name: watched_done
+update watch set due_at = null where patient = :patient and turn = :turn;
+-- name: same_number
+select distinct j.patient from identity i join identity j on j.token = i.token where i.patient = :patient and i.kind = 4 and j.kind = 4;
+-- name: heard_of
+select r.id, r.document, r.episode, r.event_at, r.sent_at, r.key_id, r.items, m.mapping from reading r
+  join message m on m.id = r.message where r.patient = :patient;
+-- name: clocks_seen
+select c.episode, c.due_at, c.name, coalesce(n.name, ''), c.state from clock c left join destination n on n.id = c.destination
+  where c.patient = :patient order by c.id;
+-- name: deliveries_seen
+select o.episode, d.sent_at, o.kind, n.name, d.state, d.level from document o
+  join delivery d on d.message = o.message and d.document = o.id join destination n on n.id = d.destination
+  where o.patient = :patient and o.bundle = 'document' order by d.id;
+-- name: notices_of
+select name, subject, number, said from notice where patient = :patient;
+-- name: keep_notice
+insert into notice (patient, name, subject, number, said) values (?, ?, ?, ?, ?)
+  on conflict (patient, name, subject) do update set number = excluded.number, said = excluded.said;
+-- name: drop_watch_of
+delete from watch where patient = :id;
+-- name: drop_notices_of
+delete from notice where patient = :id;
 -- name: clocks_of_patient
 -- They are those of the identifier that stays, where some were merged.
 with recursive up (id, merged_into) as (

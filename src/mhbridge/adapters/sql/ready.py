@@ -142,6 +142,7 @@ class ReadyMessage(NamedTuple):
     retires: bytes | None = None
     figures: Sequence[tuple[str, str, str, str, str]] = ()
     overtaken: Sequence[ReadyOvertaken] = ()
+    watched: int = 0
 
     @property
     def patients(self) -> list[bytes]:
@@ -260,6 +261,7 @@ def ready_message(
         figures=() if outcome.state in _WAIT else of_outcome(outcome),
         retires=next((patient_token(keys, key) for key in map(_retired, readings) if key is not None), None),
         overtaken=[_ready_overtaken(keys, one) for one in outcome.overtaken],
+        watched=outcome.watched,
     )
 
 

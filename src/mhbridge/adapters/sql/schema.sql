@@ -183,6 +183,7 @@ create table property (token blob not null, message integer not null, kind integ
 -- again with every message of the patient.
 create table identity (token blob not null, patient integer not null, kind integer not null, primary key (token, patient))
   strict, without rowid;
+create index identity_patient on identity (patient) where kind = 4;
 
 -- Counted where a thing happens, compared with the rows. For what = 'delivery', `feed` is the destination's name.
 create table tally (
@@ -249,6 +250,22 @@ create table letter (
   done_at integer
 ) strict;
 create index letter_due on letter (due_at) where due_at is not null;
+create table watch (
+  patient integer primary key,
+  seen    integer not null,
+  due_at  integer,
+  turn    integer not null
+) strict;
+create index watch_due on watch (due_at) where due_at is not null;
+
+create table notice (
+  patient integer not null,
+  name    text    not null,
+  subject blob    not null,
+  number  integer not null,
+  said    blob    not null,
+  primary key (patient, name, subject)
+) strict, without rowid;
 
 -- Something that a person must do. `about` is the id of a row, or 0 with the name of a feed or destination in `name`.
 create table task (

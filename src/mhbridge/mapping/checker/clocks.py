@@ -22,7 +22,7 @@ from mhbridge.mapping.nodes import AnyOf, Condition, Expression, ItemOf, reads
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 
-__all__ = ["read_clocks"]
+__all__ = ["TIMES", "Documents", "PackReading", "items_of", "read_clocks"]
 
 _KEYS: Final = (
     "starts", "noticed_when", "from", "within", "per", "met_by", "excluded_when", "excluded_by", "ladder", "source",
@@ -30,7 +30,7 @@ _KEYS: Final = (
 #: What another document of the patient says of a clock.
 _WORD: Final = ("document", "by", "when", "at")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_TIMES: Final = frozenset({"date", "dateTime", "instant"})
+TIMES: Final = frozenset({"date", "dateTime", "instant"})
 _SEVERITIES: Final = ("normal", "high", "critical")
 
 Documents = Callable[[str], DocumentType | None]
@@ -45,8 +45,8 @@ def read_clocks(library: Library, document: DocumentType, documents: Documents, 
     return tuple(clock for clock in found if clock is not None)
 
 
-class _Reading:
-    """Reads the clocks of one file."""
+class PackReading:
+    """Reads what a file says over the items of document types."""
 
     def __init__(
         self,
@@ -64,9 +64,51 @@ class _Reading:
         self.codes = codes
         self.lists = lists
 
-    def clock(self, name: str, node: Node, key: Span) -> ClockRule | None:
+    def name(self, name: str, of: str, key: Span) -> None:
+        """A name is one that can be written everywhere."""
         if not _NAME.fullmatch(name):
-            self.file.report("E509", f"{name!r} cannot be the name of a clock", key, "lower-case letters, digits, -")
+            self.file.report("E509", f"{name!r} cannot be the name of {of}", key, "lower-case letters, digits, -")
+
+    def _environment(self, document: DocumentType) -> Environment:
+        lists = Lists(document.lists, document.code_lists) | self.lists
+        return Environment(
+            self.file, self.codes.systems, document=document, lists=lists.members, code_lists=lists.files, message=False
+        )  # fmt: skip
+
+    def _expression(self, what: Declaration, key: str, document: DocumentType) -> Expression | None:
+        node = what.entries[key]
+        if not isinstance(node, Text):
+            self.file.report("E042", f"{key!r} is one expression", node.span)
+            return None
+        tree = parse(self.file, node, None, condition=True)
+        return None if tree is None else Resolver(self._environment(document)).expression(tree, ANY)
+
+    def _condition(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
+        node = what.node(key)
+        return None if node is None else Resolver(self._environment(document)).test(node)
+
+    def _any_of(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
+        """One condition, or a list of which one is enough."""
+        node = what.node(key)
+        if not isinstance(node, Items):
+            return self._condition(what, key, document)
+        resolver = Resolver(self._environment(document))
+        terms = tuple(term for entry in node.entries if (term := resolver.test(entry)) is not None)
+        return AnyOf(node.span, terms) if terms else None
+
+    def _length(self, what: Declaration, key: str) -> Length | None:
+        found = length_of(what.text(key))
+        if found is None and isinstance(what.entries[key], Text):
+            hint = "PT24H: 24 hours go by; P3D: to the end of the third day after"
+            self.file.report("E505", f"{key!r} is a length of time", what.entries[key].span, hint)
+        return found
+
+
+class _Reading(PackReading):
+    """Reads the clocks of one file."""
+
+    def clock(self, name: str, node: Node, key: Span) -> ClockRule | None:
+        self.name(name, "a clock", key)
         what = Declaration(self.file, node, "a clock", _KEYS, at=key)
         if not what.require("starts", "within", "met_by", "ladder"):
             return None
@@ -76,12 +118,12 @@ class _Reading:
         noticed, excluded = self._condition(what, "noticed_when", seen), self._any_of(what, "excluded_when", seen)
         within, met_by = self._length(what, "within"), self._met_by(what)
         ladder = self._ladder(what, within)
-        if starts is not None and not (_TIMES.issuperset(starts.type.names) and not starts.type.many):
+        if starts is not None and not (TIMES.issuperset(starts.type.names) and not starts.type.many):
             self.file.report(
                 "E501",
                 f"a clock starts at a date or dateTime, and this is a {starts.type}",
                 what.entries["starts"].span,
-                did_you_mean("at", [n for n, item in seen.items.items() if item.type.name in _TIMES], least=0.2),
+                did_you_mean("at", [n for n, item in seen.items.items() if item.type.name in TIMES], least=0.2),
             )
             starts = None
         if starts is None or within is None or met_by is None or not ladder:
@@ -97,8 +139,8 @@ class _Reading:
             within=within,
             met_by=met_by,
             ladder=ladder,
-            begins=_items_of(starts) | _items_of(noticed),
-            reads=_items_of(starts) | _items_of(noticed) | _items_of(excluded),
+            begins=items_of(starts) | items_of(noticed),
+            reads=items_of(starts) | items_of(noticed) | items_of(excluded),
             span=key,
         )
 
@@ -144,41 +186,7 @@ class _Reading:
             self.document, items=items, records=records, lists=lists.members, code_lists=lists.files, derived=()
         )
 
-    def _environment(self, document: DocumentType) -> Environment:
-        lists = Lists(document.lists, document.code_lists) | self.lists
-        return Environment(
-            self.file, self.codes.systems, document=document, lists=lists.members, code_lists=lists.files, message=False
-        )  # fmt: skip
-
-    def _expression(self, what: Declaration, key: str, document: DocumentType) -> Expression | None:
-        node = what.entries[key]
-        if not isinstance(node, Text):
-            self.file.report("E042", f"{key!r} is one expression", node.span)
-            return None
-        tree = parse(self.file, node, None, condition=True)
-        return None if tree is None else Resolver(self._environment(document)).expression(tree, ANY)
-
-    def _condition(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
-        node = what.node(key)
-        return None if node is None else Resolver(self._environment(document)).test(node)
-
-    def _any_of(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
-        """One condition, or a list of which one is enough."""
-        node = what.node(key)
-        if not isinstance(node, Items):
-            return self._condition(what, key, document)
-        resolver = Resolver(self._environment(document))
-        terms = tuple(term for entry in node.entries if (term := resolver.test(entry)) is not None)
-        return AnyOf(node.span, terms) if terms else None
-
     # -- what it asks ---------------------------------------------------------------------------------------
-
-    def _length(self, what: Declaration, key: str) -> Length | None:
-        found = length_of(what.text(key))
-        if found is None and isinstance(what.entries[key], Text):
-            hint = "PT24H: 24 hours go by; P3D: to the end of the third day after"
-            self.file.report("E505", f"{key!r} is a length of time", what.entries[key].span, hint)
-        return found
 
     def _met_by(self, what: Declaration) -> MetBy | None:
         excludes = self._words(what, "excluded_by", excludes=True)
@@ -231,7 +239,7 @@ class _Reading:
             return None
         met.choice("by", ("patient_key",), "patient_key")
         when, at = self._condition(met, "when", other), self._expression(met, "at", other)
-        if at is not None and not (_TIMES.issuperset(at.type.names) and not at.type.many):
+        if at is not None and not (TIMES.issuperset(at.type.names) and not at.type.many):
             what = f"it is met at a date or dateTime, and this is a {at.type}"
             self.file.report("E501", what, met.entries["at"].span)
             return None
@@ -268,5 +276,6 @@ class _Reading:
         return tuple(found)
 
 
-def _items_of(tree: Expression | Condition | None) -> frozenset[str]:
+def items_of(tree: Expression | Condition | None) -> frozenset[str]:
+    """The items that an expression or a condition reads."""
     return frozenset(read.name for read in reads(tree) if isinstance(read, ItemOf)) if tree is not None else frozenset()

@@ -14,10 +14,11 @@ from mhbridge.adapters.sql.door.repairing import Repairing
 from mhbridge.adapters.sql.door.silence import Silence
 from mhbridge.adapters.sql.door.tasks import Tasks
 from mhbridge.adapters.sql.door.waiting import WaitingMessages
+from mhbridge.adapters.sql.door.watching import Watching
 from mhbridge.ports import Store
 
 __all__ = ["Door"]
 
 
-class Door(WaitingMessages, Deliveries, Repairing, Keeping, Tasks, Silence, Figures, Store):
+class Door(WaitingMessages, Deliveries, Repairing, Keeping, Tasks, Watching, Silence, Figures, Store):
     """All of the port but opening, closing and the sizes of files, which are the engine's."""

@@ -61,6 +61,22 @@ create table letter (
   done_at integer
 ) strict;
 create index letter_due on letter (due_at) where due_at is not null;
+create table watch (
+  patient integer primary key,
+  seen    integer not null,
+  due_at  integer,
+  turn    integer not null
+) strict;
+create index watch_due on watch (due_at) where due_at is not null;
+
+create table notice (
+  patient integer not null,
+  name    text    not null,
+  subject blob    not null,
+  number  integer not null,
+  said    blob    not null,
+  primary key (patient, name, subject)
+) strict, without rowid;
 
 create table task (
   id        integer primary key,
@@ -118,6 +134,7 @@ create table gap (
 
 create table identity (token blob not null, patient integer not null, kind integer not null, primary key (token, patient))
   strict, without rowid;
+create index identity_patient on identity (patient) where kind = 4;
 
 create table figure (
   writer  integer not null,

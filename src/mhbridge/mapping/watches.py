@@ -1,0 +1,113 @@
+"""
+Watches as a pack declares them: what is to be noticed of a patient beside a stay, and what is then told.
+
+A watch is declared by the type of the document that tells of it (`documents/<type>/watches.yaml`). It looks at what
+messages of other types have said: at stays, and at signals, which may be another sender's. Pure: what is noticed
+follows from items, and this module must never know what was noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mhbridge.errors import Span
+from mhbridge.mapping.clocks import Length, instant_of
+from mhbridge.mapping.nodes import Condition, Expression
+
+__all__ = ["Look", "ReadyLook", "ReadyWatch", "WatchRule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """
+    How documents of one type are looked at.
+
+    Args:
+        identity: the items that say which of them belong together.
+        begins, ends: of a stay, when that was.
+        at: of a signal or a contact, when that was.
+        when: what must be so, where not everything counts.
+        untrue: what says that there is none, whatever other types say: a stay that was taken back.
+        tells: the items that the record takes from it, and no others.
+        whole: all documents of a patient are taken together, and not those of each stay.
+        others: only those of other senders count.
+        open: a stay that has not ended counts.
+        reads: the items that decide whether there is one.
+    """
+
+    document: str
+    identity: tuple[str, ...]
+    begins: Expression | None = None
+    ends: Expression | None = None
+    at: Expression | None = None
+    when: Condition | None = None
+    untrue: Condition | None = None
+    tells: tuple[str, ...] = ()
+    whole: bool = False
+    others: bool = False
+    open: bool = False
+    reads: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRule:
+    """
+    A watch as it was read and checked.
+
+    Args:
+        document: type of the document that tells of it.
+        stays, signals: types of which the first that says anything is believed.
+        contacts: what else of the stay stands in the record.
+        within: how long after the end of a stay a signal counts.
+        forgotten_after: a signal that is heard of so much later is told nobody; `None`: it is always told.
+    """
+
+    name: str
+    document: str
+    stays: tuple[Look, ...]
+    signals: tuple[Look, ...]
+    contacts: tuple[Look, ...]
+    within: Length
+    forgotten_after: Length | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyLook:
+    """A look, ready: each function is called as `f(items, None, run, None, 0)`."""
+
+    look: Look
+    begins: Callable[..., Any] | None
+    ends: Callable[..., Any] | None
+    at: Callable[..., Any] | None
+    when: Callable[..., bool] | None
+    untrue: Callable[..., bool] | None
+
+    def holds(self, items: Mapping[str, Any], run: Any) -> bool:
+        """What must be so is so."""
+        return self.when is None or self.when(items, None, run, None, 0)
+
+    def is_untrue(self, items: Mapping[str, Any], run: Any) -> bool:
+        """They say that there is none."""
+        return self.untrue is not None and self.untrue(items, None, run, None, 0)
+
+    @staticmethod
+    def instant(
+        expression: Callable[..., Any] | None, items: Mapping[str, Any], run: Any, zone: ZoneInfo
+    ) -> datetime | None:
+        """What an expression of it says of these items, as an instant."""
+        return None if expression is None else instant_of(expression(items, None, run, None, 0), zone)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyWatch:
+    """A watch, ready."""
+
+    rule: WatchRule
+    stays: tuple[ReadyLook, ...]
+    signals: tuple[ReadyLook, ...]
+    contacts: tuple[ReadyLook, ...]
