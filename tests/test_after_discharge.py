@@ -1,5 +1,5 @@
 """
-What is told of patients after they have left.
+What is told of patients after they have left: of a death, and of an admission elsewhere.
 
 The real mappings of a trust and of the national events, the real gateway and store, on an event loop whose time
 jumps. Each scenario is a table: what happens at which hour, and what the trust is told in the end.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from jumping import Jumping
-from mhbridge import config
+from mhbridge import config, pipeline
 from mhbridge import log as logs
 from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore
@@ -52,6 +53,16 @@ supplier = "example-nems"
 kind = "folder"
 path = "in"
 
+[[receiver]]
+supplier = "example-acute"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[destination]]
+name = "team"
+kind = "folder"
+path = "team"
+
 [[destination]]
 name = "gp"
 kind = "folder"
@@ -69,6 +80,10 @@ to = ["gp"]
 [[route]]
 documents = ["death-after-discharge"]
 to = ["deaths"]
+
+[[route]]
+documents = ["care-team-notice"]
+to = ["team"]
 
 [[route]]
 documents = ["encounter-event", "death-notice"]
@@ -190,6 +205,7 @@ UNVERIFIED = ward("adt/a03-discharge.hl7", ("NSTS01", "NSTS02"))
 DIED_THERE = ward("adt/a03-discharge.hl7", ("|CLIN|", "|DIED|"))
 RESTRICTED = ward("adt/a03-discharge.hl7", ("|19||N|", "|19||S|"))
 DIED = "2025-03-20T23:40:00+00:00"
+IN_HOSPITAL, AT_EMERGENCY = ("final", "Admitted", "20 March 2025, 19:05"), ("final", "Attended", "20 March 2025, 19:05")
 TAKEN_BACK = ("entered-in-error", None, "")
 
 
@@ -287,6 +303,69 @@ def test_who_is_told_of_a_death(tmp_path, feeds, title):
     assert told(world) == expected
 
 
+def when(text):
+    found = re.search(r"\d+ \w+ \d{4}, \d\d:\d\d", text)
+    return found[0] if found else ""
+
+
+def acute(name, *swap, at="20250320"):
+    """An event of another hospital, of the same person."""
+    body = fixture(f"example-acute/adt/{name}.hl7")
+    return "example-acute/mllp", edited(
+        body, swap=[("9990020108", "9990001014"), ("19510203", "19870621"), ("202506121905", f"{at}1905"), *swap]
+    )
+
+
+ADMITTED = acute("a01-admission")
+CANCELLED_THERE = acute("a11-cancel-admission", ("202506121930", "202503201930"))
+STILL_IN = ward("adt/a01-admission.hl7")
+ATTENDED = acute("a01-admission", ("PV1|1|I|", "PV1|1|E|"))
+ELSEWHERE = {
+    "an admission six days after a discharge": ([(0, LEFT), (150, ADMITTED)], [IN_HOSPITAL]),
+    "an attendance at an emergency department": ([(0, LEFT), (150, ATTENDED)], [AT_EMERGENCY]),
+    "while they are on the ward": ([(0, STILL_IN), (150, ADMITTED)], [IN_HOSPITAL]),
+    "it is said again": ([(0, LEFT), (150, ADMITTED), (151, acute("a01-admission", ("000302", "777")))], [IN_HOSPITAL]),
+    "an admission that was taken back": (
+        [(0, LEFT), (150, ADMITTED), (160, CANCELLED_THERE)],
+        [IN_HOSPITAL, ("entered-in-error", "", "")],
+    ),
+    "on the thirty-first day": ([(0, LEFT), (800, acute("a01-admission", at="20250414"))], []),
+    "heard of after a fortnight": ([(0, LEFT), (600, ADMITTED)], []),
+    "a planned admission": ([(0, LEFT), (150, acute("a01-admission", ("INFIRMARY|21|", "INFIRMARY|11|")))], []),
+    "their own admission": ([(0, LEFT), (150, STILL_IN)], []),
+    "whose record is restricted there": ([(0, LEFT), (150, acute("a01-admission", ("|19||N|", "|19||S|")))], []),
+    "who does not agree to sharing": ([(0, LEFT), (150, acute("a01-admission", ("ZU8||1||0", "ZU8||2||0")))], []),
+    "whose number was not traced": ([(0, LEFT), (150, acute("a01-admission", ("NSTS01", "NSTS03")))], []),
+    "whose record is restricted here": ([(0, RESTRICTED), (150, ADMITTED)], []),
+    "whose date of birth is another": ([(0, LEFT), (150, acute("a01-admission", ("19870621", "19510203")))], []),
+    "somebody else": ([(0, LEFT), (150, acute("a01-admission", ("9990001014", "9990123438")))], []),
+}
+
+
+@pytest.mark.parametrize("title", ELSEWHERE)
+def test_which_admissions_elsewhere_the_team_is_told_of(tmp_path, feeds, title):
+    events, expected = ELSEWHERE[title]
+    world, _ = played(tmp_path, feeds, events)
+    found = []
+    for bundle in world.places["team"].got:
+        composition = bundle["entry"][0]["resource"]
+        sections = {one["title"]: plain(one["text"]["div"]) for one in composition.get("section", ())}
+        text = sections.get("Attendance details", "")
+        found.append((composition["status"], "Admitted" if "Admitted" in text else text and "Attended", when(text)))
+    assert found == expected
+
+
+def test_a_team_is_told_that_it_was_and_nothing_of_why(tmp_path, feeds):
+    world, _ = played(tmp_path, feeds, [(0, LEFT), (150, ADMITTED)])
+    (notice,) = world.places["team"].got
+    words = str(notice)
+    assert "TESTPATIENT" in words
+    # The control: the message of the other hospital says all of these.
+    for hidden in ("CEDAR", "incontinence", "Pretend", "Clementine", "INVENTED", "VIS-2025"):
+        assert hidden.encode() in ADMITTED[1]
+        assert hidden not in words
+
+
 def test_a_stop_between_the_message_and_the_note_of_it_tells_nothing_twice(tmp_path, feeds, monkeypatch):
     async def stops(_self, _noticed):
         raise StoreError("S299", "the control: it is not noted")
@@ -332,3 +411,17 @@ def test_nobody_sends_one_from_outside(feeds):
     own = [mapping.name for name, feed in feeds.items() if not feed.watches for mapping in feed.mappings]
     assert "example-mental-health/deaths" not in own
     assert feeds["example-mental-health/deaths"].watches
+
+
+def test_a_death_that_is_told_ends_the_follow_up_until_it_is_taken_back():
+    """Where a trust sends its contacts, too, its follow-up has a clock."""
+    catalogue = load([ROOT / "mappings"], only=True)
+    names = ("deaths", "adt", "discharge-letter")
+    mappings = tuple(catalogue.mapping(f"example-mental-health/{name}") for name in names)
+    mappings += (catalogue.mapping("example-inpatient/contacts"),)
+    feed = pipeline.Feed("example-mental-health", "f", mappings[:1], clocks=pipeline.clocks_by_document(mappings))
+    said = []
+    for name in ("plain", "taken-back"):
+        (outcome,) = pipeline.outcome_now(fixture(f"example-mental-health/deaths/{name}.json"), feed, T0)
+        said += [(one.name, one.says, one.met_at is not None) for one in outcome.deadlines]
+    assert said == [("follow-up-72h", "excluded", True), ("follow-up-72h", "excluded", False)]

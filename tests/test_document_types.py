@@ -36,6 +36,7 @@ def mapping(name: str) -> SupplierMapping:
 #: Document types that come in one format only, each with the reason.
 ONE_FORMAT = {
     "appointment-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
+    "care-team-notice": "the gateway makes it of an admission and a stay, in a form of its own",
     "clinical-letter": "HL7 v2 from anywhere; letters of other formats have types of their own",
     "death-after-discharge": "the gateway makes it of a death and a stay, in a form of its own",
     "death-notice": "what the national events service sends, which is FHIR STU3 and nothing else",

@@ -326,7 +326,12 @@ class _Watching:
                 groups.setdefault((one.patient, b"" if look.look.whole else one.episode), []).append(one)
             said = [signal for group in groups.values() if (signal := self._signal(look, group)) is not None]
             if not look.look.whole:
-                found += said
+                # Of one attendance a hospital may send events and a letter.
+                there = {signal.subject for signal in found if signal.true or signal.untrue}
+                found = [
+                    *(one for one in found if one.subject in there),
+                    *(one for one in said if one.subject not in there),
+                ]
             elif said and not is_decided:
                 newest = max(said, key=lambda one: (one.untrue, one.true, one.heard_at))
                 is_decided = newest.true or newest.untrue
@@ -343,8 +348,8 @@ class _Watching:
         heard_at = _EPOCH + timedelta(microseconds=first.place[0])
         subject = b""
         if not look.look.whole:
-            text = "|".join(filter(None, (identity_text(items.get(name)) for name in look.look.identity)))
-            subject = sha256(f"{group[0].supplier}|{look.look.document}|{text}".encode()).digest()
+            text = "|".join(filter(None, (identity_text(items.get(name)) for name in _own(look.look.identity))))
+            subject = sha256(f"{group[0].supplier}|{text}".encode()).digest()
         untrue = look.is_untrue(items, self._run)
         value = None if look.at is None else look.at(items, None, self._run, None, 0)
         return _Signal(
@@ -366,7 +371,7 @@ class _Watching:
             return
         for other in sorted({one.patient for one in self._person.heard} - {patient}):
             theirs = [one for one in self._person.heard if one.patient == other]
-            if _verified(theirs) == number and not _restricted(theirs):
+            if _verified(theirs) == number and _agree(_born(mine), _born(theirs)) and not _restricted(theirs):
                 yield from theirs
 
     # -- what is told -----------------------------------------------------------------------------------------
@@ -459,6 +464,16 @@ def _verified(heard: Sequence[Heard]) -> str:
     codings = status.get("coding", ()) if isinstance(status, Mapping) else ()
     verified = any(isinstance(one, Mapping) and one.get("code") == _VERIFIED for one in codings)
     return number if isinstance(number, str) and verified else ""
+
+
+def _born(heard: Sequence[Heard]) -> str:
+    born = _folded(heard).get("birth_date")
+    return born if isinstance(born, str) else ""
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two dates of birth may be one person's; of an unknown or shorter one nothing is said against it."""
+    return one.startswith(other) or other.startswith(one)
 
 
 def _restricted(heard: Sequence[Heard]) -> bool:

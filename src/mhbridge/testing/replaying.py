@@ -99,7 +99,10 @@ def replay(case: Case, catalogue: Catalogue, feed: Feed | None = None) -> Mappin
         "messages": [_report(o) for o in outcomes],
     }
     made[f"{stem}.report.json"] = dumps(report, pretty=True)
-    acknowledgement = feed.mappings[0].format.acknowledge(body, answered, name=NAME) if feed.mappings else b""
+    # A supplier may send several formats; each is answered in its own kind.
+    own = [mapping for mapping in feed.mappings if mapping.name == f"{case.supplier}/{case.feed}"]
+    formats = [mapping.format for mapping in (*own, *feed.mappings)]
+    acknowledgement = formats[0].acknowledge(body, answered, name=NAME) if formats else b""
     if acknowledgement and case.path.suffix == ".hl7":
         made[f"{stem}.ack.hl7"] = acknowledgement
     return made
