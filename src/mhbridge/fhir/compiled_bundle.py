@@ -22,8 +22,8 @@ _URN: Final = re.compile(r"urn:(?:uuid|oid):[!-~]+").fullmatch
 _WEB: Final = re.compile(r"https?://[!-~]+").fullmatch
 _CHANGES: Final = frozenset({"transaction", "batch"})
 _KINDS: Final = frozenset({"document", "message", "collection"}) | _CHANGES
-#: A Bundle in a Bundle, resources in parameters, and what ctm-1 asks of references.
-_LEFT: Final = frozenset({"Bundle", "CareTeam", "Parameters"})
+#: A Bundle in a Bundle, and resources in parameters.
+_LEFT: Final = frozenset({"Bundle", "Parameters"})
 _PARTS: Final = frozenset({"fullUrl", "resource", "request"})
 
 
@@ -73,7 +73,7 @@ def is_bundle_clean(bundle: dict[str, Any], met: Met) -> bool:
             return False
         resource = entry["resource"]  # without one: KeyError, and the walk decides
         of, identity, url = resource["resourceType"], resource.get("id"), entry.get("fullUrl")
-        if of in _LEFT or url in by_url:
+        if of in _LEFT or url in by_url or (of == "CareTeam" and _acts_for_others(resource)):
             return False
         named = f"{of}/{identity}"
         if url is None:
@@ -89,6 +89,11 @@ def is_bundle_clean(bundle: dict[str, Any], met: Met) -> bool:
                 return False
             by_id[named] = of, place
     return _are_links_clean(kind, met, entries, by_url, by_id)
+
+
+def _acts_for_others(team: dict[str, Any]) -> bool:
+    """Whether a participant acts on behalf of an organisation: what that asks of references (ctm-1), the walk knows."""
+    return any("onBehalfOf" in participant for participant in team.get("participant", ()))
 
 
 def _is_head_clean(bundle: dict[str, Any], kind: str, entries: list[tuple[dict[str, Any], int]]) -> bool:

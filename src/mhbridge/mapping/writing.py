@@ -9,7 +9,7 @@ becomes absent. Nothing here may change the value it is given.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mhbridge.mapping.run import Run
@@ -44,45 +44,33 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     codings = value.get("coding")
     if codings is None:
         return value or ABSENT
-    uris, known = run.uris, []
-    for coding in codings:
-        uri = uris.get(coding.get("system"))
-        if uri is None:
-            return _in_part(value, codings, run)
-        known.append({**coding, "system": uri})
-    text = value.get("text")
-    if not known:
-        return {"text": text} if text else ABSENT
-    return {"coding": known, "text": text} if text else {"coding": known}
-
-
-def _in_part(value: Mapping[str, Any], codings: Iterable[Mapping[str, Any]], run: Run) -> Any:
-    """A concept of which not every coding has a system that is known by name."""
+    uris = run.uris
     written: list[Any] = []
-    lost: list[str] = []
-    called = ""
+    lost: list[Mapping[str, Any]] = []
     for coding in codings:
         name = coding.get("system")
-        uri = None if name is None else system_uri(name, run)
-        if name is None:
-            written.append(coding)
-        elif uri is not None:
+        uri = uris.get(name)
+        if uri is not None:
             written.append({**coding, "system": uri})
+        elif name is None or ":" in name:  # it names none, or its URI
+            written.append(coding)
         else:
-            words = " ".join(filter(None, (name, coding.get("code"))))
-            lost.append(f"{coding['display']} ({words})" if "display" in coding else words)
-            called = called or coding.get("display", "")
-    result: dict[str, Any] = {}
+            lost.append(coding)
     text = value.get("text", "")
     if written:
-        result["coding"] = written
-        text = text or called
-    elif lost:
-        text = "; ".join(filter(None, (text, *lost)))
+        if lost and not text:
+            text = next((called for coding in lost if (called := coding.get("display"))), "")
+        return {"coding": written, "text": text} if text else {"coding": written}
+    if lost:
+        text = "; ".join(filter(None, (text, *map(_in_words, lost))))
         without_uri(run)
-    if text:
-        result["text"] = text
-    return result or ABSENT
+    return {"text": text} if text else ABSENT
+
+
+def _in_words(coding: Mapping[str, Any]) -> str:
+    """A coding whose system has no URI."""
+    words = " ".join(filter(None, (coding["system"], coding.get("code"))))
+    return f"{coding['display']} ({words})" if "display" in coding else words
 
 
 def without_uri(run: Run) -> None:
