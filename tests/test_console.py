@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from gateways import configuration
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import build
@@ -24,30 +25,6 @@ LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
 PLAIN = (LETTERS / "plain.hl7").read_bytes()
 EVENT = (LETTERS.parent / "adt" / "a03-discharge.hl7").read_bytes()
 SUPPLIER = "example-mental-health"
-
-CONFIGURATION = """
-[gateway]
-name = "test"
-store = "sqlite:store.db"
-mappings = ["{mappings}"]
-mode = "test"
-
-[http]
-listen = "127.0.0.1:0"
-
-[[receiver]]
-supplier = "example-mental-health"
-kind = "http"
-
-[[destination]]
-name = "out"
-kind = "folder"
-path = "out"
-
-[[route]]
-documents = ["encounter-event", "mental-health-inpatient-discharge"]
-to = ["out"]
-"""
 
 ACCESS = """
 [[access]]
@@ -114,7 +91,7 @@ def compiled():
 
 @asynccontextmanager
 async def console(path, access=ACCESS):
-    text = CONFIGURATION.format(mappings=ROOT / "mappings") + access
+    text = configuration(mappings=str(ROOT / "mappings"), access=access)
     stream = io.BytesIO()
     app = build(config.parse(text, base=path, environ=TOKENS), log=logs.make(stream))
     await app.open()

@@ -8,40 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 from mhbridge.config import load
 from mhbridge.mapping.library import built_in
+from serving import Serving
+from serving import serving as serving_of
 
-CONFIGURATION = """\
-[gateway]
-name = "test"
-store = "sqlite:store/mhbridge.db"
-mode = "test"
-
-[[receiver]]
-supplier = "example-community"
-kind = "folder"
-path = "in"
-pattern = "*.csv"
-settle = "10ms"
-every = "20ms"
-
-[[destination]]
-name = "gp"
-kind = "folder"
-path = "out"
-
-[[route]]
-documents = ["community-referral"]
-to = ["gp"]
-"""
 HEADER, ROW, *_ = (built_in("fixtures") / "example-community/referrals/plain.csv").read_bytes().split(b"\r\n")
 
 
@@ -54,71 +28,24 @@ def extract(rows: int, *, letter: str = "A", bad: int = -1) -> bytes:
     return b"\r\n".join([*lines, b""])
 
 
-class Serving:
-    def __init__(self, folder: Path, process: asyncio.subprocess.Process) -> None:
-        self.folder, self.process = folder, process
-
-    def put(self, name: str, body: bytes) -> None:
-        part = self.folder / "in" / f"{name}.part"
-        part.write_bytes(body)
-        part.rename(part.with_suffix(""))
-
-    def archived(self) -> int:
-        return len([file for file in (self.folder / "in" / "archive").iterdir() if file.suffix == ".csv"])
-
-    async def status(self) -> dict[str, Any]:
-        found = await asyncio.to_thread(_ask, self.folder, "status", "--json")
-        assert isinstance(found, dict)
-        return found
-
-
-def _ask(folder: Path, *arguments: str) -> Any:
-    import subprocess
-
-    command = [sys.executable, "-m", "mhbridge", *arguments, "--config", str(folder / "mhbridge.toml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return json.loads(done.stdout)
-
-
-@asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Serving]:
-    (folder / "mhbridge.toml").write_text(CONFIGURATION)
-    with (folder / "log").open("ab") as log:
-        begun = (folder / "log").stat().st_size
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mhbridge", "serve", "--config", str(folder / "mhbridge.toml"),
-            stderr=log, env={**os.environ, "PYTHONWARNINGS": "error"},
-        )  # fmt: skip
-        await until(lambda: b'"started"' in (folder / "log").read_bytes()[begun:], process)
-        try:
-            yield Serving(folder, process)
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                await asyncio.wait_for(process.wait(), 40)
-
-
-async def until(condition: Callable[[], bool], process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            assert process.returncode is None
-            await asyncio.sleep(0.02)
+def serving(folder: Path) -> AbstractAsyncContextManager[Serving]:
+    return serving_of(folder, "example-community", "community-referral")
 
 
 async def test_every_row_is_accounted_for(tmp_path: Path) -> None:
     async with serving(tmp_path) as gateway:
         gateway.put("monday.csv", extract(250, bad=149))
-        await until(lambda: gateway.archived() == 1, gateway.process)
-        found = await gateway.status()
+        await gateway.until(lambda: len(gateway.archived()) == 1)
+        found = await gateway.ask("status")
         assert found["messages"] == {"done": 249, "parked": 1}
         assert found["differences"] == []
-        (waiting,) = await asyncio.to_thread(_ask, tmp_path, "parked", "--all", "--json")
+        (waiting,) = await gateway.ask("parked", "--all")
         assert (waiting["code"], waiting["place"]) == ("M771", "row 150"), "the row of the file, not of a part"
         # The same file again is a repeat; one row more is a row more.
         gateway.put("again.csv", extract(250, bad=149))
-        await until(lambda: gateway.archived() == 2, gateway.process)
-        assert (await gateway.status())["messages"] == {"done": 249, "parked": 1}
-        await until(lambda: len(list((tmp_path / "out").glob("*.json"))) == 249, gateway.process)
+        await gateway.until(lambda: len(gateway.archived()) == 2)
+        assert (await gateway.ask("status"))["messages"] == {"done": 249, "parked": 1}
+        await gateway.until(lambda: len(gateway.delivered()) == 249)
 
 
 async def test_killed_in_the_middle_of_a_file_every_row_is_taken_once(tmp_path: Path) -> None:
@@ -126,16 +53,16 @@ async def test_killed_in_the_middle_of_a_file_every_row_is_taken_once(tmp_path: 
     async with serving(tmp_path) as gateway:
         gateway.put("large.csv", whole)
         store = load(tmp_path / "mhbridge.toml", {}).gateway.store_path
-        await until(lambda: any(store.parent.iterdir()), gateway.process)
+        await gateway.until(lambda: any(store.parent.iterdir()))
         async with asyncio.timeout(60):
-            while not (await gateway.status())["messages"].get("done"):
+            while not (await gateway.ask("status"))["messages"].get("done"):
                 pass
         gateway.process.kill()
         await gateway.process.wait()
     assert [file.name for file in (tmp_path / "in" / ".claimed").iterdir() if file.suffix == ".csv"] == ["large.csv"]
     async with serving(tmp_path) as gateway:
-        await until(lambda: gateway.archived() == 1, gateway.process)
-        found = await gateway.status()
+        await gateway.until(lambda: len(gateway.archived()) == 1)
+        found = await gateway.ask("status")
     assert found["messages"] == {"done": 1200}
     assert found["differences"] == []
     (archived,) = (tmp_path / "in" / "archive").glob("*.csv")
@@ -149,9 +76,9 @@ async def test_a_file_that_is_another_waits_and_one_that_is_none_is_rejected(tmp
         gateway.put("nothing.csv", b"")
         gateway.put("quiet.csv", HEADER + b"\r\n")
         rejected = tmp_path / "in" / "rejected"
-        await until(lambda: gateway.archived() == 3 and len(list(rejected.glob("*.csv"))) == 1, gateway.process)
-        found = await asyncio.to_thread(_ask, tmp_path, "parked", "--all", "--json")
+        await gateway.until(lambda: len(gateway.archived()) == 3 and len(list(rejected.glob("*.csv"))) == 1)
+        found = await gateway.ask("parked", "--all")
         assert sorted(one["code"] for one in found) == ["M700", "M770"], "a header alone says that nothing happened"
-        assert (await gateway.status())["differences"] == []
+        assert (await gateway.ask("status"))["differences"] == []
         (reason,) = rejected.glob("*.reason.json")
         assert json.loads(reason.read_bytes())["code"] == "M770"

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 sys.path.insert(0, str(Path(__file__).parent / "adapters" / "store"))
 from store_cases import T0, keep, take
 
+from gateways import configuration
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import build
@@ -277,24 +278,6 @@ def test_a_store_is_brought_under_another_key(file, tmp_path):
 ROOT = Path(__file__).parents[1]
 LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
 
-GATEWAY = """
-[gateway]
-store = "sqlite:var/mhbridge.db"
-mode = "test"
-[http]
-listen = "127.0.0.1:0"
-[[receiver]]
-supplier = "example-mental-health"
-kind = "http"
-[[destination]]
-name = "out"
-kind = "folder"
-path = "out"
-[[route]]
-documents = ["encounter-event", "mental-health-inpatient-discharge"]
-to = ["out"]
-"""
-
 
 @asynccontextmanager
 async def running(file):
@@ -322,7 +305,7 @@ async def until(so):
 
 async def test_a_gateway_is_backed_up_lost_and_restored_and_nothing_is_delivered_twice_or_never(tmp_path):
     file, out = tmp_path / "mhbridge.toml", tmp_path / "out"
-    file.write_text(GATEWAY)
+    file.write_text(configuration(store="var/mhbridge.db"))
 
     def there():
         return sorted(found.name for found in out.glob("*.json"))

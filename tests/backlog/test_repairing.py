@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from poison import ROOT, SUPPLIER, an_event
 
+from gateways import configuration
 from mhbridge import log as logs
 from mhbridge.app import build
 from mhbridge.cli import commands
@@ -26,28 +27,7 @@ LETTER = (ROOT / "fixtures" / SUPPLIER / "discharge-letter" / "plain.hl7").read_
 PLAIN = (ROOT / "fixtures" / "example-community" / "referrals" / "plain.csv").read_bytes()
 TOKENS = {"VIEWER": "v-secret", "OPERATOR": "o-secret", "CLINICAL": "c-secret"}
 
-CONFIGURATION = """
-[gateway]
-store = "sqlite:m/m.db"
-mappings = ["mappings"]
-mode = "test"
-
-[http]
-listen = "127.0.0.1:PORT"
-
-[[receiver]]
-supplier = "example-mental-health"
-kind = "http"
-
-[[destination]]
-name = "out"
-kind = "folder"
-path = "out"
-
-[[route]]
-documents = ["encounter-event", "mental-health-inpatient-discharge"]
-to = ["out"]
-
+ACCESS = """
 [[access]]
 token = "env:VIEWER"
 roles = ["viewer"]
@@ -68,7 +48,9 @@ def place(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    (tmp_path / "mhbridge.toml").write_text(CONFIGURATION.replace("PORT", str(port)))
+    (tmp_path / "mhbridge.toml").write_text(
+        configuration(store="m/m.db", mappings="mappings", port=port, access=ACCESS)
+    )
     for name, value in TOKENS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,17 @@ from typing import Final, TypeVar
 
 from mhbridge.errors import Diagnostic
 from mhbridge.fhir.definitions import r4
-from mhbridge.mapping.codes import CodeList, CodeSystem, CodeSystems, Heading, Member, Row, Table
+from mhbridge.mapping.codes import (
+    EQUIVALENCES,
+    NO_TARGET,
+    CodeList,
+    CodeSystem,
+    CodeSystems,
+    Heading,
+    Member,
+    Row,
+    Table,
+)
 from mhbridge.mapping.rows import Line, Rows
 from mhbridge.model import Severity
 
@@ -24,26 +34,9 @@ __all__ = ["TARGETS", "load_headings", "load_list", "load_systems", "load_table"
 #: Targets that have a column of URIs in `codes/systems.csv`.
 TARGETS: Final = ("r4", "stu3")
 
-#: FHIR R4's concept-map-equivalence, which is what the column `equivalence` says.
-_EQUIVALENCES: Final = frozenset(
-    {
-        "relatedto",
-        "equivalent",
-        "equal",
-        "wider",
-        "subsumes",
-        "narrower",
-        "specializes",
-        "inexact",
-        "unmatched",
-        "disjoint",
-    }
-)
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
-#: Equivalences that say: there is no counterpart.
-_NO_TARGET: Final = frozenset({"unmatched", "disjoint"})
 _NEEDS: Final = frozenset({"", "mandatory", "required", "optional"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
@@ -260,7 +253,7 @@ def load_table(
                     source_system=row["source_system"],
                     source_code=row["source_code"],
                     target_system=row["target_system"],
-                    target_code="" if row["equivalence"] in _NO_TARGET else row["target_code"],
+                    target_code="" if row["equivalence"] in NO_TARGET else row["target_code"],
                     target_display=row["target_display"],
                     equivalence=row["equivalence"],
                     source_version=row["source_version"],
@@ -278,7 +271,7 @@ def _national(rows: Rows, row: Line, systems: CodeSystems) -> bool:
     """Whether the target's system has the code, where HL7's or HL7 UK's own list of the system is known."""
     uri, code = systems.uri(row["target_system"], "r4"), row["target_code"]
     listed = r4().codesystem(uri) if uri else None
-    if listed is None or not code or row["equivalence"] in _NO_TARGET or code in listed:
+    if listed is None or not code or row["equivalence"] in NO_TARGET or code in listed:
         return True
     # A spreadsheet takes the nought from a code that begins with one, so that is looked for first.
     same = [known for known in sorted(listed) if known.lstrip("0").upper() == code.lstrip("0").upper()]
@@ -302,14 +295,14 @@ def _blanks(rows: Rows, row: Line, columns: Iterable[str]) -> None:
 
 
 def _complete(rows: Rows, row: Line) -> bool:
-    if row["equivalence"] not in _EQUIVALENCES:
-        hint = f"one of {', '.join(sorted(_EQUIVALENCES))}"
+    if row["equivalence"] not in EQUIVALENCES:
+        hint = f"one of {', '.join(sorted(EQUIVALENCES))}"
         rows.report("E409", "this is no equivalence of FHIR's concept maps", row.cells["equivalence"].span, hint)
         return False
     if not row["source_code"]:
         rows.report("E409", "the row has no source code", row.cells["source_code"].span)
         return False
-    if not row["target_code"] and row["equivalence"] not in _NO_TARGET:
+    if not row["target_code"] and row["equivalence"] not in NO_TARGET:
         hint = "a code that has no counterpart has the equivalence 'unmatched'"
         rows.report("E409", "the row has no target code", row.cells["target_code"].span, hint)
         return False

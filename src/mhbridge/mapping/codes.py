@@ -13,10 +13,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["NO_SYSTEMS", "CodeList", "CodeSystem", "CodeSystems", "Heading", "Member", "Row", "Table", "Unmapped"]
+__all__ = ["EQUIVALENCES", "NO_SYSTEMS", "NO_TARGET", "CodeList", "CodeSystem", "CodeSystems", "Heading", "Member"]
+__all__ += ["Row", "Table", "Unmapped"]
 
 #: What becomes of a code that a table does not have (mapping language §4.2).
 Unmapped: Final = ("keep", "omit", "refuse")
+
+#: FHIR R4's concept-map-equivalence, which STU3 has as well; the target is so to the source.
+EQUIVALENCES: Final = frozenset(
+    ("relatedto", "equivalent", "equal", "wider", "subsumes", "narrower", "specializes", "inexact", "unmatched")
+) | {"disjoint"}
+#: Those that say: there is no counterpart.
+NO_TARGET: Final = frozenset({"unmatched", "disjoint"})
 
 #: UK Core (staging of 2025-06-20): ValueSet UKCore-CompositionSectionCode is all of this code system.
 _HEADINGS_R4: Final = "https://fhir.hl7.org.uk/CodeSystem/UKCore-RecordStandardHeadings"

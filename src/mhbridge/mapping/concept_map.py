@@ -17,7 +17,7 @@ from typing import Any, Final
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.formats.json import scanning
 from mhbridge.formats.json.reading import read
-from mhbridge.mapping.codes import CodeSystems
+from mhbridge.mapping.codes import EQUIVALENCES, NO_TARGET, CodeSystems
 from mhbridge.model import Severity
 
 __all__ = ["COLUMNS", "read_concept_map", "table_text"]
@@ -32,23 +32,6 @@ COLUMNS: Final = (
     "target_display",
     "equivalence",
 )
-#: R4 concept-map-equivalence, which STU3 has as well; the target is so to the source.
-_EQUIVALENCES: Final = frozenset(
-    {
-        "relatedto",
-        "equivalent",
-        "equal",
-        "wider",
-        "subsumes",
-        "narrower",
-        "specializes",
-        "inexact",
-        "unmatched",
-        "disjoint",
-    }
-)
-_NO_TARGET: Final = frozenset({"unmatched", "disjoint"})
-
 _Place = tuple[str | int, ...]
 Row = tuple[str, ...]
 
@@ -138,8 +121,8 @@ def _element(
         # What R5 says instead must not pass for the default of STU3.
         readable = isinstance(one, dict) and "relationship" not in one
         equivalence = one.get("equivalence", "equivalent") if readable else ""
-        if equivalence not in _EQUIVALENCES:
-            hint = f"one of {', '.join(sorted(_EQUIVALENCES))}"
+        if equivalence not in EQUIVALENCES:
+            hint = f"one of {', '.join(sorted(EQUIVALENCES))}"
             if isinstance(one, dict) and "relationship" in one:
                 hint = "this is a ConceptMap of FHIR R5; R4 and STU3 are read"
             said.report("E580", "a target says how it relates to the source", at, hint)
@@ -147,7 +130,7 @@ def _element(
         if one.get("dependsOn") or one.get("product"):
             said.report("E582", "the target depends on, or produces, something besides the code", at)
             return None
-        if equivalence in _NO_TARGET:
+        if equivalence in NO_TARGET:
             nothing = nothing or equivalence
         elif not isinstance(one.get("code"), str) or not one["code"]:
             said.report("E580", "a target has a code, or is unmatched", at)

@@ -181,33 +181,52 @@ class Writer:
     def _committed(self) -> None:
         """What an engine does between two batches."""
 
-    def _together(self, batch: Sequence[Call], again: int = _AGAIN) -> Sequence[Result]:
+    def _together(self, batch: Sequence[Call]) -> Sequence[Result]:
+        """In one transaction, verb by verb; when one of them is at fault, one by one."""
+
+        def after(error: Exception) -> Sequence[Result] | None:
+            # Where others write too, a row may have been theirs a moment before it was ours.
+            may_be_theirs = not (self._books.alone or isinstance(error, MhbridgeError))
+            return self._one_by_one(batch) if len(batch) > 1 or may_be_theirs else None
+
+        return self._tried(batch, self._by_verb, after)
+
+    def _one_by_one(self, batch: Sequence[Call]) -> Sequence[Result]:
+        """In one transaction still, but what is wrong with one of them is undone alone."""
+        return self._tried(batch, lambda calls: [self._alone(call) for call in calls], lambda _error: None)
+
+    def _tried(
+        self,
+        batch: Sequence[Call],
+        do: Callable[[Sequence[Call]], Sequence[Result]],
+        after: Callable[[Exception], Sequence[Result] | None],
+        again: int = _AGAIN,
+    ) -> Sequence[Result]:
+        """
+        Do them, and commit.
+
+        Args:
+            after: what is done instead when one of them is at fault; `None`: then all of them have failed.
+            again: so often it is tried once more where others were in the way.
+        """
         mark = self._books.head
         committing = False
         try:
             self._books.begin()
-            results = self._by_verb(batch)
-            self._books.close()
+            results = do(batch)
             committing = True
             self._session.commit()
         except Exception as error:
-            match self._session.fault(error):
-                case Fault.DEAD:
-                    raise
-                case Fault.LOST:
-                    return self._after_a_loss(batch, results if committing else None, error)
-                case Fault.AGAIN if again:
-                    self._roll_back(mark)
-                    return self._together(batch, again - 1)
-                case Fault.ONE:
-                    self._roll_back(mark)
-                    # Where others write too, a row may have been theirs a moment before it was ours.
-                    may_be_theirs = not (self._books.alone or isinstance(error, MhbridgeError))
-                    if len(batch) > 1 or may_be_theirs:
-                        return self._one_by_one(batch)
-                case _:
-                    self._roll_back(mark)
-            return self._all(batch, error)
+            fault = self._session.fault(error)
+            if fault is Fault.DEAD:
+                raise
+            if fault is Fault.LOST:
+                return self._after_a_loss(batch, results if committing else None, error)
+            self._roll_back(mark)
+            if fault is Fault.AGAIN and again:
+                return self._tried(batch, do, after, again - 1)
+            instead = after(error) if fault is Fault.ONE else None
+            return self._all(batch, error) if instead is None else instead
         return results
 
     def _by_verb(self, batch: Sequence[Call]) -> Sequence[Result]:
@@ -220,27 +239,7 @@ class Writer:
             self._books.by_anybody(verb in _BY_ANYBODY)
             values = verb(self._books, [call.item for call in calls])
             results += [Result(call, value) for call, value in zip(calls, values, strict=True)]
-        return results
-
-    def _one_by_one(self, batch: Sequence[Call], again: int = _AGAIN) -> Sequence[Result]:
-        mark = self._books.head
-        committing = False
-        try:
-            self._books.begin()
-            results = [self._alone(call) for call in batch]
-            committing = True
-            self._session.commit()
-        except Exception as error:
-            match self._session.fault(error):
-                case Fault.DEAD:
-                    raise
-                case Fault.LOST:
-                    return self._after_a_loss(batch, results if committing else None, error)
-                case Fault.AGAIN if again:
-                    self._roll_back(mark)
-                    return self._one_by_one(batch, again - 1)
-            self._roll_back(mark)
-            return self._all(batch, error)
+        self._books.close()
         return results
 
     def _alone(self, call: Call, *, again: bool = True) -> Result:
