@@ -31,7 +31,8 @@ def test_every_mapping_has_fixtures() -> None:
     catalogue = Catalogue(Library([built_in("mappings")]))
     mappings = {mapping for supplier in catalogue.suppliers() for mapping in catalogue.feeds(supplier)}
     assert {f"{case.supplier}/{case.feed}" for case in CASES} == mappings
-    assert all(sum(f"{case.supplier}/{case.feed}" == mapping for case in CASES) >= 8 for mapping in mappings)
+    # A document type has six or more, from two formats (test_document_types); one of its mappings may have fewer.
+    assert all(sum(f"{case.supplier}/{case.feed}" == mapping for case in CASES) >= 4 for mapping in mappings)
 
 
 def test_a_changed_message_is_noticed(tmp_path: Path) -> None:
