@@ -14,7 +14,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import yaml
@@ -28,6 +30,9 @@ __all__ = ["Items", "Node", "Pairs", "Text", "YamlFile", "decoded", "read"]
 MAX_BYTES: Final = 1_000_000
 #: Collections inside collections. Everything after the reader may recurse over nodes because of this bound.
 MAX_DEPTH: Final = 40
+
+#: Files whose nodes are kept.
+_KEPT: Final = 512
 
 _FAST: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -64,10 +69,20 @@ def read(path: str, body: bytes) -> YamlFile:
     """
     Read one file. Never raises: what is wrong is in `diagnostics`, in the order of the file.
 
+    What was read before, under the same name, is not read again: a catalogue is made anew whenever anything in it
+    changes. Whoever reads reports into a file of their own; the nodes are the same, and nobody can change them.
+
     Args:
         path: the file's name as people are to be shown it; nothing is opened.
         body: the file's bytes.
     """
+    file = copy(_read(path, body))
+    file.diagnostics = list(file.diagnostics)
+    return file
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(path: str, body: bytes) -> YamlFile:
     if len(body) > MAX_BYTES:
         file = YamlFile(path, "")
         file.report("E011", f"the file has {len(body):,} bytes; the limit is {MAX_BYTES:,}", file.span(0, 0))
