@@ -22,8 +22,8 @@ from mhbridge.mapping.completeness import Said, completeness
 from mhbridge.mapping.library import built_in
 from mhbridge.mapping.packs import Stale
 from mhbridge.model import Envelope, Later, Recorded, Severity
-from mhbridge.pipeline import Feed, Route, carried_of, carries_by_document, stale_by_document
-from ward import EVENT, LETTER, a_ward
+from mhbridge.pipeline import Feed, Route, carried_of, carries_by_document, intake, stale_by_document
+from ward import EVENT, LETTER, SUPPLIER, a_ward
 from ward import feed as plain_feed
 
 FIXTURES = built_in("fixtures") / "example-mental-health"
@@ -358,6 +358,19 @@ def test_completeness_says_of_what_is_carried_that_it_is() -> None:
     items = {"admission_method": {"coding": [{"code": "25"}]}, "admitted_at": "2025-02-10"}
     elements = {one.item: one.said for one in completeness(pack, items, {"admission_method"}).elements}
     assert (elements["admission_method"], elements["admitted_at"]) == (Said.CARRIED, Said.PRESENT)
+
+
+async def test_of_a_letter_no_more_is_kept_for_later_messages_than_they_ask_for(tmp_path) -> None:
+    async with a_ward(tmp_path, feed()) as ward:
+        stay = Stay(ward, feed())
+        await stay.send("A01", day("02-10T18:40"))
+        await stay.send("letter", day(WRITTEN))
+        envelope = Envelope(message("letter", 2, day(WRITTEN), {}), SUPPLIER, feed().name, day(WRITTEN), "mllp")
+        _, reading = intake(envelope, feed()).messages[0].readings[0]
+        event, letter = [await ward.store.known(reading.patient, reading.episode, one) for one in (EVENT, LETTER)]
+        assert len(reading.items) > 50
+        assert set(letter.items) == {"discharged_at", "patient_key", "sensitivity"}
+        assert {"contacts", "admission_method"} <= event.items.keys()
 
 
 # --- what comes after the letter ---------------------------------------------------------------------------

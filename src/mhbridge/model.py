@@ -283,6 +283,7 @@ class Reading:
         restricted: sensitivity forbids automatic routing.
         ledger: what became of every leaf of the message under this mapping alone.
         written: the items as `mapping.record` writes them, where that was done already.
+        serves: names of the items that serve later messages, and are kept for that; `None`: all of them do.
     """
 
     facts: MessageFacts
@@ -302,6 +303,7 @@ class Reading:
     restricted: bool = False
     ledger: Ledger = NO_LEDGER
     written: bytes = field(default=b"", repr=False, compare=False)
+    serves: tuple[str, ...] | None = None
 
 
 Place = tuple[int, int]

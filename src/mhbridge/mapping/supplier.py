@@ -52,6 +52,8 @@ Collector: TypeAlias = Callable[[Any, Any, str], None]
 
 #: From the mildest on.
 _STRICTNESS: Final = tuple(Action)
+#: What later messages ask of a letter, besides what is said once for a stay: whose it is, and that it is restricted.
+_OF_LETTERS: Final = ("patient_key", "sensitivity")
 _ACTS: Final = frozenset(act.value for act in Act)
 
 
@@ -184,6 +186,8 @@ class SupplierMapping:
             authors=self.file.authors,
             restricted=restricted,
             ledger=drawn_up(message, (taken,)),
+            # A letter says what its author says, and nothing of it is ever said by another message.
+            serves=(*self.document.settled, *_OF_LETTERS) if self.file.authors else None,
         )
         return reading, taken
 

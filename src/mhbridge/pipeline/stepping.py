@@ -16,7 +16,7 @@ from mhbridge.fhir.succession import content
 from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.checks import Action
-from mhbridge.mapping.known import fold, moment, restricts
+from mhbridge.mapping.known import fold, moment, only, restricts
 from mhbridge.mapping.translation import Translation
 from mhbridge.model import (
     DELETED,
@@ -105,13 +105,15 @@ def serving(outcome: Outcome, reading: Reading) -> Mapping[str, Any] | None:
     message, which need not say so again, must find that it is. A message which says of itself that it adds nothing
     (leave), or that a person has still to look at, serves by one thing alone: that it says in so many words that the
     record is restricted, because the strictest sensitivity of any reading holds for all (mapping language §8).
+
+    Of a letter no more serves than is compared with others: what its author wrote is kept nowhere for that.
     """
     if (reading.patient or outcome.patient) is None:
         return None
     # A restricted record may have been parked for more than that: as a trial, or because it names two patients.
     worked = outcome.state is MessageState.DONE or outcome.code == "M740"
     if worked and not reading.parked and reading.act is not Act.NONE:
-        return reading.items
+        return reading.items if reading.serves is None else only(reading.items, reading.serves)
     sensitivity = reading.items.get("sensitivity")
     return {"sensitivity": sensitivity} if isinstance(sensitivity, str) and restricts(sensitivity) else None
 

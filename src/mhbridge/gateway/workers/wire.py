@@ -313,13 +313,14 @@ def _reading(reading: Reading, outcome: Outcome) -> _Flat:
         () if reading.ledger == outcome.ledger else _ledger(reading.ledger),
         # Its items in the form in which they are stored, so that the gateway need not write them.
         reading.written or record.dumps(reading.items),
+        reading.serves,
     )
 
 
 def _reading_of(facts: MessageFacts, ledger: Ledger, issues: tuple[Issue, ...], one: _Flat) -> Reading:
     (
         own, supplier, mapping, mapping_hash, document, said, parked, act, patient, merged_from, episode,
-        effective_at, authors, restricted, counted, written,
+        effective_at, authors, restricted, counted, written, serves,
     ) = one  # fmt: skip
     return Reading(
         facts if own is None else MessageFacts(*own),
@@ -339,6 +340,7 @@ def _reading_of(facts: MessageFacts, ledger: Ledger, issues: tuple[Issue, ...], 
         restricted,
         ledger if counted == () else _ledger_of(counted),
         written,
+        serves,
     )
 
 
