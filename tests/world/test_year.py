@@ -1,15 +1,17 @@
 """
 Days of a mental health trust, or a year of it: each discharge is delivered, or somebody by name has it, before 24 hours
-are over. The long form is `python tests/long.py year`.
+are over, and each death within thirty days is found. The long form is `python tests/long.py year`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
-from trust import Trust, Year
+from living import Year
+from trust import Trust
 
 from mhbridge.gateway.pressure import Limits, Pressure
 from mhbridge.gateway.watch import Watch
@@ -19,15 +21,22 @@ from world import simulate
 SEED = int(os.environ.get("MHBRIDGE_TEST_SEED", "1"))
 #: The long form is a year of 365 days with 500 messages each.
 LONG = os.environ.get("MHBRIDGE_TEST_YEAR")
-YEAR = Year() if LONG else Year(days=4, a_day=40, discharges=8, outages=4)
+YEAR = Year() if LONG else Year(days=4, a_day=40, discharges=8, outages=4, deaths=80)
 
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch):
     """What looks every few seconds whether there is something to do is told of it here, or time enough is left."""
-    for place in ("outbox._LONGEST_SLEEP", "backlog._LONGEST_SLEEP", "awaited._EVERY", "clocks._LONGEST"):
+    for place in (
+        "outbox._LONGEST_SLEEP",
+        "backlog._LONGEST_SLEEP",
+        "awaited._EVERY",
+        "clocks._LONGEST",
+        "noticing._LONGEST",
+    ):
         monkeypatch.setattr(f"mhbridge.gateway.{place}", 600.0)
-    monkeypatch.setitem(Watch.__init__.__kwdefaults__, "every", 600.0)
+    monkeypatch.setattr("mhbridge.gateway.noticing._LONGEST", 600.0)
+    monkeypatch.setitem(Watch.__init__.__kwdefaults__, "every", 3_600.0)
     monkeypatch.setitem(Pressure.__init__.__kwdefaults__, "limits", Limits(every=600.0))
 
 
@@ -44,6 +53,8 @@ def test_every_discharge_is_delivered_or_with_a_named_person_before_a_day_is_ove
     assert judged.neither == []
     assert judged.differences == ()
     assert judged.delivered > judged.escalated > 0
+    assert judged.not_found == judged.not_so == []
+    assert judged.deaths > 0
 
 
 # --- controls: each protection off, and it is seen -----------------------------------------------------------
@@ -69,3 +80,8 @@ def test_where_summaries_go_to_nobody_every_one_of_them_is_somebodys_task(tmp_pa
     judged = lived(tmp_path, DAYS, to=())
     assert judged.delivered == 0
     assert judged.neither == []
+
+
+def test_where_nobody_is_told_of_deaths_none_is_found(tmp_path):
+    judged = lived(tmp_path, replace(DAYS, days=6, deaths=200), deaths_to=())
+    assert len(judged.not_found) == judged.deaths > 2

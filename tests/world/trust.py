@@ -1,9 +1,9 @@
 """
 A mental health trust over days or a year: wards that admit, discharge and take discharges back, letters that are
-written in time, late or never, receivers and systems that go down, and people who look after their queues.
+written in time, late or never, people who die, receivers and systems that go down, and people who look after queues.
 
-`Trust.run` tells it from the first day until a month after the last, and `judged` says of each discharge and each
-recipient whether the summary was there within 24 hours, or a person had taken the task of it by then. Whether it was
+`Trust.run` tells it to its end and says of each discharge and each recipient whether the summary was there within 24
+hours, or a person had taken the task of it by then; and of each death whether the trust was told of it. Whether it was
 there the recipients say, and when somebody took a task the people say, not the gateway.
 """
 
@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from aiohttp import web
+import aiohttp
+from around import PEOPLE, Inbox, Person
+from living import LONDON, Fate, Happening, Year, notice, with_number
 from receivers import at_random
 from scene import MLLP, ROOT, SUPPLIER
 from senders import Stays
@@ -27,21 +26,16 @@ from senders import Stays
 from mhbridge.adapters.sql.ready import patient_token
 from mhbridge.errors import StoreError
 from mhbridge.model import Key
-from mhbridge.testing.faults import UNPROCESSABLE, Asked, Fault, slow
-from mhbridge.testing.receiving import ReceivingServer
-from mhbridge.testing.sending import mllp_peer
+from mhbridge.testing.sending import mllp_peer, post
 from world import Killed, World
 
-__all__ = ["RECIPIENTS", "Judged", "Trust", "Year"]
+__all__ = ["RECIPIENTS", "Judged", "Trust"]
 
 #: Who must have the summary of every discharge.
 RECIPIENTS = ("gp", "team")
 _DAY = timedelta(hours=24)
-#: Where the wards are: what happens is written in their time.
-_LONDON = ZoneInfo("Europe/London")
 #: The system of its own numbers.
 _PATIENT = "exmh-patient"
-_MARK = re.compile(rb"N(\d{6})-(\d{4})E")
 
 _GATEWAY = """
 [gateway]
@@ -51,10 +45,17 @@ workers = 0
 store = "sqlite:store/mhbridge.db"
 mappings = ["{mappings}"]
 
+[http]
+listen = "127.0.0.1:8080"
+
 [[receiver]]
 supplier = "{supplier}"
 kind = "mllp"
 listen = "{host}:{port}"
+
+[[receiver]]
+supplier = "example-nems"
+kind = "http"
 
 [[destination]]
 name = "spine"
@@ -76,62 +77,29 @@ url = "{team}"
 secret = "file:secret"
 deadline = "24h"
 
+[[destination]]
+name = "deaths"
+kind = "webhook"
+url = "{deaths}"
+secret = "file:secret"
+deadline = "24h"
+
 [[route]]
 documents = ["encounter-event"]
 to = ["spine"]
 
 [[route]]
+documents = ["death-notice"]
+to = "nobody"
+
+[[route]]
+documents = ["death-after-discharge"]
+to = {deaths_to}
+
+[[route]]
 documents = ["mental-health-inpatient-discharge"]
 to = {to}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Year:
-    """
-    How much happens.
-
-    Args:
-        a_day: messages; most say only that something of a stay has changed.
-        discharges: a day.
-        outages: so many, of receivers, of the trust's systems and of the gateway.
-    """
-
-    days: int = 365
-    a_day: int = 500
-    discharges: int = 12
-    outages: int = 20
-
-
-@dataclass(order=True, slots=True)
-class _Happening:
-    """Something that the trust's systems send."""
-
-    at: datetime
-    patient: int
-    number: int
-    event: str
-    admitted: datetime
-    left: datetime
-
-
-@dataclass(slots=True)
-class Discharge:
-    """A patient left the ward. `cancelled` is when the hospital took that back."""
-
-    patient: int
-    left: datetime
-    cancelled: datetime | None = None
-    letters: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """`what` is a receiver, `NAME silent`, a system of the trust (`PAS`, `WARD`) or `gateway`."""
-
-    what: str
-    begins: datetime
-    ends: datetime
 
 
 @dataclass
@@ -154,6 +122,10 @@ class Judged:
     differences: tuple[str, ...] = ()
     outages: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
+    deaths: int = 0
+    taken_back: int = 0
+    not_found: list[int] = field(default_factory=list)
+    not_so: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
         due = self.delivered + self.escalated + len(self.neither)
@@ -165,157 +137,54 @@ class Judged:
             f"{self.outages.total()} outages ({outages})\n"
             f"{due:,} summaries due: {self.delivered:,} there within 24 hours, {self.escalated:,} with a named person "
             f"by then ({self.later:,} of them came later), {len(self.neither)} with nobody: {share:.2f} %\n"
-            f"tasks taken by: {takers}"
+            f"tasks taken by: {takers}\n"
+            f"{self.deaths} deaths within thirty days, {len(self.not_found)} not found; {self.taken_back} taken back, "
+            f"as nobody had died; {len(self.not_so)} told of that were none"
         )
-
-
-class Inbox(ReceivingServer):
-    """A recipient: it keeps of what it is sent only which message it is of, and since when it has it."""
-
-    def __init__(self, world: World, name: str, plan: Any) -> None:
-        super().__init__(clock=world.now, plan=self._fate)
-        self.name = name
-        self.silent: list[Outage] = []
-        self._wild = plan
-        #: (patient, number) of a message → when it came.
-        self.has: dict[tuple[int, int], datetime] = {}
-
-    def _fate(self, asked: Asked) -> Fault:
-        if any(one.begins <= self._clock() < one.ends for one in self.silent):
-            return slow(120.0)
-        if self.name == "gp" and asked.path.startswith("Bundle/") and asked.path.endswith(("00", "5a")):
-            # Now and then something is not wanted, however often it is sent: a person has to look.
-            return UNPROCESSABLE
-        return self._wild(asked)
-
-    def _carried_out(self, request: web.Request, body: bytes) -> web.Response:  # noqa: ARG002
-        for patient, number in _MARK.findall(body):
-            self.has.setdefault((int(patient), int(number)), self._clock())
-        return web.Response(status=200, headers={"ETag": 'W/"1"'})
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """
-    Somebody who looks after a queue.
-
-    Args:
-        hours: from when to when.
-        every: so often they look, in minutes.
-        often: how likely it is that they take what they see.
-    """
-
-    name: str
-    queue: str
-    hours: tuple[int, int]
-    every: int = 30
-    often: float = 0.8
-
-
-#: By name, as it stands on the rota. All invented.
-PEOPLE = (
-    Person("Sister Rowan Invented", "ward", (7, 20)),
-    Person("Charge Nurse Ash Pretend", "ward", (20, 7), every=60, often=0.5),
-    Person("Bed Manager Hazel Fictive", "bed-manager", (0, 24), every=20),
-    Person("Dr Alder Madeup", "safety", (0, 24), every=20),
-)
 
 
 class Trust:
     """
     Args:
         to: who is sent the summaries.
+        deaths_to: who is told of deaths.
         people: who look after the queues.
     """
 
-    def __init__(self, world: World, year: Year, *, to: tuple[str, ...] = RECIPIENTS, people: Any = PEOPLE) -> None:
-        self.world, self.year, self.people = world, year, people
-        self._to = to
+    def __init__(
+        self,
+        world: World,
+        year: Year,
+        *,
+        to: tuple[str, ...] = RECIPIENTS,
+        deaths_to: tuple[str, ...] = ("deaths",),
+        people: Any = PEOPLE,
+    ) -> None:
+        self.world, self.people = world, people
+        self._to, self._deaths_to = to, deaths_to
         self._random = world.random
-        self._begins = world.now()
-        self._ends = self._begins + timedelta(days=year.days)
+        self.fate = Fate(world.random, year, world.now())
         self._makes = Stays(world.random, world.now())
-        self.discharges: list[Discharge] = []
-        self.outages = list(self._outages())
         self.sent = self.unanswered = 0
         #: Clock → when, and by whom, its task was taken first.
         self.taken: list[tuple[int, datetime, str]] = []
         self.gateway: Any = None
         wild = at_random(self._random, lost=0.01, late=0.03, refused=0.01)
-        self.inboxes = {name: Inbox(world, name, wild) for name in ("spine", *RECIPIENTS)}
-
-    # --- what happens ---
-
-    def _outages(self) -> Iterator[Outage]:
-        draw = self._random
-        kinds = ["gp", "gateway", "PAS", "team", "WARD", "spine", "gp silent", "gateway", "team silent", "PAS"]
-        longest = {"gateway": 3, "PAS": 8, "WARD": 10, "gp silent": 6, "team silent": 6}
-        for number in range(self.year.outages):
-            what = kinds[number % len(kinds)]
-            begins = self._begins + (number + draw.random()) * timedelta(days=self.year.days) / self.year.outages
-            yield Outage(what, begins, begins + timedelta(hours=draw.uniform(0.5, longest.get(what, 36))))
-
-    def _stays(self) -> list[_Happening]:
-        """All that is sent, in the order in which it happens. Those who were there before are only heard of later."""
-        draw, found = self._random, list[_Happening]()
-        each = max(self.year.a_day / self.year.discharges - 4, 0)
-        before = min(self.year.days * 2, 60)
-        for patient in range(round((self.year.days + before) * self.year.discharges)):
-            admitted = self._begins + timedelta(days=draw.uniform(-before, self.year.days))
-            left = admitted + timedelta(days=draw.uniform(min(3, self.year.days / 4), before))
-            found += (one for one in self._stay(patient, admitted, left, each) if self._begins <= one.at < self._ends)
-        return sorted(found)
-
-    def _stay(self, patient: int, admitted: datetime, left: datetime, each: float) -> Iterator[_Happening]:
-        draw, number = self._random, 0
-
-        def happens(at: datetime, event: str) -> _Happening:
-            nonlocal number
-            number += 1
-            return _Happening(at, patient, number - 1, event, admitted, left)
-
-        yield happens(admitted, "A01")
-        for at in sorted(draw.random() for _ in range(round(draw.uniform(0.5, 1.5) * each))):
-            yield happens(admitted + at * (left - admitted), draw.choice(("A08", "A08", "A08", "A02")))
-        yield happens(left, "A03")
-        discharge = Discharge(patient, left.replace(second=0, microsecond=0))
-        if draw.random() < 0.03:
-            # It was taken back within hours, and the patient left another time.
-            discharge.cancelled = left + timedelta(hours=draw.uniform(1, 10))
-            yield happens(discharge.cancelled, "A13")
-            self._note(discharge)
-            left += timedelta(hours=draw.uniform(30, 200))
-            yield happens(left, "A03")
-            discharge = Discharge(patient, left.replace(second=0, microsecond=0))
-        drawn = draw.random()
-        if drawn < 0.97:
-            within = (0.2, 6) if drawn < 0.7 else (6, 18) if drawn < 0.9 else (18, 70)
-            written = left + timedelta(hours=draw.uniform(*within))
-            discharge.letters.append(number)
-            yield happens(written, "MDM")
-            if draw.random() < 0.08:
-                discharge.letters.append(number)
-                yield happens(written + timedelta(hours=draw.uniform(1, 48)), "MDM")
-        self._note(discharge)
-
-    def _note(self, discharge: Discharge) -> None:
-        if self._begins <= discharge.left < self._ends:
-            self.discharges.append(discharge)
+        self.inboxes = {name: Inbox(world, name, wild) for name in ("spine", "deaths", *RECIPIENTS)}
 
     # --- who does it ---
 
     async def run(self) -> Judged:
         """Tell it to its end, and judge it."""
-        happenings = self._stays()
-        letters = [one for one in happenings if one.event == "MDM"]
-        events = [one for one in happenings if one.event != "MDM"]
+        letters = [one for one in self.fate.happenings if one.event == "MDM"]
+        events = [one for one in self.fate.happenings if one.event != "MDM"]
         for inbox in self.inboxes.values():
-            inbox.silent = [one for one in self.outages if one.what == f"{inbox.name} silent"]
+            inbox.silent = [one for one in self.fate.outages if one.what == f"{inbox.name} silent"]
             await inbox.start()
         helpers = [asyncio.create_task(self._keep())]
         helpers += [asyncio.create_task(self._down(inbox)) for inbox in self.inboxes.values()]
         helpers += [asyncio.create_task(self._looks_after(person)) for person in self.people]
-        await asyncio.gather(self._system("PAS", events), self._system("WARD", letters))
+        await asyncio.gather(self._system("PAS", events), self._system("WARD", letters), self._national())
         await asyncio.sleep(30 * 3_600)
         for helper in helpers:
             helper.cancel()
@@ -329,9 +198,9 @@ class Trust:
     async def _until(self, at: datetime) -> None:
         await asyncio.sleep(max((at - self.world.now()).total_seconds(), 0))
 
-    async def _system(self, name: str, happenings: list[_Happening]) -> None:
+    async def _system(self, name: str, happenings: list[Happening]) -> None:
         """A system of the trust: what happens is sent when it happens, until it is answered."""
-        down = [one for one in self.outages if one.what == name]
+        down = [one for one in self.fate.outages if one.what == name]
         for one in happenings:
             await self._until(one.at)
             for outage in down:
@@ -343,12 +212,35 @@ class Trust:
                 one.number,
                 one.event,
                 spell,
-                *(at.astimezone(_LONDON) for at in (one.at, one.admitted, one.left)),
+                *(at.astimezone(LONDON) for at in (one.at, one.admitted, one.left)),
             )
             self.sent += 1
-            while not await self._answered(message.body):
+            body = with_number(message.body, one.patient, one.died)
+            while not await self._answered(body):
                 self.unanswered += 1
                 await asyncio.sleep(60)
+
+    async def _national(self) -> None:
+        """What the national record says of deaths, and takes back."""
+        said = [(death.said_at, death.patient, death) for death in self.fate.deaths if death.how == "national"]
+        said += [
+            (d.removed, d.patient, d) for d in self.fate.deaths if d.removed is not None and d.removed < self.fate.ends
+        ]
+        async with aiohttp.ClientSession() as session:
+            for at, patient, death in sorted(said, key=lambda one: one[:2]):
+                await self._until(at)
+                body = notice(patient, death, at)
+                self.sent += 1
+                while not await self._posted(session, body):
+                    self.unanswered += 1
+                    await asyncio.sleep(60)
+
+    async def _posted(self, session: aiohttp.ClientSession, body: bytes) -> bool:
+        try:
+            async with asyncio.timeout(60):
+                return (await post(session, "http://127.0.0.1:8080", "example-nems/http", body)).status < 500
+        except (OSError, aiohttp.ClientError, TimeoutError):
+            return False
 
     async def _answered(self, body: bytes) -> bool:
         try:
@@ -363,10 +255,10 @@ class Trust:
         (self.world.folder / "secret").write_text("an invented secret of some length")
         text = _GATEWAY.format(
             mappings=ROOT / "mappings", supplier=SUPPLIER, host=MLLP[0], port=MLLP[1],
-            to=json.dumps(self._to or "nobody"),
+            to=json.dumps(self._to or "nobody"), deaths_to=json.dumps(self._deaths_to or "nobody"),
             **{name: inbox.url for name, inbox in self.inboxes.items()},
         )  # fmt: skip
-        for outage in [*(one for one in self.outages if one.what == "gateway"), None]:
+        for outage in [*(one for one in self.fate.outages if one.what == "gateway"), None]:
             self.gateway = await self.world.gateway(text)
             if outage is None:
                 return
@@ -376,7 +268,7 @@ class Trust:
             await self._until(outage.ends)
 
     async def _down(self, inbox: Inbox) -> None:
-        for outage in self.outages:
+        for outage in self.fate.outages:
             if outage.what == inbox.name:
                 await self._until(outage.begins)
                 await inbox.stop()
@@ -422,8 +314,9 @@ class Trust:
             if about in where:
                 taken.setdefault(where[about], []).append((at, who))
         found = Judged(self.sent, differences=(await self.gateway.status()).differences, unanswered=self.unanswered)
-        found.outages.update(one.what for one in self.outages)
-        for one in self.discharges:
+        found.outages.update(one.what for one in self.fate.outages)
+        self._judge_deaths(found)
+        for one in self.fate.discharges:
             due = one.left + _DAY
             if one.cancelled is not None and one.cancelled < due:
                 found.cancelled += 1
@@ -446,3 +339,17 @@ class Trust:
                 found.later += first is not None
                 found.by_whom[in_time[0][1]] += 1
         return found
+
+    def _judge_deaths(self, found: Judged) -> None:
+        told = self.inboxes["deaths"].told
+        for death in self.fate.deaths:
+            removed = death.removed is not None and death.removed < self.fate.ends
+            if not death.counts or removed:
+                if told.get(death.patient) == "final":
+                    found.not_so.append(death.patient)
+                found.taken_back += told.get(death.patient) == "entered-in-error"
+                continue
+            found.deaths += 1
+            if told.get(death.patient) != "final":
+                found.not_found.append(death.patient)
+        found.not_so += sorted(told.keys() - {death.patient for death in self.fate.deaths})

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import math
 import random
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
@@ -56,7 +57,6 @@ class Loop(asyncio.BaseEventLoop):
         self._selector = self
         self._now = 0.0
         self._turns = 0
-        self._clock_resolution = 1e-9
         self._connecting: dict[Any, Any] = {}
         self.tasks: dict[Any, set[asyncio.Task[Any]]] = {}
         self.set_task_factory(self._task)
@@ -65,6 +65,18 @@ class Loop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    @property
+    def _clock_resolution(self) -> float:
+        """
+        A timer fires when it is its time and no earlier. After months a nanosecond is less than two instants are apart,
+        and whoever is called before their time and asks to be called again would be for ever.
+        """
+        return math.ulp(self._now)
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, resolution: float) -> None:
+        """The base class says that of the machine's clock."""
 
     def select(self, timeout: float | None) -> list[Any]:
         """What the loop asks when it has nothing else to do: the whole of virtual time."""
