@@ -219,9 +219,9 @@ def with_number(body: bytes, patient: int, died: datetime | None) -> bytes:
 def notice(patient: int, death: Death, at: datetime) -> bytes:
     """A notice of the national record: informal, or, as the second of a patient, that it is removed."""
     name = "informal" if at == death.said_at else "removed"
-    text = (_NOTICES / f"{name}.xml").read_text("utf-8")
-    text = text.replace("9990001014", _number(patient)).replace(
-        "2025-03-20T23:40:00+00:00", f"{death.at:%Y-%m-%dT%H:%M:%S}+00:00"
-    )
+    text = (_NOTICES / f"{name}.xml").read_text("utf-8").replace("9990001014", _number(patient))
+    text = text.replace("2025-03-20T23:40:00+00:00", f"{death.at:%Y-%m-%dT%H:%M:%S}+00:00")
+    # All are born on one day: without that the national record and the trust's would be of two people.
+    text = text.replace("1987-06-21", "1975-06-12")
     now = f"{at.replace(microsecond=0):%Y-%m-%dT%H:%M:%S}+00:00"
     return re.sub(r'(<(?:timestamp|sent|lastUpdated) value=")[^"]+', rf"\g<1>{now}", text).encode()
