@@ -552,6 +552,6 @@ async def test_what_waits_for_a_gateway_that_has_just_gone_is_not_forgotten():
 
 def test_the_package_says_what_it_has():
     assert set(gateways.__all__) == {
-        "Clocks", "Disk", "Gateway", "Keeping", "Outbox", "Outlet", "Pressure", "Watch", "Workers",
+        "Clocks", "Disk", "Gateway", "Keeping", "Noticing", "Outbox", "Outlet", "Pressure", "Watch", "Workers",
     }  # fmt: skip
     assert issubclass(MalformedMessage, Exception)

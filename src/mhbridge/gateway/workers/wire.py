@@ -241,6 +241,7 @@ def _flat(outcome: Outcome) -> _Flat:
         _ledger(ledger),
         _packed(rest) if any(rest) else b"",
         [(one.mapping, one.document, one.headings) for one in outcome.letters],
+        outcome.watched,
     )  # fmt: skip
 
 
@@ -258,6 +259,7 @@ def _outcome(
     ledger: _Flat | None,
     rest: bytes,
     letters: Sequence[_Flat],
+    watched: int,
 ) -> Outcome:
     due_at, past, withdrawals, deadlines, merges, overtaken = (
         pickle.loads(rest) if rest else (None, (), (), (), (), ())  # noqa: S301  as above
@@ -283,6 +285,7 @@ def _outcome(
         merges,
         tuple([Letter(*one) for one in letters]),
         overtaken,
+        watched,
     )
 
 
