@@ -279,3 +279,15 @@ def test_without_the_count_they_do_not_stop(monkeypatch):
     found = nested(2_000)
     monkeypatch.setattr(type(found.tree), "spend", lambda _tree, _steps: None)
     up_and_down(found)
+
+
+def test_leaves_replaced_at_once_are_those_replaced_one_after_another() -> None:
+    whole = message()
+    before = FORMAT.altered(whole, 0, 1, whole.tree.root.attributes["n"], SOURCE)
+    leaves = [(place, bit) for place, mask in FORMAT.populated(whole) for bit in range(9) if mask >> bit & 1]
+    changes = {at: f"Z{number}" for number, at in enumerate(leaves)}
+    one = whole
+    for (place, bit), text in changes.items():
+        one = message(FORMAT.altered(one, place, bit, text, SOURCE))
+    assert FORMAT.rewritten(whole, changes) == one.body
+    assert FORMAT.rewritten(whole, {}) == before, "the tree is as it was"

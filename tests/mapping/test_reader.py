@@ -185,3 +185,13 @@ def test_no_bytes_make_the_reader_raise(body: bytes) -> None:
     assert (file.root is None) <= bool(file.diagnostics)
     for problem in file.diagnostics:
         assert problem.render()
+
+
+def test_who_reads_a_file_again_has_its_nodes_and_not_what_others_reported() -> None:
+    first = read("x.yaml", b"a: 1\n")
+    first.report("E042", "said by the first", first.span(0, 1))
+    second = read("x.yaml", b"a: 1\n")
+    assert first.diagnostics
+    assert not second.diagnostics
+    assert second.root is first.root
+    assert read("y.yaml", b"a: 1\n").path == "y.yaml"
