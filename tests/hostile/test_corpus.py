@@ -83,8 +83,9 @@ def told(body: bytes, kind: str, own: Feed) -> Iterator[str]:
             yield f"{issue.text} {issue.path}"
     format_ = format_named(kind)
     assert format_ is not None
+    sources = [mapping.source for mapping in own.mappings if mapping.format.name == format_.name]
     try:
-        for found, _ in format_.messages(body, [mapping.source for mapping in own.mappings]):
+        for found, _ in format_.messages(body, sources):
             if isinstance(found, MessageError):
                 yield str(found)
                 assert isinstance(found, BrokenMessage) or found.__cause__ is None
