@@ -76,7 +76,7 @@ class Death:
     @property
     def counts(self) -> bool:
         """It is one of thirty days."""
-        return self.at <= self.left + _THIRTY_DAYS
+        return self.at.astimezone(LONDON).date() <= (self.left.astimezone(LONDON) + _THIRTY_DAYS).date()
 
 
 @dataclass(slots=True)
