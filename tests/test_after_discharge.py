@@ -254,6 +254,7 @@ SCENARIOS = {
         [("final", DIED, "1"), ("final", DIED, "2")],
     ),
     "the same notice again": ([(0, LEFT), (200, INFORMAL), (210, INFORMAL)], [("final", DIED, "1")]),
+    "a stay that is known by its letter alone": ([(1, LETTER), (200, INFORMAL)], [("final", DIED, "1")]),
     "nobody died": ([(0, LEFT), (1, LETTER)], []),
     "an informal notice is removed": (
         [(0, LEFT), (200, INFORMAL), (300, REMOVED)],

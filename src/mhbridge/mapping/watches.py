@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from mhbridge.errors import Span
@@ -19,6 +19,9 @@ from mhbridge.mapping.clocks import Length, instant_of
 from mhbridge.mapping.nodes import Condition, Expression
 
 __all__ = ["Look", "ReadyLook", "ReadyWatch", "WatchRule"]
+
+#: Whose it is, and whether records of two senders are one person's.
+_WHO: Final = frozenset({"patient_key", "nhs_number", "nhs_number_status", "birth_date", "sensitivity"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ class Look:
     others: bool = False
     open: bool = False
     reads: frozenset[str] = frozenset()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The items that must be kept of a message for it to be looked at later."""
+        return _WHO.union(self.reads, self.tells, self.identity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ def step(
         carried: type of a letter → what was said before it of what it may carry (`carrying`).
     """
     carried = carried or {}
-    taken = _parted(taken)
+    taken = _kept(_parted(taken), feed)
     readings = tuple(reading for _, reading in taken.readings)
     first = readings[0] if readings else None
     base = Outcome(
@@ -214,6 +214,20 @@ def _watched(taken: Taken, feed: Feed) -> int:
         if reading.patient is not None:
             found |= role(feed.looks, mapping, reading)
     return found
+
+
+def _kept(taken: Taken, feed: Feed) -> Taken:
+    """Of a letter that a watch looks at, what it looks at serves, too."""
+    if all(reading.serves is None or reading.document not in feed.looks for _, reading in taken.readings):
+        return taken
+    return replace(taken, readings=tuple([(mapping, _serving_looks(one, feed)) for mapping, one in taken.readings]))
+
+
+def _serving_looks(reading: Reading, feed: Feed) -> Reading:
+    if reading.serves is None or reading.document not in feed.looks:
+        return reading
+    needs = {name for _, look in feed.looks[reading.document] for name in look.look.needs}
+    return replace(reading, serves=(*reading.serves, *sorted(needs.difference(reading.serves))))
 
 
 def _parted(taken: Taken) -> Taken:

@@ -60,10 +60,11 @@ class _Reading(PackReading):
         other = self._document(of) if of.require("document", "begins", "tells") else None
         if other is None:
             return None
+        begins, ends = self._instant(of, "begins", other), self._instant(of, "ends", other)
+        when, untrue = self._condition(of, "when", other), self._any_of(of, "untrue_when", other)
         return Look(
-            other.name, other.identity, self._instant(of, "begins", other), self._instant(of, "ends", other),
-            when=self._condition(of, "when", other), untrue=self._any_of(of, "untrue_when", other),
-            tells=self._tells(of, other), open=of.flag("open"),
+            other.name, other.identity, begins, ends, when=when, untrue=untrue, tells=self._tells(of, other),
+            open=of.flag("open"), reads=items_of(begins) | items_of(ends) | items_of(when) | items_of(untrue),
         )  # fmt: skip
 
     def _signal(self, node: Node) -> Look | None:
@@ -86,7 +87,8 @@ class _Reading(PackReading):
         if other is None:
             return None
         at, when = self._instant(of, "at", other), self._condition(of, "when", other)
-        return Look(other.name, other.identity, at=at, when=when, tells=self._tells(of, other))
+        reads = items_of(at) | items_of(when)
+        return Look(other.name, other.identity, at=at, when=when, tells=self._tells(of, other), reads=reads)
 
     def _document(self, of: Declaration) -> DocumentType | None:
         name = of.text("document")
