@@ -88,8 +88,7 @@ class MappingFile:
     provenance: bool = False
 
 
-_SOURCE: Final = re.compile(rb"^source:[ ]*\r?\n(?:[ ]*(?:#[^\n]*)?\r?\n)*([ ]+)(?=[^ #\r\n])", re.MULTILINE)
-
+_SOURCE: Final = re.compile(rb"^source:[ ]*\r?\n", re.MULTILINE)
 _FORMAT: Final = re.compile(rb"format:[ ]+([a-z0-9_-]+)[ ]*(?:#.*)?\r?")
 
 
@@ -102,11 +101,16 @@ def declared_format(body: bytes) -> str:
     block = _SOURCE.search(body)
     if block is None:
         return ""
-    indent = block[1]
-    for line in body[block.start(1) :].split(b"\n"):
-        if line.strip() and not line.startswith(indent) and not line.lstrip().startswith(b"#"):
+    indent = 0
+    for line in body[block.end() :].split(b"\n"):
+        said = line.lstrip(b" ")
+        if not said.strip() or said.startswith(b"#"):
+            continue
+        deep = len(line) - len(said)
+        indent = indent or deep
+        if not deep or deep < indent:
             break
-        if (found := _FORMAT.fullmatch(line, len(indent))) is not None:
+        if (found := _FORMAT.fullmatch(line, indent)) is not None:
             return found[1].decode("ascii")
     return ""
 
