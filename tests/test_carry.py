@@ -275,6 +275,19 @@ def test_medicines_and_absences_are_not_carried_whatever_a_pack_says(copied, cas
     assert code in found
 
 
+@pytest.mark.parametrize("name", ["social-care-notice", "crisis-plan-pointer"])
+def test_what_goes_beyond_the_care_team_takes_nothing_of_what_events_said(copied, name) -> None:
+    def carried():
+        catalogue = load([copied], only=True)
+        return {item.name for item in catalogue.document(name).items.values() if item.carry != "never"}
+
+    assert carried() == set()
+    # The control: the parts would have it carried.
+    file = copied / "documents" / name / "items.yaml"
+    file.write_text(file.read_text("utf-8").replace("\ncarry: never", "\n# ", 1), "utf-8")
+    assert {"contacts", "gp", "gp_practice"} <= carried()
+
+
 async def test_the_control_without_that_an_absence_stands_beside_what_contradicts_it(tmp_path) -> None:
     """With the GP of the event and the practice of the letter, each as the other's: what `unless_said` keeps apart."""
     found = {}

@@ -86,7 +86,7 @@ def items_schema() -> dict[str, Any]:
                 ("document", _TEXT, "The name of the document type: its folder"),
                 ("part", _TEXT, "The name of the part: its folder"),
                 ("title", _TEXT, "For people"),
-                ("carry", {"enum": ["never"]}, "Of a part: nothing of it, nor under its headings, is ever carried"),
+                ("carry", {"enum": ["never"]}, "Nothing of it, nor under a part's headings, is ever carried"),
                 ("standard", {}, "The record standard that asks for its headings"),
                 ("parts", {"type": "array", "items": _TEXT}, "The shared parts, in order"),
                 ("identity", {"type": "array", "items": _TEXT}, "The items that name the same document again"),

@@ -83,8 +83,8 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     if file.root is None:
         return None
     keys = (
-        "document", "title", "standard", "parts", "lasting", "identity", "waits", "settled", "stale", "needs", "items",
-        "records", "lists",
+        "document", "title", "carry", "standard", "parts", "lasting", "identity", "waits", "settled", "stale", "needs",
+        "items", "records", "lists",
     )  # fmt: skip
     top = Declaration(file, file.root, "a document type", keys)
     top.require("document", "title", "identity", "items")
@@ -137,6 +137,10 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     check_types((*items.values(), *fields), records, file)
     _check_circles(records, file)
     check_carried([file, *filter(None, (library.tree(f"parts/{part}/items.yaml") for part in parts))], items, never)
+    if "carry" in top:
+        # What is told to somebody who is not of the care team is what its author chose to say.
+        top.choice("carry", ("never",), "never")
+        items = {name: replace(item, carry="never", safety=False, unless_said=()) for name, item in items.items()}
     identity = tuple(text.value for text in top.texts("identity"))
     for text in top.texts("identity"):
         if text.value not in items:
