@@ -51,6 +51,7 @@ TOKEN = re.compile(
 AGGREGATIONS = {"sum", "max", "min", "count", "avg"}
 #: Function → the kinds of its arguments: a range of a series, a number, or an instant value.
 FUNCTIONS = {
+    "topk": ("n", "v"),
     "rate": "r", "increase": "r", "resets": "r", "deriv": "r", "predict_linear": "rn", "histogram_quantile": "nv",
     "time": "",
 }  # fmt: skip
