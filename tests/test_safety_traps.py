@@ -36,7 +36,8 @@ from mhbridge.mapping.library import Library, built_in
 from mhbridge.mapping.loading import Loader
 from mhbridge.model import Envelope, Known, MessageState, Outcome
 from mhbridge.pipeline import Feed, dedupe_key, intake, outcome_now, step
-from mhbridge.pipeline.watching import Active, Heard, Person, Told, notices
+from mhbridge.pipeline.persons import Heard, Person, Told
+from mhbridge.pipeline.watching import Active, notices
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of
 
 UK_CORE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-"

@@ -3,8 +3,8 @@ What is to be told of a patient, as all that was said of them says it: a death a
 
 Like a clock, it is computed and not commanded. What ought to be told is worked out from everything that is known of a
 person, and compared with what was told: where it differs, a message of our own says it anew or takes it back. So late
-messages, merges and cancellations need no code of their own. Pure. This module must never join the records of two
-senders for a restricted patient, or by an NHS number that was not verified.
+messages, merges and cancellations need no code of their own. Which records are one person's, `persons` says. Pure. This
+module must never tell what was told already.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from mhbridge.fhir.bundle import full_url, resource_id
-from mhbridge.mapping.known import fold, restricts
 from mhbridge.mapping.translation import identity_text
 from mhbridge.mapping.watches import ReadyLook, ReadyWatch
 from mhbridge.model import MessageFacts, Reading, State
+from mhbridge.pipeline.persons import Heard, Person, Told, folded, joined
 
 if TYPE_CHECKING:
     from mhbridge.mapping.catalogue import SupplierMapping
@@ -32,11 +32,7 @@ __all__ = [
     "SIGNAL",
     "STAY",
     "Active",
-    "Heard",
     "Notice",
-    "Person",
-    "Told",
-    "Trail",
     "active",
     "looks_of",
     "notices",
@@ -47,80 +43,9 @@ __all__ = [
 STAY: Final = 1
 SIGNAL: Final = 2
 
-#: NHS number status: traced and verified.
-_VERIFIED: Final = "01"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Lines of a record: a stay has some tens at most.
 _LINES: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """
-    What one reading said.
-
-    Args:
-        patient: whose it is, where identifiers were merged: the one that stays.
-        own: it came under that one.
-        episode: which stay it is of, as the store names it.
-        place: event time, sent time and number; readings fold in this order.
-    """
-
-    patient: int
-    supplier: str
-    document: str
-    episode: bytes
-    place: tuple[int, int, int]
-    items: Mapping[str, Any]
-    own: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """
-    What the gateway itself did about a stay, or waits for.
-
-    Args:
-        what: `delivery` of a version of a document, or `deadline`.
-        name: the type of the document, or the name of the clock.
-        who: the destination; empty: none is known.
-        state: as the store has it.
-    """
-
-    patient: int
-    episode: bytes
-    at: datetime | None
-    what: str
-    name: str
-    who: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """
-    What was told last.
-
-    Args:
-        subject: which of several of the same watch and patient; empty: there is only ever one.
-        number: how often something was told of it.
-        said: a hash of what it was; empty: that it was taken back.
-    """
-
-    patient: int
-    watch: str
-    subject: bytes
-    number: int
-    said: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Everything of one person: under every identifier that a verified NHS number, or a merge, makes theirs."""
-
-    heard: Sequence[Heard] = ()
-    trail: Sequence[Trail] = ()
-    told: Sequence[Told] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +192,7 @@ class _Watching:
         told: dict[str, Any] = {}
         text, counts, is_open = "", False, False
         for look in self._active.watch.stays:
-            items = _folded(one for one in heard if one.document == look.look.document)
+            items = folded(one for one in heard if one.document == look.look.document)
             if not items:
                 continue
             if look.is_untrue(items, self._run):
@@ -313,12 +238,12 @@ class _Watching:
 
     def _signals(self, patient: int, mine: Sequence[Heard]) -> list[_Signal]:
         """What was heard. Of signals that are of the whole patient, the first type that says anything decides."""
-        joined = [*mine, *self._joined(patient, mine)]
+        all_of_them = [*mine, *joined(self._person, patient, mine)]
         found: list[_Signal] = []
         decided: _Signal | None = None
         is_decided = False
         for look in self._active.watch.signals:
-            theirs = [one for one in joined if one.document == look.look.document]
+            theirs = [one for one in all_of_them if one.document == look.look.document]
             if look.look.others:
                 theirs = [one for one in theirs if one.supplier != self._supplier]
             groups: dict[tuple[int, bytes], list[Heard]] = {}
@@ -342,7 +267,7 @@ class _Watching:
         says = [one for one in group if not look.look.reads.isdisjoint(one.items)]
         if not says:
             return None
-        items = _folded(group)
+        items = folded(group)
         # Where nobody says when it was, it was by the time that somebody first said it.
         first = next((one for one in says if look.holds(one.items, self._run)), says[0])
         heard_at = _EPOCH + timedelta(microseconds=first.place[0])
@@ -364,23 +289,13 @@ class _Watching:
             _taken(items, look.look.tells),
         )
 
-    def _joined(self, patient: int, mine: Sequence[Heard]) -> Iterator[Heard]:
-        """What other records of the person say, where they may be joined."""
-        number = _verified(mine)
-        if not number or _restricted(mine):
-            return
-        for other in sorted({one.patient for one in self._person.heard} - {patient}):
-            theirs = [one for one in self._person.heard if one.patient == other]
-            if _verified(theirs) == number and _agree(_born(mine), _born(theirs)) and not _restricted(theirs):
-                yield from theirs
-
     # -- what is told -----------------------------------------------------------------------------------------
 
     def _contacts(self, heard: Sequence[Heard]) -> Iterator[dict[str, Any]]:
         for look in self._active.watch.contacts:
             theirs = [one for one in heard if one.document == look.look.document]
             for episode in dict.fromkeys(one.episode for one in theirs):
-                items = _folded(one for one in theirs if one.episode == episode)
+                items = folded(one for one in theirs if one.episode == episode)
                 at = look.instant(look.at, items, self._run, self._zone)
                 if at is not None and look.holds(items, self._run):
                     told = _taken(items, look.look.tells)
@@ -398,7 +313,7 @@ class _Watching:
     ) -> Notice:
         number = 1 if before is None else before.number + 1
         own = [one for one in heard if one.own] or list(heard)
-        key = _folded(own).get("patient_key")
+        key = folded(own).get("patient_key")
         name = self._rule.name
         whose = key if isinstance(key, Mapping) else {}
         record = resource_id(
@@ -406,7 +321,7 @@ class _Watching:
         )
         # Who the patient is is also said of what is taken back.
         of = {n for look in self._active.watch.stays for n in look.look.tells}
-        stay_items = stay.items if stay is not None else _taken(_folded(heard), sorted(of))
+        stay_items = stay.items if stay is not None else _taken(folded(heard), sorted(of))
         body = {
             "watch": name,
             "id": f"{record}-{number}",
@@ -449,35 +364,8 @@ def _own(identity: Sequence[str]) -> list[str]:
     return [name for name in identity if name != "patient_key"] or list(identity)
 
 
-def _folded(heard: Iterable[Heard]) -> dict[str, Any]:
-    return fold(one.items for one in sorted(heard, key=lambda one: one.place))
-
-
 def _taken(items: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: items[name] for name in names if name in items and not isinstance(items[name], State)}
-
-
-def _verified(heard: Sequence[Heard]) -> str:
-    """The NHS number by which a record may be joined with another; empty: there is none."""
-    items = _folded(heard)
-    number, status = items.get("nhs_number"), items.get("nhs_number_status")
-    codings = status.get("coding", ()) if isinstance(status, Mapping) else ()
-    verified = any(isinstance(one, Mapping) and one.get("code") == _VERIFIED for one in codings)
-    return number if isinstance(number, str) and verified else ""
-
-
-def _born(heard: Sequence[Heard]) -> str:
-    born = _folded(heard).get("birth_date")
-    return born if isinstance(born, str) else ""
-
-
-def _agree(one: str, other: str) -> bool:
-    """Whether two dates of birth may be one person's; of an unknown or shorter one nothing is said against it."""
-    return one.startswith(other) or other.startswith(one)
-
-
-def _restricted(heard: Sequence[Heard]) -> bool:
-    return any(restricts(one.items.get("sensitivity")) for one in heard)
 
 
 def _plain(items: Mapping[str, Any]) -> dict[str, Any]:

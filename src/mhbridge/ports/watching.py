@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from mhbridge.pipeline.watching import Person, Told
+from mhbridge.pipeline.persons import Person, Told
 
 __all__ = ["Noticed", "SeenPerson", "Watching"]
 

@@ -2,7 +2,8 @@
 
 from store_cases import MINUTE, T0, a_patient, a_reading, keep
 
-from mhbridge.pipeline.watching import SIGNAL, STAY, Told
+from mhbridge.pipeline.persons import Told
+from mhbridge.pipeline.watching import SIGNAL, STAY
 from mhbridge.ports import Noticed
 
 NUMBER = "9990001014"

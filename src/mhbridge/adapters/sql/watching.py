@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mhbridge.adapters.sql.books import Books, when
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
-from mhbridge.pipeline.watching import SIGNAL, STAY, Heard, Person, Told, Trail
+from mhbridge.pipeline.persons import Heard, Person, Told, Trail
+from mhbridge.pipeline.watching import SIGNAL, STAY
 from mhbridge.ports import Noticed, SeenPerson
 
 if TYPE_CHECKING:
