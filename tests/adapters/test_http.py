@@ -126,16 +126,16 @@ async def test_every_issue_of_the_answer_is_told_with_its_place():
     assert outcome["issue"][1]["diagnostics"] == "PV1-36; discharge_method; x.yaml:3:4"
 
 
-async def test_what_target_there_is_and_where_letters_are_made_is_told():
+async def test_which_targets_there_are_is_told():
     mapping = SimpleNamespace(builds={"r4": None})
 
     async def allow(_):
         return None
 
     door = TranslateDoor(mapping=lambda _: mapping, allow=allow, clock=lambda: NOW)
-    async with serving(door.routes) as (session, _, _), session.post("/translate/s/f?target=letter") as response:
+    async with serving(door.routes) as (session, _, _), session.post("/translate/s/f?target=stu3") as response:
         assert response.status == 400
-        assert (await told(response))[2] == "Known targets: r4. A letter is made by mhbridge translate."
+        assert (await told(response))[2] == "Known targets: letter, r4."
 
 
 PLACES = {
