@@ -25,6 +25,7 @@ from mhbridge.adapters.mllp.framing import NEED_DATA, Framer
 from mhbridge.fhir.xhtml import sanitise
 from mhbridge.formats import format_named
 from mhbridge.formats.hl7v2 import message
+from mhbridge.mapping import reader
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.files import Pairs, Text
 from mhbridge.mapping.reader import read
@@ -61,6 +62,8 @@ def mllp_byte_by_byte(sent: bytes) -> object:
 
 
 def mapping(body: bytes) -> object:
+    # What was read before is not read again, and would cost nothing.
+    reader._read.cache_clear()
     return [diagnostic.render() for diagnostic in read("a.yaml", body).diagnostics]
 
 
