@@ -11,7 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BROKEN", "GOOD", "changed"]
+from mhbridge.fhir.bundle import loads
+
+__all__ = ["BROKEN", "GOOD", "changed", "documents_of"]
 
 GOOD = Path(__file__).with_name("good.json")
 BROKEN: list[dict[str, Any]] = [
@@ -35,3 +37,12 @@ def changed(resource: Any, row: dict[str, Any]) -> Any:
         else:
             holder[last] = value
     return resource
+
+
+def documents_of(golden: Path) -> list[tuple[dict[str, Any], bool]]:
+    """What the messages of a fixture come to, each with whether it may not leave, as it is not valid (M750)."""
+    made = loads(golden.read_bytes())
+    documents = [one for one in (made if isinstance(made, list) else [made]) if one is not None]
+    report = loads(golden.with_name(golden.name.replace(".r4.json", ".report.json")).read_bytes())
+    parked = [one["code"] == "M750" for one in report["messages"] for _ in one.get("documents", ())]
+    return list(zip(documents, parked, strict=True))

@@ -23,29 +23,17 @@ GOOD: dict[str, Any] = loads(table.GOOD.read_bytes())
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
-def goldens() -> dict[str, dict[str, Any]]:
-    """Every resource that the fixtures come to; several messages of a file are a list."""
-    found = {}
-    for path in sorted(FIXTURES.rglob("*.r4.json")):
-        made = loads(path.read_bytes())
-        for number, resource in enumerate(made if isinstance(made, list) else [made]):
-            found[f"{path.relative_to(FIXTURES)}:{number}"] = resource
-    return {name: resource for name, resource in found.items() if resource is not None}
+def goldens() -> dict[str, tuple[dict[str, Any], bool]]:
+    """Every resource that the fixtures come to, and whether it may not leave."""
+    return {
+        f"{path.relative_to(FIXTURES)}:{number}": found
+        for path in sorted(FIXTURES.rglob("*.r4.json"))
+        for number, found in enumerate(table.documents_of(path))
+    }
 
 
-def parked() -> set[str]:
-    """Those of them that may not leave, because they are not valid."""
-    found = set()
-    for name in GOLDENS:
-        path, _, number = name.rpartition(":")
-        report = loads((FIXTURES / path.replace(".r4.json", ".report.json")).read_bytes())
-        if report["messages"][int(number)]["code"] == "M750":
-            found.add(name)
-    return found
-
-
-GOLDENS = goldens()
-PARKED = parked()
+GOLDENS = {name: document for name, (document, _) in goldens().items()}
+PARKED = {name for name, (_, parked) in goldens().items() if parked}
 #: Whole Bundles, and the resources in them one by one.
 ALL = [*GOOD.values(), *GOLDENS.values()]
 ALL += [entry["resource"] for bundle in ALL for entry in bundle.get("entry", ()) if "resource" in entry]

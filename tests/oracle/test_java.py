@@ -18,7 +18,7 @@ import pytest
 import table
 from table import BROKEN, changed
 
-from mhbridge.fhir.bundle import loads
+from mhbridge.fhir.bundle import dumps, loads
 from mhbridge.fhir.validate import validate
 from mhbridge.model import Severity
 
@@ -51,13 +51,17 @@ def listed(table: str) -> dict[str, tuple[list[str], list[str]]]:
 # --- the golden files ---
 
 
+#: Extensions of which UK Core knows nothing: those of the National Record Locator, of which there is no package here.
+ELSEWHERE = "The extension https://fhir.nhs.uk/England/StructureDefinition/"
+
+
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: str(path.relative_to(ROOT / "fixtures")))
 def test_golden(oracle: Any, golden: Path) -> None:
-    text = golden.read_text("utf-8")
-    # A file with several messages gives several documents.
-    documents = json.loads(text) if text.startswith("[") else []
-    found = [oracle(json.dumps(document)) for document in documents] or [oracle(text)]
-    assert [issue for answer in found for issue in errors(answer)] == []
+    for document, parked in table.documents_of(golden):
+        answer = oracle(dumps(document).decode())
+        found = [one for one in errors(answer) if not one["message"].startswith(ELSEWHERE)]
+        # What is parked because it is not valid is not valid.
+        assert bool(found) is parked, found
 
 
 PLAIN = json.loads((ROOT / "fixtures/example-mental-health/discharge-letter/plain.r4.json").read_text("utf-8"))
