@@ -34,8 +34,9 @@ def repository(tmp_path) -> Path:
     for path in supplier.rglob("*"):
         if path.is_file():
             path.write_text(path.read_text("utf-8").replace("example-community", "northshore"), "utf-8")
-    for path in (supplier / "referrals.yaml", *supplier.glob("*.md")):
-        path.unlink(missing_ok=True)
+    for path in (*supplier.glob("*.yaml"), *supplier.glob("*.md")):
+        if path.name not in ("supplier.yaml", "discharges.yaml"):
+            path.unlink()
     fixtures = tmp_path / "fixtures" / "northshore" / "discharges"
     fixtures.mkdir(parents=True)
     for name in ("plain.csv", "minimal.csv", "columns-moved-and-added.csv"):
