@@ -38,6 +38,15 @@ def test_each_element_of_a_list_is_a_message_with_what_stands_round_it():
         assert (again.body, again.facts.control_id) == (one.body, one.facts.control_id)
 
 
+def test_what_has_to_be_escaped_is_in_a_namespace_too():
+    space = "https://example.org/?a=1&amp;b=2"
+    body = letters(2).replace(b"<letters ", f"<letters xmlns:o='{space}' o:kind='&quot;&#10;' ".encode())
+    for one, _ in FORMAT.messages(body, [SOURCE]):
+        ((again, _),) = FORMAT.messages(one.body, [SOURCE])
+        assert again.tree.outer.attributes == one.tree.outer.attributes
+        assert again.tree.outer.attributes["{https://example.org/?a=1&b=2}kind"] == '"\n'
+
+
 def test_one_of_a_list_keeps_the_bytes_that_came():
     ((one, _),) = FORMAT.messages(letters(1), [SOURCE])
     assert one.body == letters(1)

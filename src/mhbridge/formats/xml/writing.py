@@ -33,7 +33,8 @@ def written(root: Element, keep: Callable[[Element], bool] = lambda _: True) -> 
     prefixes: dict[str, str] = {"": "", _XML: "xml"}
     out: list[str] = []
     _write(root, keep, prefixes, out)
-    declared = "".join(f' xmlns:{prefix}="{uri}"' for uri, prefix in prefixes.items() if prefix not in ("", "xml"))
+    spaces = ((uri, prefix) for uri, prefix in prefixes.items() if prefix not in ("", "xml"))
+    declared = "".join(f' xmlns:{prefix}="{_escaped(uri)}"' for uri, prefix in spaces)
     begin = out[0]
     out[0] = begin[: begin.index(_END)] + declared + begin[begin.index(_END) + 1 :]
     return "".join(out).replace(_END, "").encode("utf-8")
@@ -51,13 +52,14 @@ def _name(name: str, prefixes: dict[str, str]) -> str:
     return f"{prefix}:{local}" if prefix else local
 
 
+def _escaped(value: str) -> str:
+    return _ESCAPED.sub(lambda found: _ENTITIES[found[0]], value)
+
+
 def _write(element: Element, keep: Callable[[Element], bool], prefixes: dict[str, str], out: list[str]) -> None:
     # Documents are at most `parsing.MAX_DEPTH` deep, so this may recurse.
     name = _name(element.name, prefixes)
-    attributes = "".join(
-        f' {_name(one, prefixes)}="{_ESCAPED.sub(lambda m: _ENTITIES[m[0]], value)}"'
-        for one, value in element.attributes.items()
-    )
+    attributes = "".join(f' {_name(one, prefixes)}="{_escaped(value)}"' for one, value in element.attributes.items())
     out.append(f"<{name}{_END}{attributes}>")
     out.append(_TEXT.sub(lambda m: _ENTITIES[m[0]], element.text))
     for child in element.children:
