@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mhbridge.config import load
 from mhbridge.mapping.library import built_in
-from serving import Serving
-from serving import serving as serving_of
+from watched import Serving
+from watched import serving as serving_of
 
 HEADER, ROW, *_ = (built_in("fixtures") / "example-community/referrals/plain.csv").read_bytes().split(b"\r\n")
 

@@ -15,8 +15,8 @@ from zipfile import ZipFile
 
 from mhbridge.formats.several import read_files
 from mhbridge.mapping.library import built_in
-from serving import Serving
-from serving import serving as serving_of
+from watched import Serving
+from watched import serving as serving_of
 
 LETTERS = "example-liaison"
 TABLES = "example-inpatient"
