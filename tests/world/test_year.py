@@ -35,7 +35,6 @@ def unhurried(monkeypatch):
         "noticing._LONGEST",
     ):
         monkeypatch.setattr(f"mhbridge.gateway.{place}", 600.0)
-    monkeypatch.setattr("mhbridge.gateway.noticing._LONGEST", 600.0)
     monkeypatch.setitem(Watch.__init__.__kwdefaults__, "every", 3_600.0)
     monkeypatch.setitem(Pressure.__init__.__kwdefaults__, "limits", Limits(every=600.0))
 
