@@ -457,7 +457,7 @@ def test_trap_14_none_known_beside_an_allergy_does_not_hide_the_allergy() -> Non
 
 
 def current(outcome: Outcome) -> set[str]:
-    (found,) = [entry for entry in every(outcome, "List") if entry["title"] == "Medicines to continue"]
+    (found,) = [entry for entry in every(outcome, "List") if entry["title"] == "Medicines to continue, or on hold"]
     return {item["item"]["reference"] for item in found["entry"]}
 
 

@@ -29,6 +29,7 @@ BUILT_IN: Final = (
     "mhbridge.mapping.functions.texts:FUNCTIONS",
     "mhbridge.mapping.functions.words:FUNCTIONS",
     "mhbridge.mapping.functions.gaps:FUNCTIONS",
+    "mhbridge.mapping.functions.lists:FUNCTIONS",
 )
 
 
