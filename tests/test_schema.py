@@ -57,14 +57,17 @@ def wrong(schemas, kind: str, value: Any) -> list[str]:
 def kind_of(path: Path) -> str:
     if path.parent.parent.name == "suppliers" and path.stem != "supplier":
         return str(seen(path)["document"])
-    return path.stem
+    return "shared" if path.parent.name == "shared" else path.stem
 
 
-FILES = [path for part in ("suppliers", "documents", "parts") for path in sorted((ROOT / part).glob("*/*.yaml"))]
+FILES = [
+    *(path for part in ("suppliers", "documents", "parts") for path in sorted((ROOT / part).glob("*/*.yaml"))),
+    *sorted((ROOT / "suppliers").glob("*/shared/*.yaml")),
+]
 
 
 def test_the_schemas_are_schemas(schemas) -> None:
-    assert {"supplier", "items", "r4", "clocks", "checks", "watches", "encounter-event"} <= schemas.keys()
+    assert {"supplier", "shared", "items", "r4", "clocks", "checks", "watches", "encounter-event"} <= schemas.keys()
     for schema in schemas.values():
         jsonschema.Draft7Validator.check_schema(schema)
 
@@ -99,6 +102,25 @@ def test_what_an_author_gets_wrong_is_found(schemas, change, named) -> None:
     assert wrong(schemas, "encounter-event", value) == []
     change(value)
     assert named in " ".join(wrong(schemas, "encounter-event", value))
+
+
+SHARED = ROOT / "suppliers" / "example-toc" / "shared" / "document.yaml"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda one: one["items"].update(birth_dat="= Patient.birthDate"), "birth_dat"),
+        (lambda one: one["items"].update(gender="= Patient.gender | cod(gender)"), "gender"),
+        (lambda one: one.update(source={"format": "fhir"}), "source"),
+        (lambda one: one.pop("shared"), "shared"),
+    ],
+)
+def test_what_is_wrong_in_a_shared_file_is_found(schemas, change, named) -> None:
+    value = copy.deepcopy(seen(SHARED))
+    assert wrong(schemas, "shared", value) == []
+    change(value)
+    assert named in " ".join(wrong(schemas, "shared", value))
 
 
 CLOCKS = next(path for path in FILES if path.parts[-2:] == ("mental-health-inpatient-discharge", "clocks.yaml"))

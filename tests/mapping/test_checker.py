@@ -19,10 +19,10 @@ HERE = Path(__file__).parent
 TABLE = HERE / "broken" / "mappings.txt"
 
 
-def table() -> list[tuple[str, str, str, str, str]]:
+def table(path: Path = TABLE) -> list[tuple[str, str, str, str, str]]:
     """(title, file, old, new, expected) of every case. Cases begin with `=== `, parts with `--- `."""
     found = []
-    for block in TABLE.read_text("utf-8").split("\n=== ")[1:]:
+    for block in path.read_text("utf-8").split("\n=== ")[1:]:
         title, rest = block.split("\n", 1)
         file, old, new, expected = (part.strip("\n") for part in rest.split("\n--- ")[0:4])
         found.append((title.strip(), file.strip("- "), *(_body(part) for part in (old, new, expected))))

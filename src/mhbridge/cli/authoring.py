@@ -212,14 +212,16 @@ def schema(out: Path, roots: tuple[Path, ...]) -> int:
 
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.pack_schemas import build_schema, checks_schema, clocks_schema, items_schema, watches_schema
-    from mhbridge.mapping.schema import binding_schema, supplier_schema
+    from mhbridge.mapping.schema import binding_schema, shared_schema, supplier_schema
 
     catalogue = load(roots)
-    documents = {name: catalogue.document(name) for name in catalogue.library.folders("documents")}
-    found = {name: binding_schema(document) for name, document in documents.items() if document is not None}
+    documents = [
+        one for name in catalogue.library.folders("documents") if (one := catalogue.document(name)) is not None
+    ]
+    found = {document.name: binding_schema(document) for document in documents}
     found |= {
-        "supplier": supplier_schema(), "items": items_schema(), "r4": build_schema(), "clocks": clocks_schema(),
-        "watches": watches_schema(), "checks": checks_schema(),
+        "supplier": supplier_schema(), "shared": shared_schema(documents), "items": items_schema(),
+        "r4": build_schema(), "clocks": clocks_schema(), "watches": watches_schema(), "checks": checks_schema(),
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     for name, made in found.items():

@@ -17,6 +17,7 @@ from mhbridge.formats import Format, Message, Source, sniff
 from mhbridge.mapping.checker.environment import Environment
 from mhbridge.mapping.checker.expressions import Resolver
 from mhbridge.mapping.checker.mapping_file import declared_format
+from mhbridge.mapping.checker.sharing import shared_files
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.conversions import Context
@@ -128,6 +129,7 @@ class Catalogue:
             self._check_read(f"documents/{folder}")
         for supplier in self.suppliers():
             self.reviews(supplier)
+            self._check_shared(supplier)
         for folder in self.library.folders("parts"):
             self._check_read(f"parts/{folder}")
         failed = [diagnostic for name in self.names() for diagnostic in self.run_tests(name)]
@@ -160,6 +162,17 @@ class Catalogue:
             if tree is not None:
                 hint = f"here are read {', '.join(f'{read}.yaml' for read in _READ)}"
                 tree.report("E317", f"nothing reads {name}.yaml", tree.span(0, 1), hint)
+
+    def _check_shared(self, supplier: str) -> None:
+        """A shared file that no mapping shares says nothing of any message."""
+        folder = f"suppliers/{supplier}/shared"
+        trees = (self.library.tree(f"suppliers/{feed}.yaml") for feed in self.feeds(supplier))
+        read = {path for tree in trees for path in shared_files(tree, supplier)}
+        for name in self.library.names(folder, ".yaml"):
+            tree = self.library.tree(f"{folder}/{name}.yaml") if f"{folder}/{name}.yaml" not in read else None
+            if tree is not None:
+                what = f"no mapping of {supplier} shares {name!r}"
+                tree.report("E317", what, tree.span(0, 1), f"a mapping says it: shares: [{name}]")
 
     # -- routes and dispatch --------------------------------------------------------------------------------
 

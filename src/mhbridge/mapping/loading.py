@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
-from mhbridge.errors import Diagnostic
+from mhbridge.errors import Diagnostic, Span
 from mhbridge.fhir.narrative import telling
 from mhbridge.fhir.wording import Wording
 from mhbridge.formats import Format, Source
@@ -25,6 +25,7 @@ from mhbridge.mapping.checker.clocks import read_clocks
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
 from mhbridge.mapping.checker.packs import Codes, read_pack
+from mhbridge.mapping.checker.sharing import shared_files
 from mhbridge.mapping.checker.watches import read_watches
 from mhbridge.mapping.checks import ReadyCheck
 from mhbridge.mapping.clocks import ReadyClock, ReadyWord
@@ -180,7 +181,7 @@ class Loader:
             file=bound,
             hash=self._hash(name, document),
             systems=codes.systems,
-            bind=self._compiler.bind(bound.items, span),
+            bind=self._bind(bound.items, span),
             ledger=FieldLedger(format_, source, bound.items, bound.ignored, silent),
             paths=paths_by_rule(item.body for item in bound.items),
             derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
@@ -189,6 +190,26 @@ class Loader:
             clocks=clocks,
             checks=checks,
         )
+
+    def _bind(self, items: tuple[nodes.BoundItem, ...], span: Span) -> Callable[[Any, Any], dict[str, Any]]:
+        """What binds items: a function for each file that they stand in, because its lines are that file's own."""
+        files: dict[str, list[nodes.BoundItem]] = {}
+        for item in items:
+            files.setdefault(item.body.span.file, []).append(item)
+        made: tuple[Callable[[Any, Any], dict[str, Any]], ...] = tuple(
+            self._compiler.bind(tuple(own), span if file == span.file else Span(file, 1, 1, 1, 1))
+            for file, own in files.items()
+        )
+        if len(made) == 1:
+            return made[0]
+
+        def bind(cursor: Any, run: Any) -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            for one in made:
+                found |= one(cursor, run)
+            return found
+
+        return bind
 
     def build(
         self, document: DocumentType, target: str, own: str, supplier: str = "", adds: Any = None
@@ -376,6 +397,7 @@ class Loader:
         folders = [f"documents/{document}", *(f"parts/{part}" for part in parts)]
         found = [
             f"suppliers/{name}.yaml",
+            *shared_files(self.library.tree(f"suppliers/{name}.yaml"), supplier),
             f"suppliers/{supplier}/supplier.yaml",
             "codes/systems.csv",
             "codes/headings.csv",

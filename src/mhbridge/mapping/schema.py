@@ -18,7 +18,7 @@ from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
 from mhbridge.model import Act
 
-__all__ = ["DRAFT", "FLAG", "SCALAR", "binding_schema", "condition", "expression", "supplier_schema"]
+__all__ = ["DRAFT", "FLAG", "SCALAR", "binding_schema", "condition", "expression", "shared_schema", "supplier_schema"]
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 SCALAR: Final[Mapping[str, Any]] = {"type": ["string", "number", "boolean"]}
@@ -86,7 +86,8 @@ def binding_schema(document: DocumentType) -> dict[str, Any]:
         "$schema": DRAFT,
         "title": f"{document.title}: a supplier's mapping",
         "type": "object",
-        "required": ["mapping", "document", "source", "items"],
+        "required": ["mapping", "document", "source"],
+        "anyOf": [{"required": ["items"]}, {"required": ["shares"]}],
         "properties": {
             "mapping": {
                 "type": "string",
@@ -99,6 +100,11 @@ def binding_schema(document: DocumentType) -> dict[str, Any]:
                 "oneOf": [_source(name) for name in formats()],
                 "description": "Which messages this mapping takes",
             },
+            "shares": {
+                "type": ["array", "string"],
+                "items": {"type": "string"},
+                "description": "Files of shared/ beside this one: what they say, this mapping says",
+            },
             "authors": {**FLAG, "description": "Somebody wrote it: it makes a document, and says what is mandatory"},
             "partial": {**FLAG, "description": "It only adds to what is known: mandatory items may be left out"},
             "draft": {
@@ -106,44 +112,7 @@ def binding_schema(document: DocumentType) -> dict[str, Any]:
                 "description": "Still being written: what is missing is warned of, no live gateway takes it",
             },
             "provenance": {**FLAG, "description": "A Provenance of every resource goes with it"},
-            "items": {
-                "type": "object",
-                "properties": items,
-                "patternProperties": {"^x_": {}},
-                "additionalProperties": False,
-                "description": f"Where each thing is. Mandatory: {', '.join(mandatory)}",
-            },
-            "extra_items": {
-                "type": "object",
-                "propertyNames": {"pattern": "^x_[a-z0-9_]*$"},
-                "additionalProperties": {"type": "object", "required": ["type", "heading"]},
-                "description": "Items of this supplier alone; a heading takes them into the narrative",
-            },
-            "tables": {
-                "type": "object",
-                "additionalProperties": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "pattern": r"\.csv$",
-                            "description": "In codes/tables/, the supplier's own first",
-                        },
-                        "unmapped": {
-                            "enum": ["keep", "omit", "refuse"],
-                            "description": "What becomes of a code without a row",
-                        },
-                    },
-                    "additionalProperties": False,
-                },
-            },
-            "lists": {"type": "object", "description": "Lists of codes, for `in`: {died: [nhs-dd-discharge-method#4]}"},
-            "ignore": {
-                "type": "object",
-                "additionalProperties": {"type": "string", "minLength": 1},
-                "description": "A path, and the reason why it has no place",
-            },
+            **_what(items, f"Where each thing is. Mandatory: {', '.join(mandatory)}"),
             "tests": {
                 "type": "array",
                 "items": {
@@ -165,7 +134,88 @@ def binding_schema(document: DocumentType) -> dict[str, Any]:
             "adds": {"type": "object", "description": "Further keys of resources of the build"},
         },
         "additionalProperties": False,
-        "definitions": {"expression": expression(), "call": _call(), "condition": condition()},
+        "definitions": _definitions(),
+    }
+
+
+def shared_schema(documents: Iterable[DocumentType]) -> dict[str, Any]:
+    """The schema of a file that several mappings of a supplier share: the items of every document type."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for document in documents:
+        for item in document.items.values():
+            if not item.derived:
+                made = _item(item, document)
+                of = found.setdefault(item.name, [])
+                if made not in of:
+                    of.append(made)
+    items = {
+        name: of[0] if len(of) == 1 else {"description": of[0]["description"], "anyOf": of}
+        for name, of in found.items()
+    }
+    return {
+        "$schema": DRAFT,
+        "title": "What several mappings of a supplier share",
+        "type": "object",
+        "required": ["shared"],
+        "properties": {
+            "shared": {
+                "type": "string",
+                "pattern": "^[a-z][a-z0-9-]*/[a-z][a-z0-9-]*$",
+                "description": "supplier/name: where this file stands, below shared/",
+            },
+            "title": {"type": "string", "description": "What it is, for people"},
+            **_what(items, "Where each thing is, for every mapping that shares this file"),
+        },
+        "additionalProperties": False,
+        "definitions": _definitions(),
+    }
+
+
+def _definitions() -> dict[str, Any]:
+    return {"expression": expression(), "call": _call(), "condition": condition()}
+
+
+def _what(items: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """The keys that a mapping and a shared file have alike."""
+    return {
+        "items": {
+            "type": "object",
+            "properties": items,
+            "patternProperties": {"^x_": {}},
+            "additionalProperties": False,
+            "description": text,
+        },
+        "extra_items": {
+            "type": "object",
+            "propertyNames": {"pattern": "^x_[a-z0-9_]*$"},
+            "additionalProperties": {"type": "object", "required": ["type", "heading"]},
+            "description": "Items of this supplier alone; a heading takes them into the narrative",
+        },
+        "tables": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {
+                        "type": "string",
+                        "pattern": r"\.csv$",
+                        "description": "In codes/tables/, the supplier's own first",
+                    },
+                    "unmapped": {
+                        "enum": ["keep", "omit", "refuse"],
+                        "description": "What becomes of a code without a row",
+                    },
+                },
+                "additionalProperties": False,
+            },
+        },
+        "lists": {"type": "object", "description": "Lists of codes, for `in`: {died: [nhs-dd-discharge-method#4]}"},
+        "ignore": {
+            "type": "object",
+            "additionalProperties": {"type": "string", "minLength": 1},
+            "description": "A path, and the reason why it has no place",
+        },
     }
 
 

@@ -15,7 +15,8 @@ from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.bindings import Binder
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean, plain
 from mhbridge.mapping.checker.environment import Environment
-from mhbridge.mapping.checker.packs import Codes, check_types, read_item, read_lists
+from mhbridge.mapping.checker.packs import Codes, Lists, check_types, read_item, read_lists
+from mhbridge.mapping.checker.sharing import Layer, Names, layers_of
 from mhbridge.mapping.checker.structure import check_name
 from mhbridge.mapping.codes import Table
 from mhbridge.mapping.library import Library
@@ -30,6 +31,7 @@ _KEYS = (
     "document",
     "title",
     "source",
+    "shares",
     "items",
     "extra_items",
     "ignore",
@@ -120,7 +122,7 @@ def header(file: YamlFile, supplier: str, feed: str, timezone: str, charset: str
     if file.root is None:
         return None
     top = Declaration(file, file.root, "a mapping", _KEYS)
-    if not top.require("mapping", "document", "source", "items"):
+    if not top.require("mapping", "document", "source", *(() if "shares" in top else ("items",))):
         return None
     if top.text("mapping") != f"{supplier}/{feed}":
         file.report(
@@ -168,53 +170,80 @@ def read_mapping(
     load_table: TableLoader,
     issuers: Collection[str] = (),
 ) -> MappingFile:
-    """All of a mapping file. What cannot be read is left out, with a diagnostic."""
+    """All of a mapping file, and of what it shares. What cannot be read is left out, with a diagnostic."""
     top = Declaration(file, file.root, "a mapping", _KEYS)
-    document = _extended(file, top, document, codes)
-    tables: dict[str, Table] = {}
-    declared = top.pairs("tables")
-    for table_name, node in (declared.entries if declared else {}).items():
-        assert declared is not None
-        check_name(file, table_name, declared.keys[table_name], "a table")
-        table = load_table(file, table_name, node)
-        if table is not None:
-            tables[table_name] = table
+    layers = layers_of(library, file, top, name)
+    for layer in layers:
+        document = _extended(layer.file, layer.top, document, codes)
     folder = f"suppliers/{name.partition('/')[0]}/codes/lists"
-    lists = read_lists(library, file, top, codes.systems, (folder,))
-    env = Environment(
-        file, codes.systems, format=format_, scope=Scope(source), tables=tables,
-        lists={**document.lists, **lists.members}, code_lists={**document.code_lists, **lists.files},
-        issuers=issuers, lost_tables=declared.entries.keys() - tables.keys() if declared else (),
-    )  # fmt: skip
-    bound = _bound(Binder(env, document), top)
+    names = Names()
+    bound: list[nodes.BoundItem] = []
+    ignored: list[tuple[Path, str]] = []
+    tables: dict[str, Table] = {}
+    lists, lost = Lists(), set[str]()
+    for layer in layers:
+        where = layer.file
+        own, gone = _tables(layer, names, load_table)
+        listed = read_lists(
+            library, where, layer.top, codes.systems, (folder,), tuple(names.of(layer, "lists", "declared"))
+        )
+        tables, lists, lost = {**tables, **own}, lists | listed, lost | gone
+        # A shared file is read with nothing but what stands in it: what it means does not hang on who shares it.
+        seen, said, missing = (own, listed, gone) if layer.sharer else (tables, lists, lost)
+        env = Environment(
+            where, codes.systems, format=format_, scope=Scope(source), tables=seen,
+            lists={**document.lists, **said.members}, code_lists={**document.code_lists, **said.files},
+            issuers=issuers, lost_tables=missing,
+        )  # fmt: skip
+        bound += _bound(Binder(env, document), layer, names)
+        for unused in sorted(own.keys() - env.used_tables):
+            declared = layer.top.pairs("tables")
+            assert declared is not None
+            where.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
+        ignored += _ignored(layer, names, format_, source)
     authors, partial, draft = top.flag("authors"), top.flag("partial"), top.flag("draft")
-    unbound = _check_mandatory(file, top, document, authors=authors, draft=draft) if authors or not partial else ()
+    unbound = _check_mandatory(layers, document, authors=authors, draft=draft) if authors or not partial else ()
     if draft and not unbound:
         what = "nothing that is mandatory is missing any more"
         file.report("E561", what, top.keys["draft"], "take `draft: true` out", Severity.WARNING)
-    for unused in sorted(tables.keys() - env.used_tables):
-        assert declared is not None
-        file.report("E406", f"the table {unused!r} is never used", declared.keys[unused])
-    ignored = _ignored(file, top, format_, source)
-    _check_ignored(file, top, bound, {path.text: reason for path, reason in ignored})
+    _check_ignored(layers, bound, {path.text for path, _ in ignored})
     mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
     if draft:
         mandatory += unbound
     return MappingFile(
-        name, document, source, tuple(bound), authors, partial,
-        ignored, mandatory, _examples(file, top, document), top.pairs("adds"), draft, top.flag("provenance"),
+        name, document, source, tuple(bound), authors, partial, tuple(ignored),
+        mandatory, _examples(file, top, document), top.pairs("adds"), draft, top.flag("provenance"),
     )  # fmt: skip
 
 
-def _bound(binder: Binder, top: Declaration) -> list[nodes.BoundItem]:
+def _tables(layer: Layer, names: Names, load_table: TableLoader) -> tuple[dict[str, Table], set[str]]:
+    """The tables that a file declares, and the names of those that could not be read."""
+    declared = layer.top.pairs("tables")
+    found: dict[str, Table] = {}
+    lost: set[str] = set()
+    for name in names.of(layer, "tables", "declared"):
+        assert declared is not None
+        check_name(layer.file, name, declared.keys[name], "a table")
+        table = load_table(layer.file, name, declared.entries[name])
+        if table is None:
+            lost.add(name)
+        else:
+            found[name] = table
+    return found, lost
+
+
+def _bound(binder: Binder, layer: Layer, names: Names) -> list[nodes.BoundItem]:
     file, document = binder.file, binder.document
     bound: list[nodes.BoundItem] = []
-    pairs = top.pairs("items")
-    for key, node in (pairs.entries if pairs else {}).items():
-        span = pairs.keys[key] if pairs else node.span
+    pairs = layer.top.pairs("items")
+    for key in names.of(layer, "items", "bound"):
+        assert pairs is not None
+        node, span = pairs.entries[key], pairs.keys[key]
         item = document.items.get(key)
         if item is None:
             hint = did_you_mean(key, document.items, "declare the supplier's own under extra_items: x_…")
+            if layer.sharer:
+                hint = f"{layer.sharer} shares this file; what only some need stands in a shared file of its own"
             file.report("E202", f"{document.name} declares no item {key!r}", span, hint)
             continue
         if item.derived:
@@ -227,11 +256,11 @@ def _bound(binder: Binder, top: Declaration) -> list[nodes.BoundItem]:
 
 
 def _check_mandatory(
-    file: YamlFile, top: Declaration, document: DocumentType, *, authors: bool, draft: bool
+    layers: tuple[Layer, ...], document: DocumentType, *, authors: bool, draft: bool
 ) -> tuple[str, ...]:
     """The mandatory items that are not bound, each said."""
-    pairs = top.pairs("items")
-    given = pairs.keys if pairs else {}
+    file, top = layers[-1].file, layers[-1].top
+    given = {name for layer in layers if (pairs := layer.top.pairs("items")) is not None for name in pairs.keys}
     unbound: list[str] = []
     for item in document.items.values():
         if item.need == "mandatory" and not item.derived and item.name not in given:
@@ -248,34 +277,36 @@ def _check_mandatory(
     return tuple(unbound)
 
 
-def _ignored(file: YamlFile, top: Declaration, format_: Format, source: Source) -> tuple[tuple[Path, str], ...]:
+def _ignored(layer: Layer, names: Names, format_: Format, source: Source) -> list[tuple[Path, str]]:
     """`ignore:` path → why it has no place. Every path is one of the format, so that no slip hides anything."""
-    pairs = top.pairs("ignore")
+    file, pairs = layer.file, layer.top.pairs("ignore")
     found: list[tuple[Path, str]] = []
-    for path, node in (pairs.entries if pairs else {}).items():
+    for path in names.of(layer, "ignore", "ignored"):
         assert pairs is not None
+        node, key = pairs.entries[path], pairs.keys[path]
         if not isinstance(node, Text) or not node.value.strip():
             file.report("E042", "what is ignored has its reason beside it", node.span, "PV1-51: 'constant V'")
             continue
-        key = pairs.keys[path]
         try:
             checked = _checked_path(format_, path, source)
             resolved = getattr(format_, "resolved", None)  # `formats.Prefixed`
             found.append((checked if resolved is None else resolved(checked, source), node.value))
         except PathError as error:
             file.report(error.code, error.message, key, error.hint)
-    return tuple(found)
+    return found
 
 
-def _check_ignored(file: YamlFile, top: Declaration, bound: list[nodes.BoundItem], ignored: Mapping[str, str]) -> None:
+def _check_ignored(layers: tuple[Layer, ...], bound: list[nodes.BoundItem], ignored: Collection[str]) -> None:
     """That no path is both bound and ignored. A condition only asks, and carries nothing, so it does not count."""
     found = nodes.walk(tuple(bound), closed=get_args(nodes.Condition))
     used = {node.path: node.span for node in found if isinstance(node, nodes.Read | nodes.BindEach)}
-    pairs = top.pairs("ignore")
-    for path in ignored:
-        if pairs is not None and path in used:
-            what = f"{path} is ignored, and it is bound in line {used[path].line}"
-            file.report("E220", what, pairs.keys[path], "take it out of one of the two", Severity.WARNING)
+    for layer in layers:
+        pairs = layer.top.pairs("ignore")
+        for path, span in (pairs.keys if pairs is not None else {}).items():
+            if path in used and path in ignored:
+                where = f"line {used[path].line}" if used[path].file == span.file else str(used[path])
+                what = f"{path} is ignored, and it is bound in {where}"
+                layer.file.report("E220", what, span, "take it out of one of the two", Severity.WARNING)
 
 
 def _checked_path(format_: Format, text: str, source: Source) -> Path:

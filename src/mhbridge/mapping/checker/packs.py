@@ -4,7 +4,7 @@ Reads `documents/<type>/items.yaml` and the parts it names into a `DocumentType`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -219,19 +219,27 @@ def _minutes(file: YamlFile, node: Node) -> int:
 
 
 def read_lists(
-    library: Library, file: YamlFile, top: Declaration, systems: CodeSystems, folders: Iterable[str] = ()
+    library: Library,
+    file: YamlFile,
+    top: Declaration,
+    systems: CodeSystems,
+    folders: Iterable[str] = (),
+    only: Collection[str] | None = None,
 ) -> Lists:
     """
     `lists:` name → `[system#code, …]`, or `{file: x.csv}`, which lies in `codes/lists/`.
 
     Args:
         folders: where a file is looked for first.
+        only: the names to read; left out, all.
     """
     members: dict[str, frozenset[tuple[str, str]]] = {}
     files: dict[str, CodeList] = {}
     pairs = top.pairs("lists")
     for name, node in (pairs.entries if pairs else {}).items():
         assert pairs is not None
+        if only is not None and name not in only:
+            continue
         check_name(file, name, pairs.keys[name], "a list")
         if isinstance(node, Pairs):
             found = _list_file(library, file, name, node, systems, (*folders, "codes/lists"))
