@@ -188,9 +188,11 @@ def test_what_only_ends_a_clock_is_done_and_sent_to_nobody(tmp_path, mappings):
 
 def test_without_contacts_there_is_no_clock_that_they_would_meet(mappings):
     names = {clock.name for clocks in clocks_by_document(mappings).values() for clock in clocks}
-    assert names == {"summary-24h", "follow-up-72h"}
+    assert names == {"summary-24h", "follow-up-72h", "planned-action"}
     others = [one for one in mappings if one.document.name != "care-contact"]
-    assert {clock.name for clocks in clocks_by_document(others).values() for clock in clocks} == {"summary-24h"}
+    assert {clock.name for clocks in clocks_by_document(others).values() for clock in clocks} == {
+        "summary-24h", "planned-action",
+    }  # fmt: skip
 
 
 #: The measure counts its months from April 1900: 1459 is October 2021.

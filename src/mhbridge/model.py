@@ -564,6 +564,29 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    What a clock says of one entry of a list, of those that the newest version of a document has.
+
+    Args:
+        called: what it is known by from version to version.
+        place: where it stands in the list, from 1.
+        ladder: as that of a `Deadline`.
+        done_at: since when it is done; `None`: it is not.
+        excluded: it ought not to be watched.
+        near: it may begin to be watched: what is due then is neither long ago nor for years.
+    """
+
+    called: str
+    place: int
+    due_at: datetime
+    ladder: tuple[tuple[datetime, str, str], ...]
+    done_at: datetime | None = None
+    excluded: bool = False
+    near: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Deadline:
     """
     A clock that ought to run, or ought not to, as a message says. The store makes it so.
@@ -579,6 +602,7 @@ class Deadline:
         ended: `cancelled` or `excluded`: it ought not to run.
         says: another document says that each clock of the patient that had begun by `met_at` is `met`, or `excluded`.
         met_at: then; `None`: it does not say so any more.
+        entries: of a clock that each entry of a list has, all that there are; `None`: it is none such.
     """
 
     name: str
@@ -595,6 +619,7 @@ class Deadline:
     ended: str = ""
     says: str = ""
     met_at: datetime | None = None
+    entries: tuple[Entry, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

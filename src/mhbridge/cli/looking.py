@@ -196,7 +196,7 @@ def show_trace(message: int, config: Path | None, *, as_json: bool) -> int:
             if row["behind"] is not None:
                 click.echo(f"delivery {row['id']} waits {_behind(row['behind'])}")
     if found.clocks:
-        columns = ["name", "document", "recipient", "started_at", "due_at", "state", "step", "of", "next_at"]
+        columns = ["name", "document", "entry", "recipient", "started_at", "due_at", "state", "step", "of", "next_at"]
         table("clocks", columns, [[_cell(getattr(clock, c)) for c in columns] for clock in found.clocks])
     if found.tasks:
         columns = ["id", "what", "cause", "queue", "severity", "deadline", "holder", "closed_as"]

@@ -28,7 +28,7 @@ from mhbridge.mapping.checker.packs import Codes, read_pack
 from mhbridge.mapping.checker.sharing import shared_files
 from mhbridge.mapping.checker.watches import read_watches
 from mhbridge.mapping.checks import ReadyCheck
-from mhbridge.mapping.clocks import ReadyClock, ReadyWord
+from mhbridge.mapping.clocks import EachRule, ReadyClock, ReadyEach, ReadyWord
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
 from mhbridge.mapping.codes import Heading, Table
 from mhbridge.mapping.compiler import Compiler
@@ -248,17 +248,30 @@ class Loader:
             self._clocks[name] = tuple(
                 ReadyClock(
                     rule,
-                    starts=compiler.expression(rule.starts),
+                    starts=None if rule.starts is None else compiler.expression(rule.starts),
                     noticed=None if rule.noticed_when is None else compiler.condition(rule.noticed_when),
-                    excluded=None if rule.excluded_when is None else compiler.condition(rule.excluded_when),
+                    excluded=None
+                    if rule.excluded_when is None
+                    else compiler.condition(rule.excluded_when, rule.each.alias if rule.each else ""),
                     words=tuple(
                         ReadyWord(word, compiler.condition(word.when), compiler.expression(word.at))
                         for word in rule.met_by.words
                     ),
+                    each=None if rule.each is None else self._each(rule.each),
                 )
                 for rule in rules
             )
         return self._clocks[name]
+
+    def _each(self, rule: EachRule) -> ReadyEach:
+        compiler, alias = self._compiler, rule.alias
+        return ReadyEach(
+            compiler.expression(rule.over),
+            compiler.expression(rule.called, alias),
+            compiler.expression(rule.due, alias),
+            compiler.condition(rule.done_when, alias),
+            None if rule.done_at is None else compiler.expression(rule.done_at, alias),
+        )
 
     def watches(self, name: str) -> tuple[ReadyWatch, ...]:
         """The watches that a document type tells of, compiled."""

@@ -166,7 +166,33 @@ def clocks_schema() -> dict[str, Any]:
         ),
         "additionalProperties": False,
     }
-    return _named("clocks", clock, "By when it must have arrived, and whom to tell before that")
+    of_each = {
+        "type": "object",
+        "required": ["each", "called", "due", "done_when", "ladder"],
+        "properties": described(
+            (
+                ("each", _TEXT, "Each entry of a list has a clock: list as alias"),
+                ("called", _TEXT, "A text by which an entry is known from version to version"),
+                ("due", _TEXT, "By when it is to be done"),
+                ("done_when", condition(), "That it is done"),
+                ("done_at", _TEXT, "Since when"),
+                ("excluded_by", {"anyOf": [word, words]}, "Another document that says that it ought not to run"),
+                (
+                    "excluded_when",
+                    {"anyOf": [condition(), {"type": "array", "minItems": 1, "items": condition()}]},
+                    "That an entry, or all of them, need not be watched",
+                ),
+                (
+                    "ladder",
+                    {"type": "array", "minItems": 1, "items": step},
+                    "Whom to tell: at `due`, and so long after",
+                ),
+                ("source", _TEXT, "The rule that asks for it"),
+            )
+        ),
+        "additionalProperties": False,
+    }
+    return _named("clocks", {"anyOf": [clock, of_each]}, "By when it must have arrived, and whom to tell before that")
 
 
 def watches_schema() -> dict[str, Any]:

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from mhbridge.mapping.clocks import ReadyClock, ReadyWord, instant_of
+from mhbridge.mapping.clocks import ClockRule, ReadyClock, ReadyWord, instant_of
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.translation import identity_text
-from mhbridge.model import DELETED, NOTHING_KNOWN, Act, Deadline, Known, Reading
+from mhbridge.model import DELETED, NOTHING_KNOWN, Act, Deadline, Known, Reading, Unknown
 from mhbridge.pipeline.ordering import folded
 from mhbridge.pipeline.routing import Feed, destinations
 
@@ -65,6 +65,8 @@ def deadlines(taken: Taken, known: Mapping[str, Known], now: datetime, feed: Fee
         return ()
     found: list[Deadline] = []
     for mapping, reading in taken.readings:
+        if reading.act is Act.CANCEL and reading.patient is not None:
+            found += _withdrawn(reading, feed)
         clocks = feed.clocks.get(reading.document)
         if clocks and reading.patient is not None and reading.act not in (Act.NONE, Act.MERGE):
             found += _of_reading(clocks, mapping, reading, known.get(reading.document, NOTHING_KNOWN), now, feed)
@@ -80,9 +82,16 @@ def _of_reading(
     for clock in clocks:
         rule = clock.rule
         starts = reading.document in rule.sources
+        if starts and rule.each is not None and (reading.act is Act.CANCEL or _says_nothing_of(rule, reading, said)):
+            starts = False
         words = [one for one in clock.words if one.word.document == reading.document]
         # Most messages say nothing of when any clock begins, and cost no more than this.
-        if starts and reading.act is not Act.CANCEL and all(rule.begins.isdisjoint(one) for one in said):
+        if (
+            starts
+            and rule.each is None
+            and reading.act is not Act.CANCEL
+            and all(rule.begins.isdisjoint(one) for one in said)
+        ):
             starts = False
         if not starts and not words:
             continue
@@ -92,10 +101,43 @@ def _of_reading(
             run = mapping.run(reading.facts, now)
         assert run is not None
         zone = ZoneInfo(mapping.supplier.timezone)
-        if starts:
+        if starts and rule.each is not None:
+            yield from _of_entries(clock, reading, items, run, zone, now)
+        elif starts:
             yield from _started(clock, mapping, reading, before, items, run, zone, now, feed)
         for word in words:
             yield from _said_of(clock, word, reading, before, items, run, zone)
+
+
+def _withdrawn(reading: Reading, feed: Feed) -> Iterator[Deadline]:
+    """What takes the documents of a stay back (`succeeding.withdrawals`) takes back what they ask for."""
+    for clock in {(one.rule.document, one.name): one for clocks in feed.clocks.values() for one in clocks}.values():
+        if clock.rule.each is not None:
+            assert reading.patient is not None
+            yield Deadline(clock.name, clock.rule.document, reading.patient, reading.episode, entries=())
+
+
+def _says_nothing_of(rule: ClockRule, reading: Reading, said: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a message leaves a list as it is. A letter has the whole of it, also where it has none."""
+    return not reading.authors and all(rule.begins.isdisjoint(one) for one in said)
+
+
+def _of_entries(
+    clock: ReadyClock, reading: Reading, items: Mapping[str, Any], run: Run, zone: ZoneInfo, now: datetime
+) -> Iterator[Deadline]:
+    rule = clock.rule
+    episode = _stay(rule, items)
+    if any(isinstance(items.get(name), Unknown) for name in rule.begins):
+        # Nobody can say which there are now: those that were known go on.
+        return
+    if episode:
+        assert reading.patient is not None
+        entries = tuple(clock.entries(items, run, zone, now))
+        yield Deadline(rule.name, rule.document, reading.patient, episode, started_at=now, entries=entries)
+
+
+def _stay(rule: ClockRule, items: Mapping[str, Any]) -> str:
+    return "|".join(filter(None, (identity_text(items.get(name)) for name in rule.identity)))
 
 
 def _said_of(
@@ -131,9 +173,10 @@ def _started(
     feed: Feed,
 ) -> Iterator[Deadline]:
     rule = clock.rule
-    episode = "|".join(filter(None, (identity_text(items.get(name)) for name in rule.identity)))
+    episode = _stay(rule, items)
     if not episode:
         return
+    assert clock.starts is not None
     assert reading.patient is not None
     rank = rule.sources.index(reading.document)
     if clock.excluded is not None and clock.excluded(items, None, run, None, 0):

@@ -169,6 +169,7 @@ class ClockRow:
         step: how many steps of its ladder were taken, `of` how many.
         state: `running`, `missed` (and still waited for), `met`, `late`, `cancelled`, `excluded` or, by a person,
             `closed`.
+        entry: which entry of a list of the document it is about, from 1; 0: it is about the whole.
     """
 
     id: int
@@ -181,6 +182,7 @@ class ClockRow:
     step: int
     of: int
     state: str
+    entry: int = 0
 
 
 class Tasks(Protocol):

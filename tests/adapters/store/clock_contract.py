@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from store_cases import MINUTE, T0, Interrupt, SwallowedError, a_document, a_patient, an_outcome, keep, take
 
-from mhbridge.model import Deadline, DeliveryState, MessageState
+from mhbridge.model import Deadline, DeliveryState, Entry, MessageState
 from mhbridge.ports import Move
 
 HOUR = timedelta(hours=1)
@@ -31,6 +31,23 @@ def ended(how, **others):
 def a_word(episode="C1", says="met", **others):
     """What another document of the patient says of the clock; without `met_at`, that it says so no more."""
     return Deadline("summary-24h", LETTER, a_patient(1), episode, says=says, **others)
+
+
+def an_entry(called, place=1, due=T0 + 24 * HOUR, **others):
+    """An entry of a list that is due then, with a word to safety a day later."""
+    ladder = ((due, "plan-actions", "normal"), (due + 24 * HOUR, "safety", "high"))
+    return Entry(called, place, due, ladder, **others)
+
+
+def a_list(*entries, patient=1, episode="V1"):
+    """The entries that the newest letter of a stay has."""
+    whose = ("planned-action", LETTER, a_patient(patient), episode)
+    return Deadline(*whose, started_at=T0, entries=entries)
+
+
+async def entries(store, message):
+    """(entry, state, due, next step) of each."""
+    return [(c.entry, c.state, c.due_at, c.next_at) for c in (await store.trace(message)).clocks]
 
 
 def a_letter(number, *to, episode="V1", status="final", series="letter", **others):
@@ -82,6 +99,79 @@ class ClockContract:
         assert await store.next_fire() == first
         status = await store.status(T0)
         assert (status.clocks, status.differences) == ({"summary-24h": {"running": 2}}, ())
+
+    async def test_each_entry_of_a_list_has_a_clock(self, store):
+        due = T0 + 24 * HOUR
+        message = await said(store, 1, a_list(an_entry("a"), an_entry("b", 2, due + HOUR)))
+        both = [(1, "running", due, due), (2, "running", due + HOUR, due + HOUR)]
+        assert await entries(store, message) == both
+        rows = len((await store.trace(message)).lines)
+        await said(store, 2, a_list(an_entry("a"), an_entry("b", 2, due + HOUR)))
+        assert (await entries(store, message), len((await store.trace(message)).lines)) == (both, rows)
+        assert [(one.kind, one.queue) for one in await store.fire(due, 9)] == [("missed", "plan-actions")]
+        # Of the one another place, of the other that it is there no more; and what was told stays told.
+        await said(store, 3, a_list(an_entry("c"), an_entry("a", 7)), at=due)
+        assert await entries(store, message) == [
+            (7, "missed", due, due + 24 * HOUR), (2, "cancelled", due + HOUR, None), (1, "running", due, due),
+        ]  # fmt: skip
+        assert (await store.status(due)).differences == ()
+
+    async def test_an_entry_is_done_and_undone_as_the_newest_letter_says(self, store):
+        due = T0 + 24 * HOUR
+        message = await said(store, 1, a_list(an_entry("a")))
+        for number, (at, done_at, state) in enumerate(
+            [
+                (T0 + HOUR, T0 + HOUR, "met"),
+                (T0 + 2 * HOUR, None, "running"),
+                (due + HOUR, due + HOUR, "late"),
+                (due + 2 * HOUR, None, "running"),
+            ],
+            2,
+        ):
+            await said(store, number, a_list(an_entry("a", done_at=done_at)), at=at)
+            assert [one[1] for one in await entries(store, message)] == [state]
+        (fired,) = await store.fire(due + 3 * HOUR, 9)
+        assert (fired.kind, fired.queue) == ("missed", "plan-actions")
+        await said(store, 9, a_list(an_entry("a", excluded=True)), at=due + 4 * HOUR)
+        assert [one[1] for one in await entries(store, message)] == ["excluded"]
+        assert not await store.tasks()
+
+    async def test_what_is_not_near_does_not_begin_and_what_runs_goes_on(self, store):
+        message = await said(
+            store, 1, a_list(an_entry("a"), an_entry("b", 2, near=False), an_entry("c", 3, done_at=T0))
+        )
+        await said(store, 2, a_list(an_entry("a", near=False)))
+        assert [one[:2] for one in await entries(store, message)] == [(1, "running")]
+
+    async def test_an_entry_with_another_time_is_told_of_again(self, store):
+        due = T0 + 24 * HOUR
+        message = await said(store, 1, a_list(an_entry("a")))
+        (fired,) = await store.fire(due, 9)
+        await store.finish_task(fired.task, "hazel", "next week, they say", due + HOUR)
+        assert [one[1] for one in await entries(store, message)] == ["closed"]
+        await said(store, 2, a_list(an_entry("a")), at=due + 2 * HOUR)
+        assert [one[1] for one in await entries(store, message)] == ["closed"]
+        later = due + 72 * HOUR
+        await said(store, 3, a_list(an_entry("a", due=later)), at=due + 2 * HOUR)
+        assert await entries(store, message) == [(1, "running", later, later)]
+        (fired,) = await store.fire(later, 9)
+        assert (fired.kind, fired.queue) == ("missed", "plan-actions")
+
+    async def test_another_document_excludes_every_entry_and_takes_it_back(self, store):
+        word = Deadline("planned-action", LETTER, a_patient(1), "D1", says="excluded")
+        message = await said(store, 1, a_list(an_entry("a"), an_entry("b", 2)))
+        await said(store, 2, replace(word, met_at=T0))
+        assert [one[1] for one in await entries(store, message)] == ["excluded", "excluded"]
+        # Also one that is first heard of then.
+        await said(store, 3, a_list(an_entry("a"), an_entry("b", 2), an_entry("c", 3)))
+        assert [one[1] for one in await entries(store, message)] == ["excluded"] * 3
+        await said(store, 4, word)
+        assert [one[1] for one in await entries(store, message)] == ["running"] * 3
+
+    async def test_the_entries_of_two_stays_are_not_each_others(self, store):
+        message = await said(store, 1, a_list(an_entry("a")), a_list(an_entry("a"), episode="V2"))
+        await said(store, 2, a_list(episode="V2"))
+        assert sorted(one[1] for one in await entries(store, message)) == ["cancelled", "running"]
 
     async def test_the_same_said_again_changes_nothing(self, store):
         first = await said(store, 1, a_clock("gp"))

@@ -22,7 +22,7 @@ from mhbridge.adapters.sql.tasks import Firing, Raising
 from mhbridge.model import DeliveryState
 from mhbridge.ports import Fired
 
-__all__ = ["ReadyDeadline", "fire", "follow", "hand_over", "reconcile", "take_back"]
+__all__ = ["ReadyDeadline", "ReadyEntry", "fire", "follow", "hand_over", "reconcile", "take_back"]
 
 #: Nobody has met it yet; `missed` is that, and the time is over.
 _OPEN: Final = frozenset({"running", "missed"})
@@ -34,6 +34,9 @@ _LIVE: Final = _OPEN | _MET | {_CLOSED}
 #: In the column `met`, of a clock that another document has excluded: it runs on when that is taken back.
 _BY_WORD: Final = -1
 
+#: In the same column, of the clock of an entry that its own document says is done.
+_BY_ENTRY: Final = -2
+
 _ARRIVED: Final = frozenset({DeliveryState.DONE, DeliveryState.AWAITING})
 
 #: A start that nobody said. The first one stays: later messages only say again that it has begun.
@@ -41,6 +44,18 @@ _SECOND_BEST: Final = 9
 
 #: Stands for the recipient where the document goes to nobody, or where nobody is sent anything.
 _NOBODY: Final = 0
+
+
+class ReadyEntry(NamedTuple):
+    """What a clock says of one entry of a list, in the store's terms."""
+
+    token: bytes
+    place: int
+    due_at: int
+    ladder: str
+    done_at: int | None
+    excluded: bool
+    near: bool
 
 
 class ReadyDeadline(NamedTuple):
@@ -60,6 +75,7 @@ class ReadyDeadline(NamedTuple):
     ended: str
     says: str
     met_at: int | None
+    entries: Sequence[ReadyEntry] | None = None
 
 
 class _Clock(NamedTuple):
@@ -76,6 +92,8 @@ class _Clock(NamedTuple):
     step: int
     state: str
     met: int | None
+    entry: bytes = b""
+    place: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -104,6 +122,9 @@ def reconcile(books: Books, wanted: Sequence[tuple[int, int, ReadyDeadline]]) ->
     for patient, now, one in wanted:
         if one.says:
             _hear(books, patient, one, now)
+        elif one.entries is not None:
+            _reconcile_entries(books, patient, now, one, one.entries)
+            _settle_by_words(books, patient, one.name, now)
         else:
             _reconcile(books, patient, now, one)
             if not one.needs and not one.ended:
@@ -141,6 +162,80 @@ def _reconcile(books: Books, patient: int, now: int, one: ReadyDeadline) -> None
             _begin(books, patient, destination, one, ended.get(destination), now)
 
 
+def _reconcile_entries(books: Books, patient: int, now: int, one: ReadyDeadline, entries: Sequence[ReadyEntry]) -> None:
+    """The clocks of the entries of a list are those of the entries that there are now."""
+    found = (_Clock(*row) for row in books.run("clocks_of", patient=patient, episode=one.episode, name=one.name))
+    rows = {row.entry: row for row in found if row.kind == one.kind}
+    there = {entry.token for entry in entries}
+    for token, row in rows.items():
+        if token not in there and row.is_live:
+            _end(books, row, "cancelled", now)
+    for entry in entries:
+        standing = rows.get(entry.token)
+        live = standing is not None and standing.is_live
+        if entry.excluded:
+            if standing is not None and live:
+                _end(books, standing, "excluded", now)
+        elif standing is None or not live:
+            if entry.done_at is None and entry.near:
+                _begin_entry(books, patient, one, entry, standing, now)
+        else:
+            _move_entry(books, patient, standing, one, entry, now)
+
+
+def _begin_entry(
+    books: Books, patient: int, one: ReadyDeadline, entry: ReadyEntry, ended: _Clock | None, now: int
+) -> None:
+    values = (
+        one.needs,
+        one.rank,
+        one.started_at,
+        entry.due_at,
+        entry.ladder,
+        _next_at(entry.ladder, 0),
+        "running",
+        None,
+    )
+    if ended is None:
+        about = books.id()
+        whose = (about, one.name, patient, one.kind, one.episode, _NOBODY)
+        books.each("add_clock", [(*whose, *values, entry.token, entry.place)])
+    else:
+        about = ended.id
+        columns = ("needs", "rank", "started_at", "due_at", "ladder", "next_at", "state", "met")
+        books.run("begin_clock", id=about, **dict(zip(columns, values, strict=True)))
+        books.run("place_clock", id=about, place=entry.place)
+    books.log(now, "clock", about, f">running {one.name} of entry {entry.place}")
+
+
+def _move_entry(books: Books, patient: int, row: _Clock, one: ReadyDeadline, entry: ReadyEntry, now: int) -> None:
+    """The newest version says something else of an entry, or the same again."""
+    if row.due_at != entry.due_at > now and entry.done_at is None and (row.step > 0 or row.state == _CLOSED):
+        # Somebody was told that it was overdue, or has ended it for that: there is another time for it now.
+        books.run("end_tasks_of_clock", about=row.id, at=now, as_what="due at another time", even="")
+        _begin_entry(books, patient, one, entry, row, now)
+        return
+    if row.place != entry.place:
+        books.run("place_clock", id=row.id, place=entry.place)
+    moved = one._replace(started_at=row.started_at, due_at=entry.due_at, ladder=entry.ladder, rank=row.rank)
+    _move(books, row, moved, now)
+    row = row._replace(due_at=entry.due_at, ladder=entry.ladder)
+    if entry.done_at is not None:
+        if row.state in _OPEN:
+            _meet(books, row.id, one.name, row.state, _how(entry.done_at, entry.due_at), now, _BY_ENTRY)
+    elif row.met == _BY_ENTRY:
+        # It was said to be done, and is to be done again.
+        books.run("settle_clock", id=row.id, state="running", next_at=_next_at(row.ladder, row.step), met=None)
+        books.log(now, "clock", row.id, f"{row.state}>running")
+        if _next_at(row.ladder, row.step) is None:
+            books.run("settle_clock", id=row.id, state="missed", next_at=None, met=None)
+            _tell_again(books, row.id, one.name, row.ladder, row.due_at, now)
+
+
+def _how(at: int, due_at: int) -> str:
+    return "met" if at <= due_at else "late"
+
+
 def _begin(books: Books, patient: int, destination: int, one: ReadyDeadline, ended: _Clock | None, now: int) -> None:
     """A clock begins, or one that had ended begins anew. It may be met already."""
     met, state = None, "running"
@@ -157,7 +252,7 @@ def _begin(books: Books, patient: int, destination: int, one: ReadyDeadline, end
     if ended is None:
         about = books.id()
         whose = (about, one.name, patient, one.kind, one.episode, destination)
-        books.each("add_clock", [(*whose, *values)])
+        books.each("add_clock", [(*whose, *values, b"", 0)])
     else:
         about = ended.id
         columns = ("needs", "rank", "started_at", "due_at", "ladder", "next_at", "state", "met")
@@ -246,7 +341,7 @@ def follow(books: Books, steps: Sequence[_Step]) -> None:
 
 def _meet(books: Books, about: int, name: str, old: str, new: str, now: int, met: int | None) -> None:
     books.run("settle_clock", id=about, state=new, next_at=None, met=met)
-    by = f" by delivery {met}" if met else ""
+    by = f" by delivery {met}" if met is not None and met > 0 else ""
     books.log(now, "clock", about, f"{old}>{new}{by}")
     # Also a critical task: what it was about has been done, and it says so.
     books.run("end_tasks_of_clock", about=about, at=now, as_what=f"{new}: {name}{by}", even="critical")
@@ -270,13 +365,13 @@ def _settle_by_words(books: Books, patient: int, name: str, now: int) -> None:
     """
     words = books.run("words_of", patient=patient, name=name)
     excluded = any(says == "excluded" for says, _ in words)
-    for about, state, started_at, due_at, ladder, step in books.run("clocks_to_meet", patient=patient, name=name):
+    for about, state, started_at, due_at, ladder, step, met in books.run("clocks_to_meet", patient=patient, name=name):
         first = min((at for says, at in words if says == "met" and at >= started_at), default=None)
         if excluded:
             new = "excluded"
         elif first is not None:
-            new = "met" if first <= due_at else "late"
-        elif state in _OPEN:
+            new = _how(first, due_at)
+        elif met == _BY_ENTRY or state in _OPEN:
             new = state
         else:
             # Where a step is left, that one says that it is missed.

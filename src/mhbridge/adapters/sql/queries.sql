@@ -354,13 +354,14 @@ update document set patient = :retired where patient = :survivor and bundle = 'd
   and message in (select message from reading where patient = :retired);
 -- name: move_clocks
 update clock set patient = :survivor where patient = :retired and not exists (select 1 from clock c where c.patient = :survivor
-  and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination);
+  and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination and c.entry = clock.entry);
 -- name: move_clocks_back
 update clock set patient = :retired where patient = :survivor
   and episode in (select episode from reading where patient = :retired)
   and episode not in (select episode from reading where patient = :survivor)
   and not exists (select 1 from clock c where c.patient = :retired
-    and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination);
+    and c.episode = clock.episode and c.name = clock.name and c.kind = clock.kind and c.destination = clock.destination
+    and c.entry = clock.entry);
 -- name: move_words
 update word set patient = :survivor where patient = :retired and not exists (select 1 from word w where w.patient = :survivor
   and w.name = word.name and w.told_by = word.told_by);
@@ -766,17 +767,19 @@ select id, 'reading', key_id, items from reading where id > :after order by id l
 -- Clocks ----------------------------------------------------------------------------------------------------
 
 -- name: clocks_of
-select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met from clock
+select id, kind, destination, rank, started_at, due_at, ladder, next_at, step, state, met, entry, place from clock
   where patient = :patient and episode = :episode and name = :name order by id;
 -- name: add_clock
-insert into clock (id, name, patient, kind, episode, destination, needs, rank, started_at, due_at, ladder, next_at, state, met)
-  values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into clock (id, name, patient, kind, episode, destination, needs, rank, started_at, due_at, ladder, next_at, state, met,
+  entry, place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: begin_clock
 update clock set needs = :needs, rank = :rank, started_at = :started_at, due_at = :due_at, ladder = :ladder,
   next_at = :next_at, step = 0, state = :state, met = :met where id = :id;
 -- name: move_clock
 update clock set started_at = :started_at, due_at = :due_at, ladder = :ladder, rank = :rank, next_at = :next_at,
   state = :state where id = :id;
+-- name: place_clock
+update clock set place = :place where id = :id;
 -- name: settle_clock
 update clock set state = :state, next_at = :next_at, met = :met where id = :id;
 -- name: step_clock
@@ -800,7 +803,7 @@ select d.id, d.state, d.level, o.status = 'final' and not exists (select 1 from 
   join clock c on c.patient = o.patient and c.episode = o.episode and c.kind = o.kind and c.destination = d.destination
   where d.id in (:each) and o.bundle = 'document' and c.needs > 0 and c.state in ('running', 'missed', 'met', 'late');
 -- name: clocks_to_meet
-select id, state, started_at, due_at, ladder, step from clock where patient = :patient and name = :name and needs = 0
+select id, state, started_at, due_at, ladder, step, met from clock where patient = :patient and name = :name and needs = 0
   and (state in ('running', 'missed', 'met', 'late') or (state = 'excluded' and met = -1));
 -- name: clocks_by_word
 select distinct name from clock where patient = :patient and needs = 0;
@@ -858,7 +861,7 @@ delete from notice where patient = :id;
 with recursive up (id, merged_into) as (
     select id, merged_into from patient where id = (select patient from message where id = :message)
     union select p.id, p.merged_into from up join patient p on p.id = up.merged_into)
-  select c.id, c.name, c.kind, coalesce(n.name, ''), c.started_at, c.due_at, c.next_at, c.step, c.ladder, c.state
+  select c.id, c.name, c.kind, coalesce(n.name, ''), c.started_at, c.due_at, c.next_at, c.step, c.ladder, c.state, c.place
   from up join clock c on c.patient = up.id left join destination n on n.id = c.destination where up.merged_into is null order by c.id;
 -- name: count_clocks
 select name, state, count(*) from clock group by state, name order by name, state;

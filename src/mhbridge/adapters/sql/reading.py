@@ -515,9 +515,10 @@ def _described(row: Sequence[Any]) -> dict[str, Any]:
 
 
 def _clock(row: Sequence[Any]) -> ClockRow:
-    about, name, kind, recipient, started_at, due_at, next_at, step, ladder, state = row
+    about, name, kind, recipient, started_at, due_at, next_at, step, ladder, state, place = row
     of = len(orjson.loads(ladder))
-    return ClockRow(about, name, kind, recipient, when(started_at), when(due_at), _maybe(next_at), step, of, state)
+    starts, due = when(started_at), when(due_at)
+    return ClockRow(about, name, kind, recipient, starts, due, _maybe(next_at), step, of, state, place)
 
 
 def _task(row: Sequence[Any]) -> Task:

@@ -8,13 +8,14 @@ bad one. This module must never look into a body, and lets no identifier of a pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from mhbridge.adapters.sql.books import micros, when
-from mhbridge.adapters.sql.clocks import ReadyDeadline
+from mhbridge.adapters.sql.clocks import ReadyDeadline, ReadyEntry
 from mhbridge.adapters.sql.figures import of_outcome
 from mhbridge.adapters.sql.letters import ReadyOvertaken
 from mhbridge.adapters.sql.sealing import Keys
@@ -28,6 +29,7 @@ from mhbridge.model import (
     Before,
     Deadline,
     Document,
+    Entry,
     Envelope,
     Issue,
     Key,
@@ -286,11 +288,28 @@ def _ready_deadline(keys: Keys, one: Deadline) -> ReadyDeadline:
         one.needs,
         None if one.started_at is None else micros(one.started_at),
         None if one.due_at is None else micros(one.due_at),
-        orjson.dumps([(micros(at), queue, severity) for at, queue, severity in one.ladder]).decode(),
+        _written(one.ladder),
         one.ended,
         one.says,
         None if one.met_at is None else micros(one.met_at),
+        None if one.entries is None else [_ready_entry(keys, entry) for entry in one.entries],
     )
+
+
+def _ready_entry(keys: Keys, one: Entry) -> ReadyEntry:
+    return ReadyEntry(
+        episode_token(keys, f"entry|{one.called}"),
+        one.place,
+        micros(one.due_at),
+        _written(one.ladder),
+        None if one.done_at is None else micros(one.done_at),
+        one.excluded,
+        one.near,
+    )
+
+
+def _written(ladder: Sequence[tuple[datetime, str, str]]) -> str:
+    return orjson.dumps([(micros(at), queue, severity) for at, queue, severity in ladder]).decode()
 
 
 def _ready_reading(

@@ -211,7 +211,8 @@ create table figure (
 ) strict, without rowid;
 
 -- A deadline with a ladder of steps, computed from what is known and made so: of a stay, the type of the document that is
--- waited for, and each of its recipients (0: of nobody). `met` is the delivery that met it.
+-- waited for, and each of its recipients (0: of nobody). `met` is the delivery that met it. Where each entry of a list has a
+-- clock, `entry` is which of them it is from version to version, and `place` where it stands in the newest.
 create table clock (
   id          integer primary key,
   name        text    not null,
@@ -228,7 +229,9 @@ create table clock (
   step        integer not null default 0,
   state       text    not null,
   met         integer,
-  unique (patient, episode, name, kind, destination)
+  entry       blob    not null default x'',
+  place       integer not null default 0,
+  unique (patient, episode, name, kind, destination, entry)
 ) strict;
 create index clock_next  on clock (next_at) where next_at is not null;
 create index clock_state on clock (state, name);

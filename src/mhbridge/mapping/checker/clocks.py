@@ -11,14 +11,15 @@ from typing import Final
 
 from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
-from mhbridge.mapping.checker.environment import ANY, Environment
+from mhbridge.mapping.checker.environment import ANY, Environment, is_text
 from mhbridge.mapping.checker.expressions import Resolver
 from mhbridge.mapping.checker.layers import entries
 from mhbridge.mapping.checker.packs import Codes, Lists
-from mhbridge.mapping.clocks import LEVELS, ClockRule, Length, MetBy, Rung, Word, length_of
+from mhbridge.mapping.checker.structure import loop_over
+from mhbridge.mapping.clocks import LEVELS, ClockRule, EachRule, Length, MetBy, Rung, Word, length_of
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
-from mhbridge.mapping.nodes import AnyOf, Condition, Expression, ItemOf, reads
+from mhbridge.mapping.nodes import AliasOf, AnyOf, Condition, Expression, ItemOf, reads
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
 
@@ -26,6 +27,10 @@ __all__ = ["TIMES", "Documents", "PackReading", "items_of", "read_clocks"]
 
 _KEYS: Final = (
     "starts", "noticed_when", "from", "within", "per", "met_by", "excluded_when", "excluded_by", "ladder", "source",
+)  # fmt: skip
+#: Of a clock that each entry of a list has.
+_EACH: Final = (
+    "each", "called", "due", "done_when", "done_at", "excluded_when", "excluded_by", "ladder", "source",
 )  # fmt: skip
 #: What another document of the patient says of a clock.
 _WORD: Final = ("document", "by", "when", "at")
@@ -87,12 +92,14 @@ class PackReading:
         node = what.node(key)
         return None if node is None else Resolver(self._environment(document)).test(node)
 
-    def _any_of(self, what: Declaration, key: str, document: DocumentType) -> Condition | None:
+    def _any_of(
+        self, what: Declaration, key: str, document: DocumentType, env: Environment | None = None
+    ) -> Condition | None:
         """One condition, or a list of which one is enough."""
         node = what.node(key)
+        resolver = Resolver(self._environment(document) if env is None else env)
         if not isinstance(node, Items):
-            return self._condition(what, key, document)
-        resolver = Resolver(self._environment(document))
+            return None if node is None else resolver.test(node)
         terms = tuple(term for entry in node.entries if (term := resolver.test(entry)) is not None)
         return AnyOf(node.span, terms) if terms else None
 
@@ -109,6 +116,8 @@ class _Reading(PackReading):
 
     def clock(self, name: str, node: Node, key: Span) -> ClockRule | None:
         self.name(name, "a clock", key)
+        if isinstance(node, Pairs) and "each" in node.entries:
+            return self._clock_of_each(name, node, key)
         what = Declaration(self.file, node, "a clock", _KEYS, at=key)
         if not what.require("starts", "within", "met_by", "ladder"):
             return None
@@ -143,6 +152,64 @@ class _Reading(PackReading):
             reads=items_of(starts) | items_of(noticed) | items_of(excluded),
             span=key,
         )
+
+    def _clock_of_each(self, name: str, node: Node, key: Span) -> ClockRule | None:
+        what = Declaration(self.file, node, "a clock of each entry", _EACH, at=key)
+        if not what.require("each", "called", "due", "done_when", "ladder"):
+            return None
+        seen = self._vocabulary(what, [])
+        env = self._environment(seen)
+        loop = loop_over(env, what.entries["each"])
+        if loop is None:
+            return None
+        over, alias, element = loop
+        within = env.with_alias(alias, element)
+        called, due = self._said(what, "called", within), self._said(what, "due", within)
+        done_when = Resolver(within).test(what.entries["done_when"])
+        done_at = self._said(what, "done_at", within) if "done_at" in what else None
+        excluded = self._any_of(what, "excluded_when", seen, within)
+        ladder = self._ladder(what, None)
+        for of, tree in (("called", called), ("due", due), ("done_when", done_when), ("done_at", done_at)):
+            if tree is not None and not any(isinstance(read, AliasOf) for read in reads(tree)):
+                text = f"{of!r} is about an entry, and this says the same of all of them"
+                self.file.report("E521", text, what.entries[of].span, f"it begins with `{alias}.`")
+        if called is not None and (called.type.many or not is_text(called.type)):
+            self.file.report("E521", f"an entry is known by a text, and this is a {called.type}", called.span)
+            called = None
+        for of, tree in (("due", due), ("done_at", done_at)):
+            if tree is not None and not (TIMES.issuperset(tree.type.names) and not tree.type.many):
+                text = f"{of!r} is a date or dateTime, and this is a {tree.type}"
+                self.file.report("E501", text, what.entries[of].span)
+                due = None
+        words = self._words(what, "excluded_by", excludes=True)
+        if called is None or due is None or done_when is None or not ladder:
+            return None
+        trees = (over, called, due, done_when, done_at, excluded)
+        return ClockRule(
+            name=name,
+            document=self.document.name,
+            sources=(self.document.name,),
+            identity=self.document.identity,
+            starts=None,
+            noticed_when=None,
+            excluded_when=excluded,
+            within=None,
+            met_by=MetBy(words=words),
+            ladder=ladder,
+            begins=items_of(over),
+            reads=frozenset().union(*map(items_of, trees)),
+            span=key,
+            each=EachRule(over, alias, called, due, done_when, done_at),
+        )
+
+    def _said(self, what: Declaration, key: str, env: Environment) -> Expression | None:
+        """What an entry says."""
+        node = what.entries[key]
+        if not isinstance(node, Text):
+            self.file.report("E042", f"{key!r} is one expression", node.span)
+            return None
+        tree = parse(self.file, node, None, condition=True)
+        return None if tree is None else Resolver(env).expression(tree, ANY)
 
     # -- what it may read -----------------------------------------------------------------------------------
 
@@ -246,6 +313,8 @@ class _Reading(PackReading):
         return None if when is None or at is None else Word(name, when, at, excludes)
 
     def _ladder(self, what: Declaration, within: Length | None) -> tuple[Rung, ...]:
+        """The steps: before it is due and then; of a clock of each entry, when that is due and after."""
+        each = "each" in what
         found: list[Rung] = []
         last: tuple[str, int] = ("", 0)
         nodes = what.items("ladder")
@@ -260,13 +329,19 @@ class _Reading(PackReading):
             at = None if when == "due" else self._length(rung, "at")
             if at is not None:
                 unit, most = at.about
-                if within is not None and (within.about[0] != unit or most >= within.about[1]):
+                if each and number == 1:
+                    self.file.report(
+                        "E506", "the first step is at 'due', and others come after", rung.entries["at"].span
+                    )
+                elif within is not None and (within.about[0] != unit or most >= within.about[1]):
                     limit = f"a step stands before {what.text('within')}, in the same unit, or is at 'due'"
                     self.file.report("E506", limit, rung.entries["at"].span)
                 elif last[0] and most <= last[1]:
                     self.file.report("E506", "a step comes after the one above it", rung.entries["at"].span)
                 last = at.about
-            if when == "due" and number != len(nodes):
+            if when == "due" and each and number > 1:
+                self.file.report("E506", "the step at 'due' is the first one", rung.entries["at"].span)
+            if when == "due" and not each and number != len(nodes):
                 self.file.report("E506", "the step at 'due' is the last one", rung.entries["at"].span)
             severity = rung.choice("severity", _SEVERITIES, "normal")
             found.append(Rung(at, queue, severity))  # type: ignore[arg-type]  # choice gives one of them

@@ -40,7 +40,9 @@ create table clock (
   step        integer not null default 0,
   state       text    not null,
   met         integer,
-  unique (patient, episode, name, kind, destination)
+  entry       blob    not null default x'',
+  place       integer not null default 0,
+  unique (patient, episode, name, kind, destination, entry)
 ) strict;
 create index clock_next  on clock (next_at) where next_at is not null;
 create index clock_state on clock (state, name);
