@@ -8,38 +8,46 @@ messages (which quote their input) never leave this package.
 
 from __future__ import annotations
 
+from mhbridge.config.destinations import (
+    BearerAuth,
+    Destination,
+    FhirDestination,
+    FolderDestination,
+    JwtAuth,
+    MllpDestination,
+    WebhookDestination,
+)
 from mhbridge.config.duties import duties_of
 from mhbridge.config.keeping import key_at, master_key_of, retention_of
 from mhbridge.config.reading import load, parse
+from mhbridge.config.receivers import (
+    Expect,
+    FolderReceiver,
+    HttpReceiver,
+    MllpReceiver,
+    Receiver,
+)
+from mhbridge.config.section import (
+    ClientTls,
+    Tls,
+)
 from mhbridge.config.sections import (
     Access,
-    AlarmSection,
-    BearerAuth,
-    ClientTls,
     Config,
-    Destination,
-    DutySection,
-    Expect,
-    FhirDestination,
-    FolderDestination,
-    FolderReceiver,
     GatewaySection,
-    HeartbeatSection,
-    HttpReceiver,
     HttpSection,
-    JwtAuth,
-    MllpDestination,
-    MllpReceiver,
-    QueueSection,
-    Receiver,
     Recipients,
     Retention,
     Route,
-    Tls,
-    WatchSection,
-    WebhookDestination,
 )
 from mhbridge.config.values import Listen, Secret
+from mhbridge.config.watch import (
+    AlarmSection,
+    DutySection,
+    HeartbeatSection,
+    QueueSection,
+    WatchSection,
+)
 
 __all__ = [
     "Access",

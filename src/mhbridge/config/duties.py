@@ -13,11 +13,16 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from mhbridge.config.sections import DutySection, QueueSection
+from mhbridge.config.watch import (
+    DutySection,
+    QueueSection,
+)
 from mhbridge.ports import Duties, Duty, Queue
 
 if TYPE_CHECKING:
-    from mhbridge.config.sections import Config
+    from mhbridge.config.sections import (
+        Config,
+    )
 
 __all__ = ["EVERY_OTHER", "duties_of", "queue_sections"]
 

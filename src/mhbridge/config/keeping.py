@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from mhbridge.config.reading import parse
-from mhbridge.config.sections import Config
+from mhbridge.config.sections import (
+    Config,
+)
 from mhbridge.errors import ConfigurationError
 from mhbridge.ports import Retention
 

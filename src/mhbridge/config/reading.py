@@ -16,35 +16,43 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mhbridge.config.duties import queue_sections
-from mhbridge.config.sections import (
-    Access,
-    AlarmSection,
+from mhbridge.config.destinations import (
     BearerAuth,
-    Config,
-    DutySection,
-    Expect,
     FhirDestination,
     FolderDestination,
-    FolderReceiver,
-    GatewaySection,
-    HeartbeatSection,
-    HttpReceiver,
-    HttpSection,
     JwtAuth,
     MllpDestination,
+    WebhookDestination,
+)
+from mhbridge.config.duties import queue_sections
+from mhbridge.config.receivers import (
+    Expect,
+    FolderReceiver,
+    HttpReceiver,
     MllpReceiver,
+)
+from mhbridge.config.section import (
+    Section,
+    Tls,
+)
+from mhbridge.config.sections import (
+    Access,
+    Config,
+    GatewaySection,
+    HttpSection,
     Place,
-    QueueSection,
     Recipients,
     Retention,
     RetentionSection,
     Route,
-    Section,
-    Tls,
-    WatchSection,
-    WebhookDestination,
     named,
+)
+from mhbridge.config.watch import (
+    AlarmSection,
+    DutySection,
+    HeartbeatSection,
+    QueueSection,
+    WatchSection,
 )
 from mhbridge.errors import ConfigurationError
 
