@@ -285,7 +285,11 @@ async def test_several_gateways_lose_double_and_disorder_nothing(tmp_path, addre
     cluster = Cluster(tmp_path, address, faults=("held-up",), server=FORGETFUL)
     async with cluster.running(hospitals=5):
         await asyncio.sleep(1)
-        await afflict(cluster, cluster.draw)
+        for _ in range(5):
+            await afflict(cluster, cluster.draw)
+            # On a machine with other work few deliveries may be on their way when something happens.
+            if cluster.said("leases_lost") and cluster.said("recovered"):
+                break
         report = await cluster.settled()
     assert report.faults == {}
     assert report.answered == report.sent > 50
