@@ -106,7 +106,8 @@ def demanded(outcome: Outcome, supplier: str) -> Iterator[tuple[set[str], set[st
     catalogue = feed(supplier)[0]
     for document, reading in zip(outcome.documents, outcome.readings, strict=False):
         if document.bundle == "document":
-            sections = catalogue.mapping(reading.mapping).builds[document.target].sections
+            build = catalogue.mapping(reading.mapping).builds[document.target]
+            sections = [heading.section for heading in build.sections]
             bundle = loads(document.body)
             written = bundle["entry"][0]["resource"].get("section", ())
             yield {one.title for one in sections if one.empty is not None}, {one["title"] for one in written}

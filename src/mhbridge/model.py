@@ -29,8 +29,8 @@ class State:
     #: `a or b` goes on to `b` when `a` is in this state; otherwise the state itself is the result.
     passes: bool = False
 
-    def __bool__(self) -> bool:
-        return False
+    # `bool()` is False, and asked so often that a function of Python's own would be felt.
+    __bool__ = bool
 
 
 class Absent(State):

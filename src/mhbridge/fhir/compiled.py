@@ -38,6 +38,7 @@ from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS
 from mhbridge.fhir.primitives import ABSOLUTE, OF_SYSTEM, fault, is_decimal
 from mhbridge.fhir.profile_rules import profile_rules
+from mhbridge.fhir.stated import STATED
 from mhbridge.fhir.structure import BARE
 from mhbridge.fhir.xhtml_rules import is_clean
 
@@ -54,6 +55,9 @@ RECURSIONS: Final = 6
 RECURSIVE: Final = frozenset({"Identifier.assigner"})
 #: Elements that are left to the walk: resources in other places than the entries of a Bundle.
 LEFT: Final = frozenset({"contained", "Parameters.parameter.resource"})
+
+#: Types of what builds state, so that it pays to ask whether an object is such.
+STATED_TYPES: Final = frozenset({"CodeableConcept", "Coding", "Extension", "Meta", "Narrative"})
 
 #: What R4 calls a system: an absolute address.
 SYSTEMS: Final = frozenset({"Coding.system", "Identifier.system", "Quantity.system"})
@@ -102,6 +106,8 @@ class Compiled:
         self._types = frozenset(definitions.codesystem("http://hl7.org/fhir/resource-types") or ())
         self._resources: dict[str, Judge] = {}
         self._constants: dict[Any, str] = {}
+        #: What an object must pass → the name of what remembers which of those that are stated do.
+        self._provers: dict[str, str] = {}
         self.scope: dict[str, Any] = {
             "are_claims_clean": profile_rules(definitions).are_clean,
             "are_entries_clean": are_entries_clean,
@@ -118,6 +124,7 @@ class Compiled:
             "forms": OF_SYSTEM,
             "systems": systems(definitions),
             "is_time": re.compile(_DATE + _TIME).fullmatch,
+            "stated": STATED,
         }
 
     def __call__(self, resource: Any) -> bool:
@@ -283,12 +290,23 @@ class Compiled:
         if kind == "Resource":
             return f"type({v}) is dict and is_resource({v}, met)"
         name = self._name(kind, element.path, "", element.targets if kind == "Reference" else ())
-        test = f"type({v}) is dict and {name}({v}, met)"
+        test = f"{name}({{v}}, met)"
         if allowed is not None:
-            test += f" and is_bound({self.constant(allowed)}, {kind!r}, {v})"
+            test += f" and is_bound({self.constant(allowed)}, {kind!r}, {{v}})"
         if element.simple and kind == "Quantity":
-            test += f" and 'comparator' not in {v} and '_comparator' not in {v}"
-        return test
+            test += " and 'comparator' not in {v} and '_comparator' not in {v}"
+        asked = test.format(v=v)
+        if kind in STATED_TYPES:
+            asked = f"({self._prover(test)}({v}, met) if id({v}) in stated else {asked})"
+        return f"type({v}) is dict and {asked}"
+
+    def _prover(self, test: str) -> str:
+        """The name of what asks a test of an object that a build states, and only once of each."""
+        name = self._provers.get(test)
+        if name is None:
+            name = self._provers[test] = f"p{len(self._provers)}"
+            self.scope[name] = _Proof(self._compiled(name, "o", [f"if not ({test.format(v='o')}): return False"]))
+        return name
 
     def _together(self, type_path: str, elements: Mapping[str, Element], targets: tuple[str, ...]) -> Iterator[str]:
         """What is asked of the keys of an object together, as `o`."""
@@ -341,6 +359,31 @@ class _Members(dict[str, Judge]):
             return _unknown
         self[key] = made
         return made
+
+
+class _Proof:
+    """
+    Whether an object that is stated (`stated`) is right in a kind of place; found out once, since nobody changes it.
+
+    Not of one with references: where they lead, the document that it stands in decides. How deep one stood when it was
+    looked at does not matter: what a build states is never deep.
+    """
+
+    __slots__ = ("_judge", "_right")
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._right: set[int] = set()
+
+    def __call__(self, part: dict[str, Any], met: Met) -> bool:
+        if id(part) in self._right:
+            return True
+        links = len(met.links)
+        if not self._judge(part, met):
+            return False
+        if len(met.links) == links:
+            self._right.add(id(part))
+        return True
 
 
 def _unknown(_: Any, __: Met) -> bool:

@@ -8,18 +8,22 @@ FHIR R4 Composition.relatesTo (code `replaces`) names the version that is replac
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
+
+import orjson
 
 from mhbridge.fhir import narrative
 from mhbridge.fhir.bundle import Entry, document_bundle, dumps, full_url
 from mhbridge.fhir.dates import date_words
 
-__all__ = ["content", "replacing", "withdrawn"]
+__all__ = ["replacing", "withdrawn", "written"]
 
 Resource = Mapping[str, Any]
 
+#: Of a Composition, what names the version or says which it replaces.
+_OF_THE_VERSION: Final = ("identifier", "relatesTo")
 _URI: Final = "urn:ietf:rfc:3986"
 _WITHDRAWN: Final = "Withdrawn: "
 #: What stays of a resource in a withdrawal: enough to know whose and which document it is, and who takes it back.
@@ -33,19 +37,24 @@ _KEPT: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def content(bundle: Resource) -> bytes:
+def written(bundle: Resource) -> tuple[bytes, bytes]:
     """
-    A hash of what a document says, whichever version it is.
+    A document as JSON, and a hash of what it says, whichever version it is.
 
-    Not of it: the names of the version, when it was made, and what it replaces.
+    Not of it: the names of the version, when it was made, and what it replaces. What both are of is written once.
     """
-    digest = hashlib.blake2b(digest_size=32)
-    for entry in bundle["entry"]:
-        resource = entry["resource"]
-        if resource["resourceType"] == "Composition":
-            resource = {key: value for key, value in resource.items() if key not in ("identifier", "relatesTo")}
-        digest.update(dumps(resource))
-    return digest.digest()
+    first, *others = bundle["entry"]
+    composition = first["resource"]
+    if "section" in composition:
+        composition = {**composition, "section": orjson.Fragment(dumps(composition["section"]))}
+    said = {key: value for key, value in composition.items() if key not in _OF_THE_VERSION}
+    rest = dumps(others)
+    # SHA-256, because processors have it: of a letter, BLAKE2 would cost more than all that is hashed took to write.
+    digest = sha256(dumps(said))
+    digest.update(rest)
+    head = dumps({**first, "resource": composition})
+    entries = b"[%b,%b" % (head, rest[1:]) if others else b"[%b]" % head
+    return dumps({**bundle, "entry": orjson.Fragment(entries)}), digest.digest()
 
 
 def replacing(bundle: Resource, identifiers: Sequence[str]) -> Resource:

@@ -183,7 +183,7 @@ class Assembly:
 
     def _built(self, made: Made, url: str, element: Any, place: int) -> Built:
         body = made.body(self._items, self, self._run, element, place)
-        resource = {"resourceType": body.pop("resourceType"), "id": url.removeprefix("urn:uuid:"), **body}
+        resource = {"resourceType": made.type, "id": url.removeprefix("urn:uuid:"), **body}
         upsert = None
         if made.upsert is not None:
             value = made.upsert(self._items, self, self._run, element, place)

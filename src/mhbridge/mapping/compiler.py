@@ -17,9 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from mhbridge.errors import Span
+from mhbridge.fhir.stated import stated
 from mhbridge.mapping import nodes
 from mhbridge.mapping.emitting import Block, Emitter, Lines, call, is_, load, shareable, store
+from mhbridge.mapping.leaves import as_list, splice
 from mhbridge.mapping.ledger import always_read
+from mhbridge.model import ABSENT
 
 __all__ = ["Compiler"]
 
@@ -97,6 +100,35 @@ def _asked_often(items: tuple[nodes.BoundItem, ...]) -> list[nodes.Read]:
             found.setdefault(node.path, []).append(node)
     several = (reads for reads in found.values() if len(reads) > 1)
     return [first for reads in several if (first := next((r for r in reads if id(r) in always), None)) is not None]
+
+
+def _stated(node: nodes.Node) -> Any:
+    """What a piece of output always is, where nothing of it depends on a message; `None` where something does."""
+    match node:
+        case nodes.Fixed():
+            return stated(node.value)
+        case nodes.Build(base=None):
+            puts = [_stated_at(put) for put in node.puts]
+            return stated(dict(put for put in puts if put)) if puts and None not in puts else None
+        case nodes.BuildList():
+            entries = [_stated(entry) for entry in node.entries]
+            if not entries or None in entries:
+                return None
+            found: list[Any] = []
+            for entry in entries:
+                splice(found, entry, ABSENT)
+            return stated(found)
+        case _:
+            return None
+
+
+def _stated_at(put: nodes.Put) -> tuple[str, Any] | None:
+    """A key of an object and what it always is."""
+    said = _stated(put.node)
+    if said is None:
+        return None
+    key = put.key if put.choice is None else put.choice(said)
+    return key, stated(as_list(said)) if put.many else said
 
 
 class _Function(Emitter):
@@ -187,7 +219,7 @@ class _Function(Emitter):
         """Code for a piece of output: a value ready for JSON, or a state when there is nothing to write."""
         match node:
             case nodes.Fixed():
-                return self.constant(node.value)
+                return self.constant(stated(node.value))
             case nodes.Write():
                 return self._write(node, block)
             case nodes.Build():
@@ -264,8 +296,18 @@ class _Function(Emitter):
         return load(result)
 
     def _build(self, node: nodes.Build, block: Block) -> ast.expr:
+        if (said := _stated(node)) is not None:
+            return self.given("k", said)
         result, found = self.local(), self.local()
-        self.set(result, ast.Dict([], []), block, node.span)
+        puts = node.puts
+        keys: list[ast.expr | None] = []
+        values: list[ast.expr] = []
+        while node.base is None and puts and (said := _stated_at(puts[0])) is not None:
+            key, value = said
+            keys.append(ast.Constant(key))
+            values.append(self.constant(value))
+            puts = puts[1:]
+        self.set(result, ast.Dict(keys, values), block, node.span)
         counted = any(nodes.counts(put.node) for put in node.puts) or node.base is not None
         if not node.always:
             self.set(found, ast.Constant(value=not counted), block, node.span)
@@ -276,13 +318,21 @@ class _Function(Emitter):
                 ast.Assign([store(found)], ast.Constant(value=True)),
             ]
             self.when(self.present(node.base, base), start, block, node.base.span)
-        for put in node.puts:
+        for put in puts:
             self._put(put, result, found, block, always=node.always, based=node.base is not None)
         if node.always:
             return load(result)
         return self.keep(ast.IfExp(load(found), load(result), load("ABSENT")), block, node.span)
 
     def _put(self, put: nodes.Put, result: str, found: str, block: Block, *, always: bool, based: bool) -> None:
+        said = _stated_at(put)
+        if said is not None and not based:
+            name, stated_value = said
+            add: ast.stmt = ast.Assign(
+                [ast.Subscript(load(result), ast.Constant(name), ast.Store())], self.constant(stated_value)
+            )
+            block.append(self.at(add, put.span))
+            return
         if isinstance(put.node, nodes.BuildList):
             value = self._list(put.node, block, "" if always else found)
         else:
@@ -294,7 +344,7 @@ class _Function(Emitter):
         written = value
         if put.many and not isinstance(put.node, nodes.BuildList | nodes.BuildEach):
             written = call("as_list", value)
-        add: ast.stmt = ast.Assign([ast.Subscript(load(result), key, ast.Store())], written)
+        add = ast.Assign([ast.Subscript(load(result), key, ast.Store())], written)
         if based:
             # `$from` starts from an object; the keys beside it fill what it lacks and never replace.
             add = ast.Expr(call("fill", load(result), key, written))
@@ -308,6 +358,6 @@ class _Function(Emitter):
         otherwise: Block = []
         if put.required:
             # A minimum-1 element that is unknown is said to be so (FHIR R4 §2.1.0.5.1, data-absent-reason).
-            said = call("data_absent", load(result), key, value, ast.Constant(put.primitive), ast.Constant(put.many))
-            otherwise = [ast.If(call("isinstance", value, load("Unknown")), [ast.Expr(said), *mark], [])]
+            why = call("data_absent", load(result), key, value, ast.Constant(put.primitive), ast.Constant(put.many))
+            otherwise = [ast.If(call("isinstance", value, load("Unknown")), [ast.Expr(why), *mark], [])]
         self.when(self.present(put.node, value), then, block, put.span, otherwise)

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.fhir.narrative import telling
+from mhbridge.fhir.stated import stated
 from mhbridge.fhir.wording import Wording
 from mhbridge.formats import Format, Source
 from mhbridge.mapping import nodes
@@ -41,7 +42,7 @@ from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
-from mhbridge.mapping.translation import ReadyBuild
+from mhbridge.mapping.translation import ReadyBuild, heading
 from mhbridge.mapping.watches import Look, ReadyLook, ReadyWatch
 from mhbridge.mapping.written import Written, written_fields
 from mhbridge.model import Severity
@@ -322,7 +323,7 @@ class Loader:
             known = systems.by_name.get(systems.of_uri(name))
             return known.title if known is not None and known.title else name
 
-        words, uris = Wording(titles), uri_table(systems, build.target)
+        words, uris = Wording(titles), stated(uri_table(systems, build.target))
         known = self._written.get((id(build), id(document)))
         if known is None:
             known = build, document, written_fields(build, document)
@@ -332,8 +333,7 @@ class Loader:
             build.target,
             build.bundle,
             made,
-            build.sections,
-            tuple(telling(section.fields, words) for section in build.sections),
+            tuple(heading(section, telling(section.fields, words)) for section in build.sections),
             identifier,
             timestamp,
             uris,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mhbridge.fhir import narrative
 from mhbridge.fhir.bundle import Entry, document_bundle, dumps, plain_bundle, transaction_bundle
+from mhbridge.fhir.stated import stated
 from mhbridge.mapping.assembly import Assembly, Built, Made
 from mhbridge.mapping.checker.sections import Section
 from mhbridge.mapping.run import Run
@@ -63,12 +64,44 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """
+    One of the sections, made ready.
+
+    Args:
+        tell: items → its narrative.
+        code: what it is called in codes.
+        without: what stands there when nothing came; empty: it is left out.
+    """
+
+    section: Section
+    tell: narrative.Narrative
+    code: Mapping[str, Any]
+    without: Mapping[str, Any]
+
+
+def heading(section: Section, tell: narrative.Narrative) -> Heading:
+    """Make a section ready; what it always says is `stated`."""
+    # A heading that no code system has is known by its words alone.
+    coded = {"coding": list(section.codings)} if section.codings else {}
+    code = stated({**coded, "text": section.title})
+    without = {}
+    if section.empty is not None:
+        reason, words = section.empty
+        without = {"text": _narrative(narrative.paragraph(words)), "emptyReason": reason}
+    return Heading(section, tell, code, stated(without))
+
+
+def _narrative(inner: str) -> dict[str, str]:
+    return {"status": "generated", "div": narrative.div(inner)}
+
+
+@dataclass(frozen=True, slots=True)
 class ReadyBuild:
     """
     A build made ready to run: the compiler's functions and what they share.
 
     Args:
-        narratives: items → the narrative of each of the sections.
         uris: name of a code system → its URI in this target.
         written: records of which it does not write everything.
     """
@@ -76,8 +109,7 @@ class ReadyBuild:
     target: str
     kind: str
     made: Mapping[str, Made]
-    sections: tuple[Section, ...]
-    narratives: tuple[narrative.Narrative, ...]
+    sections: tuple[Heading, ...]
     identifier: Callable[..., Any] | None
     timestamp: Callable[..., Any] | None
     uris: Mapping[str, str]
@@ -141,24 +173,22 @@ class ReadyBuild:
         if composition is None:
             return
         written: list[dict[str, Any]] = []
-        for section, tell in zip(self.sections, self.narratives, strict=True):
-            inner = tell(items, notes)
+        for heading in self.sections:
+            section, without = heading.section, heading.without
+            inner = heading.tell(items, notes)
             entries = [reference for name in section.entries for reference in references(assembly, name)]
-            if not inner and not entries and section.empty is None:
+            if not inner and not entries and not without:
                 continue
-            one: dict[str, Any] = {
-                "title": section.title,
-                # A heading that no code system has is known by its words alone.
-                "code": {**({"coding": list(section.codings)} if section.codings else {}), "text": section.title},
-            }
-            if not inner and section.empty is not None:
-                inner = narrative.paragraph(section.empty[1])
-            one["text"] = {"status": "generated", "div": narrative.div(inner or narrative.paragraph(section.title))}
+            one: dict[str, Any] = {"title": section.title, "code": heading.code}
+            if inner:
+                one["text"] = _narrative(inner)
+            else:
+                one["text"] = without["text"] if without else _narrative(narrative.paragraph(section.title))
             if entries:
                 one["entry"] = entries
-            elif section.empty is not None and not any(_present(items.get(field.name)) for field in section.fields):
+            elif without and not any(_present(items.get(field.name)) for field in section.fields):
                 masked = any(items.get(field.name) == MASKED for field in section.fields)
-                one["emptyReason"] = _WITHHELD if masked else section.empty[0]
+                one["emptyReason"] = _WITHHELD if masked else without["emptyReason"]
             written.append(one)
         if written:
             composition["section"] = written

@@ -12,12 +12,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mhbridge.fhir.stated import STATED, stated
 from mhbridge.mapping.run import Run
 from mhbridge.model import ABSENT, Issue, Severity, State
 
 __all__ = ["choice_key", "chooser", "undecided", "writer"]
 
 Writer = Callable[[Any, Run], Any]
+
+#: (A target's URIs, codings that are stated, each by its id) → the concept of them, as it is written.
+_WRITTEN: Final[dict[tuple[int, int], Any]] = {}
 
 
 def choice_key(stem: str, type_name: str) -> str:
@@ -45,6 +49,9 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     if codings is None:
         return value or ABSENT
     uris = run.uris
+    known = _WRITTEN.get((id(uris), id(codings)))
+    if known is not None:
+        return {**known, "text": text} if (text := value.get("text")) else known
     written: list[Any] = []
     lost: list[Mapping[str, Any]] = []
     for coding in codings:
@@ -57,6 +64,9 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         else:
             lost.append(coding)
     text = value.get("text", "")
+    if written and not lost and id(codings) in STATED and id(uris) in STATED:
+        known = _WRITTEN[id(uris), id(codings)] = stated({"coding": written})
+        return {**known, "text": text} if text else known
     if written:
         if lost and not text:
             text = next((called for coding in lost if (called := coding.get("display"))), "")

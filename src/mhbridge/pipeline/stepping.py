@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from mhbridge.fhir.succession import content
+from mhbridge.fhir.succession import written
 from mhbridge.fhir.validate import Validator, default_validator
 from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.checks import Action
@@ -349,7 +349,7 @@ class _Making:
         if reading.authors and reading.act in (Act.NEW, Act.UPDATE):
             self._check_safety(mapping, reading, items)
         earlier = series_of(self._past, reading)
-        says = content(translation.resource)
+        body, says = written(translation.resource)
         again = 1
         while not not_yet_used(earlier, translation.identifier):
             # The sender used its number before, or the mapping was mended: another version, so another name.
@@ -357,10 +357,11 @@ class _Making:
             facts = replace(reading.facts, control_id=f"{reading.facts.control_id}/{again}")
             renamed = replace(reading, facts=facts)
             translation = mapping.build(renamed, items, self._now, translation.target, carried.recorded)
+            body = translation.json()
         self._check(translation)
         name = earlier.name if earlier else series(reading)
         document = Document(
-            reading.document, translation.target, translation.kind, name, translation.identifier, translation.json(),
+            reading.document, translation.target, translation.kind, name, translation.identifier, body,
             status=WITHDRAWN if reading.act is Act.CANCEL else "final", content=says,
             known=known + carried.digest, episode=reading.episode,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from mhbridge.fhir.bundle import dumps, full_url, loads, resource_id
-from mhbridge.fhir.succession import content, replacing, withdrawn
+from mhbridge.fhir.succession import replacing, withdrawn, written
 from mhbridge.model import DeliveryState, Document, Past, Reading, Series, Version, Withdrawal
 
 __all__ = ["WITHDRAWN", "Replacement", "not_yet_used", "replacements", "series_of", "told", "withdrawals"]
@@ -175,8 +175,9 @@ def _withdrawals(series: Series, reading: Reading, now: datetime) -> Iterator[tu
             withdrawn(loads(body), identifier=full_url(identity), date=date or instant, timestamp=instant),
             replaces,
         )
+        body, says = written(resource)
         document = Document(
-            series.document, target, "document", series.name, full_url(identity), dumps(resource),
-            status=WITHDRAWN, content=content(resource), episode=reading.episode,
+            series.document, target, "document", series.name, full_url(identity), body,
+            status=WITHDRAWN, content=says, episode=reading.episode,
         )  # fmt: skip
         yield Replacement(document, tuple(destinations)), resource

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mhbridge.fhir.stated import stated
 from mhbridge.mapping.codes import CodeList, Member, Row, Table
 from mhbridge.mapping.conversions import Context, Unconvertible
 from mhbridge.mapping.conversions.spreadsheet import LOST_ZEROS
@@ -137,7 +138,11 @@ def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want
         return _unmapped(context, codings, text, table, want)
     if want != "CodeableConcept":
         return _primitive(row.target_code, want)
+    # What the table says is the same for all whom it is said of (`stated`); what came is theirs.
     target = {"system": row.target_system, "code": row.target_code}
+    if row.target_display:
+        target["display"] = row.target_display
+    source = {"system": row.source_system, "code": row.source_code}
     # A table may only put the words to a code of its own system; the code is not said twice then, but the sender's own
     # words for it are kept where they are not the table's.
     others = []
@@ -146,9 +151,8 @@ def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want
             others.append(coding)
         elif (words := coding.get("display", "")) and words != row.target_display:
             text = text or words
-    concept: dict[str, Any] = {
-        "coding": [{**target, "display": row.target_display} if row.target_display else target, *others]
-    }
+    both = [target, *others]
+    concept: dict[str, Any] = {"coding": stated(both) if others in ([], [source]) else [stated(target), *others]}
     if text:
         concept["text"] = text
     return concept

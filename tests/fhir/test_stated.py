@@ -1,0 +1,89 @@
+"""Parts that builds state are one object each, in all documents: nobody changes one, and none is a message's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mhbridge.fhir import stated as module
+from mhbridge.fhir.bundle import dumps
+from mhbridge.fhir.compiled import compiled
+from mhbridge.fhir.definitions import r4
+from mhbridge.fhir.stated import STATED, stated
+from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.library import Library, built_in
+from mhbridge.model import Outcome
+from mhbridge.testing.replaying import RECEIVED_AT, cases, feed_of, outcomes_of
+
+SUPPLIER = "example-mental-health"
+FINISHED = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+MISSING = "urn:uuid:00000000-0000-8000-8000-000000000000"
+
+
+def translated(*changes: tuple[bytes, bytes]) -> list[Outcome]:
+    own = feed_of(Catalogue(Library([built_in("mappings")])), SUPPLIER)
+    found: list[Outcome] = []
+    for case in cases(built_in("fixtures")):
+        if case.supplier == SUPPLIER:
+            body = case.path.read_bytes()
+            for old, new in changes:
+                body = body.replace(old, new)
+            found += outcomes_of(body, own, RECEIVED_AT)[0]
+    return found
+
+
+def test_nobody_changes_a_part_and_no_message_becomes_one() -> None:
+    outcomes = translated()
+    assert sum(len(outcome.documents) for outcome in outcomes) > 10
+    before = len(STATED)
+    assert before > 100
+    # Other people, and other words for the same codes.
+    assert translated((b"Marigold", b"Tansy"), (b"TESTPATIENT", b"SPECIMEN"), (b"Mother", b"Mum"))
+    assert len(STATED) == before
+    assert [text for text, part in module._KNOWN.items() if dumps(part) != text] == []
+    assert not any(b"Tansy" in text or b"Marigold" in text or b"Mum" in text for text in module._KNOWN)
+
+
+def test_equal_parts_are_one_object() -> None:
+    one = stated({"coding": [{"code": "x"}], "text": "y"})
+    assert stated({"coding": [{"code": "x"}], "text": "y"}) is one
+    assert stated([{"code": "x"}]) is one["coding"]
+    assert stated({"text": "y", "coding": [{"code": "x"}]}) is not one
+    assert stated("x") == "x"
+
+
+def test_what_is_no_longer_kept_is_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 0)
+    part = {"text": "one too many"}
+    assert stated(part) == part
+    assert id(stated(part)) not in STATED
+
+
+def condition(status: Any) -> dict[str, Any]:
+    return {"resourceType": "Condition", "subject": {"display": "x"}, "clinicalStatus": status}
+
+
+def test_what_is_right_is_found_out_of_each_place() -> None:
+    """And of what is wrong, each time."""
+    is_clean = compiled(r4())
+    active = stated({"coding": [{"system": FINISHED, "code": "active"}]})
+    other = stated({"coding": [{"system": "http://snomed.info/sct", "code": "1"}]})
+    broken = stated({"coding": [{"system": FINISHED, "code": "no such code"}]})
+    for _ in range(3):
+        assert is_clean(condition(active))
+        assert not is_clean(condition(other)), "the element asks for codes of another system"
+        assert is_clean(condition(active) | {"code": other})
+        assert not is_clean(condition(active) | {"code": broken})
+        assert not is_clean(condition({"coding": [{"system": FINISHED, "code": "no such code"}]}))
+
+
+def test_where_a_reference_leads_is_asked_each_time() -> None:
+    is_clean = compiled(r4())
+    part = stated({"url": "http://example.org/x", "valueReference": {"reference": MISSING}})
+    patient = {"resourceType": "Patient", "extension": [part]}
+    entry = {"fullUrl": MISSING, "resource": {"resourceType": "Organization", "name": "x"}}
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient}]}
+    for _ in range(3):
+        assert not is_clean(bundle)
+        assert is_clean({**bundle, "entry": [*bundle["entry"], entry]})
