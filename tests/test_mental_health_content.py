@@ -172,11 +172,28 @@ EXACT = {
 def test_results_have_their_codes_and_exact_units(form: str) -> None:
     found = {}
     for one in resources(form, "Observation"):
-        quantity = one.get("valueQuantity", {})
-        for coding in one["code"].get("coding", ()):
-            found[coding["code"]] = (str(quantity.get("value")), quantity.get("code"))
-            assert quantity.get("system") in (None, "http://unitsofmeasure.org")
+        for part in (one, *one.get("component", ())):
+            quantity = part.get("valueQuantity", {})
+            for coding in part["code"].get("coding", ()):
+                found[coding["code"]] = (str(quantity.get("value")), quantity.get("code"))
+                assert quantity.get("system") in (None, "http://unitsofmeasure.org")
     assert {code: found.get(code) for code in EXACT[form]} == EXACT[form]
+
+
+@pytest.mark.parametrize(("form", "pressures"), [("hl7v2", (128, 78)), ("mhsds", (128, 82)), ("cda", (118, 76))])
+def test_a_blood_pressure_is_one_panel_of_two(form: str, pressures: tuple[int, int]) -> None:
+    """UK Core Observation Vital Signs Blood Pressure 1.0.0."""
+    (panel,) = [one for one in resources(form, "Observation") if "75367002" in str(one["code"])]
+    assert panel["meta"]["profile"][0].endswith("UKCore-Observation-VitalSigns-BloodPressure")
+    assert [
+        (one["code"]["text"], {coding["code"] for coding in one["code"]["coding"]}, one["valueQuantity"]["value"])
+        for one in panel["component"]
+    ] == [
+        ("Systolic blood pressure", {"8480-6", "72313002"}, pressures[0]),
+        ("Diastolic blood pressure", {"8462-4", "1091811000000102"}, pressures[1]),
+    ]
+    alone = [one for one in resources(form, "Observation") if one is not panel]
+    assert not any(code in str(one["code"]) for one in alone for code in ("72313002", "1091811000000102"))
 
 
 @pytest.mark.parametrize("form", ["hl7v2", "mhsds"])

@@ -72,7 +72,10 @@ def written_fields(build: BuildFile, document: DocumentType) -> Written:
     for part in (build.identifier, build.timestamp, *(one.value for one in document.derived)):
         reads.visit(part, {})
     found: dict[tuple[str, ...], frozenset[str]] = {}
+    made = {one.name for one in document.derived}  # of others, of which it is said
     for item in document.items.values():
+        if item.name in made:
+            continue
         shown = bool(item.heading) and build.bundle == "document"
         declared = document.records.get(item.type.name)
         if declared is None:

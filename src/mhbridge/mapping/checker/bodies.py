@@ -250,7 +250,7 @@ class Body:
         if len(types) > 1:
             self.file.report("E303", f"{element.path} is a choice: name the type", value.span)
             return None
-        path = types[0] if types else element.path
+        path = types[0] if types else element.children or element.path
         if types and self.definitions.is_primitive(path):
             if set(value.entries) == {"$extensions"}:
                 self.file.report(

@@ -75,6 +75,11 @@ def _counted(resolver: Resolver, tree: syntax.CallNode, function: Function) -> b
 
 def _result(function: Function, want: Type, args: list[nodes.Expression]) -> Type:
     """The type that a call gives: of those the function can give, the one that is wanted."""
+    if "some" in function.results:
+        # It gives back some of the list that it is given.
+        return next((a.type for a, p in zip(args, function.parameters, strict=False) if p.kind == "all"), ANY)
+    if "wanted" in function.results:
+        return want
     if "want" in function.results:
         # It gives back one of what it is given (`first`), or stands for any value (`deleted`).
         given = next((a for a, p in zip(args, function.parameters, strict=False) if "want" in p.type), None)

@@ -30,6 +30,7 @@ BUILT_IN: Final = (
     "mhbridge.mapping.functions.words:FUNCTIONS",
     "mhbridge.mapping.functions.gaps:FUNCTIONS",
     "mhbridge.mapping.functions.lists:FUNCTIONS",
+    "mhbridge.mapping.functions.pairs:FUNCTIONS",
 )
 
 
@@ -80,7 +81,8 @@ class Function:
     A function of the mapping language.
 
     Args:
-        results: item types that it can give, the most natural first; `want` is whatever is wanted.
+        results: item types that it can give, the most natural first; `want` is whatever is wanted, and `wanted` a list
+            where a list is; `some` are some of the list that it is given.
         call: (context, *arguments, want=item type) → a value or a state. Raises `Unconvertible` and nothing else.
         states: it takes its arguments in any state, except those that are `needed`. Otherwise it is not called when a
             value is not present: the state of that value is the result.
