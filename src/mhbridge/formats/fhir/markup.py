@@ -37,7 +37,7 @@ def read(body: bytes, known: Structure) -> Any:
         MalformedMessage: M700, M704, M705, M800 to M804 as any XML; M832, it is no resource of FHIR, or something
             stands where FHIR has no place for it.
     """
-    return _resource(parsed(decoded(body).text).outer, known)
+    return _resource(parsed(decoded(body).text, sound=True).outer, known)
 
 
 def _wrong() -> MalformedMessage:

@@ -4,7 +4,8 @@ XML documents: any of them by paths, HL7 CDA R2 with its data types, and what th
 `FORMAT` is the door (see `mhbridge.formats.Format`); everything else is behind it:
 
     encoding      bytes → text: the declared encoding against the real one
-    parsing       text → tree, on a hardened parser, with every size bounded
+    plain         text → tree, of what is written plainly
+    parsing       text → tree, of anything, on a hardened parser, with every size bounded (`bounds`)
     tree          Tree, Element, Leaf
     declaration   what a `source:` block says
     path          what a path says; reach   which elements it means; places   where they are, for the field ledger

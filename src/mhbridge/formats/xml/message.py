@@ -64,9 +64,8 @@ class XmlMessage:
     @property
     def patients(self) -> int:
         """How many record targets a CDA has (HL7 CDA R2 §4.2.2.11); of anything else nobody knows but the mapping."""
-        if self.tree.root.name != _DOCUMENT:
-            return 1
-        return sum(child.name == f"{{{CDA}}}recordTarget" for child in self.tree.root.children)
+        tree = self.tree
+        return 1 if tree.names[tree.top] != _DOCUMENT else _children(tree, f"{{{CDA}}}recordTarget")
 
     @property
     def identities(self) -> tuple[tuple[str, str], ...]:
@@ -115,7 +114,7 @@ def read_messages(
     except Misdeclared as error:
         yield BrokenMessage(error, MessageFacts("xml", "unreadable"), body), ()
         return
-    tree = parsed(text.text)
+    tree = parsed(text.text, sound=True)
     try:
         wrapped = unwrapped(tree.outer)
     except MalformedMessage as error:
@@ -207,11 +206,16 @@ def _made(
 
 
 def _fault(tree: Tree) -> MalformedMessage | None:
-    if tree.root.name == _DOCUMENT and sum(child.name == f"{{{CDA}}}id" for child in tree.root.children) > 1:
+    if tree.names[tree.top] == _DOCUMENT and _children(tree, f"{{{CDA}}}id") > 1:
         return MalformedMessage("M808", "the document has more than one id", path="/ClinicalDocument/id")
-    if any(element.name == _INCLUDE for element in tree.elements):
+    if _INCLUDE in tree.by_name:
         return MalformedMessage("M809", "the document wants another to be included, which is not fetched")
     return None
+
+
+def _children(tree: Tree, name: str) -> int:
+    """How many children of a name the root element has."""
+    return [tree.names[child] for child in tree.children(tree.top)].count(name)
 
 
 # --- what a message says about itself ----------------------------------------------------------------------
@@ -245,7 +249,7 @@ def _plain(text: str) -> str:
 
 
 def _said(found: Route, root: Element) -> str:
-    value = next(found.values(root), None)
+    value = found.first(root)
     text = value.text if isinstance(value, Leaf) else value.words() if isinstance(value, Element) else ""
     return _plain(text.strip(BLANKS))
 
@@ -257,11 +261,11 @@ def structural(message: XmlMessage, source: Source) -> Iterator[tuple[int, int]]
     root = message.tree.root
     path = source.options.get("control_id")
     if path is not None:
-        value = next(_route(path, source).values(root), None)
+        value = _route(path, source).first(root)
         if isinstance(value, Leaf):
-            yield value.element.index, 1 << value.bit
+            yield value.index, 1 << value.bit
         elif isinstance(value, Element):
-            yield from ((one.index, 1) for one in value.inside() if one.own)
+            yield from ((index, 1) for index, mask in root.tree.populated(value.index, value.end) if mask & 1)
     elif root.name == _DOCUMENT:
         yield from _named(root, f"{{{CDA}}}id", ("root", "extension"))
     if root.name == _DOCUMENT:
@@ -273,7 +277,7 @@ def structural(message: XmlMessage, source: Source) -> Iterator[tuple[int, int]]
     for choices in source.options.get("where", ()):
         for choice in choices:
             for stage, elements in _route(choice, source).asked(root):
-                yield from stage.looked(elements)
+                yield from stage.looked(root.tree, elements)
 
 
 def _named(root: Element, name: str, attributes: tuple[str, ...]) -> Iterator[tuple[int, int]]:
@@ -297,7 +301,7 @@ def taken_by(tree: Tree, source: Source) -> bool:
         return False
     where = options.get("where", ())
     assert isinstance(where, tuple)
-    return all(any(_route(path, source).elements(root) for path in choices) for choices in where)
+    return all(any(_route(path, source).found(tree, tree.top) for path in choices) for choices in where)
 
 
 def _dispatching(root: Element, source: Source) -> Iterator[tuple[Element, str]]:

@@ -1,6 +1,7 @@
 """
 Text to a tree, on lxml's parser with everything turned off that a document could reach out by, and every size bounded.
 
+What `plain` is certain of never gets here; whatever is refused, is refused here.
 Elements are built while the parser reads, so a document that is too deep or too wide is refused before it is in memory.
 No document type, so no entity but the five of XML; nothing is fetched, included, validated or transformed. This module
 must never put a word of lxml's messages into an error: they quote the document.
@@ -12,23 +13,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats.xml.tree import BLANKS, TEXT, Element, Tree
+from mhbridge.formats.xml.bounds import (
+    MAX_ATTRIBUTES,
+    MAX_CHILDREN,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    MAX_NAME,
+    MAX_NAMESPACES,
+    MAX_TEXT,
+    MAX_VALUE,
+)
+from mhbridge.formats.xml.plain import plainly
+from mhbridge.formats.xml.tree import BLANKS, TEXT, Tree
 
-__all__ = ["MAX_ATTRIBUTES", "MAX_CHILDREN", "MAX_DEPTH", "MAX_ELEMENTS", "MAX_NAMESPACES", "MAX_VALUE", "parsed"]
-
-#: Sections in sections, tables in lists: the deepest public CDA has some thirty levels.
-MAX_DEPTH: Final = 128
-#: A letter has thousands; each has a number of 20 bits in the field ledger.
-MAX_ELEMENTS: Final = 250_000
-MAX_CHILDREN: Final = 50_000
-MAX_ATTRIBUTES: Final = 100
-#: Characters of an attribute, and of a name.
-MAX_VALUE: Final = 65_536
-MAX_NAME: Final = 256
-#: Different declarations of namespaces. ITK documents repeat the same ones at every element.
-MAX_NAMESPACES: Final = 100
-#: Characters of one text: a PDF of 48 MB in Base64. The receiver's own limit of a body is usually lower.
-MAX_TEXT: Final = 64_000_000
+__all__ = ["by_parser", "parsed"]
 
 _PIECE: Final = 1 << 20
 
@@ -46,12 +44,15 @@ class _Builder:
 
     def __init__(self) -> None:
         tree = self.tree = Tree()
-        elements, masks, named = tree.elements, tree.building, tree.by_name
-        opened: list[Element] = []
+        names, keys, parents, ends = tree.names, tree.keys, tree.parents, tree.ends
+        starts, tails, masks = tree.texts, tree.tails, tree.building
+        opened: list[int] = []
+        #: How many children each open element has.
+        counts: list[int] = []
         texts: list[str] = []
         spaces: set[tuple[str, str]] = set()
         #: The element that ended last, where nothing began after it; text that comes now follows it.
-        last: Element | None = None
+        last = -1
 
         def put() -> None:
             """What was read of text goes where it stands."""
@@ -61,59 +62,50 @@ class _Builder:
                 texts.clear()
             if len(text) > MAX_TEXT:
                 raise _too_much(f"{MAX_TEXT:,} characters in one text")
-            if last is not None:
-                last.tail = text
+            if last >= 0:
+                tails[last] = text
             elif opened:
-                opened[-1].text = text
+                starts[opened[-1]] = text
             if text.strip(BLANKS) and opened:
-                # Until it ends, when all of it is put together.
-                opened[-1].own = text
+                masks[opened[-1]] |= TEXT
 
-        def start(name: str, attributes: dict[str, str]) -> None:
+        def start(name: str, held: Mapping[str, str]) -> None:
             nonlocal last
             if texts:
                 put()
-            number = len(elements)
+            number = len(names)
             if len(opened) >= MAX_DEPTH:
                 raise _too_much(f"{MAX_DEPTH} levels")
             if number >= MAX_ELEMENTS:
                 raise _too_much(f"{MAX_ELEMENTS:,} elements")
-            if attributes:
-                masks.append(_populated(attributes))
-                if attributes.__class__ is not dict:
-                    attributes = dict(attributes)
-            else:
-                masks.append(0)
-                attributes = {}
-            parent = opened[-1] if opened else None
-            made = Element(name, attributes, parent, number, tree)
-            if parent is not None:
-                children = parent.children
-                if len(children) >= MAX_CHILDREN:
+            if len(name) > MAX_NAME:
+                raise _too_much(f"{MAX_NAME} characters in a name")
+            masks.append(_populated(held) if held else 0)
+            if opened:
+                parents.append(opened[-1])
+                if counts[-1] >= MAX_CHILDREN:
                     raise _too_much(f"{MAX_CHILDREN:,} elements in one")
-                children.append(made)
-            alike = named.get(name)
-            if alike is None:
-                if len(name) > MAX_NAME:
-                    raise _too_much(f"{MAX_NAME} characters in a name")
-                named[name] = [made]
+                counts[-1] += 1
             else:
-                alike.append(made)
-            elements.append(made)
-            opened.append(made)
-            last = None
+                parents.append(-1)
+            names.append(name)
+            keys.append(tuple(held))
+            tree.offsets.append(len(tree.values))
+            tree.values += held.values()
+            ends.append(0)
+            starts.append("")
+            tails.append("")
+            opened.append(number)
+            counts.append(0)
+            last = -1
 
         def end(_name: str) -> None:
             nonlocal last
             if texts:
                 put()
             last = opened.pop()
-            last.end = len(elements)
-            if last.own:
-                last.own = last.text
-                if last.children:
-                    last.own += "".join([child.tail for child in last.children])
-                masks[last.index] |= TEXT
+            counts.pop()
+            ends[last] = len(names)
 
         self.start, self.end, self.data = start, end, texts.append
         self._spaces = spaces
@@ -155,13 +147,27 @@ def _populated(attributes: Mapping[str, str]) -> int:
     return mask
 
 
-def parsed(text: str) -> Tree:
+def parsed(text: str, *, sound: bool = False) -> Tree:
     """
-    The tree of a document.
+    The tree of a document: read plainly where it is plain, and by the parser where that says nothing of it.
+
+    Args:
+        sound: it was decoded strictly and no control character is in it.
 
     Raises:
         MalformedMessage: M700, nothing is in it; M800, it is not well formed; M801, it has a document type; M802, it
             has too much of something.
+    """
+    tree = plainly(text, sound=sound)
+    return tree if tree is not None else by_parser(text)
+
+
+def by_parser(text: str) -> Tree:
+    """
+    The same by the parser alone.
+
+    Raises:
+        MalformedMessage: as above.
     """
     from lxml import etree
 
@@ -183,9 +189,7 @@ def parsed(text: str) -> Tree:
         # libxml2 goes on after faults of namespaces: it drops an undeclared prefix or one of two equal attributes, and
         # behind a namespace that is no URI it does not even see that the document goes on after its end.
         raise MalformedMessage("M800", "not well-formed XML: a namespace is undeclared or is no URI")
-    tree = builder.tree
-    tree.outer = tree.root = tree.elements[0]
-    return tree
+    return builder.tree
 
 
 def _parser(builder: _Builder) -> Any:

@@ -7,6 +7,7 @@ is all text in it. This module must never look at what a leaf says.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ class XmlSpot:
         if not parts:
             return []
         if isinstance(raw, Leaf):
-            return [(raw.element.index, TEXT << raw.bit)]
+            return [(raw.index, TEXT << raw.bit)]
         assert isinstance(raw, Element)
         if WHOLE in parts:
             return raw.tree.populated(raw.index, raw.end)
@@ -107,7 +108,7 @@ class XmlSpot:
             found = tree.memo[key] = []
             if self._route.relative:
                 for stage, elements in self._route.asked(cursor):
-                    found += stage.looked(elements)
+                    found += stage.looked(tree, elements)
             else:
                 for stage in self._route.asking:
                     found += stage.looked_from_root(tree)
@@ -115,11 +116,12 @@ class XmlSpot:
 
     def asked(self, cursor: Element) -> Iterator[Asked]:
         """The leaves that the tests look at, and whether each said yes."""
+        tree = cursor.tree
         for stage, elements in self._route.asked(cursor):
             for element in elements:
-                leaves = stage.looked((element,))
+                leaves = stage.looked(tree, (element,))
                 if leaves:
-                    said = stage.asks.holds(element)
+                    said = stage.asks.holds(tree, element)
                     for place, mask in leaves:
                         yield place, mask, said
 
@@ -155,22 +157,23 @@ def ignored_of(paths: Sequence[XmlPath]) -> Callable[[Any, Sequence[Cell]], Iter
         return shapes.setdefault(names, sum(TEXT << at for at, name in enumerate(names, 1) if name in anywhere))
 
     def find(message: Any, asked: Sequence[Cell]) -> list[Cell]:
-        root = message.tree.root
-        elements = message.tree.elements
-        flags = bytearray(len(elements))
+        tree = message.tree
+        top, end, ends = tree.top, tree.ends[tree.top], tree.ends
+        flags = bytearray(len(ends))
         for one in whole:
-            for element in one.elements(root):
-                flags[element.index : element.end] = b"\x01" * (element.end - element.index)
+            for element in one.found(tree, top):
+                flags[element : ends[element]] = b"\x01" * (ends[element] - element)
         found = [cell for cell in asked if flags[cell[0]]]
         if anywhere:
+            keys = tree.keys
             for place, mask in asked:
-                if mask > TEXT and not flags[place] and root.index <= place < root.end:
-                    names = tuple(elements[place].attributes)
+                if mask > TEXT and not flags[place] and top <= place < end:
+                    names = keys[place]
                     ignored = shapes.get(names)
                     if mask & (ignored if ignored is not None else away(names)):
                         found.append((place, mask & shapes[names]))
         for one in leaves:
-            found += [(element.index, TEXT << bit) for element, bit, _ in ended(one.elements(root), one.ending)]
+            found += [(index, TEXT << bit) for index, bit, _ in ended(tree, one.found(tree, top), one.ending)]
         return found
 
     return find
@@ -182,10 +185,11 @@ _MOST_SHAPES: Final = 1024
 
 def _named(found: Route, root: Element) -> Iterator[Cell]:
     if found.ending[0] != "element":
-        yield from ((raw.element.index, TEXT << raw.bit) for raw in found.values(root))
+        yield from ((raw.index, TEXT << raw.bit) for raw in found.values(root))
         return
-    for element in found.elements(root):
-        yield from root.tree.populated(element.index, element.end)
+    tree = root.tree
+    for element in found.found(tree, tree.top):
+        yield from tree.populated(element, tree.ends[element])
 
 
 # --- names of places ---------------------------------------------------------------------------------------
@@ -198,39 +202,44 @@ def canonical(tree: Tree, place: int, bit: int, source: Source, *, exact: bool) 
     Args:
         exact: elements that come several times under their parent are counted in brackets.
     """
-    element = tree.elements[place]
     namespaces: Mapping[str, str] = source.options["namespaces"]
     prefixes = {uri: prefix for prefix, uri in reversed(list(namespaces.items()))}
     known: dict[int, str] = tree.memo.setdefault(("paths", exact, tuple(namespaces.items())), {})
-    path = _path(element, known, prefixes, exact=exact)
+    path = _path(tree, place, known, prefixes, exact=exact)
     if not bit:
         return f"{path}/text()"
-    name = list(element.attributes)[bit - 1]
+    name = tree.keys[place][bit - 1]
     return f"{path}/@{_said(name, prefixes, attribute=True)}"
 
 
-def _path(element: Element, known: dict[int, str], prefixes: dict[str, str], *, exact: bool) -> str:
+def _path(tree: Tree, place: int, known: dict[int, str], prefixes: dict[str, str], *, exact: bool) -> str:
     """The path of an element; `known` holds those of others."""
     steps: list[tuple[int, str]] = []
-    at: Element | None = element
+    at = place
     path = ""
-    while at is not None:
-        if at.index in known:
-            path = known[at.index]
+    while at >= 0:
+        if at in known:
+            path = known[at]
             break
-        steps.append((at.index, _step(at, prefixes, exact=exact)))
-        at = None if at.index == at.tree.root.index else at.parent
+        steps.append((at, _step(tree, at, prefixes, exact=exact)))
+        at = -1 if at == tree.top else tree.parents[at]
     for index, step in reversed(steps):
         path = known[index] = f"{path}/{step}"
     return path
 
 
-def _step(element: Element, prefixes: dict[str, str], *, exact: bool) -> str:
-    said = _said(element.name, prefixes)
-    if exact and element.parent is not None:
-        alike = [child.index for child in element.parent.children if child.name == element.name]
-        if len(alike) > 1:
-            return f"{said}[{alike.index(element.index) + 1}]"
+def _step(tree: Tree, place: int, prefixes: dict[str, str], *, exact: bool) -> str:
+    said = _said(tree.names[place], prefixes)
+    parent = tree.parents[place]
+    if exact and parent >= 0:
+        alike: dict[str, list[int]] | None = tree.memo.get(("alike", parent))
+        if alike is None:
+            alike = tree.memo["alike", parent] = {}
+            for child in tree.children(parent):
+                alike.setdefault(tree.names[child], []).append(child)
+        here = alike[tree.names[place]]
+        if len(here) > 1:
+            return f"{said}[{bisect_left(here, place) + 1}]"
     return said
 
 
@@ -246,15 +255,14 @@ def _said(name: str, prefixes: dict[str, str], *, attribute: bool = False) -> st
 
 def leaf_text(tree: Tree, place: int, bit: int) -> str:
     """What one leaf says."""
-    element = tree.elements[place]
-    return element.own if not bit else list(element.attributes.values())[bit - 1]
+    return tree.own(place) if not bit else tree.values[tree.offsets[place] + bit - 1]
 
 
 def altered(tree: Tree, changes: Mapping[tuple[int, int], str]) -> bytes:
     """The document with leaves (place, number of the bit) replaced; the tree is as before."""
     before: list[tuple[Element, dict[str, str], list[str]]] = []
     for (place, bit), text in changes.items():
-        element = tree.elements[place]
+        element = tree.element(place)
         before.append((element, element.attributes, [element.text, *(child.tail for child in element.children)]))
         if bit:
             element.attributes = {**element.attributes, list(element.attributes)[bit - 1]: text}

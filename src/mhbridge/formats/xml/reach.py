@@ -35,6 +35,8 @@ __all__ = [
 
 #: What a path ends at: an element, its text, or an attribute of this name.
 Ending: TypeAlias = "tuple[str, str, bool]"
+#: A leaf: element, number of the bit, text.
+_Found: TypeAlias = "tuple[int, int, str]"
 _ELEMENT: Final[Ending] = ("element", "", False)
 
 
@@ -56,12 +58,12 @@ class Inner:
     steps: tuple[tuple[str, str, bool], ...]
     ending: Ending
 
-    def leaves(self, element: Element) -> Iterator[tuple[Element, int, str]]:
+    def leaves(self, tree: Tree, element: int) -> list[_Found]:
         """What stands there: element, number of the bit, text."""
-        found: Sequence[Element] = (element,)
+        found: Sequence[int] = (element,)
         for axis, name, deep in self.steps:
-            found = _moved(found, axis, name, deep=deep)
-        yield from ended(found, self.ending)
+            found = _moved(tree, found, axis, name, deep=deep)
+        return ended(tree, found, self.ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +75,26 @@ class Asks:
     text: str
     negated: bool
 
-    def holds(self, element: Element) -> bool:
+    def holds(self, tree: Tree, element: int) -> bool:
         """Whether it does."""
         inner = self.inner
         if not self.operator:
             # An element is there even when nothing is in it.
-            return _exists(element, inner) is not self.negated
+            return _exists(tree, element, inner) is not self.negated
         wanted = self.text
         kind, name, deep = inner.ending
         if kind == "attribute" and not inner.steps and not deep:
-            said = element.attributes.get(name)
-            found = said is not None and said.strip(BLANKS) == wanted
+            found = tree.said(element, name).strip(BLANKS) == wanted
         else:
-            found = any(text.strip(BLANKS) == wanted for _, _, text in inner.leaves(element))
+            found = any(text.strip(BLANKS) == wanted for _, _, text in inner.leaves(tree, element))
         return (found is (self.operator == "=")) is not self.negated
 
 
-def _exists(element: Element, inner: Inner) -> bool:
-    found: Sequence[Element] = (element,)
+def _exists(tree: Tree, element: int, inner: Inner) -> bool:
+    found: Sequence[int] = (element,)
     for axis, name, deep in inner.steps:
-        found = _moved(found, axis, name, deep=deep)
-    return bool(found) if inner.ending == _ELEMENT else any(True for _ in ended(found, inner.ending))
+        found = _moved(tree, found, axis, name, deep=deep)
+    return bool(found) if inner.ending == _ELEMENT else bool(ended(tree, found, inner.ending))
 
 
 class Stage(ABC):
@@ -110,12 +111,12 @@ class Stage(ABC):
         self.before = before
 
     @abstractmethod
-    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
         """Where the stage leads."""
 
-    def at(self, tree: Tree) -> Sequence[Element]:
+    def at(self, tree: Tree) -> Sequence[int]:
         """From the root of a document; remembered."""
-        known: Sequence[Element] | None = tree.memo.get(self)
+        known: Sequence[int] | None = tree.memo.get(self)
         if known is None:
             known = tree.memo[self] = self.of(self.before.at(tree) if self.before else (), tree)
         return known
@@ -131,14 +132,14 @@ class Root(Stage):
         self.name = name
         self.deep = deep
 
-    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:  # noqa: ARG002  # begins anew
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:  # noqa: ARG002  # begins anew
         """See `Stage`."""
-        roots = (tree.root,) if self.deep else tree.roots
-        here = [root for root in roots if self.name in ("*", root.name)]
+        top = tree.top
+        roots = (top,) if self.deep or not top else (top, 0)
+        here = [root for root in roots if self.name in ("*", tree.names[root])]
         if not self.deep:
             return here[:1]
-        below = tree.elements[tree.root.index + 1 : tree.root.end] if self.name == "*" else None
-        return here + (below if below is not None else tree.named(self.name, tree.root))
+        return here + _below(tree, top, self.name)
 
 
 class Move(Stage):
@@ -150,9 +151,9 @@ class Move(Stage):
         super().__init__(before)
         self.axis, self.name, self.deep = axis, name, deep
 
-    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:  # noqa: ARG002
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
         """See `Stage`."""
-        return _moved(found, self.axis, self.name, deep=self.deep)
+        return _moved(tree, found, self.axis, self.name, deep=self.deep)
 
 
 class Place(Stage):
@@ -164,19 +165,19 @@ class Place(Stage):
         super().__init__(before)
         self.position = position
 
-    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
         """See `Stage`."""
         tree.spend(len(found))
-        groups: dict[int, list[Element]] = {}
+        groups: dict[int, list[int]] = {}
         for element in found:
-            groups.setdefault(-1 if element.parent is None else element.parent.index, []).append(element)
-        chosen: list[Element] = []
+            groups.setdefault(tree.parents[element], []).append(element)
+        chosen: list[int] = []
         for group in groups.values():
             if self.position == LAST:
                 chosen.append(group[-1])
             else:
                 chosen += group[self.position - 1 : self.position]
-        return sorted(chosen, key=lambda element: element.index)
+        return sorted(chosen)
 
 
 class Filter(Stage):
@@ -188,100 +189,119 @@ class Filter(Stage):
         super().__init__(before)
         self.asks = asks
 
-    def of(self, found: Sequence[Element], tree: Tree) -> Sequence[Element]:
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
         """See `Stage`."""
         asks = self.asks
         tree.spend(len(found) * (1 + len(asks.inner.steps)))
-        return [element for element in found if asks.holds(element)]
+        return [element for element in found if asks.holds(tree, element)]
 
-    def looked(self, found: Sequence[Element]) -> list[tuple[int, int]]:
+    def looked(self, tree: Tree, found: Sequence[int]) -> list[tuple[int, int]]:
         """What the test looks at, as cells of the field ledger."""
         leaves = self.asks.inner.leaves
-        return [(one.index, TEXT << bit) for element in found for one, bit, _ in leaves(element)]
+        return [(one, TEXT << bit) for element in found for one, bit, _ in leaves(tree, element)]
 
     def looked_from_root(self, tree: Tree) -> list[tuple[int, int]]:
         """The same from the root of a document; remembered for all that look at the same."""
         key = ("cells", self.before, self.asks.inner)
         known: list[tuple[int, int]] | None = tree.memo.get(key)
         if known is None:
-            known = tree.memo[key] = self.looked(self.before.at(tree) if self.before is not None else ())
+            before = self.before.at(tree) if self.before is not None else ()
+            known = tree.memo[key] = self.looked(tree, before)
         return known
 
-    def at(self, tree: Tree) -> Sequence[Element]:
+    def at(self, tree: Tree) -> Sequence[int]:
         """By a table of what the elements say, made once for all that ask the same."""
         asks = self.asks
         if self.before is None or asks.operator != "=" or asks.negated:
             return super().at(tree)
         key = (self.before, asks.inner)
-        said: dict[str, list[Element]] | None = tree.memo.get(key)
+        said: dict[str, list[int]] | None = tree.memo.get(key)
         if said is None:
             said = tree.memo[key] = {}
             found = self.before.at(tree)
             tree.spend(len(found) * (1 + len(asks.inner.steps)))
             for element in found:
-                for text in dict.fromkeys(text.strip(BLANKS) for _, _, text in asks.inner.leaves(element)):
+                for text in dict.fromkeys(text.strip(BLANKS) for _, _, text in asks.inner.leaves(tree, element)):
                     said.setdefault(text, []).append(element)
         return said.get(asks.text, ())
 
 
-def _moved(found: Sequence[Element], axis: str, name: str, *, deep: bool) -> Sequence[Element]:
+def _below(tree: Tree, element: int, name: str) -> list[int]:
+    """Everything of a name in an element."""
+    return list(range(element + 1, tree.ends[element])) if name == "*" else tree.named(name, element)
+
+
+def _moved(tree: Tree, found: Sequence[int], axis: str, name: str, *, deep: bool) -> Sequence[int]:
     if not found:
         return ()
-    tree = found[0].tree
     if axis == "self":
         return found
     if axis == "parent":
         tree.spend(len(found))
-        parents = {e.parent.index: e.parent for e in found if e.parent is not None and e.index != tree.root.index}
-        return [parents[index] for index in sorted(parents)]
-    out: list[Element] = []
+        return sorted({tree.parents[one] for one in found if one != tree.top} - {-1})
+    ends = tree.ends
+    out: list[int] = []
     if deep:
         last = -1
         for element in found:
-            if element.index < last:
+            if element < last:
                 continue  # it is inside one whose descendants are all there already
-            last = element.end
-            out += tree.elements[element.index + 1 : element.end] if name == "*" else tree.named(name, element)
+            last = ends[element]
+            out += _below(tree, element, name)
         tree.spend(len(out) + len(found))
         return out
-    steps = len(found)
+    names, steps, whole = tree.names, len(found), name == "*"
     for element in found:
-        children = element.children
-        steps += len(children)
-        out += children if name == "*" else [child for child in children if child.name == name]
+        at, end = element + 1, ends[element]
+        while at < end:
+            if whole or names[at] == name:
+                out.append(at)
+            at = ends[at]
+            steps += 1
     tree.spend(steps)
-    if len(found) > 1 and any(b.index < a.index for a, b in pairwise(out)):
-        out.sort(key=lambda element: element.index)
+    if len(found) > 1 and any(b < a for a, b in pairwise(out)):
+        out.sort()
     return out
 
 
-def ended(found: Sequence[Element], ending: Ending) -> Iterator[tuple[Element, int, str]]:
+def ended(tree: Tree, found: Sequence[int], ending: Ending) -> list[_Found]:
     """The leaves that a path ends at; of elements their own text and, with `deep`, what is below them too."""
     kind, name, deep = ending
+    out: list[_Found] = []
     last = -1
     for element in found:
+        inside: Sequence[int] = (element,)
         if deep:
-            if element.index < last:
+            if element < last:
                 continue  # it is inside one that was gone through already
-            last = element.end
+            last = tree.ends[element]
             if kind == "attribute" and name != "*":
-                having = element.tree.having(name)
-                element.tree.spend(len(having))
-                yield from (one for one in having if element.index <= one[0].index < last)
+                having = tree.having(name)
+                tree.spend(len(having))
+                out += [one for one in having if element <= one[0] < last]
                 continue
-            inside = element.inside()
-            element.tree.spend(len(inside))
-        else:
-            inside = [element] if kind != "element" else element.inside()
+            inside = range(element, last)
+            tree.spend(len(inside))
+        elif kind == "element":
+            inside = range(element, tree.ends[element])
         if kind == "attribute":
             for one in inside:
-                for at, (said, value) in enumerate(one.attributes.items(), 1):
-                    if name in ("*", said) and value.strip(BLANKS):
-                        yield one, at, value
+                keys = tree.keys[one]
+                if name != "*":
+                    if name in keys:
+                        at = keys.index(name)
+                        value = tree.values[tree.offsets[one] + at]
+                        if value.strip(BLANKS):
+                            out.append((one, at + 1, value))
+                    continue
+                begin = tree.offsets[one]
+                for at, value in enumerate(tree.values[begin : begin + len(keys)], 1):
+                    if value.strip(BLANKS):
+                        out.append((one, at, value))
         else:
-            for one in inside:
-                if one.own:
-                    yield one, 0, one.own
+            masks = tree.building
+            out += [(one, 0, tree.own(one)) for one in inside if masks[one] & TEXT]
+    return out
 
 
 class Route:
@@ -307,49 +327,63 @@ class Route:
             if len(stages) == 1 and isinstance(first, Root) and first.name == "*" and not first.deep:
                 self.anywhere = ending[1]
 
-    def elements(self, cursor: Element) -> Sequence[Element]:
+    def found(self, tree: Tree, cursor: int) -> Sequence[int]:
         """The elements that it leads to, before what it ends at."""
         if not self.relative:
-            return self.stages[-1].at(cursor.tree)
-        tree = cursor.tree
-        known: Sequence[Element] | None = tree.memo.get((self, cursor.index))
+            return self.stages[-1].at(tree)
+        known: Sequence[int] | None = tree.memo.get((self, cursor))
         if known is None:
             known = (cursor,)
             for stage in self.stages:
                 known = stage.of(known, tree)
-            tree.memo[self, cursor.index] = known
+            tree.memo[self, cursor] = known
         return known
 
-    def asked(self, cursor: Element) -> Iterator[tuple[Filter, Sequence[Element]]]:
+    def elements(self, cursor: Element) -> list[Element]:
+        """The same as elements."""
+        tree = cursor.tree
+        return [tree.element(index) for index in self.found(tree, cursor.index)]
+
+    def asked(self, cursor: Element) -> Iterator[tuple[Filter, Sequence[int]]]:
         """Each test, and the elements that it was made of."""
+        tree = cursor.tree
         if not self.relative:
             for stage in self.asking:
-                yield stage, stage.before.at(cursor.tree) if stage.before is not None else ()
+                yield stage, stage.before.at(tree) if stage.before is not None else ()
             return
-        found: Sequence[Element] = (cursor,)
+        found: Sequence[int] = (cursor.index,)
         last = self.asking[-1] if self.asking else None
         for one in self.stages:
             if isinstance(one, Filter):
                 yield one, found
                 if one is last:
                     return
-            found = one.of(found, cursor.tree)
+            found = one.of(found, tree)
 
-    def values(self, cursor: Element) -> Iterator[Any]:
+    def values(self, cursor: Element) -> list[Any]:
         """The raw values at the path, in order; empty ones are none."""
-        kind = self.ending[0]
-        if kind == "element":
-            for element in self.elements(cursor):
-                if _populated(element):
-                    yield element
-        else:
-            for element, bit, text in ended(self.elements(cursor), self.ending):
-                yield Leaf(element, bit, text)
+        tree = cursor.tree
+        found = self.found(tree, cursor.index)
+        if not found:
+            return []
+        if self.ending[0] == "element":
+            return [tree.element(one) for one in found if tree.says(one)]
+        return [Leaf(*one) for one in ended(tree, found, self.ending)]
 
-
-def _populated(element: Element) -> bool:
-    masks = element.tree.masks
-    return bool(masks[element.index]) or any(masks[element.index + 1 : element.end])
+    def first(self, cursor: Element) -> Any:
+        """The first of them, or `ABSENT`."""
+        tree = cursor.tree
+        found = self.found(tree, cursor.index)
+        if not found:
+            return ABSENT
+        if self.ending[0] == "element":
+            return next((tree.element(one) for one in found if tree.says(one)), ABSENT)
+        if not self.ending[2]:
+            for one in found:
+                for leaf in ended(tree, (one,), self.ending):
+                    return Leaf(*leaf)
+            return ABSENT
+        return next((Leaf(*one) for one in ended(tree, found, self.ending)), ABSENT)
 
 
 # --- making ------------------------------------------------------------------------------------------------
@@ -443,14 +477,12 @@ def ready(path: XmlPath, scope: Scope) -> Route:
 
 def first_reader(path: XmlPath, scope: Scope) -> Callable[[Any], Any]:
     """Cursor → the first value that is not empty, or `ABSENT`."""
-    values = ready(path, scope).values
-    return lambda cursor: next(values(cursor), ABSENT)
+    return ready(path, scope).first
 
 
 def every_reader(path: XmlPath, scope: Scope) -> Callable[[Any], list[Any]]:
     """Cursor → all values that are not empty."""
-    values = ready(path, scope).values
-    return lambda cursor: list(values(cursor))
+    return ready(path, scope).values
 
 
 def make_loop(path: XmlPath, scope: Scope) -> tuple[ElementLoop, Scope]:

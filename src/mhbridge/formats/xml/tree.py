@@ -9,9 +9,7 @@ never walk it without counting its steps: a path that asks too much costs its me
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
@@ -31,39 +29,71 @@ _EACH: Final = 400
 
 class Element:
     """
-    One element.
+    One element, as whoever asks for it sees it; what it says is the tree's.
 
     Args:
+        index: its number in the document; `end` is that of the first element after it that is not inside it.
         name: `{namespace}local`, or `local` in no namespace.
         text: before its first child.
         tail: after its own end, inside its parent.
         own: all its direct text together, or empty when that is blank.
-        index: its number in the document; `end` is that of the first element after it that is not inside it.
     """
 
-    __slots__ = ("attributes", "children", "end", "index", "name", "own", "parent", "tail", "text", "tree")
+    __slots__ = ("_children", "attributes", "end", "index", "name", "tree")
 
-    def __init__(self, name: str, attributes: dict[str, str], parent: Element | None, index: int, tree: Tree) -> None:
-        self.name = name
-        self.attributes = attributes
-        self.parent = parent
-        self.index = index
+    def __init__(self, tree: Tree, index: int) -> None:
         self.tree = tree
-        self.children: list[Element] = []
-        self.text = ""
-        self.tail = ""
-        self.own = ""
-        self.end = index + 1
+        self.index = index
+        self.name = tree.names[index]
+        self.attributes = tree.held(index)
+        self.end = tree.ends[index]
+        self._children: list[Element] | None = None
+
+    @property
+    def text(self) -> str:
+        """See above."""
+        return self.tree.texts[self.index]
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self.tree.texts[self.index] = text
+
+    @property
+    def tail(self) -> str:
+        """See above."""
+        return self.tree.tails[self.index]
+
+    @tail.setter
+    def tail(self, text: str) -> None:
+        self.tree.tails[self.index] = text
+
+    @property
+    def own(self) -> str:
+        """See above."""
+        return self.tree.own(self.index)
+
+    @property
+    def parent(self) -> Element | None:
+        """The element that it is in."""
+        parent = self.tree.parents[self.index]
+        return None if parent < 0 else self.tree.element(parent)
+
+    @property
+    def children(self) -> list[Element]:
+        """The elements directly in it."""
+        found = self._children
+        if found is None:
+            found = self._children = [self.tree.element(child) for child in self.tree.children(self.index)]
+        return found
+
+    @children.setter
+    def children(self, children: list[Element]) -> None:
+        self._children = children
 
     @property
     def local(self) -> str:
         """The name without its namespace."""
         return self.name.rpartition("}")[2]
-
-    @property
-    def mask(self) -> int:
-        """Its populated leaves: its own text, and each attribute that is not blank."""
-        return self.tree.masks[self.index]
 
     def bit(self, attribute: str) -> int:
         """The number of the bit of an attribute that it has."""
@@ -71,19 +101,11 @@ class Element:
 
     def inside(self) -> list[Element]:
         """It and everything below it, in the order of the document."""
-        return self.tree.elements[self.index : self.end]
+        return [self.tree.element(index) for index in range(self.index, self.end)]
 
     def words(self) -> str:
         """All its text and that of everything below it, as it stands."""
-        if not self.children:
-            return self.text
-        return "".join(self._pieces())
-
-    def _pieces(self) -> Iterator[str]:
-        yield self.text
-        for child in self.children:
-            yield child.words()
-            yield child.tail
+        return self.tree.words(self.index)
 
     def __repr__(self) -> str:
         return f"<Element {self.local} {self.index}>"
@@ -92,46 +114,72 @@ class Element:
 class Leaf:
     """The text or one attribute of an element, as a path finds it."""
 
-    __slots__ = ("bit", "element", "text")
+    __slots__ = ("bit", "index", "text")
 
-    def __init__(self, element: Element, bit: int, text: str) -> None:
-        self.element = element
+    def __init__(self, index: int, bit: int, text: str) -> None:
+        self.index = index
         self.bit = bit
         self.text = text
 
 
-_index: Final = attrgetter("index")
-
-
 class Tree:
-    """One document, with the envelope round it."""
+    """
+    One document, with the envelope round it: of each element, by its number, what it is called, holds and says.
+
+    Most elements of a document are never asked for by themselves, so there is an `Element` only of those that are.
+    """
 
     def __init__(self) -> None:
-        self.elements: list[Element] = []
-        #: The outermost element.
-        self.outer: Element = None  # type: ignore[assignment]
+        self.names: list[str] = []
+        #: The names of its attributes, and where in the values of all attributes its own begin.
+        self.keys: list[tuple[str, ...]] = []
+        self.offsets: list[int] = []
+        self.values: list[str] = []
+        #: The number of the parent; -1 of the outermost.
+        self.parents: list[int] = []
+        self.ends: list[int] = []
+        self.texts: list[str] = []
+        self.tails: list[str] = []
+        #: The populated leaves of each element, while it is read.
+        self.building: list[int] = []
         #: The element that the message is in: that of a document in an envelope.
-        self.root: Element = None  # type: ignore[assignment]
+        self.top = 0
         self.steps = 0
         #: What paths that begin at the root found, and what they are looked up by.
         self.memo: dict[Any, Any] = {}
-        #: All elements of each name.
-        self.by_name: dict[str, list[Element]] = {}
-        #: The populated leaves of each element, while it is read.
-        self.building: list[int] = []
+        self._made: dict[int, Element] = {}
+        self._held: dict[int, dict[str, str]] = {}
+        self._own: dict[int, str] = {}
+        self._by_name: dict[str, list[int]] | None = None
         self._masks: tuple[int, ...] | None = None
         #: All that have leaves, and how many of them there are before each element.
         self._populated: tuple[list[tuple[int, int]], list[int]] | None = None
 
+    def element(self, index: int) -> Element:
+        """The element of a number; the same object each time."""
+        found = self._made.get(index)
+        if found is None:
+            found = self._made[index] = Element(self, index)
+        return found
+
+    @property
+    def outer(self) -> Element:
+        """The outermost element."""
+        return self.element(0)
+
+    @property
+    def root(self) -> Element:
+        """The element that the message is in."""
+        return self.element(self.top)
+
+    @root.setter
+    def root(self, root: Element) -> None:
+        self.top = root.index
+
     @property
     def limit(self) -> int:
         """How many steps may be taken."""
-        return _STEPS + _EACH * len(self.elements)
-
-    @property
-    def roots(self) -> tuple[Element, ...]:
-        """Where a path from the root may begin: the document, and the envelope around it."""
-        return (self.root,) if self.root is self.outer else (self.root, self.outer)
+        return _STEPS + _EACH * len(self.names)
 
     @property
     def masks(self) -> tuple[int, ...]:
@@ -139,6 +187,63 @@ class Tree:
         if self._masks is None:
             self._masks = tuple(self.building)
         return self._masks
+
+    def held(self, index: int) -> dict[str, str]:
+        """The attributes of an element."""
+        found = self._held.get(index)
+        if found is None:
+            keys, at = self.keys[index], self.offsets[index]
+            found = self._held[index] = dict(zip(keys, self.values[at : at + len(keys)], strict=True))
+        return found
+
+    def said(self, index: int, attribute: str) -> str:
+        """What an attribute of an element says; empty where it has none."""
+        keys = self.keys[index]
+        return self.values[self.offsets[index] + keys.index(attribute)] if attribute in keys else ""
+
+    def children(self, index: int) -> list[int]:
+        """The elements directly in one."""
+        ends = self.ends
+        found: list[int] = []
+        at, end = index + 1, ends[index]
+        while at < end:
+            found.append(at)
+            at = ends[at]
+        return found
+
+    def own(self, index: int) -> str:
+        """All direct text of an element together, or empty when that is blank."""
+        if not self.building[index] & TEXT:
+            return ""
+        if self.ends[index] == index + 1:
+            return self.texts[index]
+        found = self._own.get(index)
+        if found is None:
+            tails = self.tails
+            pieces = [self.texts[index], *[tails[child] for child in self.children(index)]]
+            found = self._own[index] = "".join(pieces)
+        return found
+
+    def words(self, index: int) -> str:
+        """All text in an element and in everything below it, as it stands."""
+        end = self.ends[index]
+        if end == index + 1:
+            return self.texts[index]
+        texts, tails, ends = self.texts, self.tails, self.ends
+        out = [texts[index]]
+        opened: list[int] = []
+        for at in range(index + 1, end):
+            while opened and ends[opened[-1]] <= at:
+                out.append(tails[opened.pop()])
+            out.append(texts[at])
+            opened.append(at)
+        out += [tails[one] for one in reversed(opened)]
+        return "".join(out)
+
+    def says(self, index: int) -> bool:
+        """Whether anything is in an element."""
+        masks = self.building
+        return bool(masks[index]) or any(masks[index + 1 : self.ends[index]])
 
     def populated(self, begin: int, end: int) -> list[tuple[int, int]]:
         """The elements of a stretch that have leaves, each with the mask of them."""
@@ -157,38 +262,50 @@ class Tree:
         if self.steps > self.limit:
             raise MalformedMessage("M806", "the paths of the mapping take too many steps in this document")
 
-    def named(self, name: str, within: Element) -> list[Element]:
+    @property
+    def by_name(self) -> dict[str, list[int]]:
+        """All elements of each name."""
+        known = self._by_name
+        if known is None:
+            known = self._by_name = {}
+            for index, name in enumerate(self.names):
+                if name in known:
+                    known[name].append(index)
+                else:
+                    known[name] = [index]
+        return known
+
+    def named(self, name: str, within: int) -> list[int]:
         """All elements of a name below one, in the order of the document."""
         found = self.by_name.get(name)
         if found is None:
             return []
-        if within.index == 0 and within.end == len(self.elements):
-            return found[1:] if found[0] is within else found[:]
-        begin = bisect_right(found, within.index, key=_index)
-        return found[begin : bisect_left(found, within.end, begin, key=_index)]
+        begin = bisect_right(found, within)
+        return found[begin : bisect_left(found, self.ends[within], begin)]
 
-    def having(self, attribute: str) -> list[tuple[Element, int, str]]:
+    def having(self, attribute: str) -> list[tuple[int, int, str]]:
         """All populated attributes of a name, in the order of the document: element, number of the bit, value."""
         known = self.memo.get("@")
         if known is None:
             known = self.memo["@"] = {}
-            for element in self.elements:
-                for bit, (name, value) in enumerate(element.attributes.items(), 1):
+            for index, keys in enumerate(self.keys):
+                begin = self.offsets[index]
+                for bit, (name, value) in enumerate(zip(keys, self.values[begin : begin + len(keys)], strict=True), 1):
                     if value.strip(BLANKS):
-                        known.setdefault(name, []).append((element, bit, value))
-        found: list[tuple[Element, int, str]] = known.get(attribute, [])
+                        known.setdefault(name, []).append((index, bit, value))
+        found: list[tuple[int, int, str]] = known.get(attribute, [])
         return found
 
     def with_id(self, name: str) -> Element | None:
         """The element whose attribute `ID` says this (HL7 CDA R2 §4.3.5.1: what a reference to the narrative names)."""
-        known = self.memo.get("ID")
+        known: dict[str, int] | None = self.memo.get("ID")
         if known is None:
             known = self.memo["ID"] = {}
-            for element in self.elements:
-                if (said := element.attributes.get("ID")) is not None:
-                    known.setdefault(said, element)
-        found: Element | None = known.get(name)
-        return found
+            for index, keys in enumerate(self.keys):
+                if "ID" in keys:
+                    known.setdefault(self.said(index, "ID"), index)
+        found = known.get(name)
+        return None if found is None else self.element(found)
 
 
 def written_name(name: str) -> tuple[str, str]:

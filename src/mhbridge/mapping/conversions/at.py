@@ -88,15 +88,16 @@ class At:
     def words(self) -> str:
         """All text in it, blanks made one space, and the result depends on it."""
         if self.seen is not None:
-            self.seen.update([leaf(one.index) for one in self.element.inside() if one.own])
+            element = self.element
+            self.seen.update([leaf(at) for at, mask in element.tree.populated(element.index, element.end) if mask & 1])
         return " ".join(self.element.words().split())
 
     def whole(self) -> None:
         """The result depends on every leaf in it."""
         if self.seen is not None:
-            for one in self.element.inside():
-                mask = one.mask
-                self.seen.update([leaf(one.index, bit) for bit in range(mask.bit_length()) if mask >> bit & 1])
+            element = self.element
+            for at, mask in element.tree.populated(element.index, element.end):
+                self.seen.update([leaf(at, bit) for bit in range(mask.bit_length()) if mask >> bit & 1])
 
 
 def made(target: str, convert: Callable[[At, Context], Any]) -> Conversion:
