@@ -24,6 +24,7 @@ from mhbridge.formats.hl7v2.delimiters import Delimiters
 from mhbridge.formats.json import reading
 from mhbridge.formats.json.reading import Number
 from mhbridge.formats.xml import parsing as xml_parsing
+from mhbridge.formats.xml import plain as xml_plain
 from mhbridge.mapping import expression, reader
 from mhbridge.mapping.scanner import Broken
 
@@ -197,6 +198,7 @@ def test_an_unknown_code_breaks_the_law(monkeypatch):
 
 
 def test_a_text_after_a_comment_that_is_lost_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(xml_parsing, "plainly", lambda *_, **__: None)
     monkeypatch.setattr(xml_parsing._Builder, "comment", lambda self, _text: self.data.__self__.clear())
     broken("xml")
 
@@ -209,4 +211,10 @@ def test_an_attribute_that_is_lost_breaks_the_law(monkeypatch):
             self.start = lambda name, attributes: start(name, dict(list(attributes.items())[:1]))
 
     monkeypatch.setattr(xml_parsing, "_Builder", Losing)
+    monkeypatch.setattr(xml_parsing, "plainly", lambda *_, **__: None)
+    broken("xml")
+
+
+def test_a_reference_that_is_left_as_it_stands_breaks_the_law(monkeypatch):
+    monkeypatch.setattr(xml_plain, "_resolved", lambda text: text)
     broken("xml")

@@ -43,7 +43,7 @@ _TAG: Final = re.compile(
 )
 _ATTRIBUTE: Final = re.compile(rf"""({_NAME})[ \t\n]*+=[ \t\n]*+(?:\x01|"([^"]*+)"|'([^']*+)')""")
 #: A value, where quotation marks stand in texts as well.
-_VALUE: Final = re.compile(r'="([^"<]*+)"')
+_VALUE: Final = re.compile(r'"(?<==")([^"<]*+)"')
 #: What may stand before the first element. An instruction has no `?` inside, and is no declaration.
 _BEFORE: Final = re.compile(
     r"(?:[ \t\n]++|<!--(?:[^-]|-[^-])*+-->"
@@ -229,6 +229,10 @@ def _pieces(outside: str) -> list[str]:
     return pieces
 
 
+def _is_blank(text: str) -> bool:
+    return not text.strip(BLANKS)
+
+
 def _value(text: str) -> str:
     """A value with each blank a space and each reference resolved (XML 1.0 §3.3.3)."""
     if "\n" in text or "\t" in text:
@@ -283,6 +287,7 @@ class _Reader:
         names, parents, ends, texts, tails = tree.names, tree.parents, tree.ends, tree.texts, tree.tails
         keys, offsets, masks = tree.keys, tree.offsets, tree.building
         shapes, declaring = self.scope.shapes, self.outside
+        blank = str.isspace if outside.isascii() else _is_blank
         #: The end tags that come after the next one, outermost first.
         waiting: list[str] = []
         closing, parent, last, number, taken, joined = _LAST, -1, -1, 0, 0, len(outside)
@@ -295,7 +300,7 @@ class _Reader:
                     self.scope = declaring.pop()[1]
                     shapes = self.scope.shapes
                 if after:
-                    if not after.isspace():
+                    if not blank(after):
                         after = self._said(after, parent)
                     tails[last] = after
                 continue
@@ -307,7 +312,7 @@ class _Reader:
                         raise _Odd
                     held, at = (tails, last) if last > parent else (texts, parent)
                     if after:
-                        after = after if after.isspace() else self._said(after, parent)
+                        after = after if blank(after) else self._said(after, parent)
                         joined -= len(held[at])
                         if joined < 0:
                             raise _Odd
@@ -329,7 +334,7 @@ class _Reader:
                 number += 1
                 ends.append(number)
                 texts.append("")
-                if after and not after.isspace():
+                if after and not blank(after):
                     after = self._said(after, parent)
                 tails.append(after)
                 continue
@@ -337,7 +342,7 @@ class _Reader:
             closing, parent = end, number
             number += 1
             ends.append(0)
-            if after and not after.isspace():
+            if after and not blank(after):
                 after = self._said(after, parent)
             texts.append(after)
             tails.append("")
