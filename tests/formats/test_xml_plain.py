@@ -101,6 +101,7 @@ NOT_PLAIN = {
     "a prefix that is taken": '<a xmlns:xml="urn:x"/>',
     "a namespace that is taken": '<a xmlns:x="http://www.w3.org/XML/1998/namespace"/>',
     "a namespace that is no URI": '<a xmlns="urn:a b"/>',
+    "a namespace with a port that is none": '<a xmlns="http://www.w3.:rg/x"/>',
     "two colons": '<a xmlns:x="urn:x"><x:y:z/></a>',
     "an identifier of XML's own": '<a xml:id="1 2"/>',
     "a control character": "<a>\x01</a>",
@@ -147,9 +148,9 @@ PIECES = ("<", ">", '"', "'", "/", "=", "&", "&amp;", "&#160;", "<!--", "-->", "
 def altered(text: str, chance: random.Random) -> str:
     """A document with something put in, taken away or put elsewhere, twice or thrice."""
     for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(text))
+        at = chance.randrange(len(text) + 1)
         end = at + chance.choice((0, 0, 1, 1, 2, 9))
-        other = chance.randrange(len(text))
+        other = chance.randrange(len(text) + 1)
         put = chance.choice((*PIECES, *PIECES, text[other : other + chance.randint(1, 40)], ""))
         text = text[:at] + put + text[end:]
     return text

@@ -56,7 +56,9 @@ _ENTITIES: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 #: What XML 1.0 §2.2 has no place for.
 _NO_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: A namespace that every reader takes for a URI; others are for the parser to judge.
-_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:[A-Za-z0-9._~:/?@!$&'()*+,;=\-]++(?:#[A-Za-z0-9._~:/?\-]*+)?+")
+_URI: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.\-]*+:(?://[A-Za-z0-9.\-]++(?:/[A-Za-z0-9._~/\-]*+)?+|[A-Za-z0-9._~:\-]++)(?:#[A-Za-z0-9._\-]*+)?+"
+)
 _XML: Final = "http://www.w3.org/XML/1998/namespace"
 _RESERVED: Final = (_XML, "http://www.w3.org/2000/xmlns/")
 #: Shapes that are remembered: of one set of namespaces, and how long one may be.
