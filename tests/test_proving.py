@@ -74,16 +74,26 @@ def test_a_declared_component_that_is_not_read_is_a_lie(monkeypatch: pytest.Monk
     """The control: a conversion that says of itself more than it does."""
     body = with_a_stray_component()
     assert lies(body, worker(LETTER.supplier, LETTER.feed), only="PID-5[1]")[0] == []
-    liar = fresh(monkeypatch, lambda made: replace(made, reads=made.reads | {"8"}, used=None))
+    liar = fresh(monkeypatch, lambda made: replace(made, reads=made.reads | {"8"}, used=None, plain=None))
     ((lie,), _) = lies(body, liar, only="PID-5[1]")
     assert (lie.path, lie.state) == ("PID-5[1].8", LeafState.BOUND)
 
 
 def test_a_component_that_is_read_and_not_declared_is_a_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: a conversion that keeps quiet about what it reads."""
-    liar = fresh(monkeypatch, lambda made: replace(made, reads=made.reads - {"2"}, used=None))
+    liar = fresh(monkeypatch, lambda made: replace(made, reads=made.reads - {"2"}, used=None, plain=None))
     ((lie,), _) = lies(with_a_stray_component(), liar, only="PID-5[1]")
     assert (lie.path, lie.state) == ("PID-5[1].2", LeafState.UNMAPPED)
+
+
+def test_a_plain_form_that_says_more_than_it_reads_is_a_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the general form is honest, and is not asked."""
+
+    def boasting(made):
+        return replace(made, plain=lambda parts, context: (made.plain(parts, context)[0], made.reads | {"8"}))
+
+    ((lie,), _) = lies(with_a_stray_component(), fresh(monkeypatch, boasting), only="PID-5[1]")
+    assert (lie.path, lie.state) == ("PID-5[1].8", LeafState.BOUND)
 
 
 def test_a_refused_message_has_no_ledger_to_prove() -> None:

@@ -22,6 +22,7 @@ from mhbridge.formats.hl7v2 import FORMAT
 from mhbridge.mapping.code_files import load_systems
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible, _registered, conversion
 from mhbridge.mapping.conversions.fhir import TYPES as FHIR
+from mhbridge.mapping.conversions.hl7v2 import NATURAL
 from mhbridge.mapping.conversions.times import date_patterns
 from mhbridge.mapping.types import PRIMITIVES, Type, parse_type
 from mhbridge.model import ABSENT, DELETED, State
@@ -445,3 +446,51 @@ def test_deleted_and_absent_are_falsy_and_nothing_else_is_a_state() -> None:
     result, _ = outcome(conversion("CX", Type("Identifier")).convert, raw("CX", '""^^^NHS'))
     assert isinstance(result, State)
     assert not result
+
+
+# --- plain forms: what they give, the general form gives ---------------------------------------------------
+
+PLAIN = [made for targets in registered().values() for made in targets.values() if made.plain is not None]
+PARTS = st.lists(
+    st.sampled_from(
+        ["", "", " ", "A", "NHS", "RXX", "L", "H", "PRN", "CP", "NET", "9990001014", "20250314", " two words ", "I10"]
+    )
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters='|^~\\&"'), max_size=8),
+    min_size=1,
+    max_size=14,
+)
+
+
+def populated(used: frozenset[str], parts: list[str]) -> set[int]:
+    """The components, none of which has parts, that `used` names and in which something is."""
+    every = {number for number, part in enumerate(parts, 1) if part.strip()}
+    return every if WHOLE in used else {number for number in every if str(number) in used}
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.sampled_from(PLAIN), PARTS)
+def test_a_plain_form_gives_what_the_general_form_gives(made: Conversion, parts: list[str]) -> None:
+    raw_value = raw(made.source, "^".join(parts))
+    quick = made.plain(parts, CONTEXT)
+    if quick is None:
+        return
+    value, used = quick
+    assert value == made.convert(raw_value, CONTEXT)
+    assert list(value) == list(made.convert(raw_value, CONTEXT)), "in the same order"
+    assert populated(used, parts) == populated(made.used_of(raw_value, CONTEXT), parts)
+
+
+#: Of each, what its plain form must not leave to the general one.
+USUAL = {
+    "AD": "1 Lane^^Town^^ZZ1 1ZZ", "CN": "1^A^B", "CX": "9990001014^^^NHS^NH", "CK": "9990001014^^^NHS",
+    "DT": "20250314", "DTM": "20250314", "EI": "A^B^1.2^ISO", "ID": "A", "IS": "A", "DLD": "A", "NM": "1",
+    "PI": "1^A^B", "PL": "W^R^B^S", "PLN": "1^A^B", "PN": "A^B", "PPN": "1^A^B", "SI": "1", "ST": "two words",
+    "TS": "20250314", "XAD": "1 Lane^^Town^^ZZ1 1ZZ^GBR^H", "XCN": "1^A^B^^^Dr^^^X", "XON": "A^^1^^^X",
+    "XPN": "A^B^C^^Ms^^L", "XTN": "01632 960001^PRN^PH",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", PLAIN, ids=lambda made: f"{made.source}[{made.target.name}]")
+def test_a_plain_form_is_used(made: Conversion) -> None:
+    source = NATURAL[made.target.name] if made.source == "undeclared" else made.source
+    assert made.plain(USUAL.get(source, "A").split("^"), CONTEXT) is not None

@@ -41,6 +41,8 @@ __all__ = [
     "Part",
     "Path",
     "PathError",
+    "Plain",
+    "PlainValue",
     "Plan",
     "Planned",
     "Prefixed",
@@ -397,6 +399,27 @@ class Format(Protocol):
         """
 
 
+PlainValue: TypeAlias = tuple[list[str], Any, Any, int]
+"""
+The components of a value, what stands there, the row, and the number of the value among those at its place, which is in
+the lowest bits of the place.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """
+    How all values of a path are found where all are plain (`Plan.parts`), without making raw values of them.
+
+    Args:
+        find: cursor → all values in order; `None` where one is not plain, or may not be one.
+        opened: (what stands there, the row, its place as the ledger has it) → the raw value all the same.
+    """
+
+    find: Callable[[Any], list[PlainValue] | None]
+    opened: Callable[[Any, Any, int], Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
@@ -410,16 +433,19 @@ class Plan:
         row: cursor → the row and what stands at its places; no places where there is no row.
         place: the index of the place.
         value: (what stands at the place, the row) → the raw value, `ABSENT`, or `DELETED`.
-        word: (the same) → the raw value as text where it is nothing but letters and digits, else empty: then no raw
-            value need be made of it. Rows of such plans have a `position`, the number of their group, and the spot of
-            the path a `code`.
+        parts: (the same) → the components of the raw value as texts, where it has no other parts and nothing in it is
+            escaped or deleted: then no raw value need be made of it. Else `None`. Rows of such plans have a `position`,
+            the number of their group, and `delimiters`: what stands at places of two rows with the same means the same.
+            The spot of the path has a `code`.
+        chosen: the same of a path that chooses among the values at its place; see `Plain.find`.
     """
 
     key: Hashable
     row: Callable[[Any], tuple[Any, Sequence[Any]]]
     place: int
     value: Callable[[Any, Any], Any]
-    word: Callable[[Any, Any], str] | None = None
+    parts: Callable[[Any, Any], list[str] | None] | None = None
+    chosen: Callable[[Any, Any], PlainValue | None] | None = None
 
     def find(self, cursor: Any) -> Any:
         """What `Format.first` finds; what generated code does instead is exactly this."""
@@ -432,6 +458,9 @@ class Planned(Format, Protocol):
 
     def plan(self, path: Path, scope: Scope) -> Plan | None:
         """How `first` finds its value, or `None` where no row is looked into."""
+
+    def plain(self, path: Path, scope: Scope) -> Plain | None:
+        """How `every` finds plain values, or `None` where there are none of the path."""
 
 
 class Typed(Format, Protocol):

@@ -231,7 +231,7 @@ class Emitter:
             case nodes.Read():
                 if cursor == "cursor" and node.path in self.shared and shareable(node):
                     return self.shared[node.path]
-                return self._read(node, block, cursor, node.word)
+                return self._read(node, block, cursor, node.quick)
             case nodes.Literal():
                 return self.constant(node.value)
             case nodes.ItemOf():
@@ -262,15 +262,17 @@ class Emitter:
             case nodes.Reference():
                 return self._reference(node, block, cursor)
 
-    def _read(self, node: nodes.Read, block: Block, cursor: str, word: Callable[..., Any] | None = None) -> ast.Name:
+    def _read(self, node: nodes.Read, block: Block, cursor: str, quick: Callable[..., Any] | None = None) -> ast.Name:
         """
         A value of the message. Where nothing stands at its place in a row nothing is called, unless the ledger is to
         be told that its predicate was asked.
 
         Args:
-            word: what reads it in one go, where something does.
+            quick: what reads it in one go, where something does.
         """
         plan = node.plan
+        if plan is None and quick is not None:
+            return self.keep(ast.Call(self.given("quick", quick), [load(cursor), load("run")], []), block, node.span)
         take = self.given("take", node.take)
         if plan is None:
             found: ast.expr = ast.Call(self.given("find", node.find), [load(cursor)], [])
@@ -280,12 +282,15 @@ class Emitter:
         at = ast.Constant(plan.place)
         there = ast.NamedExpr(store(value), ast.Subscript(load(places), at, ast.Load()))
         there_is = ast.BoolOp(ast.And(), [ast.Compare(load(count), [ast.Gt()], [at]), there])
-        if word is not None:
-            taken = ast.Call(self.given("word", word), [load(value), load(row), load(cursor), load("run")], [])
-            self.set(value, ast.IfExp(there_is, taken, load("ABSENT")), block, node.span)
+        # Where its predicate is asked in every message, the ledger knows without being told.
+        told = node.mark.spot.asks and not node.mark.always
+        if quick is not None:
+            taken = ast.Call(self.given("quick", quick), [load(value), load(row), load(cursor), load("run")], [])
+            absent = ast.Call(take, [load("ABSENT"), load(cursor), load("run")], []) if told else load("ABSENT")
+            self.set(value, ast.IfExp(there_is, taken, absent), block, node.span)
             return load(value)
         found = ast.Call(self.given("value", plan.value), [load(value), load(row)], [])
-        if node.mark.spot.asks:
+        if told:
             found = ast.IfExp(there_is, found, load("ABSENT"))
             self.set(value, ast.Call(take, [found, load(cursor), load("run")], []), block, node.span)
         else:

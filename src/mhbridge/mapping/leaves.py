@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from mhbridge.formats import Format, Path, Plan, Scope
+from mhbridge.formats import STATE_BITS, Format, Path, Plain, PlainValue, Plan, Scope
 from mhbridge.mapping import nodes
 from mhbridge.mapping.conversions import Conversion, Unconvertible
 from mhbridge.mapping.functions import Function
@@ -22,8 +22,9 @@ from mhbridge.mapping.marks import (
     FAILED,
     FAILED_WHOLE,
     KEPT,
+    PLAIN,
     READ,
-    WORD,
+    Entry,
     Mark,
     Trace,
     flip,
@@ -46,12 +47,13 @@ __all__ = [
     "has_code",
     "marks_of",
     "one_number",
+    "plain_every",
+    "plain_first",
     "position",
     "presence",
     "splice",
     "texts",
     "whole_as_text",
-    "word",
 ]
 
 #: (what was found, cursor, run) → a value, a list of values, or a state.
@@ -111,26 +113,78 @@ def first(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad:
     return take
 
 
-def word(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any, Run], Any] | None:
+def plain_first(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any, Run], Any] | None:
     """
-    Takes the value of a path in one go where it is a word, without making a raw value of it.
+    Takes the value of a path in one go where it is plain, without making a raw value of it.
 
     Args:
-        take: takes any other. It is asked as well where a word must be looked at more closely.
+        take: takes any other.
     """
-    said, value, made = plan.word, plan.value, mark.conversion
-    if said is None or made is None or made.plainly is None or mark.many or mark.spot.asks:
+    parts_of, chosen, value, made, asks = plan.parts, plan.chosen, plan.value, mark.conversion, mark.spot.asks
+    if made is None or made.plain is None or (parts_of is None and chosen is None):
         return None
-    plainly = made.plainly
-    mark.opened = value
+    plain, codes = made.plain, mark.plain
+    mark.opened = lambda held, row, _: value(held, row)
 
     def read(held: Any, row: Any, cursor: Any, run: Run) -> Any:
-        if (text := said(held, row)) and (found := plainly(text, run.context)) is not None:
-            run.trace.append((mark, WORD, held, row))
-            return found
-        return take(value(held, row), cursor, run)
+        parts, number = None, 0
+        if parts_of is not None:
+            parts = parts_of(held, row)
+        elif chosen is not None and (one := chosen(held, row)) is not None:
+            parts, _, _, number = one
+        if parts is None or (found := plain(parts, run.context)) is None:
+            return take(value(held, row), cursor, run)
+        result, used = found
+        if asks and not mark.always:
+            run.trace.append((mark, ASKED, None, cursor))
+        run.trace.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
+        return result
 
     return read
+
+
+def plain_every(
+    every: Plain, find: Callable[[Any], Any], take: Taker, mark: Mark, *, alone: Plan | None = None
+) -> Callable[[Any, Run], Any] | None:
+    """
+    Takes all values of a path in one go where all are plain, without making raw values of them.
+
+    Args:
+        find: finds values of any kind, and `take` takes them.
+        alone: one value is wanted, which this plan finds as well, and only where there is no other.
+    """
+    made, asks = mark.conversion, mark.spot.asks
+    if made is None or made.plain is None:
+        return None
+    plain, codes, find_plain = made.plain, mark.plain, every.find
+    mark.opened = every.opened
+
+    def read(cursor: Any, run: Run) -> Any:
+        found, context = find_plain(cursor), run.context
+        if found is None or (alone is not None and not _is_alone(found, alone, cursor)):
+            return take(find(cursor), cursor, run)
+        values: list[Any] = []
+        entries: list[Entry] = [(mark, ASKED, None, cursor)] if asks and not mark.always else []
+        for parts, held, row, number in found:
+            converted = plain(parts, context)
+            if converted is None:
+                return take(find(cursor), cursor, run)
+            value, used = converted
+            values.append(value)
+            entries.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
+        run.trace += entries
+        if alone is not None:
+            return values[0]
+        return values or ABSENT
+
+    return read
+
+
+def _is_alone(found: list[PlainValue], plan: Plan, cursor: Any) -> bool:
+    """Whether there is one value, and it is the first that stands at the plan's place."""
+    if len(found) != 1 or (plan.chosen is None and found[0][3]):
+        return False
+    return plan.row(cursor)[0] is found[0][2]
 
 
 def one_number(find_all: Callable[[Any], list[Any]], found: Conversion, mark: Mark, *, on_bad: str) -> Taker:
@@ -291,7 +345,7 @@ def coded(
     call: Callable[..., Any], function: Function, memory: Memory, args: Sequence[nodes.Expression]
 ) -> Callable[[Any, Any, Any, Run], Any] | None:
     """
-    Reads a word and calls a function of it that remembers words, in one go; the other arguments are stated.
+    Reads a plain value and calls a function of it that remembers values, in one go; the other arguments are stated.
 
     Args:
         call: calls it (see `calling`).
@@ -301,31 +355,37 @@ def coded(
     key_of = function.key
     if key_of is None:
         return None
-    if not isinstance(read, nodes.Read) or read.word is None or not all(isinstance(o, nodes.Literal) for o in others):
+    if not isinstance(read, nodes.Read) or not all(isinstance(other, nodes.Literal) for other in others):
         return None
-    assert read.plan is not None
-    said, take, mark = read.plan.word, read.word, read.mark
-    assert said is not None
+    if read.quick is None or read.plan is None:
+        return None
+    take, mark, asks = read.quick, read.mark, read.mark.spot.asks
     stated = [other.value for other in others if isinstance(other, nodes.Literal)]
     divisible = mark.conversion is not None and bool(mark.conversion.parts)
-    results: dict[str, Any] = {}
+    #: What stands at the place → what tells its parts apart, what the ledger takes of it, and the result.
+    results: dict[Any, tuple[Any, int, Any]] = {}
 
     def apply(held: Any, row: Any, cursor: Any, run: Run) -> Any:
-        text = said(held, row)
-        if (result := results.get(text)) is not None:
-            run.trace.append((mark, WORD, held, row))
+        trace = run.trace
+        known = results.get(held)
+        if known is not None and known[0] is row.delimiters:
+            _, code, result = known
+            if asks and not mark.always:
+                trace.append((mark, ASKED, None, cursor))
+            trace.append((mark, code, held, row))
             # Not the same object twice; see `calling`.
-            return dict(result) if isinstance(result, dict) else result
+            return result.copy() if isinstance(result, dict) else result
         value = take(held, row, cursor, run)
         if not value:
             return value
         made = call(run, value, *stated)
-        if text and (key := key_of(value, *stated)) in memory:
+        read_as = trace[-1][1]
+        if read_as > PLAIN and (key := key_of(value, *stated)) in memory:
             result, unused = memory[key]
             if not (unused and divisible):
                 if len(results) >= REMEMBERED:
                     results.clear()
-                results[text] = result
+                results[held] = row.delimiters, read_as, result
         return made
 
     return apply

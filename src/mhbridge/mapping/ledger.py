@@ -31,7 +31,7 @@ __all__ = ["FieldLedger", "Leaf", "Taken", "always_read", "detailed", "drawn_up"
 
 _ALL: Final = frozenset({WHOLE})
 #: Entries that hold a raw value.
-_VALUES: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.WORD})
+_VALUES: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE})
 _FAILURES: Final = frozenset({marks.FAILED, marks.FAILED_WHOLE})
 
 #: What became of a leaf that was read, in the lowest bits of what is taken of a group.
@@ -117,9 +117,6 @@ class FieldLedger:
         for read in always_read(items):
             read.mark.always = True
         self.marks = tuple(_marks(self._top))
-        for mark in self.marks:
-            if mark.opened is not None:
-                mark.code = mark.spot.code(mark.reads) | (_SELECTOR if mark.decides else _BOUND)
         asking = [mark for mark in self.marks if mark.always and mark.spot.asks]
         questions = {mark.spot.question for mark in asking} - {None}
         #: Paths whose predicates are asked in every message; those that ask what another does are left out.
@@ -148,8 +145,8 @@ class FieldLedger:
         asking = [(mark, top) for mark in self._waiting]
         context = self.context
         for mark, kind, raw, cursor in trace:
-            if kind == marks.WORD:
-                into[cursor.position].append(mark.code)
+            if kind > marks.PLAIN:
+                into[cursor.position].append(kind)
             elif kind == marks.READ and mark.converts:
                 # Nearly every entry: a value that went into an item.
                 used = mark.used
@@ -248,7 +245,7 @@ class FieldLedger:
             taken = {
                 (mark, cell)
                 for entry in trace
-                if (mark := entry[0]) in reaching and (kind := entry[1]) in _VALUES
+                if (mark := entry[0]) in reaching and ((kind := entry[1]) > marks.PLAIN or kind in _VALUES)
                 for cell, _ in mark.spot.cells(entry[2][0] if kind == marks.READ_IN_PART else raw_of(entry), mark.reads)
                 if cell in among
             }
@@ -289,7 +286,7 @@ class FieldLedger:
             mark, kind, raw, cursor = entry
             if kind == marks.READ_IN_PART:
                 yield from ((cell, mask, mark.path) for cell, mask in self._cells_in_part(mark, *raw))
-            elif kind in _VALUES:
+            elif kind > marks.PLAIN or kind in _VALUES:
                 yield from ((cell, mask, mark.path) for cell, mask in self._cells(mark, raw_of(entry)))
             elif kind == marks.ASKED:
                 asked.append((mark, cursor))

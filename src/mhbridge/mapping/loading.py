@@ -173,6 +173,8 @@ class Loader:
             str(source.options.get("dates", "")),
             supplier_name,
         )
+        # What is read in every message is known of the paths before they are compiled.
+        ledger = FieldLedger(format_, source, bound.items, bound.ignored, silent)
         return SupplierMapping(
             name=name,
             supplier=supplier,
@@ -183,7 +185,7 @@ class Loader:
             hash=self._hash(name, document),
             systems=codes.systems,
             bind=self._bind(bound.items, span),
-            ledger=FieldLedger(format_, source, bound.items, bound.ignored, silent),
+            ledger=ledger,
             paths=paths_by_rule(item.body for item in bound.items),
             derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
             builds=builds,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any, Final, TypeAlias
 
-from mhbridge.formats import LoopSpot, Spot
+from mhbridge.formats import PLACE, STATE_BITS, LoopSpot, Spot
 from mhbridge.mapping.conversions import WHOLE, Conversion
 
 __all__ = [
@@ -22,9 +22,9 @@ __all__ = [
     "FAILED",
     "FAILED_WHOLE",
     "KEPT",
+    "PLAIN",
     "READ",
     "READ_IN_PART",
-    "WORD",
     "Entry",
     "Mark",
     "Trace",
@@ -51,11 +51,11 @@ FAILED_WHOLE: Final = 6
 COMPARED: Final = 7
 #: A value was read, and the function that it was read for made no use of some parts: raw is (raw, parts).
 READ_IN_PART: Final = 8
-#: A present value was read as a word, for which no raw value was made: raw is its place's content, cursor its row.
-WORD: Final = 9
+#: Any number above this one: a present value was read of which no raw value was made. Raw is what stands at its place,
+#: the cursor is its row, and the number itself is what the ledger takes of it (`Mark.plain`).
+PLAIN: Final = 15
 
 _ALL: Final = frozenset({WHOLE})
-_TAKEN: Final = (READ, WORD)
 
 
 class Mark:
@@ -73,7 +73,6 @@ class Mark:
 
     __slots__ = (
         "always",
-        "code",
         "conversion",
         "converts",
         "decides",
@@ -81,6 +80,7 @@ class Mark:
         "many",
         "opened",
         "path",
+        "plain",
         "reads",
         "rule",
         "spot",
@@ -115,9 +115,17 @@ class Mark:
         self.touches: frozenset[Any] = touches(self.reads) if touches is not None else frozenset()
         #: Read in every message: at the top, before anything that decides. Set once the whole mapping is known.
         self.always = False
-        #: (What stands at its place, the row) → the raw value; for words. And what a word is in the ledger.
-        self.opened: Callable[[Any, Any], Any] | None = None
-        self.code = 0
+        #: Of values of which no raw value is made: what they depend on → what the ledger takes of them; and
+        #: (what stands at the place, the row, the place) → the raw value all the same.
+        self.plain: dict[frozenset[str], int] = {}
+        self.opened: Callable[[Any, Any, int], Any] | None = None
+
+    def coded(self, used: frozenset[str]) -> int:
+        """What the ledger takes of a plain value that depends on these; the lowest bit says that the path decides."""
+        code: int = self.spot.code(used) | self.decides
+        assert code > PLAIN
+        self.plain[used] = code
+        return code
 
     def __repr__(self) -> str:
         return f"<Mark {self.path} {self.rule}>"
@@ -136,7 +144,7 @@ def flip(trace: Trace, marks: Container[Mark], kind: int) -> None:
     at = len(trace) - 1
     while at >= 0 and trace[at][0] in marks:
         mark, was, raw, cursor = trace[at]
-        if was in _TAKEN:
+        if was == READ or was > PLAIN:
             trace[at] = (mark, kind, raw_of(trace[at]), cursor)
         elif was == READ_IN_PART:
             trace[at] = (mark, kind, raw[0], cursor)
@@ -144,11 +152,11 @@ def flip(trace: Trace, marks: Container[Mark], kind: int) -> None:
 
 
 def raw_of(entry: Entry) -> Any:
-    """The raw value of an entry that has one; made now where it is a word."""
+    """The raw value of an entry that has one; made now where none was."""
     mark, kind, raw, cursor = entry
-    if kind == WORD:
+    if kind > PLAIN:
         assert mark.opened is not None
-        return mark.opened(raw, cursor)
+        return mark.opened(raw, cursor, kind >> STATE_BITS & PLACE)
     return raw
 
 
@@ -157,6 +165,7 @@ def narrow(trace: Trace, marks: Container[Mark], unused: frozenset[str]) -> None
     at = len(trace) - 1
     while at >= 0 and trace[at][0] in marks:
         mark, was, _, cursor = trace[at]
-        if was in _TAKEN and mark.conversion is not None and not unused.isdisjoint(mark.conversion.parts):
+        made = mark.conversion
+        if (was == READ or was > PLAIN) and made is not None and not unused.isdisjoint(made.parts):
             trace[at] = (mark, READ_IN_PART, (raw_of(trace[at]), unused), cursor)
         at -= 1

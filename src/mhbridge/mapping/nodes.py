@@ -34,8 +34,9 @@ class Read:
         find: cursor → what stands at the path; a list where all values are wanted.
         take: (what was found, cursor, run) → the value, or a list of them.
         plan: how `find` finds it, where that can be done in steps.
-        word: (what stands at the place in the row, the row, cursor, run) → what `take` gives of what `plan` finds;
-            quicker where it is a word. `None` where that cannot be.
+        quick: (what stands at the place in the row, the row, cursor, run) → what `take` gives of what `plan` finds, or
+            (cursor, run) → what it gives of what `find` finds where there is no plan; quicker where that is plain.
+            `None` where that cannot be.
         texts: cursor → all that stands at the path, as received; for records that are kept whole.
         mark: stands for it in the field ledger.
     """
@@ -48,7 +49,7 @@ class Read:
     plan: Plan | None
     texts: Callable[[Any], list[str]]
     mark: Mark
-    word: Callable[[Any, Any, Any, Any], Any] | None = None
+    quick: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Apply:
 
     Args:
         passing: for each argument, whether its state passes through (value arguments of ordinary functions).
-        coded: the same as `word` of what it reads, and then calling it: of a function that remembers words.
+        coded: the same as `quick` of what it reads, and then calling it: of a function that remembers words.
     """
 
     span: Span

@@ -34,7 +34,7 @@ CODE_HEADER: Final = (
 )  # fmt: skip
 
 _ORDER: Final = {state: place for place, state in enumerate(LeafState)}
-_READ: Final = (marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES, marks.WORD)
+_READ: Final = (marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES)
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Coverage:
         own = self.mapping.ledger
         for ledger, trace in taken:
             if ledger is own:
-                self._used |= {id(mark) for mark, kind, _, _ in trace if kind in _READ}
+                self._used |= {id(mark) for mark, kind, _, _ in trace if kind > marks.PLAIN or kind in _READ}
 
     def _unknown(self, table: Table, codings: Sequence[Mapping[str, str]], text: str) -> None:
         known = self.unmapped.setdefault(table.name, Unmapped(table.name, target=self._target(table)))

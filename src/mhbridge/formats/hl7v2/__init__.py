@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import Cell, DeclarationError, Loop, LoopSpot, Path, PathError, Plan, Scope, Source, Spot
+from mhbridge.formats import Cell, DeclarationError, Loop, LoopSpot, Path, PathError, Plain, Plan, Scope, Source, Spot
 from mhbridge.formats.encoding import check_zone
 from mhbridge.formats.hl7v2 import cells, places, shapes
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
@@ -35,7 +35,7 @@ from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.outline import circle
 from mhbridge.formats.hl7v2.path import Hl7Path, scan_loop, scan_path
 from mhbridge.formats.hl7v2.reach import FieldLoop, make_loop, read_segment
-from mhbridge.formats.hl7v2.read import every_reader, first_reader, plan
+from mhbridge.formats.hl7v2.read import every_reader, first_reader, plain_reader, plan
 from mhbridge.formats.hl7v2.structure import UNDECLARED, VERSIONS, Structure, check_segment, structure
 from mhbridge.model import Answer
 
@@ -130,6 +130,11 @@ class Hl7v2:
         """How `first` finds it: the segment is the row."""
         assert isinstance(path, Hl7Path)
         return plan(path, scope)
+
+    def plain(self, path: Path, scope: Scope) -> Plain | None:
+        """How `every` finds values in which only components are told apart."""
+        assert isinstance(path, Hl7Path)
+        return plain_reader(path, scope)
 
     def every(self, path: Path, scope: Scope) -> Callable[[Any], list[Any]]:
         """Cursor → all values, in order."""

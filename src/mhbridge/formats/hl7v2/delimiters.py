@@ -87,6 +87,10 @@ class Delimiters:
             rf"|{e}\.(?P<format>(?i:br|ce|sp|sk|in|ti|fi|nf))[+-]?(?P<count>\d{{0,2}}){e}"
         )
 
+    def plain(self, encoded: str) -> bool:
+        """Whether there are no subcomponents and no escapes in it, and nothing is deleted."""
+        return self.escape_character not in encoded and '"' not in encoded and self.subcomponent not in encoded
+
     def unescape(self, text: str) -> str:
         """An encoded text as the sender meant it."""
         if self.escape_character not in text:

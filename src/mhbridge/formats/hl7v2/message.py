@@ -121,13 +121,6 @@ class Value:
             return ""
         return "" if part == DELETE else limits.unescape(part)
 
-    @property
-    def simple(self) -> bool:
-        """There are only components in it: no subcomponents, no escapes, nothing deleted."""
-        if self._parts is None:
-            self._split()
-        return self._plain
-
     def texts(self, first: int, last: int) -> list[str]:
         """`component` of each from the first to the last, without the blanks around them."""
         parts = self._parts or self._split()
@@ -193,14 +186,16 @@ class Segment:
         position: its place in the message, from 0.
     """
 
-    __slots__ = ("delimiters", "fields", "message", "name", "position")
+    __slots__ = ("delimiters", "fields", "message", "name", "plain", "position")
 
     def __init__(self, message: Message, position: int, name: str, line: str) -> None:
         self.message = message
         self.position = position
         self.name = name
-        self.delimiters = message.delimiters
-        self.fields = line.split(self.delimiters.field)
+        self.delimiters = limits = message.delimiters
+        self.fields = line.split(limits.field)
+        #: There are only fields, repetitions and components in it; see `Delimiters.plain`.
+        self.plain = limits.escape_character not in line and '"' not in line and limits.subcomponent not in line
         if name == "MSH":
             # The one place of the MSH offset (HL7 v2.5.1 §2.14.9.1): MSH-1 is the separator itself, so splitting at it
             # leaves MSH-2 where field 1 belongs. `level` keeps MSH-1 and MSH-2 whole, as they hold separators.

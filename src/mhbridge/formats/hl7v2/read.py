@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from mhbridge.formats import PathError, Plan, Scope
+from mhbridge.formats import PathError, Plain, PlainValue, Plan, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path
 from mhbridge.formats.hl7v2.predicate import filtered, inside, repetition_test, repetitions
 from mhbridge.formats.hl7v2.reach import FieldLoop, read_segment
+from mhbridge.formats.hl7v2.shapes import REPETITIONS
 from mhbridge.model import ABSENT, DELETED
 
-__all__ = ["every_reader", "first_reader", "plan"]
+__all__ = ["every_reader", "first_reader", "plain_reader", "plan"]
 
+_LAST_REPETITION: Final = (1 << REPETITIONS) - 1
 _NO_SEGMENT: Final[tuple[None, Sequence[str]]] = (None, ())
 
 
@@ -42,8 +44,13 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         found = reach(cursor)
         return (found[0], found[0].fields) if found else _NO_SEGMENT
 
-    word = None if path.which is not None or (name == "MSH" and path.field < 3) else _word(path)
-    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), word)
+    parts: Callable[[str, Segment], list[str] | None] | None = None
+    chosen: Callable[[str, Segment], PlainValue | None] | None = None
+    if path.which is None:
+        parts = _parts(path) if _divisible(path) else None
+    elif (every := _every_plain(path)) is not None:
+        chosen = _first_of(every)
+    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), parts, chosen)
 
 
 # What follows is the inner loop of every translation: it splits nothing that it does not need.
@@ -91,27 +98,101 @@ def _finder(path: Hl7Path, name: str) -> Callable[[str, Segment], Any]:
     return deep if subcomponent else part
 
 
-def _word(path: Hl7Path) -> Callable[[str, Segment], str] | None:
-    """(A field that is not empty, its segment) → what the path finds in it, where nothing but that can be there."""
-    component = path.component
-    if path.subcomponent:
+def plain_reader(path: Hl7Path, scope: Scope) -> Plain | None:
+    """How the values of a path are found in which only components are told apart."""
+    every = None if path.relative else _every_plain(path)
+    if every is None:
         return None
-    if not component:
-        return _alone
+    number, component = path.field, path.component
+    _, reach = read_segment(path, scope)
+    reach = filtered(reach, path.steps[0].which)
 
-    def part(field: str, segment: Segment) -> str:
+    def find(cursor: Any) -> list[PlainValue] | None:
+        found: list[PlainValue] = []
+        for segment in reach(cursor):
+            fields = segment.fields
+            if number < len(fields) and (field := fields[number]):
+                values = every(field, segment)
+                if values is None:
+                    return None
+                found += values
+        return found
+
+    def opened(encoded: str, segment: Segment, place: int) -> Any:
+        return _value(encoded, segment, component, 0, 0, place & _LAST_REPETITION)
+
+    return Plain(find, opened)
+
+
+def _divisible(path: Hl7Path) -> bool:
+    """Whether a value of the path may be told by its components. MSH-1 and MSH-2 hold separators."""
+    return not path.subcomponent and not (path.steps[0].segment == "MSH" and path.field < 3)
+
+
+def _every_plain(path: Hl7Path) -> Callable[[str, Segment], list[PlainValue] | None] | None:
+    """(A field that is not empty, its segment) → what the path finds in it, where that is plain."""
+    which, component = path.which, path.component
+    position = which.position if which is not None else 0
+    tests = [(*test.numbers, test.text, test.equal) for test in which.tests] if which is not None else []
+    if not _divisible(path) or not all(len(test) == 3 and test[1] for test in tests):
+        return None
+
+    def find(field: str, segment: Segment) -> list[PlainValue] | None:
         limits = segment.delimiters
-        if limits.repetition in field:
-            return ""
-        parts = field.split(limits.component, component)
-        # No separator, no escape and no quotation mark is a letter or a digit.
-        return parts[component - 1] if component <= len(parts) and parts[component - 1].isalnum() else ""
+        if not segment.plain and not limits.plain(field):
+            return None
+        found: list[PlainValue] = []
+        for place, encoded in enumerate(field.split(limits.repetition)):
+            parts = encoded.split(limits.component)
+            if position and place != position - 1:
+                continue
+            if tests and not _passes(parts, tests):
+                continue
+            if component:
+                parts = parts[component - 1 : component]
+            if parts and (len(parts) > 1 or parts[0]):
+                found.append((parts, encoded, segment, place))
+            elif which is not None:
+                return None  # nothing is in what was chosen, and the first value is none then
+        return found
 
-    return part
+    return find
 
 
-def _alone(field: str, _segment: Segment) -> str:
-    return field if field.isalnum() else ""
+def _passes(parts: list[str], tests: Sequence[tuple[Any, ...]]) -> bool:
+    """The tests of a predicate, of components in which nothing is escaped; see `Delimiters.says`."""
+    return all((number <= len(parts) and parts[number - 1] == text) is equal for number, text, equal in tests)
+
+
+def _first_of(
+    every: Callable[[str, Segment], list[PlainValue] | None],
+) -> Callable[[str, Segment], PlainValue | None]:
+    def first(field: str, segment: Segment) -> PlainValue | None:
+        found = every(field, segment)
+        return found[0] if found else None
+
+    return first
+
+
+def _parts(path: Hl7Path) -> Callable[[str, Segment], list[str] | None] | None:
+    """(A field that is not empty, its segment) → the components of what the path finds in it (`Plan.parts`)."""
+    component = path.component
+
+    def part(field: str, segment: Segment) -> list[str] | None:
+        parts = _components(field, segment)
+        return parts[component - 1 : component] or None if parts is not None else None
+
+    return part if component else _components
+
+
+def _components(field: str, segment: Segment) -> list[str] | None:
+    """The components of the first repetition; `None` where anything else is in the field."""
+    limits = segment.delimiters
+    if not segment.plain and not limits.plain(field):
+        return None
+    if limits.repetition in field:
+        field = field.split(limits.repetition, 1)[0]
+    return field.split(limits.component)
 
 
 def _whole(encoded: str, segment: Segment) -> Any:

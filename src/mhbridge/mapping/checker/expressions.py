@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from mhbridge.errors import Span
 from mhbridge.fhir.definitions import r4
-from mhbridge.formats import PathError
+from mhbridge.formats import PathError, Plain, Plan
 from mhbridge.mapping import leaves, nodes, syntax
 from mhbridge.mapping.checker.calls import resolve_call
 from mhbridge.mapping.checker.declarations import did_you_mean
@@ -184,12 +184,22 @@ class Resolver:
         format_, scope, path = self.env.format, self.env.scope, tree.path
         assert format_ is not None
         assert scope is not None
+        planned = hasattr(format_, "plan")  # `formats.Planned`
+        every: Plain | None = format_.plain(path, scope) if planned else None  # type: ignore[attr-defined]
         if want.many:
-            return nodes.Read(tree.span, want, path.text, format_.every(path, scope), take, None, texts, mark)
-        planned = getattr(format_, "plan", None)  # `formats.Planned`
-        plan = planned(path, scope) if planned is not None else None
-        word = None if plan is None else leaves.word(plan, take, mark)
-        return nodes.Read(tree.span, want, path.text, format_.first(path, scope), take, plan, texts, mark, word)
+            find: Any = format_.every(path, scope)
+            quick: Any = None if every is None else leaves.plain_every(every, find, take, mark)
+            return nodes.Read(tree.span, want, path.text, find, take, None, texts, mark, quick)
+        find = format_.first(path, scope)
+        plan: Plan | None = format_.plan(path, scope) if planned else None  # type: ignore[attr-defined]
+        if plan is None or every is None:
+            quick = None
+        elif mark.conversion is not None and mark.conversion.target.name == "nhs_number":
+            quick = leaves.plain_every(every, find, take, mark, alone=plan)
+            plan = plan if quick is None else None
+        else:
+            quick = leaves.plain_first(plan, take, mark)
+        return nodes.Read(tree.span, want, path.text, find, take, plan, texts, mark, quick)
 
     def _mark(self, tree: syntax.PathNode, found: Conversion | None, *, many: bool) -> Mark:
         """What stands for a path in the field ledger. One that only its presence matters of decides, wherever it is."""

@@ -95,8 +95,9 @@ class Conversion:
             them; a component that is empty may be among them. What is not among them stays open in the ledger.
         parts: for functions that do not use all of a value: a part of it (`identifiers`, `issuer`, `display`) → those
             of `reads` that it is made of.
-        plainly: (text, context) → what becomes of a raw value that is this text, of letters and digits alone; it
-            depends on all of `reads` then. `None` where that is not so simple. Must not refuse, nor note anything.
+        plain: (components, context) → what becomes of a raw value that is these components, in which nothing is escaped
+            or deleted, and what `used` says of it. `None` where that is not so simple. Must not refuse, nor note
+            anything.
         tried: of one that tries others in order: the same as `convert`, with which of them it took.
     """
 
@@ -106,7 +107,7 @@ class Conversion:
     reads: frozenset[str]
     used: Callable[[Any, Context], frozenset[str]] | None = None
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
-    plainly: Callable[[str, Context], Any] | None = field(default=None, compare=False)
+    plain: Callable[[list[str], Context], tuple[Any, frozenset[str]] | None] | None = field(default=None, compare=False)
     tried: Callable[[Any, Context], tuple[Conversion, Any]] | None = field(default=None, compare=False)
 
     def used_of(self, raw: Any, context: Context) -> frozenset[str]:

@@ -39,9 +39,6 @@ __all__ = [
 #: Components of the codings of a CWE: code, display, system, version (HL7 v2.5.1 §2.A.13; the third came with v2.7).
 _CODINGS: Final = ((1, 2, 3, 7), (4, 5, 6, 8), (10, 11, 12, 13))
 
-_SHORT: Final = (1, 2, 3)
-_FIRST: Final = (_SHORT,)
-
 CODING: Final = frozenset({"1", "2", "3", "7"})
 CWE: Final = CODING | {"4", "5", "6", "8", "9", "10", "11", "12", "13"}
 WORDS: Final = frozenset({"1", "2", "9"})
@@ -57,16 +54,12 @@ def system_named(said: str, context: Context) -> str:
 def coding(value: Value, context: Context, places: tuple[int, ...] = _CODINGS[0]) -> dict[str, Any]:
     """One Coding: what is there of system, version, code and display."""
     found: dict[str, Any] = {}
-    if places is _SHORT and value.simple:
-        name, display, system = value.texts(1, 3)
-        version: list[str] = []
-    else:
-        name, display, system, *version = (value.component(place).strip() for place in places)
+    name, display, system, version = (value.component(place).strip() for place in places)
     if name or display:
         if system:
             found["system"] = system_named(system, context)
-        if version and version[0]:
-            found["version"] = version[0]
+        if version:
+            found["version"] = version
         if name:
             found["code"] = name
         if display:
@@ -74,10 +67,12 @@ def coding(value: Value, context: Context, places: tuple[int, ...] = _CODINGS[0]
     return found
 
 
-def _concept(value: Value, context: Context, codings: tuple[tuple[int, ...], ...], text: str) -> Any:
+def cwe(value: Value, context: Context) -> Any:
+    """CE, CWE[CodeableConcept]: up to three codings with their versions, and the original text."""
     found: dict[str, Any] = {}
     listed = []
-    for places in codings:
+    text = value.component(9).strip()
+    for places in _CODINGS:
         one = coding(value, context, places)
         if not one:
             continue
@@ -98,32 +93,6 @@ def _concept(value: Value, context: Context, codings: tuple[tuple[int, ...], ...
     return found or nothing(value)
 
 
-def cwe(value: Value, context: Context) -> Any:
-    """CE, CWE[CodeableConcept]: up to three codings with their versions, and the original text."""
-    # The usual case is a code with its system, and nothing of what can follow.
-    if value.components < 4:
-        if value.simple:
-            return _short(value, context)
-        return _concept(value, context, _FIRST, "")
-    return _concept(value, context, _CODINGS, value.component(9).strip())
-
-
-def _short(value: Value, context: Context) -> Any:
-    """`_concept` of a code, its display and its system."""
-    name, display, system = value.texts(1, 3)
-    if not (name or display):
-        return nothing(value)
-    value.used = CWE
-    if not system and not (name and display):
-        return {"text": name or display}
-    one: dict[str, Any] = {"system": system_named(system, context)} if system else {}
-    if name:
-        one["code"] = name
-    if display:
-        one["display"] = display
-    return {"coding": [one]}
-
-
 def _idle(value: Value) -> set[str]:
     """Systems and versions with neither a code nor a display beside them: they say nothing."""
     return {
@@ -136,10 +105,6 @@ def _idle(value: Value) -> set[str]:
 
 def cwe_used(value: Value, _context: Context) -> frozenset[str]:
     """All but idle systems and versions."""
-    if value.used is not None:
-        return value.used
-    if value.components < 4 and (value.component(1).strip() or value.component(2).strip()):
-        return CWE
     return CWE - _idle(value)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
+from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible, plain
 from mhbridge.mapping.conversions import coded as c
 from mhbridge.mapping.conversions import identifiers as i
 from mhbridge.mapping.conversions import people as p
@@ -80,10 +80,6 @@ def _whole(convert: Callable[[str], Any]) -> _Convert:
 
 
 def _as_it_is(text: str) -> str:
-    return text
-
-
-def _same(text: str, _context: Context) -> str:
     return text
 
 
@@ -198,21 +194,21 @@ def _measured() -> Iterator[tuple[str, _Entries]]:
     yield "RP", {"Attachment": (r.pointer, r.RP, r.pointer_used)}
 
 
-def _in_results(plain: Mapping[str, _Entries]) -> Iterator[tuple[str, _Entries]]:
+def _in_results(common: Mapping[str, _Entries]) -> Iterator[tuple[str, _Entries]]:
     """What differs in OBX-5: numbers have their unit in OBX-6, and times kept as text are kept as FHIR writes them."""
     units = r.UNITS
-    yield "NM", {**plain["NM"], "Quantity": (r.result_number, r.NM | units, r.result_number_used)}
+    yield "NM", {**common["NM"], "Quantity": (r.result_number, r.NM | units, r.result_number_used)}
     yield (
         "SN",
         {
-            **plain["SN"],
+            **common["SN"],
             "Quantity": (r.result_structured, r.SN | units, r.result_structured_used),
             "Range": (r.result_range, r.SN | units, r.result_structured_used),
         },
     )
     for name in ("DT", "DTM", "TS"):
-        yield name, {**plain[name], **_texts(plain[name]["dateTime"])}
-    yield "TM", {**plain["TM"], **_texts(plain["TM"]["time"])}
+        yield name, {**common[name], **_texts(common[name]["dateTime"])}
+    yield "TM", {**common["TM"], **_texts(common["TM"]["time"])}
 
 
 # --- the table ---------------------------------------------------------------------------------------------
@@ -257,39 +253,54 @@ NATURAL: Final[Mapping[str, str]] = {
 
 def conversions() -> Iterator[Conversion]:
     """All conversions of HL7 v2 values, except those of `varies`."""
-    plain = _plain()
-    for source, entries in plain.items():
+    every = _every()
+    for source, entries in every.items():
         for target, entry in entries.items():
             yield _made(source, target, entry)
     for target, source in NATURAL.items():
-        yield _made("undeclared", target, plain[source][target])
+        yield _made("undeclared", target, every[source][target])
 
 
 def results() -> Iterator[Conversion]:
     """The conversions of a value in OBX-5, by the data type that OBX-2 names."""
-    plain = _plain()
-    for source, entries in {**plain, **dict(_in_results(plain))}.items():
+    every = _every()
+    for source, entries in {**every, **dict(_in_results(every))}.items():
         for target, entry in entries.items():
             yield _made(source, target, entry)
 
 
-def _plain() -> dict[str, _Entries]:
+def _every() -> dict[str, _Entries]:
     return {name: entries for part in (_simple(), _composite(), _measured()) for name, entries in part}
 
 
 def _made(source: str, target: str, entry: _Entry) -> Conversion:
     convert, reads, *used = entry
-    parts, plainly = _PARTS.get(convert, {}), _PLAINLY.get(convert)
-    return Conversion(source, Type(target), convert, reads, used[0] if used else None, parts, plainly)
+    # TN is a XTN of which only the first component is told apart.
+    quick = _PLAIN.get(convert) if source != "TN" else None
+    return Conversion(source, Type(target), convert, reads, used[0] if used else None, _PARTS.get(convert, {}), quick)
 
 
-#: What becomes of a value that is one word.
-_PLAINLY: Final[Mapping[Any, Callable[[str, Context], Any]]] = {
-    _word[0]: _same,
-    _date_time: t.plain_date_time,
-    _date: t.plain_date,
-    c.bare: lambda text, _: {"coding": [{"code": text}]},
-    c.cwe: lambda text, _: {"text": text},
+#: The plain forms of those that have one.
+_PLAIN: Final[Mapping[Any, plain.Plain]] = {
+    _word[0]: plain.word,
+    _text[0]: plain.prose,
+    _date_time: plain.date_time,
+    _date: plain.date,
+    c.bare: plain.bare,
+    c.cwe: plain.cwe,
+    c.first_code: plain.first_code,
+    c.words: plain.words,
+    _coding: plain.coding,
+    i.cx: plain.cx,
+    i.cx_nhs_number: plain.cx_nhs_number,
+    i.ei: plain.ei,
+    i.licence: plain.licence,
+    p.address: plain.address,
+    p.contact_point: plain.contact_point,
+    p.human_name: plain.human_name,
+    p.organisation: plain.organisation,
+    p.person: plain.person,
+    p.place: plain.place,
 }
 
 _XCN_ISSUER: Final = frozenset({"9", "9.2", "9.3"})

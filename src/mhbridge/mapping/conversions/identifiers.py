@@ -9,7 +9,7 @@ never make up a system.
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.fhir.definitions import r4
@@ -29,13 +29,16 @@ __all__ = [
     "cx",
     "cx_nhs_number",
     "cx_nhs_number_used",
+    "cx_parts",
     "cx_used",
     "ei",
     "ei_used",
     "identifier_of",
+    "is_nhs",
     "issuer_used",
     "licence",
     "licence_used",
+    "licensed",
     "nothing",
     "typed",
 ]
@@ -141,44 +144,35 @@ def _types() -> frozenset[str]:
 
 
 def _cx_issuer(value: Value) -> tuple[str, str, str]:
-    if value.simple:
-        return value.component(4).strip(), "", ""
     return value.component(4).strip(), value.component(4, 2).strip(), value.component(4, 3).strip()
 
 
 def cx(value: Value, context: Context) -> Any:
     """CX[Identifier]: value, system or assigner, type."""
-    number, _, _, space, kind = value.texts(1, 5)
+    number = value.component(1).strip()
     if not number:
         return nothing(value)
-    simple = value.simple
-    found = identifier_of(number, (space, "", "") if simple else _cx_issuer(value), context, "CX")
-    if kind:
-        typed(found, kind, context)
-    if simple:
-        value.used = _NHS_CX if space == _NHS else _SIMPLE_CX[bool(space)]
+    found = identifier_of(number, _cx_issuer(value), context, "CX")
+    typed(found, value.component(5).strip(), context)
     return found
 
 
 def cx_used(value: Value, context: Context) -> frozenset[str]:
     """Without a number there is no identifier."""
-    if value.used is not None:
-        return value.used
     if not value.component(1).strip():
         return frozenset()
     issuer = _cx_issuer(value)
-    return _NHS_CX if issuer[0] == _NHS else _cx_parts(issuer_used(issuer, _CX_ISSUER, context))
+    return _NAMED_CX if issuer[0] == _NHS else frozenset({"1", "5"}) | issuer_used(issuer, _CX_ISSUER, context)
+
+
+def cx_parts(space: str) -> frozenset[str]:
+    """The same of a number whose issuer is no more than its namespace, if that."""
+    return _NAMED_CX if space else _NAMELESS_CX
 
 
 _CX_ISSUER: Final = ("4", "4.2", "4.3")
-_NHS_CX: Final = frozenset({"1", "4", "5"})
-#: Of a number without subcomponents, without and with an issuer.
-_SIMPLE_CX: Final = (frozenset({"1", "4.2", "5"}), frozenset({"1", "4", "5"}))
-
-
-@lru_cache(maxsize=64)
-def _cx_parts(issuer: frozenset[str]) -> frozenset[str]:
-    return issuer | {"1", "5"}
+_NAMED_CX: Final = frozenset({"1", "4", "5"})
+_NAMELESS_CX: Final = frozenset({"1", "4.2", "5"})
 
 
 def cx_nhs_number(value: Value, context: Context) -> Any:
@@ -194,6 +188,11 @@ def cx_nhs_number(value: Value, context: Context) -> Any:
     if any(issuer[:2]) and _system(*issuer, context, "CX") != _NHS_NUMBER:
         raise Unconvertible("the assigning authority of the number is not the NHS")
     return nhs(number)
+
+
+def is_nhs(space: str, context: Context) -> bool:
+    """Whether a namespace alone names the NHS as the assigning authority of a CX."""
+    return _system(space, "", "", context, "CX") == _NHS_NUMBER
 
 
 def cx_nhs_number_used(value: Value, context: Context) -> frozenset[str]:
@@ -222,13 +221,16 @@ def ei_used(value: Value, context: Context) -> frozenset[str]:
 
 def licence(value: Value, context: Context) -> Any:
     """PI, PLN[Identifier]: a provider's number, its kind (table 0338), and the state or authority that gave it."""
-    number = value.component(1).strip()
-    if not number:
-        return nothing(value)
+    number, kind, giver = (value.component(at).strip() for at in (1, 2, 3))
+    return licensed(number, kind, giver, context) if number else nothing(value)
+
+
+def licensed(number: str, kind: str, giver: str, context: Context) -> dict[str, Any]:
+    """The Identifier of a provider's number."""
     found: dict[str, Any] = {"value": number}
-    if giver := value.component(3).strip():
+    if giver:
         found["assigner"] = {"display": giver}
-    typed(found, value.component(2).strip(), context)
+    typed(found, kind, context)
     return found
 
 

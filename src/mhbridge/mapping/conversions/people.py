@@ -8,7 +8,7 @@ ledger. This module must never split, join or re-case a name, and must never mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,26 +19,33 @@ if TYPE_CHECKING:
     from mhbridge.formats.hl7v2 import Value
 
 __all__ = [
+    "NAME_PARTS",
     "PERSON",
     "PL",
+    "PLACE_PARTS",
     "XAD",
     "XCN",
     "XON",
     "XPN",
     "XTN",
     "address",
+    "address_kind",
     "address_used",
+    "contact",
     "contact_point",
     "contact_point_used",
     "family_name",
     "human_name",
     "human_name_used",
+    "located",
+    "named",
     "organisation",
     "organisation_used",
     "person",
     "person_used",
     "place",
     "place_used",
+    "placed",
     "street",
 ]
 
@@ -77,31 +84,28 @@ XCN: Final = frozenset({*(f"2{sub}" for sub in _FN), "3", "4", "5", "6", "7", "1
 _ISSUER: Final = ("9", "9.2", "9.3")
 PERSON: Final = XCN | {"1", "9", "9.2", "9.3", "13"}
 #: With the name type, and without.
-_XPN: Final = (XPN, XPN - {"7"})
+NAME_PARTS: Final = (XPN, XPN - {"7"})
 _XCN: Final = (XCN, XCN - {"10"})
 
 
-def _name(value: Value, family: int, texts: list[str], use: str, title: str = "") -> dict[str, Any]:
+def named(texts: Sequence[str], title: str = "", family: Sequence[str] = ()) -> dict[str, Any]:
     """
     A HumanName.
 
     Args:
-        family: the number of the component that the family name is in.
-        texts: family, given, further given, suffix, prefix, degree.
-        use: the name type (table 0200).
+        texts: family, given, further given, suffix, prefix, degree, and the name type (table 0200).
         title: the professional suffix.
+        family: the family name's parts, itself first.
     """
     found: dict[str, Any] = {}
-    surname, first, further, suffix, prefix, degree = texts
-    if not value.simple:
-        parts = [text.strip() for text in value.subcomponents(family)[:5]]
-        if any(parts[1:]):
-            # A surname of which only the parts are sent is those parts in their order.
-            surname = surname or " ".join(filter(None, parts[1:]))
-            named = zip(_FAMILY_PARTS, parts[1:], strict=False)
-            found["_family"] = {
-                "extension": [{"url": _EXTENSION + name, "valueString": text} for name, text in named if text]
-            }
+    surname, first, further, suffix, prefix, degree, use = map(str.strip, texts)
+    if any(family[1:]):
+        # A surname of which only the parts are sent is those parts in their order.
+        surname = surname or " ".join(filter(None, family[1:]))
+        parts = zip(_FAMILY_PARTS, family[1:], strict=False)
+        found["_family"] = {
+            "extension": [{"url": _EXTENSION + name, "valueString": text} for name, text in parts if text]
+        }
     if surname:
         found["family"] = surname
     if first or further:
@@ -115,14 +119,13 @@ def _name(value: Value, family: int, texts: list[str], use: str, title: str = ""
     return found
 
 
+def _family(value: Value, number: int) -> list[str]:
+    return [text.strip() for text in value.subcomponents(number)[:5]]
+
+
 def human_name(value: Value, _context: Context) -> Any:
     """XPN[HumanName], PN: the parts, and the use where the name type has one."""
-    *texts, use = value.texts(1, 7)
-    title = value.component(14).strip() if value.components > 13 else ""
-    found = _name(value, 1, texts, use, title)
-    if found and value.simple:
-        value.used = _XPN["use" not in found]
-    return found or nothing(value)
+    return named(value.texts(1, 7), value.component(14).strip(), _family(value, 1)) or nothing(value)
 
 
 def _any(value: Value, components: tuple[int, ...]) -> bool:
@@ -138,11 +141,9 @@ def _without_idle_use(value: Value, reads: tuple[frozenset[str], frozenset[str]]
 
 def human_name_used(value: Value, _context: Context) -> frozenset[str]:
     """A name type without a counterpart is not used, nor is one without a name."""
-    if value.used is not None:
-        return value.used
     if not _any(value, (1, 2, 3, 4, 5, 6, 14)):
         return frozenset()
-    return _without_idle_use(value, _XPN, 7)
+    return _without_idle_use(value, NAME_PARTS, 7)
 
 
 def family_name(value: Value, _context: Context) -> Any:
@@ -165,47 +166,53 @@ _ADDRESS_USE: Final[Mapping[str, str]] = {
 #: Table 0190 → FHIR address-type: mailing, shipping, and the ITK's PST.
 _POSTAL: Final = frozenset({"M", "SH", "PST"})
 
-#: What XAD.3 to XAD.6 are.
-_PLACE: Final = ("city", "state", "postalCode", "country")
 XAD: Final = frozenset({"1", "1.2", "1.3", "2", "3", "4", "5", "6", "7"})
 _XAD_WITHOUT: Final = XAD - {"7"}
 
 
 def address(value: Value, _context: Context) -> Any:
     """XAD[Address], AD: the lines in their order, town, county (`state`), postcode, country, use."""
-    found: dict[str, Any] = {}
-    street, other, *rest, kind = value.texts(1, 7)
-    if value.simple:
-        lines = [line for line in (street, other) if line]
-    else:
-        below = (value.component(1, 2).strip(), value.component(1, 3).strip())
-        lines = [line for line in (street, *below, other) if line]
-    if lines:
-        found["line"] = lines
-    found |= {name: text for name, text in zip(_PLACE, rest, strict=True) if text}
+    street, other, city, state, code, country, kind = value.texts(1, 7)
+    found = located([street, value.component(1, 2), value.component(1, 3), other], city, state, code, country)
     if not found:
         return nothing(value)
-    kind = kind.upper()
-    used = XAD
-    if kind in _ADDRESS_USE:
-        found["use"] = _ADDRESS_USE[kind]
-    elif kind in _POSTAL:
-        found["type"] = "postal"
-    else:
-        used = _XAD_WITHOUT
-    if value.simple:
-        value.used = used
+    address_kind(found, kind)
     return found
+
+
+def located(lines: list[str], city: str, state: str, code: str, country: str) -> dict[str, Any]:
+    """An Address without what kind it is; empty where there is nothing of it."""
+    found: dict[str, Any] = {}
+    if lines := [text for line in lines if (text := line.strip())]:
+        found["line"] = lines
+    if city := city.strip():
+        found["city"] = city
+    if state := state.strip():
+        found["state"] = state
+    if code := code.strip():
+        found["postalCode"] = code
+    if country := country.strip():
+        found["country"] = country
+    return found
+
+
+def address_kind(address: dict[str, Any], kind: str) -> frozenset[str]:
+    """Say of an Address what kind it is (table 0190), where FHIR has it; gives all that it depends on then."""
+    kind = kind.strip().upper()
+    if kind in _ADDRESS_USE:
+        address["use"] = _ADDRESS_USE[kind]
+    elif kind in _POSTAL:
+        address["type"] = "postal"
+    else:
+        return _XAD_WITHOUT
+    return XAD
 
 
 def address_used(value: Value, _context: Context) -> frozenset[str]:
     """An address type without a counterpart is not used, nor is one without an address."""
-    if value.used is not None:
-        return value.used
     if not _any(value, (1, 2, 3, 4, 5, 6)):
         return frozenset()
-    kind = value.component(7).strip().upper()
-    return XAD if kind in _ADDRESS_USE or kind in _POSTAL else _XAD_WITHOUT
+    return address_kind({}, value.component(7))
 
 
 def street(value: Value, _context: Context) -> Any:
@@ -237,38 +244,41 @@ _CONTACT_SYSTEM: Final[Mapping[str, str]] = {
     "INTERNET": "email",
     "X.400": "email",
 }
-_NUMBER: Final = (5, 6, 7, 8)
+_FIRST: Final = frozenset({"1"})
+_MAIL: Final = frozenset({"4"})
+_NUMBER: Final = frozenset({"5", "6", "7", "8"})
+_UNFORMATTED: Final = frozenset({"12"})
 
 XTN: Final = frozenset({"1", "2", "3", "4", "5", "6", "7", "8", "12"})
 
 
-def _composed(value: Value) -> str:
+def _composed(parts: Sequence[str]) -> str:
     """The number of XTN.5 to XTN.8 as people write it (ITU-T E.123): `+44 20 79460000 ext. 12`."""
-    country, area, local, extension = (value.component(place).strip() for place in _NUMBER)
+    country, area, local, extension = map(str.strip, parts)
     if not local:
         return ""
     country = f"+{country.removeprefix('+')}" if country else ""
     return " ".join(filter(None, (country, area, local, f"ext. {extension}" if extension else "")))
 
 
-def _contact(value: Value) -> tuple[dict[str, Any], frozenset[str]]:
-    """The ContactPoint, and the components that it is made of; both empty when there is none."""
-    number, use, kind, mail = value.texts(1, 4)
+def contact(parts: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The ContactPoint of twelve components, and those that it is made of; both empty when there is none."""
+    number, use, kind, mail = map(str.strip, parts[:4])
     use, kind = use.upper(), kind.upper()
     system = _CONTACT_SYSTEM.get(kind, "")
-    used = {"3"} if system else set()
+    used = "3" if system else ""
     if not system and (use == "NET" or (mail and not number) or "@" in number):
         system = "email"
-        used = {"2"} if use == "NET" else set()
+        used = "2" if use == "NET" else ""
     if system == "email":
-        text, places = (mail, {"4"}) if mail else (number, {"1"})
+        text, places = (mail, _MAIL) if mail else (number, _FIRST)
     elif number:
-        text, places = number, {"1"}
-    elif composed := _composed(value):
-        text, places = composed, {str(place) for place in _NUMBER}
+        text, places = number, _FIRST
+    elif composed := _composed(parts[4:8]):
+        text, places = composed, _NUMBER
     else:
         # v2.7 and later: the number as one unformatted text.
-        text, places = value.component(12).strip(), {"12"}
+        text, places = parts[11].strip(), _UNFORMATTED
     if not text:
         return {}, frozenset()
     found = {"system": system or "phone", "value": text}
@@ -277,8 +287,13 @@ def _contact(value: Value) -> tuple[dict[str, Any], frozenset[str]]:
         found["use"] = "mobile"
     elif use in _CONTACT_USE:
         found["use"] = _CONTACT_USE[use]
-        used.add("2")
-    return found, frozenset(used | places)
+        used += "2"
+    return found, _contact_parts(used, places)
+
+
+@lru_cache(maxsize=32)
+def _contact_parts(used: str, places: frozenset[str]) -> frozenset[str]:
+    return places.union(used)
 
 
 def contact_point(value: Value, _context: Context) -> Any:
@@ -287,63 +302,43 @@ def contact_point(value: Value, _context: Context) -> Any:
 
     Where a repetition holds both, the equipment type says which is meant; the other stays open in the ledger.
     """
-    found, value.used = _contact(value)
+    found, value.used = contact(value.texts(1, 12))
     return found or nothing(value)
 
 
 def contact_point_used(value: Value, _context: Context) -> frozenset[str]:
     """What `contact_point` takes."""
-    return _contact(value)[1] if value.used is None else value.used
+    return contact(value.texts(1, 12))[1] if value.used is None else value.used
 
 
 # --- records -----------------------------------------------------------------------------------------------
 
 
 def _person_issuer(value: Value) -> tuple[str, str, str]:
-    if value.simple:
-        return value.component(9).strip(), "", ""
     return value.component(9).strip(), value.component(9, 2).strip(), value.component(9, 3).strip()
 
 
 def person(value: Value, context: Context) -> Any:
     """XCN, CN, PPN as a person: the identifier with its issuer and type, and the name."""
     found: dict[str, Any] = {}
-    number, *texts, _, space, use, _, _, kind = value.texts(1, 13)
+    number, *texts, _, _, use, _, _, kind = value.texts(1, 13)
     if number:
-        issuer = (space, "", "") if value.simple else _person_issuer(value)
-        identifier = identifier_of(number, issuer, context, "XCN")
-        if kind:
-            typed(identifier, kind, context)
+        identifier = identifier_of(number, _person_issuer(value), context, "XCN")
+        typed(identifier, kind, context)
         found["identifiers"] = [identifier]
-    name = _name(value, 2, texts, use)
+    name = named([*texts, use], family=_family(value, 2))
     if name:
         found["name"] = [name]
-    if number and value.simple:
-        value.used = _PERSON_SIMPLE["use" in name, bool(space)]
     return found or nothing(value)
 
 
 def person_used(value: Value, context: Context) -> frozenset[str]:
     """Issuer and type matter with a number, the name type with a name."""
-    if value.used is not None:
-        return value.used
     names = _without_idle_use(value, _XCN, 10) if _any(value, (2, 3, 4, 5, 6, 7)) else _XCN[1]
     if not value.component(1).strip():
         return names | {"1"}
-    return _person_parts(names, issuer_used(_person_issuer(value), _ISSUER, context))
+    return names | issuer_used(_person_issuer(value), _ISSUER, context) | {"1", "13"}
 
-
-@lru_cache(maxsize=64)
-def _person_parts(names: frozenset[str], issuer: frozenset[str]) -> frozenset[str]:
-    return names | issuer | {"1", "13"}
-
-
-#: (There is a use, there is an issuer) → what counts of a person with a number and without subcomponents.
-_PERSON_SIMPLE: Final = {
-    (use, issuer): _person_parts(_XCN[not use], frozenset({"9" if issuer else "9.2"}))
-    for use in (True, False)
-    for issuer in (True, False)
-}
 
 XON: Final = frozenset({"1", "3", "6", "6.2", "6.3", "7", "10"})
 
@@ -355,8 +350,6 @@ def _organisation_number(value: Value) -> tuple[str, str]:
 
 
 def _organisation_issuer(value: Value) -> tuple[str, str, str]:
-    if value.simple:
-        return value.component(6).strip(), "", ""
     return value.component(6).strip(), value.component(6, 2).strip(), value.component(6, 3).strip()
 
 
@@ -390,14 +383,27 @@ def place(value: Value, context: Context) -> Any:
 
     The ITK has the ward's code in PL.2 (ITK HL7 v2 v1.0.15 §6.12): such a feed binds the components itself.
     """
-    found: dict[str, Any] = {}
-    for name, at in (("name", 9), ("ward", 1), ("room", 2), ("bed", 3)):
-        if text := value.component(at).strip():
-            found[name] = text
+    name, ward, room, bed = (value.component(at) for at in (9, 1, 2, 3))
     space, universal, kind = (value.component(4, sub).strip() for sub in (1, 2, 3))
-    if space or universal:
-        found["site"] = {"identifiers": [_site(space, universal, kind, context)]}
-    return found or nothing(value)
+    return placed(name, ward, room, bed, (space, universal, kind), context) or nothing(value)
+
+
+def placed(
+    name: str, ward: str, room: str, bed: str, facility: tuple[str, str, str], context: Context
+) -> dict[str, Any]:
+    """A place; empty where there is nothing of it."""
+    found: dict[str, Any] = {}
+    if name := name.strip():
+        found["name"] = name
+    if ward := ward.strip():
+        found["ward"] = ward
+    if room := room.strip():
+        found["room"] = room
+    if bed := bed.strip():
+        found["bed"] = bed
+    if facility[0] or facility[1]:
+        found["site"] = {"identifiers": [_site(*facility, context)]}
+    return found
 
 
 def _site(space: str, universal: str, kind: str, context: Context) -> dict[str, Any]:
@@ -411,4 +417,8 @@ def _site(space: str, universal: str, kind: str, context: Context) -> dict[str, 
 
 def place_used(value: Value, _context: Context) -> frozenset[str]:
     """Of the facility, the namespace or else the universal id."""
-    return PL - ({"4.2", "4.3"} if value.component(4).strip() else {"4"})
+    return PLACE_PARTS[bool(value.component(4).strip())]
+
+
+#: What a place depends on, without the namespace of its facility and with it.
+PLACE_PARTS: Final = (PL - {"4"}, PL - {"4.2", "4.3"})

@@ -53,7 +53,7 @@ _KNOWN_ISSUERS: Final = {
 #: When samples are read; nothing of a draft depends on it.
 _RECEIVED: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 _FOUND: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES,
-                           marks.DROPPED, marks.WORD})  # fmt: skip
+                           marks.DROPPED})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,8 @@ class _Drafting:
         alive: set[int] = set()
         for sample in self.samples:
             _, (_, trace) = mapping.read_traced(sample.message, _RECEIVED)
-            alive |= {int(mark.rule.rsplit(":", 2)[1]) for mark, kind, _, _ in trace if kind in _FOUND and mark.rule}
+            found = (mark for mark, kind, _, _ in trace if kind > marks.PLAIN or kind in _FOUND)
+            alive |= {int(mark.rule.rsplit(":", 2)[1]) for mark in found if mark.rule}
         at = {id(leaf) for number, (_, leaf) in enumerate(lines, 1) if leaf is not None and number in alive}
         prune(items, lambda leaf: id(leaf) in at)
 
