@@ -8,7 +8,7 @@ out. This module must never open a file, and must never mend what it reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from difflib import get_close_matches
 from typing import Final, TypeVar
@@ -17,6 +17,7 @@ from mhbridge.errors import Diagnostic
 from mhbridge.fhir.definitions import r4
 from mhbridge.mapping.codes import (
     EQUIVALENCES,
+    NO_SYSTEMS,
     NO_TARGET,
     CodeList,
     CodeSystem,
@@ -45,7 +46,9 @@ _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 # --- systems -----------------------------------------------------------------------------------------------
 
 
-def load_systems(files: Iterable[tuple[str, str]]) -> tuple[CodeSystems, tuple[Diagnostic, ...]]:
+def load_systems(
+    files: Iterable[tuple[str, str]], before: CodeSystems = NO_SYSTEMS
+) -> tuple[CodeSystems, tuple[Diagnostic, ...]]:
     """
     The code systems of several `systems.csv`, the most general first: a supplier's file follows the built-in one.
 
@@ -54,8 +57,9 @@ def load_systems(files: Iterable[tuple[str, str]]) -> tuple[CodeSystems, tuple[D
 
     Args:
         files: (name as people are shown it, text).
+        before: what more general files say, which has been read already.
     """
-    found = _Systems()
+    found = _Systems(before)
     diagnostics: list[Diagnostic] = []
     for file, text in files:
         rows = Rows(file, text, ("system", "title", *TARGETS, "oid", "v2"))
@@ -67,7 +71,7 @@ def load_systems(files: Iterable[tuple[str, str]]) -> tuple[CodeSystems, tuple[D
                 hint = "small letters, digits and '-', a letter first"
                 rows.report("E409", "a system has a name in the first column", row.cells["system"].span, hint)
             elif name in here:
-                what = f"the system {name!r} stands in line {here[name].span.line} already"
+                what = f"the system {name!r} stands in line {here[name].number} already"
                 rows.report("E411", what, row.cells["system"].span)
             else:
                 here[name] = row
@@ -79,11 +83,11 @@ def load_systems(files: Iterable[tuple[str, str]]) -> tuple[CodeSystems, tuple[D
 class _Systems:
     """Code systems while files are laid over one another."""
 
-    def __init__(self) -> None:
-        self.by_name: dict[str, CodeSystem] = {}
-        self.by_v2: dict[str, str] = {}
-        self.by_oid: dict[str, str] = {}
-        self.by_uri: dict[str, str] = {}
+    def __init__(self, before: CodeSystems) -> None:
+        self.by_name = dict(before.by_name)
+        self.by_v2 = dict(before.by_v2)
+        self.by_oid = dict(before.by_oid)
+        self.by_uri = dict(before.by_uri)
 
     def add(self, rows: Rows, row: Line, claimed: dict[tuple[str, str], str]) -> None:
         """One row. `claimed`: (kind, word) → system, for all that this file claims."""
@@ -122,17 +126,16 @@ class _Systems:
         earlier_holds: bool,
     ) -> list[str]:
         """The words of a cell that names a system in another way; each word is one system's."""
-        name, cell = row["system"], row.cells[column]
-        good = []
-        for word in cell.text.split():
+        name, good = row["system"], []
+        for word in row[column].split():
             key = word.upper()
             owner = claimed.setdefault((column, key), name)
             if owner == name and earlier_holds:
                 owner = known.get(key, name)
             if form is not None and not form.fullmatch(word):
-                rows.report("E409", "this is not an OID", cell.span, "digits and dots, without urn:oid:")
+                rows.report("E409", "this is not an OID", row.cells[column].span, "digits and dots, without urn:oid:")
             elif owner != name:
-                rows.report("E411", f"{word!r} names the system {owner!r} already", cell.span)
+                rows.report("E411", f"{word!r} names the system {owner!r} already", row.cells[column].span)
             else:
                 known[key] = name
                 good.append(word)
@@ -152,7 +155,7 @@ class _Systems:
 def _known(rows: Rows, row: Line, column: str, systems: CodeSystems) -> bool:
     """Whether a cell names a code system; if not, it is reported (E401)."""
     name = row[column]
-    if systems.known(name):
+    if name in systems.by_name:
         return True
     what = f"unknown code system {name!r}" if name else f"{column} is empty"
     near = get_close_matches(name, list(systems.names()), 1)
@@ -170,14 +173,17 @@ def _known(rows: Rows, row: Line, column: str, systems: CodeSystems) -> bool:
 
 def _dates(rows: Rows, row: Line) -> tuple[str, str] | None:
     """`from` and `until`, when each is a day or empty and they are in order."""
+    since, until = row["from"], row["until"]
+    if not since and not until:
+        return since, until
     for column in ("from", "until"):
         if row[column] and not _is_day(row[column]):
             rows.report("E413", f"{column!r} is a day: yyyy-mm-dd", row.cells[column].span)
             return None
-    if row["until"] and row["until"] < row["from"]:
+    if until and until < since:
         rows.report("E413", "the row ends before it begins", row.cells["until"].span)
         return None
-    return row["from"], row["until"]
+    return since, until
 
 
 def _is_day(text: str) -> bool:
@@ -209,7 +215,7 @@ class _Stretches:
                 else:
                     rows.report("E411", f"this code stands in line {line} already", row.cells[column].span)
                 return False
-        earlier.append((days, row.span.line))
+        earlier.append((days, row.number))
         return True
 
 
@@ -240,10 +246,18 @@ def load_table(
     found: dict[str, list[Row]] = {}
     sources: dict[str, None] = {}
     stretches = _Stretches()
+    #: Target's system → HL7's or HL7 UK's own list of its codes, where that is known.
+    national: dict[str, Collection[str] | None] = {}
     for row in rows:
         known = [_known(rows, row, column, systems) for column in ("source_system", "target_system")]
         days = _dates(rows, row)
-        if not all(known) or days is None or not _complete(rows, row) or not _national(rows, row, systems):
+        if not all(known) or days is None or not _complete(rows, row):
+            continue
+        system = row["target_system"]
+        if system not in national:
+            uri = systems.uri(system, "r4")
+            national[system] = r4().codesystem(uri) if uri else None
+        if not _has(rows, row, national[system]):
             continue
         _blanks(rows, row, ("source_code", "target_code"))
         if stretches.add(rows, row, (row["source_system"], row["source_code"]), days, "source_code"):
@@ -267,10 +281,9 @@ def load_table(
     return table, tuple(rows.diagnostics)
 
 
-def _national(rows: Rows, row: Line, systems: CodeSystems) -> bool:
-    """Whether the target's system has the code, where HL7's or HL7 UK's own list of the system is known."""
-    uri, code = systems.uri(row["target_system"], "r4"), row["target_code"]
-    listed = r4().codesystem(uri) if uri else None
+def _has(rows: Rows, row: Line, listed: Collection[str] | None) -> bool:
+    """Whether the target's system has the code, where there is a list of the system's."""
+    code = row["target_code"]
     if listed is None or not code or row["equivalence"] in NO_TARGET or code in listed:
         return True
     # A spreadsheet takes the nought from a code that begins with one, so that is looked for first.
@@ -288,10 +301,10 @@ def _some(listed: Iterable[str]) -> str:
 
 
 def _blanks(rows: Rows, row: Line, columns: Iterable[str]) -> None:
-    for column in columns:
-        if row.cells[column].padded:
+    for cell in [row.cells[column] for column in columns] if row.padded else ():
+        if cell.padded:
             what = "there are blanks around this code; it is read without them"
-            rows.report("E414", what, row.cells[column].span, "take them out", Severity.WARNING)
+            rows.report("E414", what, cell.span, "take them out", Severity.WARNING)
 
 
 def _complete(rows: Rows, row: Line) -> bool:
@@ -336,7 +349,7 @@ def load_headings(file: str, text: str) -> tuple[Mapping[str, Heading], tuple[Di
     rows = Rows(file, text, header, further=True)
     found: dict[str, Heading] = {}
     for row in rows:
-        name, needs = row["heading"], {column: row[column] for column in row.cells if column not in header}
+        name, needs = row["heading"], {column: text for column, text in row.texts.items() if column not in header}
         wrong = next((column for column, need in needs.items() if need not in _NEEDS), None)
         if not _NAME.fullmatch(name) or not row["title"]:
             hint = "small letters, digits and '-' for the name"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["EQUIVALENCES", "NO_SYSTEMS", "NO_TARGET", "CodeList", "CodeSystem", "CodeSystems", "Heading", "Member"]
 __all__ += ["Row", "Table", "Unmapped"]
@@ -121,8 +121,7 @@ def _valid(since: str, until: str, date: str) -> bool | None:
 # --- tables ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a table: what a source code is in the target. `target_code` is empty where the table says: nothing."""
 
     source_system: str
@@ -185,8 +184,7 @@ class Table:
 # --- lists -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One code of a list."""
 
     system: str

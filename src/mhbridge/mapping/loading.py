@@ -31,7 +31,7 @@ from mhbridge.mapping.checker.watches import read_watches
 from mhbridge.mapping.checks import ReadyCheck
 from mhbridge.mapping.clocks import EachRule, ReadyClock, ReadyEach, ReadyWord
 from mhbridge.mapping.code_files import load_headings, load_systems, load_table
-from mhbridge.mapping.codes import Heading, Table
+from mhbridge.mapping.codes import NO_SYSTEMS, Heading, Table
 from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.interpreter import Interpreter
@@ -89,18 +89,22 @@ class Loader:
     def codes(self, supplier: str) -> Codes:
         """Code systems and headings, the supplier's own systems laid over the shared ones."""
         if supplier not in self._codes:
-            paths = ["codes/systems.csv"] + ([f"suppliers/{supplier}/codes/systems.csv"] if supplier else [])
-            files = [found for path in paths if (found := self.library.table(path))]
-            layers = [(file, text) for file, text in files if text is not None]
-            systems, problems = load_systems(layers)
-            headings: Mapping[str, Heading] = {}
-            more: tuple[Diagnostic, ...] = ()
-            listed = self.library.table("codes/headings.csv")
-            if listed is not None and listed[1] is not None:
-                headings, more = load_headings(listed[0], listed[1])
-            self.library.reported.extend((*problems, *more))
-            self._codes[supplier] = Codes(systems, headings)
+            shared = self.codes("") if supplier else Codes(NO_SYSTEMS, self._headings())
+            path = f"suppliers/{supplier}/codes/systems.csv" if supplier else "codes/systems.csv"
+            systems, found = shared.systems, self.library.table(path)
+            if found is not None and found[1] is not None:
+                systems, problems = load_systems([(found[0], found[1])], systems)
+                self.library.reported.extend(problems)
+            self._codes[supplier] = Codes(systems, shared.headings)
         return self._codes[supplier]
+
+    def _headings(self) -> Mapping[str, Heading]:
+        listed = self.library.table("codes/headings.csv")
+        if listed is None or listed[1] is None:
+            return {}
+        headings, problems = load_headings(listed[0], listed[1])
+        self.library.reported.extend(problems)
+        return headings
 
     def supplier(self, name: str) -> Supplier | None:
         """What `supplier.yaml` says; `None` when there is no such file."""

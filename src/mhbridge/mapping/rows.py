@@ -9,7 +9,7 @@ raise for a file's content, and must never decide what a cell means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,16 +32,55 @@ class Cell:
     padded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Line:
-    """One row below the header: column → cell, and the whole row's place."""
+    """
+    One row. Where its cells stand is reckoned when somebody asks, which is when something is wrong.
 
-    cells: dict[str, Cell]
-    span: Span
+    Args:
+        number: the line that it begins in.
+        row: its cells; or their texts as they stand, where none is quoted.
+    """
+
+    __slots__ = ("_file", "_row", "number", "said", "texts")
+
+    def __init__(self, file: str, number: int, row: list[Cell] | list[str], said: list[str]) -> None:
+        self._file, self._row, self.number = file, row, number
+        #: The texts of its cells, without quotes and the blanks around them.
+        self.said = said
+        #: The same by column.
+        self.texts: Mapping[str, str] = {}
 
     def __getitem__(self, column: str) -> str:
-        cell = self.cells.get(column)
-        return cell.text if cell is not None else ""
+        return self.texts.get(column, "")
+
+    @property
+    def placed(self) -> list[Cell]:
+        """Its cells."""
+        cells, begin = [], 1
+        for cell in self._row:
+            if isinstance(cell, Cell):
+                cells.append(cell)
+                continue
+            span, bare = Span(self._file, self.number, begin, self.number, begin + len(cell)), cell.strip()
+            begin = span.end_column + 1
+            cells.append(Cell(bare, span, padded=bool(bare) and bare != cell))
+        return cells
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """Column → cell."""
+        return dict(zip(self.texts, self.placed, strict=True))
+
+    @property
+    def span(self) -> Span:
+        """The whole row's place."""
+        cells = self.placed
+        return cells[0].span.to(cells[-1].span)
+
+    @property
+    def padded(self) -> bool:
+        """Whether blanks stand around some text in its cell."""
+        return self._row != self.said and any(cell.padded for cell in self.placed)
 
 
 class Rows:
@@ -78,38 +117,49 @@ class Rows:
             if header is None:
                 self.report("E408", "the file is empty", Span(self.file, 1, 1, 1, 1), self._hint())
             return
-        names = [cell.text for cell in header]
+        names = header.said
         for row in rows:
-            whole = row[0].span.to(row[-1].span)
-            if len(row) != len(names):
-                what = f"the row has {len(row)} cells and the header has {len(names)}"
-                self.report("E409", what, whole, "text with a comma stands in double quotes")
-                continue
-            yield Line(dict(zip(names, row, strict=True)), whole)
+            if len(row.said) == len(names):
+                row.texts = dict(zip(names, row.said, strict=True))
+                yield row
+            else:
+                what = f"the row has {len(row.said)} cells and the header has {len(names)}"
+                self.report("E409", what, row.span, "text with a comma stands in double quotes")
 
     def _hint(self) -> str:
         rest = self.columns[self.required :]
         return ",".join(self.columns[: self.required]) + (f"[,{','.join(rest)}]" if rest else "")
 
-    def _header(self, header: list[Cell]) -> bool:
+    def _header(self, header: Line) -> bool:
         """Whether the header is the expected one: the required columns in order, then some of the optional ones."""
-        for at, cell in enumerate(header):
+        names = header.said
+        for at, name in enumerate(names):
             allowed = self.columns[at : at + 1] if at < self.required else self.columns[self.required :]
-            placed = cell.text in allowed or (self.further and at >= self.required and bool(cell.text))
-            if not placed or cell.text in {before.text for before in header[:at]}:
-                self.report("E408", f"the header has no place for a column {cell.text!r} here", cell.span, self._hint())
+            placed = name in allowed or (self.further and at >= self.required and bool(name))
+            if not placed or name in names[:at]:
+                what = f"the header has no place for a column {name!r} here"
+                self.report("E408", what, header.placed[at].span, self._hint())
                 return False
-        if len(header) < self.required:
-            missing = ", ".join(self.columns[len(header) : self.required])
-            self.report("E408", f"the header lacks {missing}", header[0].span.to(header[-1].span), self._hint())
+        if len(names) < self.required:
+            missing = ", ".join(self.columns[len(names) : self.required])
+            self.report("E408", f"the header lacks {missing}", header.span, self._hint())
             return False
         return True
 
-    def _rows(self) -> Iterator[list[Cell]]:
-        """The rows as cells; blank lines are passed over."""
+    def _rows(self) -> Iterator[Line]:
+        """The rows; blank lines are passed over."""
         text, at, line, begin = self.text, 0, 1, 0
         row: list[Cell] = []
         while at < len(text) or row:
+            if not row and '"' not in (whole := self._lines[line - 1]):
+                if "," in whole or whole.strip():
+                    plain = whole.split(",")
+                    yield Line(self.file, line, plain, list(map(str.strip, plain)))
+                at += len(whole)
+                if end_of_line := _LINE_END.match(text, at):
+                    at = begin = end_of_line.end()
+                    line += 1
+                continue
             start, first = at, line
             if text.startswith('"', at):
                 found = _QUOTED.match(text, at)
@@ -140,7 +190,7 @@ class Rows:
                 at += 1
                 continue
             if len(row) > 1 or row[0].text:
-                yield row
+                yield Line(self.file, row[0].span.line, row, [cell.text for cell in row])
             row = []
             end_of_line = _LINE_END.match(text, at)
             if end_of_line:
