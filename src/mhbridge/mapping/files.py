@@ -83,21 +83,29 @@ class YamlFile:
     raw: str
     root: Node | None = None
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    lines: list[str] = field(init=False)
-    _starts: list[int] = field(init=False, repr=False)
+    #: Where each line begins, and the lines, once somebody has asked: of a table that is well nobody does.
+    _starts: list[int] = field(default_factory=list, init=False, repr=False)
+    _lines: list[str] = field(default_factory=list, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.lines = _LINE_END.split(self.raw)
-        self._starts = [0, *(end.end() for end in _LINE_END.finditer(self.raw))]
+    @property
+    def lines(self) -> list[str]:
+        """The text line by line, without line ends."""
+        if not self._lines:
+            self._lines = _LINE_END.split(self.raw)
+        return self._lines
+
+    def _begins(self) -> list[int]:
+        self._starts = [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
+        return self._starts
 
     def _place(self, offset: int) -> tuple[int, int]:
-        offset = max(0, min(offset, len(self.raw)))
-        line = bisect_right(self._starts, offset)
-        return line, offset - self._starts[line - 1] + 1
+        starts, offset = self._starts or self._begins(), max(0, min(offset, len(self.raw)))
+        line = bisect_right(starts, offset)
+        return line, offset - starts[line - 1] + 1
 
     def span(self, start: int, end: int) -> Span:
         """The stretch between two offsets into `raw`; an offset outside it counts as its nearest end."""
-        starts = self._starts
+        starts = self._starts or self._begins()
         if 0 <= start <= end <= len(self.raw):
             line = bisect_right(starts, start)
             begin = starts[line - 1]

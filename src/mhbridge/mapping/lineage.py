@@ -49,7 +49,7 @@ class Line:
 
 def paths_of(binding: Any) -> list[str]:
     """The source paths below a binding, in order, each once; a loop's own path comes before those inside it."""
-    found = (node.path for node in nodes.walk(binding) if isinstance(node, nodes.Read | nodes.BindEach))
+    found = (node.path for node in nodes.walk(binding) if isinstance(node, (nodes.Read, nodes.BindEach)))
     return list(dict.fromkeys(found))
 
 

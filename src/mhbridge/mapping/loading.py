@@ -44,7 +44,7 @@ from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.mapping.translation import ReadyBuild, heading
 from mhbridge.mapping.watches import Look, ReadyLook, ReadyWatch
-from mhbridge.mapping.written import Written, written_fields
+from mhbridge.mapping.written import Reads, Written, reads_of, written_fields
 from mhbridge.model import Severity
 
 __all__ = ["TARGETS", "Loader"]
@@ -78,6 +78,7 @@ class Loader:
         self._builds_compiled: dict[int, _Compiled] = {}
         #: By the identity of a resource, which is kept with it: builds with a mapping's additions share the others.
         self._resources: dict[int, tuple[nodes.Resource, Made]] = {}
+        self._reads: dict[int, tuple[nodes.Resource, Reads]] = {}
         #: By the identities of a build and a document type, which are kept with it.
         self._written: dict[tuple[int, int], tuple[BuildFile, DocumentType, Written]] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
@@ -332,7 +333,7 @@ class Loader:
         words, uris = Wording(titles), stated(uri_table(systems, build.target))
         known = self._written.get((id(build), id(document)))
         if known is None:
-            known = build, document, written_fields(build, document)
+            known = build, document, written_fields(build, document, map(self._read, build.resources))
             self._written[id(build), id(document)] = known
         written = known[2]
         return ReadyBuild(
@@ -345,6 +346,13 @@ class Loader:
             uris,
             written,
         )
+
+    def _read(self, resource: nodes.Resource) -> Reads:
+        """What a resource reads: the same in all builds that have it."""
+        known = self._reads.get(id(resource))
+        if known is None:
+            known = self._reads[id(resource)] = resource, reads_of(resource)
+        return known[1]
 
     def _compiled(self, build: BuildFile, document: DocumentType) -> _Compiled:
         """The functions of a build: the same for all mappings that add nothing to it."""

@@ -11,9 +11,9 @@ At run time there are three arguments: the *cursor* (a place in the source messa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from mhbridge.errors import Span
@@ -410,6 +410,7 @@ class Resource:
         record: for a template, the record type it takes.
         exists: the condition that decides existence; for `each` and `for` it may name the alias.
         upsert: in a transaction, the Identifier to update by.
+        items: names of the items that it reads, wherever.
     """
 
     span: Span
@@ -422,6 +423,7 @@ class Resource:
     alias: str = ""
     record: str = ""
     upsert: Expression | None = None
+    items: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,21 +448,43 @@ def walk(tree: Any, *, closed: tuple[type, ...] = ()) -> Iterator[Any]:
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if node.__class__ is tuple:
-            waiting += reversed(node)
+        kind = node.__class__
+        if kind is tuple:
+            waiting += node[::-1]
             continue
-        inner = _FIELDS.get(node.__class__)
-        if inner is None:
-            if node.__class__.__module__ != __name__:
-                continue
-            inner = _FIELDS[node.__class__] = tuple(reversed(below(node.__class__)))
+        inside = _INSIDE.get(kind) or _INSIDE.setdefault(kind, _parts(kind))
+        if inside is _no_node:
+            continue
         yield node
-        if not closed or not isinstance(node, closed):
-            waiting += [getattr(node, name) for name in inner]
+        if kind not in closed:
+            waiting += inside(node)
 
 
-#: Kind of node → the fields that `walk` goes into, the last first.
-_FIELDS: Final[dict[type, tuple[str, ...]]] = {}
+def parts(node: Any) -> Sequence[Any]:
+    """What stands right below a node, or in a tuple of them, in order; nothing below what is none."""
+    if node.__class__ is tuple:
+        return node
+    inside = _INSIDE.get(node.__class__) or _INSIDE.setdefault(node.__class__, _parts(node.__class__))
+    return inside(node)[::-1]
+
+
+#: Kind of node → what gives the fields of one that may hold others, the last first.
+_INSIDE: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {}
+
+
+def _no_node(_: Any) -> tuple[Any, ...]:
+    """What stands below a text, a number, nothing."""
+    return ()
+
+
+def _parts(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    if kind.__module__ != __name__:
+        return _no_node
+    names = [one.name for one in fields(kind) if not str(one.type).startswith(_BARE)][::-1]
+    # `attrgetter` of one name gives no tuple, and of none there is none.
+    return attrgetter(*names) if len(names) > 1 else lambda node: tuple([getattr(node, name) for name in names])
+
+
 #: How the types of fields begin that hold no node.
 _BARE: Final = (
     "Span", "str", "bool", "int", "Type", "Mark", "SourceLoop", "Plan", "Callable", "frozenset", "tuple[str",
@@ -468,19 +492,9 @@ _BARE: Final = (
 )  # fmt: skip
 
 
-def below(kind: type) -> tuple[str, ...]:
-    """The fields of a kind of node that may hold others, in order."""
-    return _below(kind.__name__)
-
-
-@cache
-def _below(kind: str) -> tuple[str, ...]:
-    return tuple([one.name for one in fields(globals()[kind]) if not str(one.type).startswith(_BARE)])
-
-
 def reads(tree: Any) -> Iterator[ItemOf | AliasOf]:
     """Every item and alias that is read, except inside references: those do not decide whether anything exists."""
-    return (node for node in walk(tree, closed=(Reference,)) if isinstance(node, ItemOf | AliasOf))
+    return (node for node in walk(tree, closed=(Reference,)) if isinstance(node, (ItemOf, AliasOf)))
 
 
 def counts(node: Node | Binding) -> bool:

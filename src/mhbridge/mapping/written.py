@@ -8,7 +8,7 @@ off the resolved tree once, when a mapping is loaded; nothing here looks at a va
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from mhbridge.mapping import nodes
@@ -19,7 +19,7 @@ from mhbridge.model import State
 if TYPE_CHECKING:
     from mhbridge.mapping.checker.builds import BuildFile
 
-__all__ = ["Written", "not_written", "written_fields"]
+__all__ = ["Reads", "Written", "not_written", "reads_of", "written_fields"]
 
 #: (item) or (item, field) that is a record → its fields that the build writes. Where all is written, it is not in it.
 Written: TypeAlias = Mapping[tuple[str, ...], frozenset[str]]
@@ -58,17 +58,28 @@ def _instead(key: str, record: Mapping[str, Any], fields: frozenset[str]) -> boo
     return key == "identifiers" and "name" in fields and "name" not in record
 
 
-def written_fields(build: BuildFile, document: DocumentType) -> Written:
-    """The records of which a build writes some fields and not others."""
-    reads = _Reads()
-    for resource in build.resources:
-        aliases: dict[str, _Path] = {}
-        if resource.kind == "for":
-            aliases[resource.alias] = (f"@{resource.name}",)
-        elif isinstance(resource.over, nodes.ItemOf):
-            aliases[resource.alias] = (resource.over.name, *resource.over.fields)
-        reads.visit(resource.body, aliases)
-        reads.visit(resource.upsert, aliases)
+def reads_of(resource: nodes.Resource) -> Reads:
+    """What a resource of a build reads."""
+    reads, aliases = Reads(), dict[str, _Path]()
+    if resource.kind == "for":
+        aliases[resource.alias] = (f"@{resource.name}",)
+    elif isinstance(resource.over, nodes.ItemOf):
+        aliases[resource.alias] = (resource.over.name, *resource.over.fields)
+    reads.visit(resource.body, aliases)
+    reads.visit(resource.upsert, aliases)
+    return reads
+
+
+def written_fields(build: BuildFile, document: DocumentType, read: Iterable[Reads]) -> Written:
+    """
+    The records of which a build writes some fields and not others.
+
+    Args:
+        read: what its resources read.
+    """
+    reads = Reads()
+    for of_one in read:
+        reads.add(of_one)
     for part in (build.identifier, build.timestamp, *(one.value for one in document.derived)):
         reads.visit(part, {})
     found: dict[tuple[str, ...], frozenset[str]] = {}
@@ -93,7 +104,7 @@ def written_fields(build: BuildFile, document: DocumentType) -> Written:
     return found
 
 
-def _note(found: dict[tuple[str, ...], frozenset[str]], reads: _Reads, path: _Path, type_: str, *, shown: bool) -> None:
+def _note(found: dict[tuple[str, ...], frozenset[str]], reads: Reads, path: _Path, type_: str, *, shown: bool) -> None:
     """A person, organisation or place. The narrative says all of it, but not the number of a person with a name."""
     known = BUILT_IN_RECORDS.get(type_, {}).keys()
     fields = reads.fields(path) if known else None
@@ -105,17 +116,29 @@ def _note(found: dict[tuple[str, ...], frozenset[str]], reads: _Reads, path: _Pa
         found[path] = frozenset(fields)
 
 
-class _Reads:
+class Reads:
     """What is read of items and templates, and which records are handed to which templates."""
 
+    __slots__ = ("handed", "paths")
+
     def __init__(self) -> None:
-        self.paths: set[_Path] = set()
-        self.handed: dict[_Path, set[str]] = {}
+        #: Item or template → the paths that begin at it, and those of them that are handed to templates.
+        self.paths: dict[str, set[_Path]] = {}
+        self.handed: dict[str, dict[_Path, set[str]]] = {}
+
+    def add(self, other: Reads) -> None:
+        """What else is read."""
+        for head, paths in other.paths.items():
+            self.paths.setdefault(head, set()).update(paths)
+        for head, handed in other.handed.items():
+            for path, templates in handed.items():
+                self.handed.setdefault(head, {}).setdefault(path, set()).update(templates)
 
     def fields(self, start: _Path) -> set[str] | None:
         """The fields of a record that are read; `None` when it is read whole, or as part of what is."""
         found: set[str] = set()
-        if any(start[:length] in self.paths for length in range(1, len(start))):
+        paths = self.paths.get(start[0], ())
+        if any(start[:length] in paths for length in range(1, len(start))):
             return None
         for path in self._below(start, set()):
             if len(path) == len(start):
@@ -127,10 +150,10 @@ class _Reads:
         if start in seen:
             return
         seen.add(start)
-        for path in self.paths:
+        for path in self.paths.get(start[0], ()):
             if path[: len(start)] == start:
                 yield path
-        for path, templates in self.handed.items():
+        for path, templates in self.handed.get(start[0], {}).items():
             if path[: len(start)] == start:
                 for template in templates:
                     for inner in self._below((f"@{template}",), seen):
@@ -139,28 +162,23 @@ class _Reads:
     def visit(self, node: Any, aliases: Mapping[str, _Path]) -> None:
         """Note what is read below a node. What only decides something is not written."""
         match node:
-            case tuple():
-                for part in node:
-                    self.visit(part, aliases)
             case nodes.ItemOf() | nodes.AliasOf():
                 if (path := _path(node, aliases)) is not None:
-                    self.paths.add(path)
+                    self.paths.setdefault(path[0], set()).add(path)
             case nodes.Reference():
                 path = None if node.element is None else _path(node.element, aliases)
                 if path is not None:
-                    self.handed.setdefault(path, set()).add(node.resource)
+                    self.handed.setdefault(path[0], {}).setdefault(path, set()).add(node.resource)
             case nodes.BuildEach():
                 path = _path(node.value, aliases)
                 self.visit(node.body, {**aliases, node.alias: path} if path is not None else aliases)
             case nodes.Apply() if node.name == "words":
                 for path in (_path(arg, aliases) for arg in node.args):
                     if path is not None:
-                        self.paths.update((*path, field) for field in _WORDS)
-            case _ if isinstance(node, _CONDITIONS):
-                return
-            case _ if type(node).__module__ == nodes.__name__:
-                for name in nodes.below(type(node)):
-                    self.visit(getattr(node, name), aliases)
+                        self.paths.setdefault(path[0], set()).update((*path, field) for field in _WORDS)
+            case _ if type(node) not in _CONDITIONS:
+                for part in nodes.parts(node):
+                    self.visit(part, aliases)
 
 
 def _path(node: Any, aliases: Mapping[str, _Path]) -> _Path | None:

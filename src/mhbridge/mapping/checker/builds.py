@@ -272,7 +272,7 @@ class _Build:
     def _resource(self, declared: _Declared) -> nodes.Resource | None:
         known = self.known.get(declared.name)
         if known is not None:
-            self._note_reads(known)
+            self.read_names |= known.items
             return known
         file, node = declared.file, declared.node
         type_node = node.entries.get("resourceType")
@@ -327,9 +327,10 @@ class _Build:
         exists = self._exists(declared, node, env, build, alias, kind)
         if exists is None:
             return None
-        for put in puts:
-            self._note_reads(put.node)
-        return nodes.Resource(declared.span, declared.name, type_, kind, build, exists, over, alias, record, upsert)
+        items = self._note_reads((over, build, exists, upsert))
+        return nodes.Resource(
+            declared.span, declared.name, type_, kind, build, exists, over, alias, record, upsert, items
+        )
 
     def _profile(self, file: YamlFile, node: Node, type_: str) -> str:
         """The URL of a profile; empty when there is none of the name, or when it is of another resource type."""
@@ -416,5 +417,8 @@ class _Build:
             return None
         return nodes.AnyOf(declared.span, tuple(found.values()))
 
-    def _note_reads(self, node: Any) -> None:
-        self.read_names |= {read.name for read in nodes.walk(node) if isinstance(read, nodes.ItemOf)}
+    def _note_reads(self, tree: Any) -> frozenset[str]:
+        """Note that what stands in a tree is read, and say which items that is."""
+        found = frozenset([read.name for read in nodes.walk(tree) if isinstance(read, nodes.ItemOf)])
+        self.read_names |= found
+        return found

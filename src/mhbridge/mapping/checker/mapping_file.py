@@ -299,7 +299,7 @@ def _ignored(layer: Layer, names: Names, format_: Format, source: Source) -> lis
 def _check_ignored(layers: tuple[Layer, ...], bound: list[nodes.BoundItem], ignored: Collection[str]) -> None:
     """That no path is both bound and ignored. A condition only asks, and carries nothing, so it does not count."""
     found = nodes.walk(tuple(bound), closed=get_args(nodes.Condition))
-    used = {node.path: node.span for node in found if isinstance(node, nodes.Read | nodes.BindEach)}
+    used = {node.path: node.span for node in found if isinstance(node, (nodes.Read, nodes.BindEach))}
     for layer in layers:
         pairs = layer.top.pairs("ignore")
         for path, span in (pairs.keys if pairs is not None else {}).items():
