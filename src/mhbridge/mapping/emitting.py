@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 from mhbridge.errors import Span
@@ -44,14 +45,19 @@ _NAMES: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+#: What a name or a subscript is there for: one for all of them, as Python's own parser has it.
+_LOAD: Final = ast.Load()
+_STORE: Final = ast.Store()
+
+
 def load(name: str) -> ast.Name:
     """A name that is read."""
-    return ast.Name(name, ast.Load())
+    return ast.Name(name, _LOAD)
 
 
 def store(name: str) -> ast.Name:
     """A name that is assigned to."""
-    return ast.Name(name, ast.Store())
+    return ast.Name(name, _STORE)
 
 
 def call(function: str, *args: ast.expr) -> ast.Call:
@@ -81,17 +87,30 @@ def not_(test: ast.expr) -> ast.expr:
     return ast.UnaryOp(ast.Not(), test)
 
 
-#: What has a place in a file.
-_PLACED: Final = (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.excepthandler)
-#: Fields that hold words, operators and contexts, which have none.
-_PLACELESS: Final = frozenset({"id", "ctx", "attr", "op", "ops", "arg", "kind", "type_comment"})
-#: Kind of node → whether it has a place, and the fields that may hold nodes which have one.
-_SHAPES: Final[dict[type, tuple[bool, tuple[str, ...]]]] = {ast.Constant: (True, ()), ast.Name: (True, ())}
+#: Fields that hold words, operators and contexts, which have no place in a file.
+_PLACELESS: Final = frozenset({"id", "ctx", "attr", "op", "ops", "arg", "name", "kind", "type_comment"})
 
 
-def _shape(kind: type[ast.AST]) -> tuple[bool, tuple[str, ...]]:
-    fields = tuple([name for name in kind._fields if name not in _PLACELESS])
-    return _SHAPES.setdefault(kind, (issubclass(kind, _PLACED), fields))
+def _nothing(_: Any) -> tuple[Any, ...]:
+    """What stands below a name or a constant."""
+    return ()
+
+
+def _below(kind: type[ast.AST]) -> Callable[[Any], tuple[Any, ...]]:
+    names = [name for name in kind._fields if name not in _PLACELESS]
+    return attrgetter(*names) if len(names) > 1 else lambda node: tuple([getattr(node, name) for name in names])
+
+
+#: Kind of node → what gives the nodes below one, and the lists of them.
+_BELOW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
+    ast.Constant: _nothing,
+    ast.Name: _nothing,
+}
+
+
+def _bytes(text: str, column: int) -> int:
+    """How many bytes stand before a column of a line."""
+    return column - 1 if text.isascii() else len(text[: column - 1].encode())
 
 
 class Emitter:
@@ -109,7 +128,7 @@ class Emitter:
         self.lines = lines
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
-        self._last: tuple[Span | None, tuple[int, int]] = (None, (0, 0))
+        self._last: tuple[Span | None, dict[str, int]] = (None, {})
         self.names: dict[str, Any] = dict(_NAMES)
         #: (Cursor, key of a plan) → the names of its row, of what stands at its places, and of their number.
         self.rows: dict[tuple[str, Hashable], tuple[str, str, str]] = {}
@@ -150,38 +169,38 @@ class Emitter:
 
     def at(self, node: Any, span: Span) -> Any:
         """Give a node, and all below that has none, the place of `span`."""
-        if span.file != self.span.file:
-            span = self.span
-        start, end = self._columns(span)
-        line, end_line = span.line, span.end_line
+        place = self._place_of(span)
         waiting: list[Any] = [node]
         while waiting:
             below = waiting.pop()
-            placed, fields = _SHAPES.get(type(below)) or _shape(type(below))
-            if placed:
-                if hasattr(below, "lineno"):
-                    continue  # what has a place, has it in all that is below
-                below.lineno, below.col_offset = line, start
-                below.end_lineno, below.end_col_offset = end_line, end
-            for name in fields:
-                inner = getattr(below, name, None)
-                if inner.__class__ is list:
-                    waiting += [one for one in inner if isinstance(one, ast.AST)]
-                elif isinstance(inner, ast.AST):
-                    waiting.append(inner)
+            kind = below.__class__
+            if kind is list:
+                waiting += below
+                continue
+            if below is None:
+                continue
+            said = below.__dict__
+            if "lineno" in said:
+                continue  # what has a place, has it in all that is below
+            inside = _BELOW.get(kind) or _BELOW.setdefault(kind, _below(kind))
+            if inside is not _nothing:
+                waiting += inside(below)
+            said.update(place)
         return node
 
-    def _columns(self, span: Span) -> tuple[int, int]:
-        """Where a span begins and ends in its lines; the last one is asked for again and again."""
-        known, columns = self._last
+    def _place_of(self, span: Span) -> dict[str, int]:
+        """The place of a span, as nodes have it; the last one is asked for again and again."""
+        known, place = self._last
         if known is not span:
-            columns = self._bytes(span.line, span.column), self._bytes(span.end_line, span.end_column)
-            self._last = span, columns
-        return columns
-
-    def _bytes(self, line: int, column: int) -> int:
-        text = self.lines(self.span.file, line)
-        return column - 1 if text.isascii() else len(text[: column - 1].encode())
+            file, line, column, end_line, end = span if span.file == self.span.file else self.span
+            text = self.lines(file, line)
+            last = text if end_line == line else self.lines(file, end_line)
+            place = {
+                "lineno": line, "col_offset": _bytes(text, column), "end_lineno": end_line,
+                "end_col_offset": _bytes(last, end),
+            }  # fmt: skip
+            self._last = span, place
+        return place
 
     def local(self) -> str:
         """A new name for a value."""

@@ -233,8 +233,11 @@ class _Parser:
     # --- rules
 
     def whole(self) -> Expr:
-        if self.token.kind is Kind.END:
+        token = self.token
+        if token.kind is Kind.END:
             self.fail("an expression")
+        if token.path is not None and self.source.blank(token.end) == len(self.source.text):
+            return PathNode(self.source.span(token.start, token.end), token.path)  # most are nothing else
         tree = self.expression()
         self.expect(Kind.END)
         return tree

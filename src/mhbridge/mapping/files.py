@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.model import Severity
@@ -22,8 +22,7 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _SHOWN: Final = 240
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """
     A scalar.
 

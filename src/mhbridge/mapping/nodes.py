@@ -452,37 +452,40 @@ def walk(tree: Any, *, closed: tuple[type, ...] = ()) -> Iterator[Any]:
         if kind is tuple:
             waiting += node[::-1]
             continue
-        inside = _INSIDE.get(kind) or _INSIDE.setdefault(kind, _parts(kind))
-        if inside is _no_node:
+        inside = _INSIDE.get(kind) or _known(kind)
+        if inside is _NO_NODE:
             continue
         yield node
-        if kind not in closed:
-            waiting += inside(node)
+        count, below = inside
+        if count == 1:
+            if kind not in closed:
+                waiting.append(below(node))
+        elif count and kind not in closed:
+            waiting += below(node)
 
 
 def parts(node: Any) -> Sequence[Any]:
     """What stands right below a node, or in a tuple of them, in order; nothing below what is none."""
     if node.__class__ is tuple:
         return node
-    inside = _INSIDE.get(node.__class__) or _INSIDE.setdefault(node.__class__, _parts(node.__class__))
-    return inside(node)[::-1]
+    count, below = _INSIDE.get(node.__class__) or _known(node.__class__)
+    return (below(node),) if count == 1 else below(node)[::-1] if count else ()
 
 
-#: Kind of node → what gives the fields of one that may hold others, the last first.
-_INSIDE: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {}
+#: How many fields of a kind of node may hold others, and what gives the one that does, or all of them, the last first.
+_Inside: TypeAlias = tuple[int, Callable[[Any], Any]]
+#: Of what is no node, and of nodes that nothing is below.
+_NO_NODE: Final[_Inside] = (0, attrgetter("__class__"))
+_LEAF: Final[_Inside] = (0, attrgetter("span"))
+_INSIDE: Final[dict[type, _Inside]] = {}
 
 
-def _no_node(_: Any) -> tuple[Any, ...]:
-    """What stands below a text, a number, nothing."""
-    return ()
-
-
-def _parts(kind: type) -> Callable[[Any], tuple[Any, ...]]:
-    if kind.__module__ != __name__:
-        return _no_node
-    names = [one.name for one in fields(kind) if not str(one.type).startswith(_BARE)][::-1]
-    # `attrgetter` of one name gives no tuple, and of none there is none.
-    return attrgetter(*names) if len(names) > 1 else lambda node: tuple([getattr(node, name) for name in names])
+def _known(kind: type) -> _Inside:
+    inside = _NO_NODE
+    if kind.__module__ == __name__:
+        names = [one.name for one in fields(kind) if not str(one.type).startswith(_BARE)][::-1]
+        inside = (len(names), attrgetter(*names)) if names else _LEAF
+    return _INSIDE.setdefault(kind, inside)
 
 
 #: How the types of fields begin that hold no node.

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from mhbridge.errors import Span
 from mhbridge.formats import Format, Path, PathError
@@ -46,6 +45,7 @@ class Kind(Enum):
 
 
 _FIXED: Final = {kind.value.strip("'"): kind for kind in Kind if kind.value.startswith("'")}
+_BLANKS: Final = " \r\n"
 _BLANK: Final = re.compile(r"[ \r\n]*")
 _TEXT: Final = re.compile(r'"(?:[^"\\\r\n]|\\["\\])*')
 _CODE: Final = re.compile(r"[a-z][a-z0-9._-]*#[A-Za-z0-9._:/+*%^\[\]{}-]+")
@@ -95,6 +95,8 @@ class Source:
 
     def span(self, start: int, end: int) -> Span:
         """The place in the file of a stretch of `text`."""
+        if not self._doubled and end <= len(self.text):
+            return self._file.span(self._start + start, self._start + end)
         return self._file.span(self._place(start), self._place(end))
 
     def _place(self, at: int) -> int:
@@ -102,12 +104,13 @@ class Source:
 
     def blank(self, at: int) -> int:
         """Where the blanks that begin at `at` end."""
+        if self.text[at : at + 1] not in _BLANKS:
+            return at
         found = _BLANK.match(self.text, at)
         return found.end() if found else at
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: `path` when it is a path, `parts` (each with its start) when it is a name."""
 
     kind: Kind

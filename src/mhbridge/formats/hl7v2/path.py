@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mhbridge.formats import Path, PathError
@@ -80,6 +81,9 @@ _BLANKS: Final = re.compile(r"[ \t]*")
 _STRING: Final = re.compile(r'"((?:[^"\\\r\n]|\\["\\])*)"')
 _AND: Final = re.compile(r"and(?![A-Za-z0-9_])")
 
+#: A path of nothing but names and numbers, as nearly all are, where nothing follows that could belong to it.
+_PLAIN: Final = re.compile(r"[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}(?:\.[1-9][0-9]{0,2}){0,2}(?![0-9.\[-])")
+
 #: Beyond any field, component or repetition that a message may have.
 _HIGHEST: Final = 1_000
 
@@ -91,6 +95,9 @@ def scan_path(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:
     Raises:
         PathError: E107 or E205, when it begins like a path and goes wrong.
     """
+    plain = _PLAIN.match(text, start, end)
+    if plain is not None:
+        return _plain(plain[0]), plain.end()
     scan = _Scan(text, start, end)
     if scan.sees("."):
         # A letter behind the dot is the field of a name (`a.contentType`), which is no business of this format.
@@ -101,6 +108,15 @@ def scan_path(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:
     if not scan.takes("-"):
         raise scan.error(f"{step.segment} is a whole segment", f"name a field of it: {step.segment}-3", whole=True)
     return scan.field((step,), components=True), scan.at
+
+
+@lru_cache(maxsize=1024)
+def _plain(text: str) -> Hl7Path:
+    """A path of nothing but names and numbers. The same ones stand in every mapping, again and again."""
+    segment, _, numbers = text.partition("-")
+    field, component, subcomponent, *_ = (*map(int, numbers.split(".")), 0, 0)
+    at = len(segment) + 1, (text.index(".") + 1 if component else 0)
+    return Hl7Path(text, steps=(Step(segment),), field=field, component=component, subcomponent=subcomponent, at=at)
 
 
 def scan_loop(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:

@@ -154,4 +154,9 @@ class Environment:
 
     def binding_of(self, item: Item, name: str) -> Environment:
         """While an item, or a field of a record, is bound."""
-        return replace(self, item=name, on_bad=item.on_bad, allowed=item.systems, binding=item.binding)
+        # Once for each that is bound, so it is written out: `replace` asks for the fields one by one.
+        return Environment(
+            self.file, self.systems, self.format, self.scope, self.document, self.aliases, self.resources, self.tables,
+            self.lists, self.code_lists, self.message, name, item.on_bad, item.systems, item.binding, self.issuers,
+            self.lost_tables, self.used_tables,
+        )  # fmt: skip
