@@ -54,6 +54,8 @@ class Definitions:
         self._elements: dict[str, Mapping[str, Element]] = {}
         self._keys: dict[str, Mapping[str, Element]] = {}
         self._sets: dict[str, ValueSet | None] = {}
+        self._profiled: dict[str, Profile] = {}
+        self._extended: dict[str, Extension] = {}
 
     # --- elements and types ---
 
@@ -128,9 +130,12 @@ class Definitions:
     def profile(self, name: str) -> Profile | None:
         """A profile by its name (`UKCore-Encounter`) or URL."""
         name = name.removeprefix(UKCORE)
-        facts = self._profiles.get(name)
-        if facts is None:
-            return None
+        found = self._profiled.get(name)
+        if found is None and name in self._profiles:
+            found = self._profiled[name] = self._profile(name, self._profiles[name])
+        return found
+
+    def _profile(self, name: str, facts: Mapping[str, Any]) -> Profile:
         constraints: dict[str, dict[str, Any]] = {}
         for step in self._lineage(name):
             for path, said in self._profiles[step]["elements"].items():
@@ -149,9 +154,12 @@ class Definitions:
         """An extension by short name (`UKCore-LegalStatus`, `data-absent-reason`), id or URL."""
         # Some of UK Core have an address of R5's, which says nothing of their names.
         name = self._addresses.get(name) or name.removeprefix(UKCORE).removeprefix(CORE).removeprefix("Extension-")
-        facts = self._extensions.get(name)
-        if facts is None:
-            return None
+        found = self._extended.get(name)
+        if found is None and name in self._extensions:
+            found = self._extended[name] = self._extension(name, self._extensions[name])
+        return found
+
+    def _extension(self, name: str, facts: Mapping[str, Any]) -> Extension:
         return Extension(
             name=name,
             url=facts["url"],
