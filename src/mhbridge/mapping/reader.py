@@ -277,10 +277,14 @@ class _Composer:
     def scalar(self, event: Any) -> None:
         frame = self.frames[-1] if self.frames else None
         style = _STYLES[event.style or ""]
-        start, end = event.start_mark.index, event.end_mark.index
+        begins, ends = event.start_mark, event.end_mark
+        start, end = begins.index, ends.index
         if style == "block":
             end = start + len(self.raw[start:end].rstrip())
-        text = Text(self.file.span(start, end), event.value, style, start, end, frame is not None and frame.flow)
+            span = self.file.span(start, end)
+        else:
+            span = Span(self.file.path, begins.line + 1, begins.column + 1, ends.line + 1, ends.column + 1)
+        text = Text(span, event.value, style, start, end, frame is not None and frame.flow)
         disputed = _DISPUTED.get(style) if style == "block" or text.flow else None
         if disputed and disputed.match(self.raw, start, end):
             raise yaml.YAMLError
@@ -311,7 +315,7 @@ class _Composer:
             self.report("E009", "a key must be a word", span, "write the key before the ':'")
         elif text.style == "plain" and text.value == "<<":
             self.report("E004", "a merge key: not part of the mapping language", span, "write the keys out")
-        elif text.style == "plain" and self.is_cut(text, key=True):
+        elif text.flow and text.style == "plain" and self.is_cut(text, key=True):
             return
         elif text.style == "plain" and text.value.startswith("="):
             self.report("E005", "YAML takes this expression for a key", span, _QUOTES)
@@ -330,9 +334,9 @@ class _Composer:
             if text.value in _NULLS:
                 self.empty(frame, text)
                 return False
-            if self.is_cut(text, key=False):
+            if text.flow and self.is_cut(text, key=False):
                 return False
-            if expression and _left_open(self.raw[text.start : text.end]) and _COMMENT.match(self.raw, text.end):
+            if expression and _COMMENT.match(self.raw, text.end) and _left_open(self.raw[text.start : text.end]):
                 at = self.raw.index("#", text.end)
                 self.report("E007", "YAML cuts the expression here", self.file.span(at - 1, at + 1), _QUOTES)
                 return False
@@ -358,8 +362,6 @@ class _Composer:
 
     def is_cut(self, text: Text, *, key: bool) -> bool:
         """Report a plain scalar that flow style ended early; brackets, commas and colons end it there."""
-        if not text.flow:
-            return False
         at, rest = self.next(text.end)
         raw = self.raw[text.start : text.end]
         expression = raw.startswith("=")

@@ -21,15 +21,14 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from mhbridge.formats import Path, PathError
 
 __all__ = ["Hl7Path", "Predicate", "Step", "Test", "scan_loop", "scan_path"]
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(NamedTuple):
     """One `path = "text"` of a predicate; `numbers` is the path."""
 
     numbers: tuple[int, ...]
@@ -37,16 +36,14 @@ class Test:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Predicate:
+class Predicate(NamedTuple):
     """Which of several: the one at `position`, or those that pass all `tests`."""
 
     position: int = 0
     tests: tuple[Test, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A segment by name, and which of them. `at` is where it stands in the path."""
 
     segment: str

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mhbridge.formats import Path, PathError
 
@@ -46,8 +46,7 @@ _CALL: Final = re.compile(r"\s*\(")
 _BEGINS: Final = re.compile(rf"//?(?=[{_LETTER}]|[*@.])|\.\.?(?![\w.])|@")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A name as written; `local` is `*` for any. `offset` counts from the start of the path."""
 
     prefix: str
@@ -55,8 +54,7 @@ class Name:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(NamedTuple):
     """What a predicate asks of an element: whether something at a path of it is there, or says a text."""
 
     steps: tuple[Step, ...]
@@ -66,16 +64,14 @@ class Test:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Predicate:
+class Predicate(NamedTuple):
     """A position, or tests that all hold."""
 
     position: int = 0
     tests: tuple[Test, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """
     One step.
 

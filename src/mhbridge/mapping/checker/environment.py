@@ -107,10 +107,11 @@ class ResourceName:
     record: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Environment:
     """
-    Where an expression stands.
+    Where an expression stands. Nothing of it is changed but `used_tables`; it is not frozen because one is made for
+    each thing that is bound, and to make a frozen one takes three times as long.
 
     Args:
         format: the source format; `None` in a build.
