@@ -35,14 +35,8 @@ def mapping(name: str) -> SupplierMapping:
 
 #: Document types that come in one format only, each with the reason.
 ONE_FORMAT = {
-    "appointment-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
-    "care-team-notice": "the gateway makes it of an admission and a stay, in a form of its own",
-    "clinical-letter": "HL7 v2 from anywhere; letters of other formats have types of their own",
-    "death-after-discharge": "the gateway makes it of a death and a stay, in a form of its own",
-    "death-notice": "what the national events service sends, which is FHIR STU3 and nothing else",
-    "observation-report": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
-    "referral-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
-    "visit-event": "HL7 v2 from anywhere, after the HL7 v2-to-FHIR guide",
+    "care-team-notice": "the gateway makes it of an admission and a stay, in its own form; nobody can send one",
+    "death-after-discharge": "the gateway makes it of a death and a stay, in its own form; nobody can send one",
 }
 
 
@@ -81,8 +75,9 @@ def test_a_document_type_has_six_fixtures_from_two_formats(document: str) -> Non
         ("community-discharge", {"csv": 5, "json": 1}, []),
         ("community-discharge", {"csv": 12}, ["2 formats"]),
         ("community-discharge", {"csv": 4, "json": 1}, ["six fixtures"]),
-        ("visit-event", {"hl7v2": 6}, []),
-        ("visit-event", {}, ["six fixtures", "1 formats"]),
+        ("visit-event", {"hl7v2": 6}, ["2 formats"]),
+        ("care-team-notice", {"json": 6}, []),
+        ("care-team-notice", {}, ["six fixtures", "1 formats"]),
     ],
 )
 def test_a_type_that_lacks_them_would_be_seen(document: str, found: dict[str, int], lacks: list[str]) -> None:
