@@ -110,15 +110,15 @@ NOUNS: list[tuple[str, str, str, str, str]] = [
     ("settled", SOCIAL, "settled accommodation", "settled accommodation", "settled"),
     ("adjustments", NEEDS, "a quiet room", "in large print", "in large print"),
     ("who is close", WHO, "SAMPLE, Hawthorn", "Testsister", "FABRICA, Sissy"),
-    ("next of kin", WHO, "Next-of-Kin", "Next of kin", ""),
-    ("carer", WHO, "Carer of patient", "Carer", ""),
+    ("next of kin", WHO, "Next-of-Kin", "Next of kin", "FABRICA, Noel Next-of-Kin"),
+    ("carer", WHO, "Carer of patient", "Carer", "FABRICA, Carey Carer of patient"),
     ("nominated person", WHO, "Nominated person: Yes", "Nominated person: Yes", ""),
     ("nominated person, in words", LEGAL, "", "", "Nominated person: her sister"),
     ("why no copy", WHO, "She asked for no letters", "He asked for none", ""),
     ("what they may be told", WHO, "Everything in this letter", "Everything in this letter", ""),
     ("order of contact", WHO, "900202 (mobile) 1", "496 0202 1", ""),
     ("carers' concerns", WISHES, "Hawthorn works nights", "wants to be rung", "asks to be rung"),
-    ("a copy to family", COPIES, "SAMPLE, Hawthorn significant other", "Testsister", ""),
+    ("a copy to family", COPIES, "SAMPLE, Hawthorn significant other", "Testsister", "FABRICA, Sissy"),
 ]
 CASES = [
     (noun, heading, form, words)
