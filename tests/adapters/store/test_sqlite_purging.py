@@ -15,7 +15,7 @@ from store_cases import EVENT, T0, a_patient, a_reading, keep, key_of, take
 from test_sqlite_migrating import an_old_store, settled
 from test_sqlite_sealing import CANARY, files_with, opened, with_canaries
 
-from mhbridge.adapters.sql import purging, queries, schema
+from mhbridge.adapters.sql import queries, schema, shredding
 from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore, opening
 from mhbridge.adapters.sqlite.opening import Pragma
@@ -239,7 +239,7 @@ async def test_what_is_known_is_known_without_readings_whose_key_has_just_gone(p
     write = store.write
 
     async def stops(verb, item, noted=None):
-        if verb is purging.clear:
+        if verb is shredding.clear:
             raise StopError
         return await write(verb, item, noted)
 
@@ -259,7 +259,7 @@ async def test_what_opens_between_the_look_and_the_drop_keeps_the_key(path, monk
     write = store.write
 
     async def resends_first(verb, item, noted=None):
-        if verb is purging.drop:
+        if verb is shredding.drop:
             await store.resend(done.messages[0], "anna", DOCUMENTS_GONE)
         return await write(verb, item, noted)
 

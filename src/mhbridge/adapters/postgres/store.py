@@ -28,8 +28,8 @@ from mhbridge.adapters.postgres.sharing import Listener, Sharing
 from mhbridge.adapters.sql import leases
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.committing import Die, Writer, checked_head, refusal
-from mhbridge.adapters.sql.purging import SKIPPED
 from mhbridge.adapters.sql.reading import Reader
+from mhbridge.adapters.sql.shredding import SKIPPED
 from mhbridge.adapters.sql.turns import ThreadTurns, Turns
 from mhbridge.errors import StoreError
 from mhbridge.meters import Histogram

@@ -25,8 +25,8 @@ from mhbridge.adapters.sql import (
     letters,
     migrating,
     moves,
-    purging,
     repairing,
+    shredding,
     silence,
     tasks,
     watching,
@@ -101,7 +101,7 @@ _ORDER: Final[Sequence[Verb]] = (
     silence.keep_gaps,
     migrating.later,
     probe,
-    *purging.VERBS,
+    *shredding.VERBS,
     log_head,
 )
 

@@ -74,6 +74,12 @@ class DataKey:
         """What a wrapped key is bound to."""
         return b"%d %b %d" % (self.id, self.retention.encode(), self.expires)
 
+    @property
+    def month(self) -> str:
+        """Class and month, for people."""
+        last = datetime.fromtimestamp(self.expires / 1_000_000, UTC) - timedelta(days=1)
+        return f"{self.retention} until {last:%Y-%m}"
+
 
 @lru_cache(4096)
 def _end_of_month(day: int) -> int:

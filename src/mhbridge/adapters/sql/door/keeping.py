@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from mhbridge.adapters.sql import moves, purging, searching
+from mhbridge.adapters.sql import expiring, moves, searching, shredding
 from mhbridge.adapters.sql.books import GATEWAY, Mark, micros
 from mhbridge.adapters.sql.committing import log_head
 from mhbridge.adapters.sql.door.desk import Desk
@@ -42,7 +42,7 @@ class Keeping(Desk):
 
     async def erase(self, kind: str, patient: str, who: str, basis: str, now: datetime) -> Erased:
         self._require_writing()
-        found = await self.ask(purging.patients, kind, tuple(tokens(self._keys, kind, patient).values()))
+        found = await self.ask(expiring.patients, kind, tuple(tokens(self._keys, kind, patient).values()))
         erased = await self._purging().erase(found, who, basis, now)
         await self._forget()
         return erased
@@ -73,7 +73,7 @@ class Keeping(Desk):
             after, begun = 0, False
             while after or not begun:
                 begun = True
-                after, *some = await self.ask(purging.bodies_page, table, after)
+                after, *some = await self.ask(expiring.bodies_page, table, after)
                 counts = [sum(pair) for pair in zip(counts, some, strict=True)]
         opened, purged, damaged = counts
         return opened, purged, damaged
@@ -91,10 +91,10 @@ class Keeping(Desk):
 
     async def restored(self, of: datetime, who: str, now: datetime) -> int:
         """Once, after this store was made from a backup of an instant. Returns how many deliveries are doubtful."""
-        await self.write(purging.note, purging.Noting(of, who, micros(now)))
+        await self.write(shredding.note, shredding.Noting(of, who, micros(now)))
         while await self.write(moves.doubt, moves.Doubting(_DOUBTED, micros(now))):
             pass
-        await self.write(purging.tidy, None)
+        await self.write(shredding.tidy, None)
         return (await self.status(now)).deliveries.get(DeliveryState.UNKNOWN, 0)
 
     def _purging(self) -> Purging:
