@@ -57,6 +57,10 @@ def fixtures() -> dict[str, dict[str, int]]:
         supplied = mapping(f"{case.supplier}/{case.feed}")
         formats = found[supplied.document.name]
         formats[supplied.source.format] = formats.get(supplied.source.format, 0) + 1
+        # What is made beside a letter, where its golden file is there.
+        for beside in supplied.document.extracts if case.path.with_suffix(".beside.json").is_file() else ():
+            formats = found[beside]
+            formats[supplied.source.format] = formats.get(supplied.source.format, 0) + 1
     return found
 
 

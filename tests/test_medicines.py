@@ -5,13 +5,25 @@ Medicines at a transition of care: what changed is said first and whole, and rea
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mhbridge import config, pipeline
+from mhbridge.app.feeds import feeds_from
 from mhbridge.fhir.bundle import loads
-from mhbridge.mapping.library import built_in
+from mhbridge.mapping.catalogue import Catalogue, load
+from mhbridge.mapping.library import Library, built_in
+from mhbridge.model import Envelope
+from mhbridge.pipeline import Feed, Route
+from mhbridge.testing.replaying import RECEIVED_AT, Case, cases, feed_of, outcomes_of, with_extracts
+from ward import FIXTURES, LETTER, a_ward, changed
+from ward import feed as ward_feed
 
 BRIEF = "Changes to medicines, in brief"
 #: Statuses of a medicine in the order in which a reader meets them.
@@ -99,3 +111,234 @@ def test_what_changed_is_in_the_order_in_which_it_can_harm(case: str, expected: 
     found = [brief(section(bundle)) for name, bundle in letters().items() if name.startswith(case)]
     assert found
     assert found[0] == expected
+
+
+# --- what is made beside a letter, for who does not get the letter ------------------------------------------
+
+BESIDE = "medicine-changes"
+#: What it takes of a letter, whole.
+TAKEN = ("Medications and medical devices", "Allergies and adverse reactions")
+#: All the kinds of resources that may be in it: nothing of why somebody was in hospital, nor of who is close to them.
+KINDS = {
+    "Composition", "Patient", "Encounter", "List", "MedicationStatement", "AllergyIntolerance", "Practitioner",
+    "PractitionerRole", "Organization",
+}  # fmt: skip
+
+
+#: Fixtures that every supplier has, and those in which nearly everything is wrong.
+SHOWN = ("plain", "everything", "minimal", "bad-values", "unknown-codes", "medicine-without-name", "html-and-rtf")
+
+
+@cache
+def catalogue() -> Catalogue:
+    return Catalogue(Library([built_in("mappings")]))
+
+
+def pairs(using: Catalogue, only: str = "") -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Letters of fixtures of every supplier, with what is made beside it."""
+    feeds: dict[str, Feed] = {}
+    for case in cases(built_in("fixtures")):
+        if only not in case.name or case.path.stem not in SHOWN or not concerns(using, case):
+            continue
+        feed = feeds.setdefault(case.supplier, with_extracts(feed_of(using, case.supplier), using))
+        for outcome in outcomes_of(case.path.read_bytes(), feed, RECEIVED_AT)[0]:
+            made = {one.type: loads(one.body) for one in outcome.documents}
+            beside = made.pop(BESIDE, None)
+            if beside is not None:
+                (letter,) = made.values()
+                yield case.name, letter, beside
+
+
+def concerns(using: Catalogue, case: Case) -> bool:
+    name = f"{case.supplier}/{case.feed}"
+    golden = case.path.with_suffix(".r4.json")
+    return golden.is_file() and BESIDE in using.mapping(name).document.extracts
+
+
+def told(bundle: dict[str, Any]) -> dict[str, str]:
+    return {one["title"]: one["text"]["div"] for one in bundle["entry"][0]["resource"]["section"]}
+
+
+@cache
+def all_pairs() -> tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]:
+    return tuple(pairs(catalogue()))
+
+
+def cut(found: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> list[str]:
+    """Letters whose medicines or allergies are otherwise in what is made beside them than in the letter."""
+    return [
+        name
+        for name, letter, beside in found
+        if any(told(letter).get(title) != told(beside).get(title) for title in TAKEN)
+    ]
+
+
+def test_who_does_not_get_the_letter_reads_its_medicines_and_allergies_word_for_word() -> None:
+    """Of every supplier, what only one has included; and the coded entries are the same."""
+    assert cut(all_pairs()) == []
+    seen = 0
+    for name, letter, beside in all_pairs():
+        seen += 1
+        of_letter, of_beside = (
+            [one["resource"].get("medicationCodeableConcept") for one in bundle["entry"]] for bundle in (letter, beside)
+        )
+        assert [one for one in of_letter if one] == [one for one in of_beside if one], name
+        title = letter["entry"][0]["resource"]["title"]
+        assert title != beside["entry"][0]["resource"]["title"], name
+    assert seen > 30
+
+
+def test_the_control_without_what_only_a_supplier_has_it_would_be_a_part(tmp_path: Path) -> None:
+    folder = tmp_path / "mappings"
+    shutil.copytree(built_in("mappings"), folder)
+    pack = folder / "documents" / BESIDE / "items.yaml"
+    text = pack.read_text("utf-8")
+    assert "takes_under:" in text
+    names = "  - allergies\n  - no_known_allergies\n  - allergies_unavailable\n  - medicines\n  - medicines_stopped\n"
+    listed = text.replace("takes_under:", f"{names}#", 1).replace("  - allergies-and-adverse-reaction\n", "", 1)
+    pack.write_text(listed.replace("  - medications-and-medical-devices\n", "", 1), "utf-8")
+    found = cut(pairs(load([folder], only=True), "example-toc/mental-health-discharge"))
+    assert "example-toc/mental-health-discharge/plain.json" in found
+
+
+def test_it_says_nothing_else() -> None:
+    """Neither why, nor what was found, nor risk, nor who is close to the patient, nor who else gets the letter."""
+    for name, _, beside in all_pairs():
+        resources = [entry["resource"] for entry in beside["entry"]]
+        assert {one["resourceType"] for one in resources} <= KINDS, name
+        wanted = {*TAKEN, "Patient demographics", "GP practice", "Discharge details", "Person completing record"}
+        assert told(beside).keys() <= wanted, name
+        assert "contact" not in next(one for one in resources if one["resourceType"] == "Patient"), name
+
+
+ROUTES = """
+[gateway]
+mode = "test"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "mllp"
+listen = "127.0.0.1:0"
+
+[[destination]]
+name = "gp"
+kind = "folder"
+path = "gp"
+
+[[destination]]
+name = "nursing"
+kind = "folder"
+path = "nursing"
+
+[[route]]
+documents = ["mental-health-inpatient-discharge"]
+to = ["gp"]
+
+[[route]]
+documents = ["medicine-changes"]
+to = ["nursing"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "beside", "state", "found"),
+    [
+        ("plain", "", "done", {"gp": LETTER, "nursing": BESIDE}),
+        ("plain", 'recipients = {items = ["gp_practice"], organisations = ["Y12345"]}', "done",
+         {"gp": LETTER, "nursing": BESIDE}),
+        ("plain", 'recipients = {items = ["recipients"], organisations = ["Y99999"]}', "done", {"gp": LETTER}),
+        ("plain", 'when = "= medicines_stopped"', "done", {"gp": LETTER, "nursing": BESIDE}),
+        ("minimal", 'when = "= medicines_stopped"', "done", {"gp": LETTER}),
+        ("restricted-patient", "", "parked", {}),
+    ],
+)  # fmt: skip
+def test_it_goes_where_its_own_routes_say(case: str, beside: str, state: str, found: dict[str, str]) -> None:
+    (feed,) = (
+        one
+        for name, one in feeds_from(config.parse(ROUTES + beside + "\n", environ={}), catalogue()).items()
+        if name.endswith("/mllp")
+    )
+    (outcome,) = pipeline.outcome_now((FIXTURES / f"discharge-letter/{case}.hl7").read_bytes(), feed, RECEIVED_AT)
+    types = [one.type for one in outcome.documents]
+    assert {one.destination: types[one.document] for one in outcome.deliveries} == found
+    assert outcome.state.value == state
+    # Of a restricted patient it is not even made.
+    assert (BESIDE in types) is (BESIDE in found.values())
+
+
+def feed() -> Feed:
+    routes = (Route(frozenset({LETTER}), ("gp",)), Route(frozenset({"encounter-event"}), ()))
+    mine = tuple(catalogue().mapping(f"example-mental-health/{name}") for name in ("adt", "discharge-letter", "unlink"))
+    made = with_extracts(replace(ward_feed(), mappings=mine, routes=routes), catalogue())
+    return replace(made, routes=(*routes, Route(frozenset({BESIDE}), ("team",))))
+
+
+#: A letter and what is made beside it have one number each, in this order.
+SCENARIOS = {
+    "it goes beside the letter": """
+        letter one
+        gp takes: 1
+        team takes: 2
+    """,
+    "another consultant in the letter is no news of its medicines": """
+        letter one
+        gp takes: 1
+        team takes: 2
+        letter two
+        gp takes: 3 replaces 1
+        team takes: nothing
+    """,
+    "what has not left does not leave when the letter is taken back": """
+        letter one
+        cancel
+        team takes: nothing
+    """,
+    "the letter is taken back": """
+        admission ELM
+        discharge ELM
+        letter one
+        gp takes: 1
+        team takes: 2
+        cancel
+        team takes: 4 withdrawn replaces 2
+        gp takes: 3 withdrawn replaces 1
+    """,
+}
+
+
+@pytest.mark.parametrize("case", SCENARIOS)
+async def test_it_is_replaced_and_taken_back_with_its_letter(tmp_path: Path, case: str) -> None:
+    async with a_ward(tmp_path, feed()) as ward:
+        await ward.run(SCENARIOS[case])
+
+
+async def test_a_dose_that_is_corrected_reaches_who_has_the_other_one(tmp_path: Path) -> None:
+    async with a_ward(tmp_path, feed()) as ward:
+        await ward.run("letter one\n gp takes: 1\n team takes: 2")
+        body = changed("discharge-letter/plain", {"MSH_9": "N-9", "PV1_7": "9990001^ONE^Rowena^^^Dr^^^GMC"})
+        assert b"One tablet at night" in body
+        body = body.replace(b"One tablet at night", b"Half a tablet at night")
+        taken = await ward.gateway.take(Envelope(body, feed().supplier, feed().name, ward.now, "mllp"))
+        assert await ward.worked(taken.messages[0]) == "done"
+        for one in await ward.store.documents(taken.messages[0]):
+            ward.numbers.setdefault(one.identifier, len(ward.numbers) + 1)
+        assert await ward.deliver("team", "takes") == "4 replaces 2"
+        assert "Half a tablet at night" in str(ward.bodies[-1])
+
+
+async def test_what_is_on_its_way_does_not_leave_any_more_when_the_patient_is_restricted(tmp_path: Path) -> None:
+    async with a_ward(tmp_path, feed()) as ward:
+        await ward.run("letter one")
+        body = changed("discharge-letter/plain", {"MSH_9": "N-9", "PV1_16": "Y"})
+        taken = await ward.gateway.take(Envelope(body, feed().supplier, feed().name, ward.now, "mllp"))
+        assert await ward.worked(taken.messages[0]) == "parked"
+        assert [await ward.deliver(who, "takes") for who in ("gp", "team")] == ["nothing", "nothing"]
+
+
+def test_who_signs_for_a_mapping_signs_for_what_is_made_beside_its_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "mappings"
+    shutil.copytree(built_in("mappings"), folder)
+    before = load([folder], only=True).mapping("example-mental-health/discharge-letter").hash
+    pack = folder / "documents" / BESIDE / "r4.yaml"
+    pack.write_text(pack.read_text("utf-8") + "# another order\n", "utf-8")
+    assert load([folder], only=True).mapping("example-mental-health/discharge-letter").hash != before

@@ -36,6 +36,11 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--target", type=click.Choice(["r4", "letter"]), default="r4", show_default=True, help="What to make.")
 @click.option(
+    "--beside",
+    metavar="DOCUMENT",
+    help="Not the letter, but the document of this type that may be made beside it: medicine-changes.",
+)
+@click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write one file a message into this folder."
 )
 @click.option("--report", is_flag=True, help="Say on standard error what was recognised, and every issue.")
@@ -57,6 +62,7 @@ def translate(
     files: tuple[Path, ...],
     name: str | None,
     target: str,
+    beside: str | None,
     out: Path | None,
     report: bool,
     traced: bool,
@@ -81,9 +87,11 @@ def translate(
         )
     if out is not None:
         _told_apart(files)
+    if beside is not None and beside not in catalogue.library.folders("documents"):
+        raise click.UsageError(f"there is no document type {beside!r}")
     failed: list[str] = []
     before = _before(after, files, name, catalogue) if after else None
-    made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed, before))
+    made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed, before, beside))
     if traced:
         from mhbridge.cli.tracing import tell
 
@@ -165,9 +173,11 @@ def _translate(
     report: bool,
     failed: list[str],
     before: Earlier | None = None,
+    beside: str | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """The documents of one file, as they come. `failed` gets the place of each message that gave none."""
     from mhbridge.pipeline import Feed, Route, outcomes_of_file
+    from mhbridge.testing.replaying import with_extracts
 
     try:
         names = [name] if name is not None else _recognised(path, catalogue)
@@ -182,6 +192,8 @@ def _translate(
     documents = frozenset(mapping.document.name for mapping in mappings)
     feed = Feed(supplier, f"{supplier}/file", mappings, (Route(documents, ("standard output",)),), live=False)
     feed = replace(feed, carries=before.carries) if before is not None else feed
+    if beside is not None:
+        feed = with_extracts(feed, catalogue, [beside])
     try:
         with path.open("rb") as file:
             outcomes = _told_alone(outcomes_of_file(file, feed, datetime.now(UTC), before))
@@ -191,14 +203,18 @@ def _translate(
                 _say(outcome, place, report)
                 if outcome.state is MessageState.PARKED:
                     failed.append(place)
-                for index, document in enumerate(outcome.documents, 1):
+                documents = [one for one in outcome.documents if beside in (None, one.type)]
+                if beside is not None and not documents:
+                    say(f"{place}: nothing is made of it as {beside}", severity=Severity.ERROR)
+                    failed.append(place)
+                for index, document in enumerate(documents, 1):
                     if target == "letter" and document.bundle != "document":
                         text = f"{place}: a letter is made of documents, and {document.type} is none"
                         say(text, severity=Severity.ERROR)
                         failed.append(place)
                         continue
                     body = document.body if target == "r4" else _letter(document.body)
-                    yield f"{stem}-{index}" if len(outcome.documents) > 1 else stem, body
+                    yield f"{stem}-{index}" if len(documents) > 1 else stem, body
     except MessageError as error:
         say(f"{path}: {error}", severity=Severity.ERROR)
         failed.append(f"{path}")

@@ -100,6 +100,22 @@ class Catalogue:
             raise MappingError(errors or self.diagnostics())
         return loaded
 
+    def extract(self, name: str, document: str) -> SupplierMapping:
+        """
+        What is made of the letters of a mapping as another document type.
+
+        Raises:
+            KeyError: there is no such mapping, or nothing is made of its letters as that.
+            MappingError: it, or something it needs, has errors.
+        """
+        letter = self.mapping(name)
+        if document not in letter.document.extracts:
+            raise KeyError(document)
+        found = self._loader.extract(letter, document)
+        if found is None:
+            raise MappingError(self.diagnostics())
+        return found
+
     def reviews(self, supplier: str) -> tuple[Review, ...]:
         """All reviews of a supplier's mappings, in the order in which they were made."""
         found = self.library.table(path_of(supplier))

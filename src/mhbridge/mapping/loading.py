@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
@@ -219,6 +220,41 @@ class Loader:
 
         return bind
 
+    def extract(self, letter: SupplierMapping, name: str) -> SupplierMapping | None:
+        """What is made of a mapping's letters as another document type; `None` when that has errors."""
+        document, supplier = self.document(name), letter.supplier.name
+        if document is None:
+            return None
+        # What only this supplier has stands under a heading, too, and goes where the others do.
+        own = {
+            key: item
+            for key, item in letter.document.items.items()
+            if key not in document.items and item.heading in document.takes_under and not item.derived
+        }
+        records = {key: record for key, record in letter.document.records.items() if key not in document.records}
+        shared = document
+        if own:
+            document = replace(document, items={**document.items, **own}, records={**document.records, **records})
+        codes = self.codes(supplier)
+        found = {target: self.build(document, target, letter.name if own else "", supplier) for target in TARGETS}
+        if any(d.severity is Severity.ERROR for d in self.library.diagnostics() if self._is_of(d, shared)):
+            return None
+        trees = {target: build for target, build in found.items() if build is not None}
+        return replace(
+            letter,
+            document=document,
+            derive=self._compiler.derive(document.derived, _derived_span(document)),
+            builds={target: self._made(build, document, codes) for target, build in trees.items()},
+            trees=trees,
+            clocks=(),
+            checks=(),
+        )
+
+    def _is_of(self, diagnostic: Diagnostic, document: DocumentType) -> bool:
+        folders = [f"documents/{document.name}", *(f"parts/{part}" for part in document.parts)]
+        files = [f"{folder}/{file}.yaml" for folder in folders for file in self.library.names(folder, ".yaml")]
+        return diagnostic.span.file in {self.library.shown(file) for file in files}
+
     def build(
         self, document: DocumentType, target: str, own: str, supplier: str = "", adds: Any = None
     ) -> BuildFile | None:
@@ -421,7 +457,9 @@ class Loader:
 
     def _files(self, name: str, document: str, parts: Iterable[str]) -> list[str]:
         supplier = name.partition("/")[0]
-        folders = [f"documents/{document}", *(f"parts/{part}" for part in parts)]
+        pack = self._documents.get(document)
+        extracts = [f"documents/{one}" for one in (pack.extracts if pack else ())]
+        folders = [f"documents/{document}", *extracts, *(f"parts/{part}" for part in parts)]
         found = [
             f"suppliers/{name}.yaml",
             *shared_files(self.library.tree(f"suppliers/{name}.yaml"), supplier),

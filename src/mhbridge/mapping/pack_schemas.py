@@ -106,6 +106,21 @@ def items_schema() -> dict[str, Any]:
                     {"type": "array", "items": {"type": "object", "required": ["item", "is", "for", "minutes"]}},
                     "Messages that may overtake those they speak of",
                 ),
+                (
+                    "extracts",
+                    {"type": "array", "items": _TEXT},
+                    "Document types that may be made beside each letter that has this part",
+                ),
+                (
+                    "takes",
+                    {"type": "array", "items": _TEXT},
+                    "What a document made beside a letter takes of it",
+                ),
+                (
+                    "takes_under",
+                    {"type": "array", "items": _TEXT},
+                    "Headings of which it takes all there is",
+                ),
                 ("stale", {"type": "array", "items": stale}, "What makes a letter out of date, and what is done then"),
                 ("items", {"type": "object", "additionalProperties": item}, "The items"),
                 ("records", {"type": "object", "additionalProperties": record}, "Records: items of several fields"),

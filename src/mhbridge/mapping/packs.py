@@ -186,6 +186,9 @@ class DocumentType:
         settled: an instant that is said once for a stay → by how many minutes it may differ when it is said again.
         lists: name → (system name, code) pairs, for `in`.
         code_lists: the lists that stand in files, for `member`.
+        extracts: document types that may be made of a letter of this one, beside it.
+        takes: of such a type: the items that it takes of the letter.
+        takes_under: headings of which it takes whatever the letter has.
         derived: the derived items, each after those it reads.
     """
 
@@ -203,6 +206,9 @@ class DocumentType:
     stale: tuple[Stale, ...] = ()
     settled: Mapping[str, int] = field(default_factory=dict)
     headings: tuple[Asked, ...] = ()
+    extracts: tuple[str, ...] = ()
+    takes: frozenset[str] = frozenset()
+    takes_under: frozenset[str] = frozenset()
     identifies: frozenset[str] = field(init=False)
     #: Name of an item that is a record → the mandatory fields of it; of records that have some.
     demanding: Mapping[str, tuple[Item, ...]] = field(init=False)
@@ -236,6 +242,11 @@ class DocumentType:
             for asked in self.headings
         }
         object.__setattr__(self, "under", under)
+
+    def taken_of(self, letter: DocumentType) -> frozenset[str]:
+        """The items that a document of this type takes of a letter."""
+        under = (one.name for one in letter.items.values() if one.heading in self.takes_under and not one.derived)
+        return self.takes.union(under)
 
     def coded(self, item: Item) -> str | None:
         """The field of an item's record that is to be coded; `""` where its value is, `None` where nothing need be."""

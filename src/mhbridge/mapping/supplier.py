@@ -289,6 +289,19 @@ class SupplierMapping:
                 found += clock.unwatched(items, run, zone, received_at)
         return found, max(actions, key=_STRICTNESS.index, default=None)
 
+    def extracted(self, reading: Reading, items: Mapping[str, Any], letter: DocumentType) -> tuple[Reading, Any]:
+        """
+        What of a letter a document is made of that is made beside it: a reading of its own, and its items.
+
+        Args:
+            items: those of the letter, with what it carries.
+        """
+        takes = self.document.taken_of(letter)
+        taken = {name: value for name, value in items.items() if name in takes}
+        # What names the letter names what is made of it.
+        taken[self.document.identity[0]] = {"value": f"{reading.document}|{reading.episode}"}
+        return replace(reading, document=self.document.name, items=taken, issues=(), written=b""), taken
+
     # -- what may leave -------------------------------------------------------------------------------------
 
     @staticmethod

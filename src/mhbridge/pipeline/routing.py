@@ -53,6 +53,7 @@ class Feed:
         stale: type of a letter → what makes it out of date.
         looks: document type → what its messages may be to any watch that there is.
         watches: what the messages of this feed tell of, where they are our own.
+        extracts: name of a mapping → what is made beside its letters, of those document types that have a route.
     """
 
     supplier: str
@@ -68,6 +69,7 @@ class Feed:
     stale: Mapping[str, tuple[Stale, ...]] = field(default_factory=dict)
     looks: Mapping[str, Sequence[tuple[int, ReadyLook]]] = field(default_factory=dict)
     watches: tuple[ReadyWatch, ...] = ()
+    extracts: Mapping[str, tuple[SupplierMapping, ...]] = field(default_factory=dict)
 
 
 def destinations(

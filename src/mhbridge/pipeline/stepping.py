@@ -309,10 +309,8 @@ class _Making:
         self._nothing_new |= not to and ends_here(mapping, reading, items, self._feed, self._now)
         if restricted:
             to, self._code = (), self._code or "M740"
-            # What was on its way when it became known does not leave any more.
-            earlier = series_of(self._past, reading) if reading.authors else None
-            sent = [one for version in (earlier.versions if earlier else ()) for one in version.sent]
-            self._kept_back += [Withdrawal(one.delivery, DeliveryState.CANCELLED) for one in sent if one.waits]
+            if reading.authors:
+                self._keep_back(reading)  # that it is restricted has become known since
         targets = self._feed.targets
         for target in sorted({targets.get(name, "r4") for name in to} or {"r4"}):
             theirs = tuple([name for name in to if targets.get(name, "r4") == target])
@@ -329,6 +327,38 @@ class _Making:
                     translation.json(), known=before.digest, episode=reading.episode,
                 )  # fmt: skip
                 self._plan(document, theirs)
+        if reading.authors and reading.act in (Act.NEW, Act.UPDATE):
+            for extract in self._feed.extracts.get(mapping.name, ()):
+                self._add_extract(extract, mapping, reading, items, before.digest, filling, restricted=restricted)
+
+    def _add_extract(
+        self,
+        extract: SupplierMapping,
+        mapping: SupplierMapping,
+        reading: Reading,
+        items: Mapping[str, Any],
+        known: bytes,
+        carried: Carried,
+        *,
+        restricted: bool,
+    ) -> None:
+        """What is made beside a letter, for who does not get the letter. It is routed by what the letter says."""
+        part, taken = extract.extracted(reading, items, mapping.document)
+        to = destinations(mapping, reading, items, self._feed, self._now, document=part.document)
+        if restricted:
+            self._keep_back(part)
+        elif to:
+            targets = self._feed.targets
+            for target in sorted({targets.get(name, "r4") for name in to}):
+                theirs = tuple([name for name in to if targets.get(name, "r4") == target])
+                translation = extract.build(part, taken, self._now, target, carried.recorded)
+                self._add_version(extract, part, taken, translation, theirs, known, carried)
+
+    def _keep_back(self, reading: Reading) -> None:
+        """What of a series was on its way does not leave any more."""
+        earlier = series_of(self._past, reading)
+        sent = [one for version in (earlier.versions if earlier else ()) for one in version.sent]
+        self._kept_back += [Withdrawal(one.delivery, DeliveryState.CANCELLED) for one in sent if one.waits]
 
     def restricts(self, reading: Reading) -> None:
         """That the patient's record is restricted is said for the first time: it holds for letters on their way."""
@@ -368,6 +398,8 @@ class _Making:
         made = list(replacements(document, translation.resource, to, earlier))
         for one in made:
             self._replace(one)
+        if not made and mapping.document.takes:
+            return  # nothing new for who gets that; there may be for who gets the letter
         if not made:
             self._nothing_new = True
             self._issues.append(_CHANGES_NOTHING)

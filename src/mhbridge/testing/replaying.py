@@ -2,16 +2,17 @@
 Golden comparison: every fixture through the pure flow, and what came out beside what was expected.
 
 A fixture is `fixtures/<supplier>/<feed>/<case>.<ext>`; beside it lie `<case>.r4.json` (the documents),
-`<case>.report.json` (state, code and issues) and, for formats that answer in kind, `<case>.ack.hl7`. The clock stands
-still, so the same fixture gives the same bytes on every machine.
+`<case>.report.json` (state, code and issues) and, for formats that answer in kind, `<case>.ack.hl7`. Where there is a
+`<case>.beside.json`, what is made beside its letters is compared, too. The clock stands still, so the same fixture
+gives the same bytes on every machine.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,7 @@ __all__ = [
     "ledger_summary",
     "outcomes_of",
     "replay",
+    "with_extracts",
 ]
 
 #: When every fixture is received.
@@ -42,6 +44,8 @@ NAME: Final = "mhbridge"
 _SOURCES: Final = (".hl7", ".csv", ".json", ".ndjson", ".xml", ".mime", ".zip")
 #: What lies beside a message: the documents, the report, the answer in kind.
 _GOLDEN: Final = ("r4.json", "report.json", "ack.hl7")
+#: What is made beside letters. It is asked for by a file of that name, be it empty.
+_BESIDE: Final = "beside.json"
 #: Which of several segments or repetitions, in the path of a leaf.
 _PLACE: Final = re.compile(r"(?<!^)\[\d+\]")
 
@@ -63,7 +67,7 @@ class Case:
 def cases(root: Path) -> Iterator[Case]:
     """All fixtures below a folder, in order of their names."""
     for path in sorted(root.glob("*/*/*")):
-        if path.suffix in _SOURCES and not path.name.endswith(tuple(f".{kind}" for kind in _GOLDEN)):
+        if path.suffix in _SOURCES and not path.name.endswith(tuple(f".{kind}" for kind in (*_GOLDEN, _BESIDE))):
             yield Case(path.parent.parent.name, path.parent.name, path)
 
 
@@ -72,6 +76,26 @@ def feed_of(catalogue: Catalogue, supplier: str, name: str = "replay") -> Feed:
     mappings = tuple(catalogue.mapping(mapping) for mapping in catalogue.feeds(supplier))
     documents = frozenset(mapping.document.name for mapping in mappings)
     return Feed(supplier, f"{supplier}/{name}", mappings, (Route(documents, ("anywhere",)),), live=False)
+
+
+def with_extracts(feed: Feed, catalogue: Catalogue, documents: Collection[str] | None = None) -> Feed:
+    """
+    A feed that makes what may be made beside letters, too, and sends it to the same place.
+
+    Args:
+        documents: of these types alone; `None`: of all.
+    """
+    extracts = {
+        mapping.name: tuple(
+            catalogue.extract(mapping.name, one)
+            for one in mapping.document.extracts
+            if documents is None or one in documents
+        )
+        for mapping in feed.mappings
+        if mapping.file.authors
+    }
+    made = frozenset(one.document.name for several in extracts.values() for one in several)
+    return replace(feed, extracts=extracts, routes=(*feed.routes, Route(made, ("beside",))))
 
 
 def outcomes_of(body: bytes, feed: Feed, now: datetime) -> tuple[list[Outcome], Answer]:
@@ -94,6 +118,12 @@ def replay(case: Case, catalogue: Catalogue, feed: Feed | None = None) -> Mappin
     made: dict[str, bytes] = {}
     if documents:
         made[f"{stem}.r4.json"] = dumps(documents[0] if len(documents) == 1 else documents, pretty=True)
+    if (case.path.parent / f"{stem}.{_BESIDE}").is_file():
+        beside = outcomes_of(body, with_extracts(feed, catalogue), RECEIVED_AT)[0]
+        types = {mapping.document.name for mapping in feed.mappings}
+        made[f"{stem}.{_BESIDE}"] = dumps(
+            [loads(one.body) for outcome in beside for one in outcome.documents if one.type not in types], pretty=True
+        )
     report = {
         "answer": {"verdict": answered.verdict.value, "code": answered.code},
         "messages": [_report(o) for o in outcomes],
@@ -155,7 +185,7 @@ def _issue(issue: Issue) -> dict[str, str]:
 def golden_files(path: Path, made: Mapping[str, bytes]) -> list[Path]:
     """Write the golden files beside a message, and take away those that it does not give any more."""
     written: list[Path] = []
-    for kind in _GOLDEN:
+    for kind in (*_GOLDEN, _BESIDE):
         golden = path.parent / f"{path.stem}.{kind}"
         if golden.name in made:
             golden.write_bytes(made[golden.name])
@@ -171,7 +201,7 @@ def compare(case: Case, made: Mapping[str, bytes]) -> list[Difference]:
     folder = case.path.parent
     for name, body in made.items():
         golden = folder / name
-        if not golden.is_file():
+        if not golden.is_file() or not golden.stat().st_size:
             found.append(Difference(name, "the file", NOTHING, "a golden file; --update writes it"))
         elif golden.read_bytes() != body:
             old = golden.read_bytes()
@@ -180,7 +210,7 @@ def compare(case: Case, made: Mapping[str, bytes]) -> list[Difference]:
                 json_differences(name, loads(old), loads(body)) if of_json else text_differences(name, old, body)
             )
             found += own or [Difference(name, "the file", "the same content", "it is written differently")]
-    for kind in _GOLDEN:
+    for kind in (*_GOLDEN, _BESIDE):
         name = f"{case.path.stem}.{kind}"
         if name not in made and (folder / name).is_file():
             found.append(Difference(name, "the file", "a golden file", NOTHING))

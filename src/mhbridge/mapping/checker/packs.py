@@ -44,7 +44,7 @@ _ITEM_KEYS = (
 )
 #: Those of an item that no field of a record has.
 _OF_ITEMS: Final = ("identifies", "carry", "unless_said", "absence", "safety")
-_PART_KEYS: Final = ("part", "title", "carry", "items", "records", "lists", "waits")
+_PART_KEYS: Final = ("part", "title", "carry", "extracts", "items", "records", "lists", "waits")
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
 
@@ -84,6 +84,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
         return None
     keys = (
         "document", "title", "carry", "standard", "parts", "lasting", "identity", "waits", "settled", "stale", "needs",
+        "takes", "takes_under",
         "items", "records", "lists",
     )  # fmt: skip
     top = Declaration(file, file.root, "a document type", keys)
@@ -103,6 +104,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     #: Names of items and records that no document may carry → the part that says so.
     never: dict[str, str] = {}
     waiting: list[tuple[YamlFile, Node]] = []
+    extracts: list[str] = []
     for part in top.texts("parts"):
         tree = library.tree(f"parts/{part.value}/items.yaml")
         if tree is None:
@@ -124,6 +126,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
                 shared.choice("carry", ("never",), "never")
                 never |= dict.fromkeys((items.keys() - before) | (records.keys() - had), part.value)
             waiting += [(tree, node) for node in shared.items("waits")]
+            extracts += [one.value for one in shared.texts("extracts") if _is_extract(library, tree, one)]
         if part.value in {text.value for text in top.texts("lasting")}:
             lasting |= items.keys() - before
     for text in top.texts("lasting"):
@@ -159,9 +162,47 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     settled = _settled(file, top.pairs("settled"), items)
     asked = _asked(top, codes.headings, items)
     stale = read_stale(library, top)
+    takes, under = _takes(top, items)
     return replace(
-        document, stale=stale, derived=derived, lasting=frozenset(lasting), waits=waits, settled=settled, headings=asked
+        document,
+        stale=stale,
+        derived=derived,
+        lasting=frozenset(lasting),
+        waits=waits,
+        settled=settled,
+        headings=asked,
+        # Nothing is made of what is made of a letter itself.
+        extracts=() if takes or under else tuple(dict.fromkeys(extracts)),
+        takes=takes,
+        takes_under=under,
     )
+
+
+def _takes(top: Declaration, items: Mapping[str, Item]) -> tuple[frozenset[str], frozenset[str]]:
+    """`takes:` the items that a document takes of a letter; `takes_under:` headings of which it takes everything."""
+    for text in top.texts("takes"):
+        _declared(top.file, text.value, text.span, items)
+    headings = {one.heading for one in items.values() if one.heading}
+    for text in top.texts("takes_under"):
+        if text.value not in headings:
+            what, near = f"no item stands under the heading {text.value!r}", did_you_mean(text.value, headings)
+            top.file.report("E503", what, text.span, near)
+    return frozenset(one.value for one in top.texts("takes")), frozenset(one.value for one in top.texts("takes_under"))
+
+
+def _is_extract(library: Library, file: YamlFile, name: Text) -> bool:
+    """Whether there is a document type of the name that is made of letters."""
+    known = library.folders("documents")
+    tree = library.tree(f"documents/{name.value}/items.yaml") if name.value in known else None
+    if tree is None:
+        what, near = f"there is no document type {name.value!r}", did_you_mean(name.value, known)
+        file.report("E045", what, name.span, near)
+    elif not isinstance(tree.root, Pairs) or not {"takes", "takes_under"} & tree.root.entries.keys():
+        what = f"nothing is made of letters as {name.value!r}: it does not say what it takes of them"
+        file.report("E544", what, name.span, "say it there, under `takes:`")
+    else:
+        return True
+    return False
 
 
 def _asked(top: Declaration, headings: Mapping[str, Heading], items: Mapping[str, Item]) -> tuple[Asked, ...]:
