@@ -203,18 +203,18 @@ def _translate(
                 _say(outcome, place, report)
                 if outcome.state is MessageState.PARKED:
                     failed.append(place)
-                documents = [one for one in outcome.documents if beside in (None, one.type)]
-                if beside is not None and not documents:
+                made = [one for one in outcome.documents if beside in (None, one.type)]
+                if beside is not None and not made:
                     say(f"{place}: nothing is made of it as {beside}", severity=Severity.ERROR)
                     failed.append(place)
-                for index, document in enumerate(documents, 1):
+                for index, document in enumerate(made, 1):
                     if target == "letter" and document.bundle != "document":
                         text = f"{place}: a letter is made of documents, and {document.type} is none"
                         say(text, severity=Severity.ERROR)
                         failed.append(place)
                         continue
                     body = document.body if target == "r4" else _letter(document.body)
-                    yield f"{stem}-{index}" if len(documents) > 1 else stem, body
+                    yield f"{stem}-{index}" if len(made) > 1 else stem, body
     except MessageError as error:
         say(f"{path}: {error}", severity=Severity.ERROR)
         failed.append(f"{path}")
