@@ -22,7 +22,7 @@ _WHY: Final[Mapping[str, str]] = {
     "M711": "Several mappings take this message",
     "M720": "The message does not say which stay it belongs to",
     "M722": "The message does not say whose it is",
-    "M721": "The message names two patients",
+    "M721": "The message names several patients; send a message for each",
     "M740": "The record is restricted and is not routed automatically",
     "M741": "No destination takes it",
     "M743": "The message has no number of its own",

@@ -222,7 +222,8 @@ def take(message: Message, mappings: Sequence[SupplierMapping], received_at: dat
     if message.patients > 1 and not any(reading.act in (Act.MERGE, Act.UNLINK) for _, reading in readings):
         # Two patients in one message: nobody can say whose discharge it is (design §12).
         parked = parked or "M721"
-        issues = (*issues, Issue("M721", Severity.ERROR, "the message names two patients"))
+        text = "the message names several patients, and whose each part is would be a guess: each has to come by itself"
+        issues = (*issues, Issue("M721", Severity.ERROR, text))
     if not message.facts.control_id and any(reading.authors for _, reading in readings):
         # Versions of a letter are told apart by the number of the message: without it no letter has a name.
         parked = parked or "M743"
