@@ -503,7 +503,7 @@ async def test_what_happened_after_the_letter_was_written_is_told_to_a_person(tm
     using = replace(feed(), stale={LETTER: (rule,)})
     told = {name: (await what_follows(tmp_path / name, [one], using))[1] for name, one in coming.items()}
     assert told == {"after": ["M756"], "before": []}
-    assert feed().stale[LETTER][0] == Stale("observation-report", "", "", "tell")
+    assert feed().stale[LETTER][0] == Stale("observation-report", "", "", "hold")
 
 
 async def test_the_control_without_the_hour_each_change_is_a_letter(tmp_path, monkeypatch) -> None:

@@ -64,7 +64,7 @@ def items_schema() -> dict[str, Any]:
                 ("document", _TEXT, "The type of document that says it"),
                 ("item", _TEXT, "The item by which such a message is known; left out, every one is"),
                 ("is", _TEXT, "Its value"),
-                ("then", {"enum": ["replace", "tell"]}, "The letter is made again, or a person is told"),
+                ("then", {"enum": ["replace", "tell", "hold"]}, "It is made again, a person is told, or it is held"),
             )
         ),
         "additionalProperties": False,

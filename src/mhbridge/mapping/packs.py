@@ -146,7 +146,7 @@ class Stale:
     Args:
         document: type of the document that says it.
         item: the item by which such a message is known, and its `value`; empty: every one is.
-        then: `replace`: the letter is made again; `tell`: a person decides.
+        then: `replace`: the letter is made again; `tell`: a person decides; `hold`: before it leaves.
     """
 
     document: str

@@ -16,6 +16,7 @@ mhbridge and must never do work: no parsing, no I/O, no clock.
 from __future__ import annotations
 
 from mhbridge.model.documents import (
+    HELD_AS_STALE,
     DeliveryState,
     Document,
     Joining,
@@ -36,6 +37,7 @@ from mhbridge.model.values import ABSENT, DELETED, MASKED, UNKNOWN_ERROR, Absent
 __all__ = [
     "ABSENT",
     "DELETED",
+    "HELD_AS_STALE",
     "MASKED",
     "NOTHING_BEFORE",
     "NOTHING_KNOWN",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from mhbridge.model.values import Key
 
 __all__ = [
+    "HELD_AS_STALE",
     "DeliveryState",
     "Document",
     "Joining",
@@ -96,6 +98,10 @@ class DeliveryState(StrEnum):
     CLOSED = "closed"
 
 
+#: A delivery is held: something newer is known than what it says. It has certainly not left.
+HELD_AS_STALE: Final = "M782"
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A delivery of a version of a document, as it stands."""
@@ -104,11 +110,17 @@ class Sent:
     destination: str
     state: DeliveryState
     attempts: int = 0
+    code: str = ""
+
+    @property
+    def held(self) -> bool:
+        """It was kept from leaving because something newer is known than what it says."""
+        return self.state is DeliveryState.PARKED and self.code == HELD_AS_STALE
 
     @property
     def waits(self) -> bool:
-        """It has certainly not left, and would leave by itself."""
-        return self.state in (DeliveryState.QUEUED, DeliveryState.RETRY)
+        """It has certainly not left, and would leave by itself, or when a person lets it go."""
+        return self.held or self.state in (DeliveryState.QUEUED, DeliveryState.RETRY)
 
     @property
     def arrived(self) -> bool:
@@ -120,6 +132,8 @@ class Sent:
         """The receiver has it or may have it, or gets it when a person lets it go."""
         if self.state is DeliveryState.CLOSED:
             return self.attempts > 0
+        if self.held:
+            return False
         return self.arrived or self.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.PARKED)
 
 

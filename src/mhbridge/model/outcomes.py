@@ -101,7 +101,9 @@ class Overtaken:
         episode: of this stay; empty: of every stay of the patient.
         document: type of the letters.
         at: those written before, in microseconds since 1970; `None`: all.
-        then: `again`: they are made again, soon; `now`: at once; `tell`: a person is told.
+        then: `again`: they are made again, soon; `now`: at once; `tell`: a person is told; `hold`: what has not left
+            waits for a person, and of what has left one is told; `held`: the letter itself, which comes after what
+            would have held it.
     """
 
     patient: Key

@@ -145,8 +145,11 @@ def overtaken(
     for letter, rules in stale.items():
         for rule in rules:
             if rule.document == reading.document and (not rule.item or reading.items.get(rule.item) == rule.value):
-                then = "again" if rule.then == "replace" else "tell"
+                then = "again" if rule.then == "replace" else rule.then
                 found[Overtaken(reading.patient, "", letter, then, place(reading, now)[0])] = None
+    if reading.authors and any(rule.then == "hold" for rule in stale.get(reading.document, ())):
+        own = Overtaken(reading.patient, reading.episode, reading.document, "held", place(reading, now)[0])
+        found[own] = None
     return list(found)
 
 

@@ -28,7 +28,7 @@ from mhbridge.errors import StoreError
 from mhbridge.model import DeliveryState, MessageState
 from mhbridge.ports import Move
 
-# The design's tables of moves (§2.1 and §2.2), written out once more.
+# The design's tables of moves (§2.1 and §2.2), once more; what is held as stale may be replaced or cancelled.
 DELIVERY_TABLE = """
     (new)     queued
     queued    sending parked superseded cancelled
@@ -36,7 +36,7 @@ DELIVERY_TABLE = """
     sending   done awaiting retry unknown parked
     unknown   unknown done awaiting retry parked
     awaiting  awaiting done parked
-    parked    queued closed
+    parked    queued closed superseded cancelled
 """
 MESSAGE_TABLE = """
     (new)     stored done parked filtered

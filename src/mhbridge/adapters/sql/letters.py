@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mhbridge.adapters.sql import clocks, tasks
+from mhbridge.adapters.sql import clocks, moves, tasks
 from mhbridge.adapters.sql.books import GATEWAY, Books
 from mhbridge.adapters.sql.repairing import Reprocessing, reprocess
 from mhbridge.adapters.sql.tasks import Firing, Raising
 from mhbridge.model import MessageState
 from mhbridge.ports import Fired
 
-__all__ = ["ReadyOvertaken", "fire", "overtake"]
+__all__ = ["ReadyOvertaken", "fire", "hand_over", "overtake"]
 
 _HOUR: Final = 3_600_000_000
 #: So long a letter is sent anew by itself; after that somebody decides.
@@ -49,12 +49,19 @@ class _Letter(NamedTuple):
 def overtake(books: Books, wanted: Sequence[tuple[int, int, int, ReadyOvertaken]]) -> None:
     """Note it: (message, patient, now, what it has overtaken) for each."""
     for message, patient, now, one in wanted:
+        if one.then == "held":
+            _hold_if_stale(books, message, patient, now, one)
+            continue
+        if one.then == "hold":
+            books.each("note_stale", [(patient, one.kind, one.at)])
         query = "letters_of_stay" if one.episode else "letters_of_patient"
         episode = {"episode": one.episode} if one.episode else {}
         for letter in (_Letter(*row) for row in books.run(query, patient=patient, kind=one.kind, **episode)):
             if letter.message == message or (one.at is not None and letter.written_at >= one.at):
                 continue
-            if one.then == "tell":
+            if one.then == "hold":
+                _hold(books, letter, now, one.kind)
+            elif one.then == "tell":
                 if now - letter.received_at <= _FRESH:
                     _tell(books, letter.message, _STALE, now)
             elif now - letter.received_at > _FRESH:
@@ -63,6 +70,25 @@ def overtake(books: Books, wanted: Sequence[tuple[int, int, int, ReadyOvertaken]
                     _tell(books, letter.message, _TOO_OLD, now)
             else:
                 _plan(books, patient, letter, now, at_once=one.then == "now")
+
+
+def hand_over(books: Books, retired: int, survivor: int) -> None:
+    """What makes letters of a patient stale makes those of the patient stale that it was merged into."""
+    books.each("note_stale", [(survivor, kind, at) for kind, at in books.run("stale_of", patient=retired)])
+
+
+def _hold_if_stale(books: Books, message: int, patient: int, now: int, one: ReadyOvertaken) -> None:
+    """A letter that comes after what makes it stale does not leave by itself."""
+    row = books.row("stale_since", patient=patient, kind=one.kind)
+    if row is not None and one.at is not None and row[0] > one.at:
+        moves.hold(books, [about for (about,) in books.run("waiting_of_letter", message=message, kind=one.kind)], now)
+
+
+def _hold(books: Books, letter: _Letter, now: int, kind: str) -> None:
+    """What of a letter has not left does not leave by itself. Of what has, a person is told."""
+    moves.hold(books, [about for (about,) in books.run("waiting_of_letter", message=letter.message, kind=kind)], now)
+    if now - letter.received_at <= _FRESH and books.value("has_left", message=letter.message, kind=kind):
+        _tell(books, letter.message, _STALE, now)
 
 
 def _plan(books: Books, patient: int, letter: _Letter, now: int, *, at_once: bool) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mhbridge.adapters.sql import watching
+from mhbridge.adapters.sql import letters, watching
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.clocks import hand_over, take_back
 from mhbridge.model import Joining
@@ -58,16 +58,17 @@ def merge(books: Books, retired: int, survivor: int, message: int, now: int) -> 
     retired, survivor = books.root(retired), books.root(survivor)
     books.join(retired, survivor)
     moved = 0
-    for destination, last_seq, depth, letters in books.run("lanes_of_patient", patient=retired):
+    for destination, last_seq, depth, waiting in books.run("lanes_of_patient", patient=retired):
         books.run("open_lane", patient=survivor, destination=destination)
         books.run("move_deliveries", retired=retired, survivor=survivor, destination=destination)
         books.run("lengthen_lane", patient=survivor, destination=destination, by=last_seq)
-        books.each("settle_lane", [(survivor, destination, depth, letters), (retired, destination, -depth, -letters)])
+        books.each("settle_lane", [(survivor, destination, depth, waiting), (retired, destination, -depth, -waiting)])
         moved += depth
     for query in ("move_waiting_messages", "move_waiting_merges", "move_documents"):
         books.run(query, retired=retired, survivor=survivor)
     hand_over(books, retired, survivor, now)
     watching.hand_over(books, retired, survivor, now)
+    letters.hand_over(books, retired, survivor)
     books.log(now, "message", message, f"merged {retired} into {survivor}, {moved} deliveries with it")
 
 

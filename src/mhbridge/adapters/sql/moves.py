@@ -16,7 +16,7 @@ from mhbridge.adapters.sql import clocks, tasks
 from mhbridge.adapters.sql.books import GATEWAY, Books, micros
 from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
 from mhbridge.errors import StoreError
-from mhbridge.model import DeliveryState, MessageState, Withdrawal
+from mhbridge.model import HELD_AS_STALE, DeliveryState, MessageState, Withdrawal
 from mhbridge.ports import Move
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "close",
     "doubt",
     "finish",
+    "hold",
     "move",
     "park",
     "recover",
@@ -367,6 +368,9 @@ def withdraw(books: Books, withdrawals: Sequence[Withdrawal], message: int, now:
     if not withdrawals:
         return
     found = _find(books, (one.delivery for one in withdrawals))
+    for about, delivery in found.items():
+        if delivery.state == DeliveryState.PARKED and books.value("code_of_delivery", id=about) != HELD_AS_STALE:
+            raise StoreError("S212", f"delivery {about} may have left, and waits for a person")
     why = f"by message {message}"
     _move_deliveries(
         books, [_Step(one.delivery, found[one.delivery], one.state, now, None, why=why) for one in withdrawals]
@@ -415,11 +419,22 @@ def _park(books: Books, item: Parking) -> bool:
     return True
 
 
+def hold(books: Books, deliveries: Sequence[int], now: int) -> None:
+    """What has not left waits for a person, because something newer is known than what it says."""
+    steps = [
+        _Step(about, delivery, DeliveryState.PARKED, now, None, code=HELD_AS_STALE)
+        for about, delivery in _find(books, deliveries).items()
+        if delivery.state in _WAITS
+    ]
+    _move_deliveries(books, steps)
+
+
 def _release(books: Books, item: Releasing) -> bool:
     """A person lets a parked delivery go: it is the head of its lane, and due."""
     delivery = _find(books, [item.delivery]).get(item.delivery)
     if delivery is None or delivery.state != DeliveryState.PARKED:
         return False
+    books.run("not_stale", delivery=item.delivery, code=HELD_AS_STALE)
     _move_deliveries(books, [_Step(item.delivery, delivery, DeliveryState.QUEUED, item.now, item.now, who=item.who)])
     return True
 

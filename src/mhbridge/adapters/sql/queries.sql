@@ -275,7 +275,7 @@ with recursive up (id, merged_into) as (select id, merged_into from patient wher
   from up join document d on d.patient = up.id and d.episode = :episode where d.bundle = 'document' and up.merged_into is null
   order by d.id;
 -- name: sent_of_document
-select d.id, n.name, d.state, d.attempts from delivery d join destination n on n.id = d.destination
+select d.id, n.name, d.state, d.attempts, d.code from delivery d join destination n on n.id = d.destination
   where d.message = :message and d.document = :document order by d.id;
 
 -- Letters that were overtaken ------------------------------------------------------------------------------
@@ -293,6 +293,29 @@ select o.message, m.received_at, coalesce(max(r.event_at), m.received_at) from d
   where o.patient = :patient and o.bundle = 'document' and o.kind = :kind and o.status = 'final'
     and not exists (select 1 from document p where p.series = o.series and p.version > o.version)
     and not exists (select 1 from delivery d where d.message = o.message and d.document = o.id and d.state = 'cancelled') group by o.message, m.received_at order by o.message;
+-- name: waiting_of_letter
+select d.id from delivery d join document o on o.message = d.message and o.id = d.document
+  where d.message = :message and o.kind = :kind and o.bundle = 'document' and o.status = 'final' and d.state in ('queued', 'retry')
+  order by d.id;
+-- name: has_left
+select count(*) from delivery d join document o on o.message = d.message and o.id = d.document
+  where d.message = :message and o.kind = :kind and o.bundle = 'document'
+    and d.state in ('sending', 'unknown', 'awaiting', 'done');
+-- name: note_stale
+insert into stale (patient, kind, at) values (?, ?, ?)
+  on conflict (patient, kind) do update set at = excluded.at where excluded.at > stale.at;
+-- name: stale_since
+select at from stale where patient = :patient and kind = :kind;
+-- name: not_stale
+-- A person lets go what was held: they know what was newer.
+delete from stale where (patient, kind) in (select o.patient, o.kind from delivery d
+  join document o on o.message = d.message and o.id = d.document where d.id = :delivery and d.code = :code);
+-- name: stale_of
+select kind, at from stale where patient = :patient;
+-- name: code_of_delivery
+select code from delivery where id = :id;
+-- name: drop_stale_of
+delete from stale where patient = :id;
 -- name: letter_due
 select due_at, done_at from letter where message = :message;
 -- name: plan_letter

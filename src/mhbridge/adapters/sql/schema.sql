@@ -253,6 +253,14 @@ create table letter (
   done_at integer
 ) strict;
 create index letter_due on letter (due_at) where due_at is not null;
+
+-- Of a patient, when the newest of what makes letters of a type stale was: one that is older waits for a person.
+create table stale (
+  patient integer not null,
+  kind    text    not null,
+  at      integer not null,
+  primary key (patient, kind)
+) strict, without rowid;
 create table watch (
   patient integer primary key,
   seen    integer not null,

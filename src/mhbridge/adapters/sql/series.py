@@ -31,10 +31,8 @@ def past(rows: Rows, told: Past, patient: bytes, episode: bytes, body: Callable[
     for about, message, series, version, kind, target, identifier, content, status in rows(
         "versions_of_episode", token=patient, episode=episode
     ):
-        sent = tuple([
-            Sent(delivery, destination, DeliveryState(state), attempts)
-            for delivery, destination, state, attempts in rows("sent_of_document", message=message, document=about)
-        ])  # fmt: skip
+        rows_of = rows("sent_of_document", message=message, document=about)
+        sent = tuple([Sent(delivery, to, DeliveryState(state), *more) for delivery, to, state, *more in rows_of])
         found = Version(version, identifier, target, content, status, sent, body(about) if body else b"")
         by_type.setdefault(kind, []).append((series, found))
     series_of = (Series(one[-1][0], kind, tuple([each for _, each in one])) for kind, one in by_type.items())

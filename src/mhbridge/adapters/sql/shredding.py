@@ -196,7 +196,7 @@ def _forget_patient(books: Books, patient: int) -> int:
     for query in ("drop_lanes_of", "drop_patient"):
         books.run(query, id=patient)
         gone += books.changed
-    for query in ("drop_words_of", "drop_watch_of", "drop_notices_of"):
+    for query in ("drop_words_of", "drop_watch_of", "drop_notices_of", "drop_stale_of"):
         books.run(query, id=patient)
     books.forget_names()
     return gone

@@ -49,7 +49,8 @@ DELIVERY_MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         # Looked at again: still unknown, or a level higher and still awaited.
         _D.UNKNOWN: frozenset({_D.UNKNOWN, _D.DONE, _D.AWAITING, _D.RETRY, _D.PARKED}),
         _D.AWAITING: frozenset({_D.AWAITING, _D.DONE, _D.PARKED}),
-        _D.PARKED: frozenset({_D.QUEUED, _D.CLOSED}),
+        # What is held has not left: a newer version, or a cancellation, takes its place. What may have left is never.
+        _D.PARKED: frozenset({_D.QUEUED, _D.CLOSED, _D.SUPERSEDED, _D.CANCELLED}),
         _D.DONE: frozenset(),
         _D.SUPERSEDED: frozenset(),
         _D.CANCELLED: frozenset(),

@@ -81,6 +81,6 @@ def read_stale(library: Library, top: Declaration) -> tuple[Stale, ...]:
             top.file.report("E045", text, what.entries["document"].span, did_you_mean(what.text("document"), known))
         if ("item" in what) != ("is" in what):
             what.require("item", "is")
-        then = what.choice("then", ("replace", "tell"), "tell")
+        then = what.choice("then", ("replace", "tell", "hold"), "tell")
         found.append(Stale(what.text("document"), what.text("item"), what.text("is"), then))
     return tuple(found)

@@ -63,6 +63,12 @@ create table letter (
   done_at integer
 ) strict;
 create index letter_due on letter (due_at) where due_at is not null;
+create table stale (
+  patient integer not null,
+  kind    text    not null,
+  at      integer not null,
+  primary key (patient, kind)
+) strict, without rowid;
 create table watch (
   patient integer primary key,
   seen    integer not null,
