@@ -67,11 +67,17 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """The paths that are read at one place, and the loops that begin there."""
+    """
+    The paths that are read at one place, and the loops that begin there.
+
+    Args:
+        asks: what a path or a loop reaches here or below depends on what a message says, not on its shapes alone.
+    """
 
     marks: tuple[Mark, ...]
-    loops: tuple[tuple[Loop, _Level], ...]
+    loops: tuple[tuple[Loop, _Level, bool], ...]
     touches: frozenset[Any]
+    asks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,9 @@ class FieldLedger:
         #: Kind and shape of a group, and what was taken of it → what became of its leaves.
         self.known: dict[Any, _Outcome] = {}
         self._reached: dict[frozenset[Any], tuple[_Level, frozenset[Mark]]] = {}
+        self._structures: dict[tuple[Cell, ...], list[tuple[int, list[int]]]] = {}
+        #: What was left open and what decides of that (`_left_over`) → what was passed over, and what is unmapped.
+        self.left: dict[Any, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     # -- what was read --------------------------------------------------------------------------------------
 
@@ -216,6 +225,22 @@ class FieldLedger:
             if seen.isdisjoint(((id(cursor), mark.spot.subject), (id(cursor), mark.spot.within))):
                 _add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)
 
+    def take_structure(self, message: Message, into: Sequence[list[int]]) -> None:
+        """Add what the format itself reads; messages of a sender are much alike in that."""
+        cells = tuple(self.format.structural(message, self.source))
+        codes = self._structures.get(cells)
+        if codes is None:
+            groups = 1 + max([cell >> PLACE_BITS for cell, _ in cells], default=0)
+            held: list[list[int]] = [[] for _ in range(groups)]
+            _add(cells, _SELECTOR, held)
+            codes = [(group, found) for group, found in enumerate(held) if found]
+            if len(cells) <= _LONGEST:
+                if len(self._structures) >= _MOST_REACHED:
+                    self._structures.clear()
+                self._structures[cells] = codes
+        for group, found in codes:
+            into[group] += found
+
     def selecting(self, kind: str, place: int) -> int:
         """The leaves at a place that questions look at in every group of a kind."""
         here = self._selecting.get(kind)
@@ -242,15 +267,29 @@ class FieldLedger:
         found: dict[int, int] = {}
         level, reaching = self._reaching(touched)
         if reaching:
-            taken = {
-                (mark, cell)
-                for entry in trace
-                if (mark := entry[0]) in reaching and ((kind := entry[1]) > marks.PLAIN or kind in _VALUES)
-                for cell, _ in mark.spot.cells(entry[2][0] if kind == marks.READ_IN_PART else raw_of(entry), mark.reads)
-                if cell in among
-            }
-            self._reach(level, self.format.cursor(message), taken, among, found)
+            self._reach(level, self.format.cursor(message), self._used(trace, reaching, among), among, found)
         return found
+
+    def decided_by(self, trace: Trace, touched: frozenset[Any], among: Container[int]) -> Any:
+        """
+        What decides, beside the kinds of groups and the shapes of those that are asked about, which of these leaves
+        were passed over; `None` where it is what the message says.
+        """
+        level, reaching = self._reaching(touched)
+        if level.asks:
+            return None
+        return frozenset(self._used(trace, reaching, among)) if reaching else ()
+
+    @staticmethod
+    def _used(trace: Trace, reaching: Container[Mark], among: Container[int]) -> set[tuple[Mark, int]]:
+        """Which paths read which of the cells."""
+        return {
+            (mark, cell)
+            for entry in trace
+            if (mark := entry[0]) in reaching and ((kind := entry[1]) > marks.PLAIN or kind in _VALUES)
+            for cell, _ in mark.spot.cells(entry[2][0] if kind == marks.READ_IN_PART else raw_of(entry), mark.reads)
+            if cell in among
+        }
 
     def _reaching(self, touched: frozenset[Any]) -> tuple[_Level, frozenset[Mark]]:
         """The paths that may read what is touched. Messages of a sender leave much the same open, so it is kept."""
@@ -272,7 +311,7 @@ class FieldLedger:
                 # What was read and not used stays open: the value did not depend on it.
                 if cell in among and (mark, cell) not in taken:
                     found[cell] = found.get(cell, 0) | mask
-        for loop, below in level.loops:
+        for loop, below, _ in level.loops:
             for inner in loop.cursors(cursor):
                 self._reach(below, inner, taken, among, found)
 
@@ -309,8 +348,7 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
     """The ledger of one message under all mappings that took it: a leaf is open only if it is open in all of them."""
     ledgers = [ledger for ledger, _ in taken]
     first = ledgers[0]
-    format_, source = first.format, first.source
-    kinds, shapes = format_.shapes(message)
+    kinds, shapes = first.format.shapes(message)
     into = _taken(message, taken, len(shapes))
     known = first.known if len(ledgers) == 1 else {}
     counts = 0
@@ -326,18 +364,20 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
             lost += [(group << PLACE_BITS | place, mask) for place, mask in outcome.failed]
         if outcome.open:
             open_ += [(group << PLACE_BITS | place, mask) for place, mask in outcome.open]
-    passed: list[Cell] = []
-    unmapped: list[Cell] = []
+    passed: tuple[str, ...] = ()
+    unmapped: tuple[str, ...] = ()
     if open_:
-        counts += _sort_out(message, taken, open_, passed, unmapped) << 2 * _WIDTH
-
-    def paths(cells: list[Cell]) -> tuple[str, ...]:
-        return tuple(
-            format_.path(message, cell, bit, source, exact=True) for cell, mask in cells for bit in _bits(mask)
-        )
-
+        ignored, left = _less_ignored(message, taken, open_)
+        counts += ignored << 2 * _WIDTH
+        if left:
+            passed, unmapped = _left_over(message, taken, kinds, shapes, left)
     bound, selectors, ignored = (counts >> part * _WIDTH & (1 << _WIDTH) - 1 for part in range(3))
-    return Ledger(bound, selectors, ignored, paths(passed), paths(lost), paths(unmapped))
+    return Ledger(bound, selectors, ignored, passed, _paths(first, message, lost) if lost else (), unmapped)
+
+
+def _paths(ledger: FieldLedger, message: Message, cells: Iterable[Cell]) -> tuple[str, ...]:
+    path, source = ledger.format.path, ledger.source
+    return tuple([path(message, cell, bit, source, exact=True) for cell, mask in cells for bit in _bits(mask)])
 
 
 def _taken(message: Message, taken: Sequence[Taken], groups: int) -> list[list[int]]:
@@ -345,8 +385,7 @@ def _taken(message: Message, taken: Sequence[Taken], groups: int) -> list[list[i
     into: list[list[int]] = [[] for _ in range(groups)]
     for ledger, trace in taken:
         ledger.take(message, trace, into)
-    first = taken[0][0]
-    _add(first.format.structural(message, first.source), _SELECTOR, into)
+    taken[0][0].take_structure(message, into)
     return into
 
 
@@ -435,14 +474,14 @@ def _remember(known: dict[Any, _Outcome], key: tuple[str, Any, tuple[int, ...]],
         known[key] = outcome
 
 
-def _sort_out(
-    message: Message, taken: Sequence[Taken], open_: list[Cell], passed: list[Cell], unmapped: list[Cell]
-) -> int:
-    """What was not taken: ignored in this message alone (how many), passed over, or unmapped."""
+def _less_ignored(message: Message, taken: Sequence[Taken], open_: list[Cell]) -> tuple[int, list[Cell]]:
+    """How many leaves are ignored in this message alone, and those that are not."""
     ignored: dict[int, int] = {}
     for ledger, _ in taken:
         for cell, mask in ledger.ignoring_here(message, open_):
             ignored[cell] = ignored.get(cell, 0) | mask
+    if not ignored:
+        return 0, open_
     count = 0
     left: list[Cell] = []
     for cell, remaining in open_:
@@ -452,22 +491,36 @@ def _sort_out(
             mask &= ~found
         if mask:
             left.append((cell, mask))
-    if left:
-        format_ = taken[0][0].format
-        touched = frozenset(format_.touched(message, cell) for cell, _ in left)
-        among = {cell for cell, _ in left}
-        over: dict[int, int] = {}
-        for ledger, trace in taken:
-            for cell, mask in ledger.passed_over(message, trace, touched, among).items():
-                over[cell] = over.get(cell, 0) | mask
-        for cell, remaining in left:
-            mask = remaining
-            if found := mask & over.get(cell, 0):
-                passed.append((cell, found))
-                mask &= ~found
-            if mask:
-                unmapped.append((cell, mask))
-    return count
+    return count, left
+
+
+def _left_over(
+    message: Message, taken: Sequence[Taken], kinds: Sequence[str], shapes: Sequence[Any], left: list[Cell]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths of what was passed over, and of what is unmapped; remembered where shapes decide of it."""
+    first = taken[0][0]
+    touched = frozenset([first.format.touched(message, cell) for cell, _ in left])
+    among = {cell for cell, _ in left}
+    key = None
+    if getattr(first.format, "reached_by_shape", False) and len(taken) == 1 and len(left) <= _LONGEST:
+        decided = first.decided_by(taken[0][1], touched, among)
+        if decided is not None:
+            groups = dict.fromkeys([cell >> PLACE_BITS for cell, _ in left])
+            key = tuple(kinds), tuple([shapes[group] for group in groups]), tuple(left), decided
+            if (known := first.left.get(key)) is not None:
+                return known
+    over: dict[int, int] = {}
+    for ledger, trace in taken:
+        for cell, mask in ledger.passed_over(message, trace, touched, among).items():
+            over[cell] = over.get(cell, 0) | mask
+    passed = [(cell, found) for cell, mask in left if (found := mask & over.get(cell, 0))]
+    unmapped = [(cell, found) for cell, mask in left if (found := mask & ~over.get(cell, 0))]
+    made = _paths(first, message, passed), _paths(first, message, unmapped)
+    if key is not None and sum(map(len, key[1])) <= _LONGEST:
+        if len(first.left) >= _MOST_REACHED:
+            first.left.clear()
+        first.left[key] = made
+    return made
 
 
 def detailed(message: Message, taken: Sequence[Taken]) -> list[Leaf]:
@@ -527,26 +580,30 @@ def _bits(mask: int) -> Iterator[int]:
 def _level(tree: Any) -> _Level:
     """The paths below a part of a mapping, by the loops that they stand in."""
     here: list[Mark] = []
-    loops: list[tuple[Loop, _Level]] = []
+    loops: list[tuple[Loop, _Level, bool]] = []
     for node in nodes.walk(_bodies(tree), closed=(nodes.BindEach,)):
         if isinstance(node, nodes.Read):
             here.append(node.mark)
         elif isinstance(node, nodes.BindEach):
             here.append(node.mark)
-            loops.append((node.loop, _level((node.body,))))
-    touches = frozenset[Any]().union(*(mark.touches for mark in here), *(below.touches for _, below in loops))
-    return _Level(tuple(here), tuple(loops), touches)
+            loops.append((node.loop, _level((node.body,)), node.mark.spot.asks))
+    touches = frozenset[Any]().union(*(mark.touches for mark in here), *(below.touches for _, below, _ in loops))
+    return _Level(tuple(here), tuple(loops), touches, _asks(here, loops))
+
+
+def _asks(marks: Iterable[Mark], loops: Iterable[tuple[Loop, _Level, bool]]) -> bool:
+    return any(mark.spot.asks for mark in marks) or any(asks or below.asks for _, below, asks in loops)
 
 
 def _narrowed(level: _Level, touched: frozenset[Any]) -> _Level:
     """A level without the paths, and the loops, that read nothing of what is touched."""
-    return _Level(
-        tuple(mark for mark in level.marks if not touched.isdisjoint(mark.touches)),
-        tuple(
-            (loop, _narrowed(below, touched)) for loop, below in level.loops if not touched.isdisjoint(below.touches)
-        ),
-        level.touches & touched,
+    marks = tuple(mark for mark in level.marks if not touched.isdisjoint(mark.touches))
+    loops = tuple(
+        (loop, _narrowed(below, touched), asks)
+        for loop, below, asks in level.loops
+        if not touched.isdisjoint(below.touches)
     )
+    return _Level(marks, loops, level.touches & touched, _asks(marks, loops))
 
 
 def _bodies(tree: Any) -> Any:
@@ -555,7 +612,7 @@ def _bodies(tree: Any) -> Any:
 
 def _marks(level: _Level) -> Iterator[Mark]:
     yield from level.marks
-    for _, below in level.loops:
+    for _, below, _ in level.loops:
         yield from _marks(below)
 
 

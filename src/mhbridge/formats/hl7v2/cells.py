@@ -171,7 +171,7 @@ _HEADER: Final = tuple(
 )  # fmt: skip
 
 
-def structural(message: Message) -> Iterator[Cell]:
+def structural(message: Message) -> tuple[Cell, ...]:
     """
     What the format itself reads: separators, type, version, character set, names and numbers of sender and message,
     what answer is wanted, and where there are several patients whose they are.
@@ -179,19 +179,21 @@ def structural(message: Message) -> Iterator[Cell]:
     A change of any of them changes how the message is read, filed or answered.
     """
     header = message.named("MSH")[0]
-    yield from _HEADER
+    found = _HEADER
     if message.delimiters.repetition in "".join(header.fields[3:]):
         for number in _AS_IT_STANDS:
-            yield from _all_of(header, number)
+            found += tuple(_all_of(header, number))
     if header.first(15).strip(' "') in ("", "NE", "ER"):
-        yield from _all_of(header, 16)  # it decides only where MSH-15 wants no answer to what is taken (v2.5.1 §2.9.3)
+        # It decides only where MSH-15 wants no answer to what is taken (v2.5.1 §2.9.3).
+        found += tuple(_all_of(header, 16))
     if len(header.first(9).split(message.delimiters.component)) < 2:
         for event in message.named("EVN")[:1]:
-            yield cell_of(event, 1), 1
+            found += ((cell_of(event, 1), 1),)
     patients = message.named("PID")
     if len(patients) > 1:
         for patient in patients:
-            yield from _all_of(patient, 3)
+            found += tuple(_all_of(patient, 3))
+    return found
 
 
 def _all_of(segment: Segment, number: int) -> Iterator[Cell]:
