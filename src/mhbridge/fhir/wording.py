@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from mhbridge.fhir.dates import date_words
+from mhbridge.fhir.stated import STATED
 from mhbridge.model import State, Unknown
 
 __all__ = ["Wording", "name_words", "nhs_number_words", "reason_words"]
@@ -133,11 +134,13 @@ class Wording:
             is local when `titles` does not know it.
     """
 
-    __slots__ = ("_local", "_titles")
+    __slots__ = ("_local", "_said", "_titles")
 
     def __init__(self, titles: Callable[[str], str], local: Callable[[str], bool] | None = None) -> None:
         self._titles = titles
         self._local = local or (lambda system: titles(system) in ("", system))
+        #: Codings that are stated, each list by its id → what is said of a concept of them.
+        self._said: dict[int, str] = {}
 
     def say(self, type_: str, value: Any) -> str:
         """
@@ -214,6 +217,14 @@ class Wording:
         given, text = concept.get("coding"), _text(concept.get("text"))
         if given is None:
             return text
+        if text or id(given) not in STATED:
+            return self._concept(given, text)
+        words = self._said.get(id(given))
+        if words is None:
+            words = self._said[id(given)] = self._concept(given, "")
+        return words
+
+    def _concept(self, given: Any, text: str) -> str:
         if not text and type(given) is list and (words := self._only_words(given)):
             return words
         codings = [c for c in _each(given) if isinstance(c, dict)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -118,16 +118,12 @@ class SupplierMapping:
             target: of a build; empty while reading.
             unknown: takes the codes that tables do not have.
         """
-        zone, systems, supplier = ZoneInfo(self.source.timezone), self.systems, self.supplier
-
-        def context(note: Callable[[str, str], None]) -> Context:
-            dates = str(self.source.options.get("dates", ""))
-            taking = (zone, supplier.identifiers, systems, dates, supplier.name, note)
-            return Context(*taking) if unknown is None else Context(*taking, unknown)
-
-        instant = _instant(received_at)
         uris = self.builds[target].uris if target else None
-        return Run(facts, supplier=supplier.name, received_at=instant, context=context, uris=uris)
+        zone, dates, supplier = ZoneInfo(self.source.timezone), self.source.options.get("dates", ""), self.supplier
+        context = partial(Context, zone, supplier.identifiers, self.systems, str(dates), supplier.name)
+        if unknown is not None:
+            context = partial(context, unknown=unknown)
+        return Run(facts, supplier=supplier.name, received_at=_instant(received_at), context=context, uris=uris)
 
     # -- reading --------------------------------------------------------------------------------------------
 

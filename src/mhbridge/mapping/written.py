@@ -8,7 +8,7 @@ off the resolved tree once, when a mapping is loaded; nothing here looks at a va
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from mhbridge.mapping import nodes
@@ -34,23 +34,30 @@ _WORDS: Final = ("name", "ward", "text", "coding")
 def not_written(written: Written, items: Mapping[str, Any]) -> tuple[str, ...]:
     """`item.field` of all that is present and that the build does not write."""
     found: dict[str, None] = {}
-    for (name, *rest), fields in written.items():
-        for record in _records(items[name], rest) if name in items else ():
-            if fields.issuperset(record):
+    for path, fields in written.items():
+        value = items.get(path[0])
+        if value is None:
+            continue
+        records = (value,) if type(value) is dict and len(path) == 1 else _records(value, path[1:])
+        for record in records:
+            if record.keys() <= fields:
                 continue
             for key, part in record.items():
                 if key not in fields and not isinstance(part, State) and not _instead(key, record, fields):
-                    found[".".join((name, *rest, key))] = None
+                    found[".".join((*path, key))] = None
     return tuple(found)
 
 
-def _records(value: Any, rest: list[str]) -> Iterator[Mapping[str, Any]]:
-    for record in value if isinstance(value, list) else (value,):
-        if isinstance(record, Mapping):
-            if rest:
-                yield from _records(record.get(rest[0]), rest[1:])
-            else:
-                yield record
+def _records(value: Any, rest: _Path) -> Sequence[Mapping[str, Any]]:
+    """The records that a value is or holds, or those in a field of them."""
+    found: list[Any] = []
+    for record in value if type(value) is list else (value,):
+        if type(record) is dict:
+            if not rest:
+                found.append(record)
+            elif (inner := record.get(rest[0])) is not None:
+                found += _records(inner, rest[1:])
+    return found
 
 
 def _instead(key: str, record: Mapping[str, Any], fields: frozenset[str]) -> bool:

@@ -96,6 +96,8 @@ def folded(known: Known, items: Mapping[str, Any], identifies: Collection[str]) 
     Args:
         known: `by_who_stays`; of what comes under another identifier nothing that says who the patient is holds.
     """
+    if not known.items and not known.later:
+        return fold([items])
     if not is_own(known, items):
         items = without(items, identifies)
     return fold([known.items, items, *(one.items for one in known.later)])

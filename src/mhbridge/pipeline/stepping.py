@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from mhbridge.fhir.succession import written
@@ -145,7 +146,8 @@ def step(
     taken = _kept(_parted(taken), feed)
     readings = tuple(reading for _, reading in taken.readings)
     first = readings[0] if readings else None
-    base = Outcome(
+    outcome = partial(
+        Outcome,
         facts=taken.facts,
         state=MessageState.PARKED,
         code=taken.parked,
@@ -160,23 +162,23 @@ def step(
     )
     if taken.parked:
         # Whatever is wrong with it, the patient has left, and time goes by.
-        return replace(base, deadlines=deadlines(taken, known, now, feed))
+        return outcome(deadlines=deadlines(taken, known, now, feed))
     if all(reading.act is Act.NONE for reading in readings):
-        return replace(base, state=MessageState.FILTERED, code="M730")
+        return outcome(state=MessageState.FILTERED, code="M730")
     waiting = None if past is None else _waiting(taken, known, past, now)
     if waiting is not None:
         if (worked_at or now) < waiting:
-            issues = (*base.issues, _WAITS)
-            return replace(base, state=MessageState.HELD, code="M766", issues=issues, due_at=waiting)
-        return replace(base, code="M767", issues=(*base.issues, _CAME_ALONE))
+            issues = (*taken.issues, _WAITS)
+            return outcome(state=MessageState.HELD, code="M766", issues=issues, due_at=waiting)
+        return outcome(code="M767", issues=(*taken.issues, _CAME_ALONE))
     joinings = [one.joining for one in past or () if one.joining is not None]
     if any(one.contrary for one in joinings):
-        return replace(base, code="M768", issues=(*base.issues, _CONTRARY))
+        return outcome(code="M768", issues=(*taken.issues, _CONTRARY))
     # A merge that is done already, and an undoing of none, change nothing.
     joinings = [one for one in joinings if one.joined == one.undone]
     if any(one.busy for one in joinings):
         due_at = (worked_at or now) + _LOOK_AGAIN
-        waits = replace(base, state=MessageState.HELD, code="M766", issues=(*base.issues, _WAITS), due_at=due_at)
+        waits = outcome(state=MessageState.HELD, code="M766", issues=(*taken.issues, _WAITS), due_at=due_at)
         if any(one.undone for one in joinings):
             return waits
         # What comes later of either patient comes behind it: it keeps its place, and is not stood aside.
@@ -185,8 +187,8 @@ def step(
     if any(one.undone for one in joinings):
         # What is known of both no longer holds: it is worked when they are parted.
         bare = tuple(replace(reading, items={}, issues=(), ledger=NO_LEDGER, written=b"") for reading in readings)
-        return replace(
-            base, state=MessageState.STORED, code="", issues=(), readings=bare, ledger=NO_LEDGER, merges=tuple(joinings)
+        return outcome(
+            state=MessageState.STORED, code="", issues=(), readings=bare, ledger=NO_LEDGER, merges=tuple(joinings)
         )
     making = _Making(now, feed, validator or default_validator(), past or ())
     for at, (mapping, reading) in enumerate(taken.readings):
@@ -204,7 +206,9 @@ def step(
             hidden = replace(reading, items=mapping.withheld(reading.items), restricted=True, written=b"")
             readings = (*readings[:at], hidden, *readings[at + 1 :])
         making.add(mapping, reading, before, carried.get(reading.document, NOTHING_CARRIED), restricted=restricted)
-    return making.outcome(base, readings, tuple(joinings), deadlines(taken, known, now, feed))
+    return making.outcome(
+        partial(outcome, readings=readings), taken, tuple(joinings), deadlines(taken, known, now, feed)
+    )
 
 
 def _watched(taken: Taken, feed: Feed) -> int:
@@ -448,21 +452,19 @@ class _Making:
         return found
 
     def outcome(
-        self, base: Outcome, readings: tuple[Reading, ...], merges: tuple[Joining, ...], clocks: tuple[Deadline, ...]
+        self, outcome: partial[Outcome], taken: Taken, merges: tuple[Joining, ...], clocks: tuple[Deadline, ...]
     ) -> Outcome:
         """All of it. Where a person has to look, nothing leaves; the documents are kept for that."""
-        ledger = base.ledger
+        ledger = taken.ledger
         if self._unwritten:
             ledger = replace(ledger, not_written=tuple(dict.fromkeys(self._unwritten)))
         code = self._code
         if not code and not self._deliveries and self._feed.routes and not self._nothing_new:
             code = "M741"
-        return replace(
-            base,
+        return outcome(
             state=MessageState.PARKED if code else MessageState.DONE,
             code=code,
-            issues=tuple(dict.fromkeys([*base.issues, *self._issues])),
-            readings=readings,
+            issues=tuple(dict.fromkeys([*taken.issues, *self._issues])),
             documents=tuple(self._documents),
             deliveries=() if code else tuple(self._deliveries),
             withdrawals=tuple(self._kept_back if code == "M740" else () if code else self._withdrawals),
