@@ -10,7 +10,7 @@ from mhbridge.fhir import stated as module
 from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.compiled import compiled
 from mhbridge.fhir.definitions import r4
-from mhbridge.fhir.stated import STATED, stated
+from mhbridge.fhir.stated import STATED, shared, stated
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import Outcome
@@ -87,3 +87,28 @@ def test_where_a_reference_leads_is_asked_each_time() -> None:
     for _ in range(3):
         assert not is_clean(bundle)
         assert is_clean({**bundle, "entry": [*bundle["entry"], entry]})
+
+
+def test_where_an_extension_may_stand_is_asked_of_each_place() -> None:
+    is_clean = compiled(r4())
+    code = {"system": "https://fhir.hl7.org.uk/CodeSystem/UKCore-EthnicCategoryEngland", "code": "A"}
+    url = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-EthnicCategory"
+    part = stated({"url": url, "valueCodeableConcept": {"coding": [code]}})
+    wrong = stated({"url": url, "valueString": "A"})
+    for _ in range(3):
+        assert is_clean({"resourceType": "Patient", "extension": [part]})
+        assert not is_clean({"resourceType": "Patient", "extension": [wrong]})
+        assert not is_clean({"resourceType": "Patient", "modifierExtension": [part]})
+        assert not is_clean({"resourceType": "Patient", "extension": [part, part]}), "not more than once"
+        assert not is_clean({"resourceType": "Location", "extension": [part]})
+
+
+def test_a_whole_is_stated_where_its_one_part_is() -> None:
+    known: dict[int, Any] = {}
+    mine = {"coding": [{"code": "received"}]}
+    assert id(shared({"url": "u", "valueCodeableConcept": mine}, mine, known)) not in STATED
+    assert known == {}
+    code = stated({"coding": [{"code": "of a table"}]})
+    one = shared({"url": "u", "valueCodeableConcept": code}, code, known)
+    assert known[id(code)] is one
+    assert STATED[id(one)] is one

@@ -17,6 +17,7 @@ from mhbridge.fhir.bindings import codes, is_bound
 from mhbridge.fhir.definitions import CORE, UKCORE, Definitions
 from mhbridge.fhir.facts import Extension, Part
 from mhbridge.fhir.primitives import ABSOLUTE
+from mhbridge.fhir.stated import STATED
 from mhbridge.model import Severity
 
 __all__ = ["ExtensionRules", "Finding", "contexts", "extension_rules", "target_types"]
@@ -79,6 +80,8 @@ class ExtensionRules:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._rules: dict[str, _Rule] = {}
+        #: (Contexts, whether they modify) → ids of stated extensions that are right there.
+        self._right: dict[tuple[frozenset[str], bool], set[int]] = {}
 
     @cached_property
     def places(self) -> frozenset[str]:
@@ -132,6 +135,17 @@ class ExtensionRules:
 
     def are_clean(self, items: list[dict[str, Any]], here: frozenset[str], modifier: bool) -> bool:
         """Whether `findings` is known to find nothing. The extensions are known to be good base R4."""
+        if len(items) == 1 and id(items[0]) in STATED:
+            # What is stated is looked at once for each kind of place.
+            known = self._right.setdefault((here, modifier), set())
+            if id(items[0]) not in known:
+                if not self._are_clean(items, here, modifier):
+                    return False
+                known.add(id(items[0]))
+            return True
+        return self._are_clean(items, here, modifier)
+
+    def _are_clean(self, items: list[dict[str, Any]], here: frozenset[str], modifier: bool) -> bool:
         urls = [item["url"] for item in items]
         for item, url in zip(items, urls, strict=True):
             rule = self._rules.get(url) or self._rule(url)

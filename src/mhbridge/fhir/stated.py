@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mhbridge.fhir.bundle import dumps
 
-__all__ = ["STATED", "stated"]
+__all__ = ["STATED", "shared", "stated"]
 
 #: The id of a part → the part, so that no other object ever has that id.
 STATED: Final[dict[int, Any]] = {}
@@ -37,4 +37,19 @@ def stated(value: Any) -> Any:
             return value
         found = _KNOWN.setdefault(text, value)
         STATED[id(found)] = found
+    return found
+
+
+def shared(whole: dict[str, Any], part: Any, known: dict[int, Any]) -> dict[str, Any]:
+    """
+    A whole of which one part may not be stated; where it is, the whole is stated too.
+
+    Args:
+        known: id of the part → the whole, for the next time.
+    """
+    if id(part) not in STATED:
+        return whole
+    found: dict[str, Any] = stated(whole)
+    if id(found) in STATED:
+        known[id(part)] = found
     return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.errors import Span
 from mhbridge.fhir.stated import stated
@@ -129,6 +129,19 @@ def _stated_at(put: nodes.Put) -> tuple[str, Any] | None:
         return None
     key = put.key if put.choice is None else put.choice(said)
     return key, stated(as_list(said)) if put.many else said
+
+
+def _coded_alone(node: nodes.Build) -> nodes.Put | None:
+    """The one key of an extension that is not stated, where it is a code; `None` where it has others, or none."""
+    if node.base is not None or node.always or not any(put.key == "url" for put in node.puts):
+        return None
+    open_ = [put for put in node.puts if _stated_at(put) is None]
+    if len(open_) != 1 or open_[0].key not in _CODED or open_[0].required or open_[0].many or open_[0].choice:
+        return None
+    return open_[0] if isinstance(open_[0].node, nodes.Write) else None
+
+
+_CODED: Final = frozenset({"valueCodeableConcept", "valueCoding"})
 
 
 class _Function(Emitter):
@@ -298,6 +311,8 @@ class _Function(Emitter):
     def _build(self, node: nodes.Build, block: Block) -> ast.expr:
         if (said := _stated(node)) is not None:
             return self.given("k", said)
+        if (coded := _coded_alone(node)) is not None:
+            return self._around(node, coded, block)
         result, found = self.local(), self.local()
         puts = node.puts
         keys: list[ast.expr | None] = []
@@ -323,6 +338,22 @@ class _Function(Emitter):
         if node.always:
             return load(result)
         return self.keep(ast.IfExp(load(found), load(result), load("ABSENT")), block, node.span)
+
+    def _around(self, node: nodes.Build, coded: nodes.Put, block: Block) -> ast.expr:
+        """An object that is all stated but for one code: round a code that is stated it is always the same one."""
+        value = self.node(coded.node, block)
+        said = {put.key: at for put in node.puts if (at := _stated_at(put)) is not None}
+        keys: list[ast.expr | None] = []
+        parts: list[ast.expr] = []
+        for put in node.puts:
+            key, part = said.get(put.key, (coded.key, None))
+            keys.append(ast.Constant(key))
+            parts.append(value if put is coded else self.constant(part))
+        known = self.given("known", {})
+        found = ast.Call(ast.Attribute(known, "get", ast.Load()), [call("id", value)], [])
+        made = ast.BoolOp(ast.Or(), [found, call("shared", ast.Dict(keys, parts), value, known)])
+        there = ast.IfExp(self.present(coded.node, value), made, load("ABSENT"))
+        return self.keep(there, block, node.span)
 
     def _put(self, put: nodes.Put, result: str, found: str, block: Block, *, always: bool, based: bool) -> None:
         said = _stated_at(put)

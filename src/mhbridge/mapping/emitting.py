@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from mhbridge.errors import Span
+from mhbridge.fhir.stated import shared
 from mhbridge.formats import Plan
 from mhbridge.mapping import nodes
 from mhbridge.mapping.leaves import (
@@ -42,6 +43,7 @@ _NAMES: Final[Mapping[str, Any]] = {
     "ABSENT": ABSENT, "DELETED": DELETED, "State": State, "Unknown": Unknown, "isinstance": isinstance,
     "enumerate": enumerate, "len": len, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
     "whole_as_text": whole_as_text, "has_code": has_code, "position": position, "asked": asked, "flip": flip,
+    "id": id, "shared": shared,
 }  # fmt: skip
 
 

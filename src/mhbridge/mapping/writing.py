@@ -20,8 +20,9 @@ __all__ = ["choice_key", "chooser", "undecided", "writer"]
 
 Writer = Callable[[Any, Run], Any]
 
-#: (A target's URIs, codings that are stated, each by its id) → the concept of them, as it is written.
-_WRITTEN: Final[dict[tuple[int, int], Any]] = {}
+#: The id of a target's URIs → the id of codings that are stated, or of one of them → the concept, or the coding, as it
+#: is written there.
+_WRITTEN: Final[dict[int, dict[int, Any]]] = {}
 
 
 def choice_key(stem: str, type_name: str) -> str:
@@ -49,28 +50,38 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     if codings is None:
         return value or ABSENT
     uris = run.uris
-    known = _WRITTEN.get((id(uris), id(codings)))
+    shared = _WRITTEN.get(id(uris))
+    if shared is None:
+        # Whose id may come to mean others, of those nothing is kept.
+        shared = _WRITTEN.setdefault(id(uris), {}) if id(uris) in STATED else {}
+    known = shared.get(id(codings))
     if known is not None:
         return {**known, "text": text} if (text := value.get("text")) else known
     written: list[Any] = []
     lost: list[Mapping[str, Any]] = []
     for coding in codings:
+        again = shared.get(id(coding))
+        if again is not None:
+            written.append(again)
+            continue
         name = coding.get("system")
         uri = uris.get(name)
         if uri is not None:
-            written.append({**coding, "system": uri})
+            said = {**coding, "system": uri}
+            if id(coding) in STATED:
+                said = shared[id(coding)] = stated(said)
+            written.append(said)
         elif name is None or ":" in name:  # it names none, or its URI
             written.append(coding)
         else:
             lost.append(coding)
     text = value.get("text", "")
-    if written and not lost and id(codings) in STATED and id(uris) in STATED:
-        known = _WRITTEN[id(uris), id(codings)] = stated({"coding": written})
-        return {**known, "text": text} if text else known
     if written:
-        if lost and not text:
-            text = next((called for coding in lost if (called := coding.get("display"))), "")
-        return {"coding": written, "text": text} if text else {"coding": written}
+        words = next((called for coding in lost if (called := coding.get("display"))), "") if lost else ""
+        known = {"coding": written, "text": words} if words else {"coding": written}
+        if id(codings) in STATED:
+            known = shared[id(codings)] = stated(known)
+        return {**known, "text": text} if text else known
     if lost:
         text = "; ".join(filter(None, (text, *map(_in_words, lost))))
         without_uri(run)
