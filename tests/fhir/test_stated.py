@@ -91,8 +91,8 @@ def test_where_a_reference_leads_is_asked_each_time() -> None:
 
 def test_where_an_extension_may_stand_is_asked_of_each_place() -> None:
     is_clean = compiled(r4())
-    code = {"system": "https://fhir.hl7.org.uk/CodeSystem/UKCore-EthnicCategoryEngland", "code": "A"}
-    url = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-EthnicCategory"
+    code = {"system": "http://snomed.info/sct", "code": "160499008"}
+    url = "http://hl7.org/fhir/StructureDefinition/patient-adoptionInfo"
     part = stated({"url": url, "valueCodeableConcept": {"coding": [code]}})
     wrong = stated({"url": url, "valueString": "A"})
     for _ in range(3):
