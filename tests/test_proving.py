@@ -90,7 +90,7 @@ def test_a_plain_form_that_says_more_than_it_reads_is_a_lie(monkeypatch: pytest.
     """The control: the general form is honest, and is not asked."""
 
     def boasting(made):
-        return replace(made, plain=lambda parts, context: (made.plain(parts, context)[0], made.reads | {"8"}))
+        return replace(made, plain=lambda *given: (made.plain(*given)[0], made.reads | {"8"}))
 
     ((lie,), _) = lies(with_a_stray_component(), fresh(monkeypatch, boasting), only="PID-5[1]")
     assert (lie.path, lie.state) == ("PID-5[1].8", LeafState.BOUND)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mhbridge.errors import explanations
 from mhbridge.formats import Scope
-from mhbridge.formats.hl7v2 import FORMAT
+from mhbridge.formats.hl7v2 import FORMAT, Value
 from mhbridge.mapping.code_files import load_systems
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible, _registered, conversion
 from mhbridge.mapping.conversions.fhir import TYPES as FHIR
@@ -471,7 +471,7 @@ def populated(used: frozenset[str], parts: list[str]) -> set[int]:
 @given(st.sampled_from(PLAIN), PARTS)
 def test_a_plain_form_gives_what_the_general_form_gives(made: Conversion, parts: list[str]) -> None:
     raw_value = raw(made.source, "^".join(parts))
-    quick = made.plain(parts, CONTEXT)
+    quick = made.plain(parts, raw_value.segment if isinstance(raw_value, Value) else None, CONTEXT)
     if quick is None:
         return
     value, used = quick
@@ -493,4 +493,4 @@ USUAL = {
 @pytest.mark.parametrize("made", PLAIN, ids=lambda made: f"{made.source}[{made.target.name}]")
 def test_a_plain_form_is_used(made: Conversion) -> None:
     source = NATURAL[made.target.name] if made.source == "undeclared" else made.source
-    assert made.plain(USUAL.get(source, "A").split("^"), CONTEXT) is not None
+    assert made.plain(USUAL.get(source, "A").split("^"), None, CONTEXT) is not None

@@ -436,7 +436,7 @@ class Plan:
         parts: (the same) → the components of the raw value as texts, where it has no other parts and nothing in it is
             escaped or deleted: then no raw value need be made of it. Else `None`. Rows of such plans have a `position`,
             the number of their group, and `delimiters`: what stands at places of two rows with the same means the same.
-            The spot of the path has a `code`.
+            The spot of the path has `codes`.
         chosen: the same of a path that chooses among the values at its place; see `Plain.find`.
     """
 

@@ -24,7 +24,6 @@ from mhbridge.mapping.marks import (
     KEPT,
     PLAIN,
     READ,
-    Entry,
     Mark,
     Trace,
     flip,
@@ -123,24 +122,51 @@ def plain_first(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any,
     parts_of, chosen, value, made, asks = plan.parts, plan.chosen, plan.value, mark.conversion, mark.spot.asks
     if made is None or made.plain is None or (parts_of is None and chosen is None):
         return None
-    plain, codes = made.plain, mark.plain
+    plain, codes, beside = made.plain, mark.plain, mark.beside
     mark.opened = lambda held, row, _: value(held, row)
 
     def read(held: Any, row: Any, cursor: Any, run: Run) -> Any:
         parts, number = None, 0
         if parts_of is not None:
             parts = parts_of(held, row)
-        elif chosen is not None and (one := chosen(held, row)) is not None:
-            parts, _, _, number = one
-        if parts is None or (found := plain(parts, run.context)) is None:
+        elif chosen is not None and (choice := chosen(held, row)) is not None:
+            parts, _, _, number = choice
+        if parts is None or (found := plain(parts, row, run.context)) is None:
             return take(value(held, row), cursor, run)
         result, used = found
         if asks and not mark.always:
             run.trace.append((mark, ASKED, None, cursor))
         run.trace.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
+        if beside:
+            for one in beside[used]:
+                run.trace.append((mark, one, None, row))
         return result
 
-    return read
+    return _remembering(read, mark) if made.common and parts_of is not None else read
+
+
+def _remembering(read: Callable[[Any, Any, Any, Run], Any], mark: Mark) -> Callable[[Any, Any, Any, Run], Any]:
+    """The same, with what it gave for what stands at a place remembered, if that was plain."""
+    asks = mark.spot.asks
+    #: What stands at the place → what tells its parts apart, what the ledger takes of it, and the value.
+    known: dict[Any, tuple[Any, int, Any]] = {}
+
+    def read_again(held: Any, row: Any, cursor: Any, run: Run) -> Any:
+        trace = run.trace
+        if (before := known.get(held)) is not None and before[0] is row.delimiters:
+            if asks and not mark.always:
+                trace.append((mark, ASKED, None, cursor))
+            trace.append((mark, before[1], held, row))
+            # Not the same object twice; see `calling`.
+            return before[2].copy()
+        value = read(held, row, cursor, run)
+        if isinstance(value, dict) and (kind := trace[-1][1]) > PLAIN:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[held] = row.delimiters, kind, value.copy()
+        return value
+
+    return read_again
 
 
 def plain_every(
@@ -156,7 +182,7 @@ def plain_every(
     made, asks = mark.conversion, mark.spot.asks
     if made is None or made.plain is None:
         return None
-    plain, codes, find_plain = made.plain, mark.plain, every.find
+    plain, codes, beside, find_plain = made.plain, mark.plain, mark.beside, every.find
     mark.opened = every.opened
 
     def read(cursor: Any, run: Run) -> Any:
@@ -164,15 +190,21 @@ def plain_every(
         if found is None or (alone is not None and not _is_alone(found, alone, cursor)):
             return take(find(cursor), cursor, run)
         values: list[Any] = []
-        entries: list[Entry] = [(mark, ASKED, None, cursor)] if asks and not mark.always else []
+        trace = run.trace
+        begun = len(trace)
+        if asks and not mark.always:
+            trace.append((mark, ASKED, None, cursor))
         for parts, held, row, number in found:
-            converted = plain(parts, context)
+            converted = plain(parts, row, context)
             if converted is None:
+                del trace[begun:]  # it is all to be read again
                 return take(find(cursor), cursor, run)
             value, used = converted
             values.append(value)
-            entries.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
-        run.trace += entries
+            trace.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
+            if beside:
+                for one in beside[used]:
+                    trace.append((mark, one, None, row))
         if alone is not None:
             return values[0]
         return values or ABSENT

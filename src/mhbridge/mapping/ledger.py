@@ -163,6 +163,8 @@ class FieldLedger:
                 mark.spot.take(raw, mark.reads if used is None else used(raw, context), into, state)
             elif kind == marks.ASKED:
                 asking.append((mark, cursor))
+            elif kind < 0:
+                into[cursor.position].append(-kind)
             else:
                 if kind in _FAILURES:
                     state = _FAILED

@@ -52,7 +52,8 @@ COMPARED: Final = 7
 #: A value was read, and the function that it was read for made no use of some parts: raw is (raw, parts).
 READ_IN_PART: Final = 8
 #: Any number above this one: a present value was read of which no raw value was made. Raw is what stands at its place,
-#: the cursor is its row, and the number itself is what the ledger takes of it (`Mark.plain`).
+#: the cursor is its row, and the number itself is what the ledger takes of it (`Mark.plain`). A number below nought is
+#: what it takes of a place beside that one, with the other sign.
 PLAIN: Final = 15
 
 _ALL: Final = frozenset({WHOLE})
@@ -73,6 +74,7 @@ class Mark:
 
     __slots__ = (
         "always",
+        "beside",
         "conversion",
         "converts",
         "decides",
@@ -115,17 +117,22 @@ class Mark:
         self.touches: frozenset[Any] = touches(self.reads) if touches is not None else frozenset()
         #: Read in every message: at the top, before anything that decides. Set once the whole mapping is known.
         self.always = False
-        #: Of values of which no raw value is made: what they depend on → what the ledger takes of them; and
+        #: Of values of which no raw value is made: what they depend on → what the ledger takes of them, and of other
+        #: places in their rows; and
         #: (what stands at the place, the row, the place) → the raw value all the same.
         self.plain: dict[frozenset[str], int] = {}
+        self.beside: dict[frozenset[str], tuple[int, ...]] = {}
         self.opened: Callable[[Any, Any, int], Any] | None = None
 
     def coded(self, used: frozenset[str]) -> int:
         """What the ledger takes of a plain value that depends on these; the lowest bit says that the path decides."""
-        code: int = self.spot.code(used) | self.decides
+        code, beside = self.spot.codes(used)
+        code |= self.decides
         assert code > PLAIN
+        if beside or self.beside:
+            self.beside[used] = tuple(-(one | self.decides) for one in beside)
         self.plain[used] = code
-        return code
+        return int(code)
 
     def __repr__(self) -> str:
         return f"<Mark {self.path} {self.rule}>"
@@ -148,6 +155,8 @@ def flip(trace: Trace, marks: Container[Mark], kind: int) -> None:
             trace[at] = (mark, kind, raw_of(trace[at]), cursor)
         elif was == READ_IN_PART:
             trace[at] = (mark, kind, raw[0], cursor)
+        elif was < 0:
+            trace[at] = (mark, DROPPED, None, cursor)  # the value itself is the entry before it
         at -= 1
 
 

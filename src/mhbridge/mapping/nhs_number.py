@@ -13,6 +13,8 @@ from typing import Final
 __all__ = ["check_digit", "nhs_number"]
 
 _WEIGHTS: Final = (10, 9, 8, 7, 6, 5, 4, 3, 2)
+#: What the characters of nine noughts add up to.
+_OF_NOUGHTS: Final = ord("0") * sum(_WEIGHTS)
 
 
 def check_digit(nine: str) -> int | None:
@@ -21,7 +23,7 @@ def check_digit(nine: str) -> int | None:
     """
     if len(nine) != len(_WEIGHTS):
         raise ValueError("there are nine digits before the check digit")
-    check = 11 - sum(map(mul, map(int, nine), _WEIGHTS)) % 11
+    check = 11 - (sum(map(mul, nine.encode("ascii"), _WEIGHTS)) - _OF_NOUGHTS) % 11
     # 11 stands for 0; 10 has no digit, and numbers that would need it are not used.
     return None if check == 10 else check % 11
 

@@ -86,7 +86,7 @@ class Invented:
         if _CLOCK.fullmatch(plain):
             return "clock", lambda _: "10:30" + (":00" if plain.count(":") == 2 else "")
         ten = re.sub(r"[ -]", "", plain)
-        if len(ten) == 10 and ten.isdecimal() and check_digit(ten[:9]) == int(ten[9]):
+        if len(ten) == 10 and ten.isascii() and ten.isdecimal() and check_digit(ten[:9]) == int(ten[9]):
             return "nhs", _nhs_number
         if _POSTCODE.fullmatch(plain) and " " in plain:
             return "postcode", lambda _: "ZZ1 1ZZ"

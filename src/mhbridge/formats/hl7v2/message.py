@@ -38,6 +38,9 @@ _NAME: Final = re.compile("[A-Z][A-Z0-9]{2}")
 _VERSION: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,2}){1,3}")
 #: Names that were judged before. There are 33,696 possible ones, so it stays small whatever is sent.
 _NAMES: Final[set[str]] = set()
+#: Name and separator → the name, of lines that were judged before.
+_STARTS: Final[dict[str, str]] = {}
+_MOST_STARTS: Final = 4_096
 
 # How deep inside a field a value is.
 _REPETITION: Final = 0
@@ -194,6 +197,8 @@ class Segment:
         self.name = name
         self.delimiters = limits = message.delimiters
         self.fields = line.split(limits.field)
+        if name == "MSH":
+            line = line[len(limits.field.join(self.fields[:2])) :]  # the separators of MSH-2 separate nothing
         #: There are only fields, repetitions and components in it; see `Delimiters.plain`.
         self.plain = limits.escape_character not in line and '"' not in line and limits.subcomponent not in line
         if name == "MSH":
@@ -223,6 +228,9 @@ class Segment:
 
     def text(self, number: int, component: int = 0) -> str:
         """The text of a field's first repetition, or of one component of it; empty when missing or deleted."""
+        if self.plain and component < 2 and not self.level(number):
+            text = self.first(number)
+            return text.split(self.delimiters.component, 1)[0] if component else text
         value = Value(self.first(number), self, self.level(number))
         return value.component(component) if component else value.text
 
@@ -272,6 +280,7 @@ class Message:
         "kind",
         "place",
         "sayings",
+        "sayings_below",
         "told",
         "version",
     )
@@ -288,6 +297,8 @@ class Message:
         self.told: dict[tuple[int, ...], dict[int, tuple[str, ...]]] = {}
         #: (segment name, field and parts) → what they say → the segments that say it: filled by predicates.
         self.sayings: dict[tuple[str, tuple[int, ...]], dict[str, list[Segment]]] = {}
+        #: The same of the segments that one owns under an outline: (what is asked, position of the owner) → …
+        self.sayings_below: dict[tuple[Any, int], dict[str, list[Segment]]] = {}
         self._facts: MessageFacts | None = None
         self.delimiters = limits
         self.body = body
@@ -429,9 +440,14 @@ class Message:
             name = segment.name
             owner = nearest.get(name, -1)
             owners.append(owner)
-            owned.setdefault((owner, name), []).append(segment)
-            for child in groups.get(name, ()):
-                nearest[child] = segment.position
+            key = owner, name
+            if key in owned:
+                owned[key].append(segment)
+            else:
+                owned[key] = [segment]
+            if name in groups:
+                for child in groups[name]:
+                    nearest[child] = segment.position
         return Links(order, owners, owned)
 
     @staticmethod
@@ -479,9 +495,13 @@ def split(text: str, limits: Delimiters) -> tuple[list[str], dict[str, list[int]
     index: dict[str, list[int]] = {}
     field = limits.field
     for start, positions in starts.items():
-        name = start[:3]
-        if (name not in _NAMES and not _is_name(name)) or (start[3:] != field and start != name):
-            return _without_blanks(lines, limits)
+        name = _STARTS.get(start)
+        if name is None or start[3] != field:
+            name = start[:3]
+            if (name not in _NAMES and not _is_name(name)) or (start[3:] != field and start != name):
+                return _without_blanks(lines, limits)
+            if start != name and len(_STARTS) < _MOST_STARTS:
+                _STARTS[start] = name
         # Twice where it occurs with and without a separator: `OBX|` and a bare `OBX`.
         index[name] = sorted(index[name] + positions) if name in index else positions
     return lines, index

@@ -131,20 +131,15 @@ class Places:
         """The same, put together as numbers and added to what is taken of the segment."""
         found = self._codes.get(parts)
         if found is None:
-            found = self._coded(parts)
+            found = self.codes(parts)
         own, others = found
         taken = into[raw.segment.position]
         taken.append(own | raw.repetition << STATE_BITS | state)
         if others:
             taken += [other | state for other in others]
 
-    def code(self, parts: frozenset[str]) -> int:
-        """What `take` adds of a value in a first repetition that has no companions, less the state."""
-        own, others = self._coded(parts)
-        assert not others
-        return own
-
-    def _coded(self, parts: frozenset[str]) -> tuple[int, tuple[int, ...]]:
+    def codes(self, parts: frozenset[str]) -> tuple[int, tuple[int, ...]]:
+        """What `take` adds of a value in a first repetition, and of its companions, less the state."""
         mask, others = _mask(parts, self._component, self._subcomponent)
         if len(self._codes) >= _MOST_PARTS:
             self._codes.clear()

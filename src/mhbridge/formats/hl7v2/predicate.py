@@ -13,10 +13,20 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
-from mhbridge.formats.hl7v2.message import Message, Segment
+from mhbridge.formats.hl7v2.message import Groups, Message, Segment
 from mhbridge.formats.hl7v2.path import Predicate, Test
 
-__all__ = ["EveryNamed", "Reach", "RepetitionTest", "filtered", "inside", "repetition_test", "repetitions", "told"]
+__all__ = [
+    "EveryNamed",
+    "Owned",
+    "Reach",
+    "RepetitionTest",
+    "filtered",
+    "inside",
+    "repetition_test",
+    "repetitions",
+    "told",
+]
 
 #: cursor → the segments that a name means there, in order.
 Reach: TypeAlias = Callable[[Any], Sequence[Segment]]
@@ -34,6 +44,18 @@ class EveryNamed:
         return message.named(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The reach of all segments of a name that a segment owns directly under an outline."""
+
+    groups: Groups
+    name: str
+
+    def __call__(self, owner: Segment) -> Sequence[Segment]:
+        """From a segment."""
+        return owner.message.links(self.groups).owned.get((owner.position, self.name), ())
+
+
 def filtered(reach: Reach, which: Predicate | None) -> Reach:
     """A reach narrowed to the segments that a predicate takes."""
     if which is None:
@@ -42,14 +64,37 @@ def filtered(reach: Reach, which: Predicate | None) -> Reach:
         begin, end = which.position - 1, which.position
         return lambda cursor: reach(cursor)[begin:end]
     first, *others = which.tests
-    if isinstance(reach, EveryNamed):
-        return _looked_up(reach.name, first, [_segment_test(test) for test in others])
     tests = [_segment_test(test) for test in others]
+    if isinstance(reach, EveryNamed):
+        return _looked_up(reach.name, first, tests)
+    if isinstance(reach, Owned) and first.equal:
+        return _looked_up_below(reach, first, tests)
     numbers, text, equal = first.numbers, first.text, first.equal
 
     def chosen(cursor: Any) -> list[Segment]:
         found = [segment for segment in reach(cursor) if (text in told(segment, numbers)) is equal]
         return [segment for segment in found if all(test(segment) for test in tests)] if tests else found
+
+    return chosen
+
+
+def _looked_up_below(reach: Owned, test: Test, others: list[Callable[[Segment], bool]]) -> Reach:
+    """
+    The same of the segments that one owns, by an index of them: a medicine asks the notes below it ten times over.
+    """
+    numbers, text = test.numbers, test.text
+    question = id(reach.groups), reach.name, numbers  # outlines live as long as the mapping
+
+    def chosen(owner: Segment) -> Sequence[Segment]:
+        key = question, owner.position
+        said = owner.message.sayings_below.get(key)
+        if said is None:
+            said = owner.message.sayings_below[key] = {}
+            for segment in reach(owner):
+                for one in dict.fromkeys(told(segment, numbers)):
+                    said.setdefault(one, []).append(segment)
+        found: Sequence[Segment] = said.get(text, ())
+        return [segment for segment in found if all(other(segment) for other in others)] if others else found
 
     return chosen
 

@@ -15,7 +15,15 @@ from mhbridge.formats import PathError, Scope, Source
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.outline import Outline, outline
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate, Step
-from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, RepetitionTest, filtered, repetition_test, repetitions
+from mhbridge.formats.hl7v2.predicate import (
+    EveryNamed,
+    Owned,
+    Reach,
+    RepetitionTest,
+    filtered,
+    repetition_test,
+    repetitions,
+)
 from mhbridge.formats.hl7v2.structure import check_segment
 
 __all__ = ["FieldLoop", "SegmentLoop", "loop_steps", "make_loop", "read_segment"]
@@ -210,12 +218,7 @@ def _owned_by_message(tree: Outline, name: str) -> Reach:
 
 
 def _owned(tree: Outline, name: str) -> Reach:
-    groups = tree.groups
-
-    def reach(segment: Segment) -> Sequence[Segment]:
-        return segment.message.links(groups).owned.get((segment.position, name), ())
-
-    return reach
+    return Owned(tree.groups, name)
 
 
 def _owner(tree: Outline, name: str) -> Reach:

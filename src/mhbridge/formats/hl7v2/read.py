@@ -115,7 +115,8 @@ def plain_reader(path: Hl7Path, scope: Scope) -> Plain | None:
                 values = every(field, segment)
                 if values is None:
                     return None
-                found += values
+                # Nearly always there is one segment.
+                found = found + values if found else values
         return found
 
     def opened(encoded: str, segment: Segment, place: int) -> Any:
@@ -133,9 +134,11 @@ def _every_plain(path: Hl7Path) -> Callable[[str, Segment], list[PlainValue] | N
     """(A field that is not empty, its segment) → what the path finds in it, where that is plain."""
     which, component = path.which, path.component
     position = which.position if which is not None else 0
-    tests = [(*test.numbers, test.text, test.equal) for test in which.tests] if which is not None else []
-    if not _divisible(path) or not all(len(test) == 3 and test[1] for test in tests):
+    asked = which.tests if which is not None else ()
+    if not _divisible(path) or not all(len(test.numbers) == 1 and test.text for test in asked):
         return None
+    tests = [(test.numbers[0], test.text, test.equal) for test in asked]
+    wanted = next((text for _, text, equal in tests if equal), "")
 
     def find(field: str, segment: Segment) -> list[PlainValue] | None:
         limits = segment.delimiters
@@ -143,25 +146,22 @@ def _every_plain(path: Hl7Path) -> Callable[[str, Segment], list[PlainValue] | N
             return None
         found: list[PlainValue] = []
         for place, encoded in enumerate(field.split(limits.repetition)):
+            if wanted not in encoded or (position and place != position - 1):
+                continue
             parts = encoded.split(limits.component)
-            if position and place != position - 1:
-                continue
-            if tests and not _passes(parts, tests):
-                continue
-            if component:
-                parts = parts[component - 1 : component]
-            if parts and (len(parts) > 1 or parts[0]):
-                found.append((parts, encoded, segment, place))
-            elif which is not None:
-                return None  # nothing is in what was chosen, and the first value is none then
+            for number, text, equal in tests:
+                if (number <= len(parts) and parts[number - 1] == text) is not equal:
+                    break  # nothing in it is escaped, so this is what `Delimiters.says` says
+            else:
+                if component:
+                    parts = parts[component - 1 : component]
+                if parts and (len(parts) > 1 or parts[0]):
+                    found.append((parts, encoded, segment, place))
+                elif which is not None:
+                    return None  # nothing is in what was chosen, and the first value is none then
         return found
 
     return find
-
-
-def _passes(parts: list[str], tests: Sequence[tuple[Any, ...]]) -> bool:
-    """The tests of a predicate, of components in which nothing is escaped; see `Delimiters.says`."""
-    return all((number <= len(parts) and parts[number - 1] == text) is equal for number, text, equal in tests)
 
 
 def _first_of(
@@ -179,8 +179,11 @@ def _parts(path: Hl7Path) -> Callable[[str, Segment], list[str] | None] | None:
     component = path.component
 
     def part(field: str, segment: Segment) -> list[str] | None:
-        parts = _components(field, segment)
-        return parts[component - 1 : component] or None if parts is not None else None
+        limits = segment.delimiters
+        if limits.repetition in field or not (segment.plain or limits.plain(field)):
+            return None
+        parts = field.split(limits.component, component)
+        return [parts[component - 1]] if component <= len(parts) else None
 
     return part if component else _components
 

@@ -95,9 +95,10 @@ class Conversion:
             them; a component that is empty may be among them. What is not among them stays open in the ledger.
         parts: for functions that do not use all of a value: a part of it (`identifiers`, `issuer`, `display`) → those
             of `reads` that it is made of.
-        plain: (components, context) → what becomes of a raw value that is these components, in which nothing is escaped
-            or deleted, and what `used` says of it. `None` where that is not so simple. Must not refuse, nor note
-            anything.
+        plain: (components, row, context) → what becomes of a raw value that is these components, in which nothing is
+            escaped or deleted, and what `used` says of it. `None` where that is not so simple. Must not refuse, nor
+            note anything.
+        common: the same values come again in messages about others, so that they are worth remembering.
         tried: of one that tries others in order: the same as `convert`, with which of them it took.
     """
 
@@ -107,7 +108,10 @@ class Conversion:
     reads: frozenset[str]
     used: Callable[[Any, Context], frozenset[str]] | None = None
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
-    plain: Callable[[list[str], Context], tuple[Any, frozenset[str]] | None] | None = field(default=None, compare=False)
+    plain: Callable[[list[str], Any, Context], tuple[Any, frozenset[str]] | None] | None = field(
+        default=None, compare=False
+    )
+    common: bool = field(default=False, compare=False)
     tried: Callable[[Any, Context], tuple[Conversion, Any]] | None = field(default=None, compare=False)
 
     def used_of(self, raw: Any, context: Context) -> frozenset[str]:
@@ -172,7 +176,13 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
         return choice.used_of(raw, context)
 
     reads = frozenset[str]().union(*(choice.reads for choice in choices))
-    return Conversion(source_type, target, lambda raw, context: taken(raw, context)[1], reads, used, tried=taken)
+    # What the first gives, nobody else is asked for.
+    quick = choices[0].plain
+
+    def convert(raw: Any, context: Context) -> Any:
+        return taken(raw, context)[1]
+
+    return Conversion(source_type, target, convert, reads, used, plain=quick, tried=taken)
 
 
 @cache

@@ -22,7 +22,7 @@ from mhbridge.mapping.conversions.primitives import CHECKED, concept, identifier
 from mhbridge.mapping.types import Type
 
 if TYPE_CHECKING:
-    from mhbridge.formats.hl7v2 import Value
+    from mhbridge.formats.hl7v2 import Segment, Value
 
 __all__ = ["NATURAL", "by_value_type", "conversions", "results"]
 
@@ -277,7 +277,8 @@ def _made(source: str, target: str, entry: _Entry) -> Conversion:
     convert, reads, *used = entry
     # TN is a XTN of which only the first component is told apart.
     quick = _PLAIN.get(convert) if source != "TN" else None
-    return Conversion(source, Type(target), convert, reads, used[0] if used else None, _PARTS.get(convert, {}), quick)
+    parts, common = _PARTS.get(convert, {}), convert in _COMMON
+    return Conversion(source, Type(target), convert, reads, used[0] if used else None, parts, quick, common=common)
 
 
 #: The plain forms of those that have one.
@@ -301,7 +302,11 @@ _PLAIN: Final[Mapping[Any, plain.Plain]] = {
     p.organisation: plain.organisation,
     p.person: plain.person,
     p.place: plain.place,
+    r.result_number: plain.result_number,
 }
+
+#: What comes again in message after message, whoever they are about: codes, and those who work there.
+_COMMON: Final = frozenset({c.bare, c.cwe, p.organisation, p.person, p.place})
 
 _XCN_ISSUER: Final = frozenset({"9", "9.2", "9.3"})
 _XON_ISSUER: Final = frozenset({"6", "6.2", "6.3"})
@@ -365,8 +370,15 @@ def by_value_type(target: Type, choices: Mapping[str, Conversion]) -> Conversion
                 return _TYPE
         return _with_type(taken.reads if taken.used is None else taken.used_of(value, context))
 
+    def quick(parts: list[str], segment: Segment, context: Context) -> tuple[Any, frozenset[str]] | None:
+        fields = segment.fields
+        found = choices.get(fields[2]) if len(fields) > 2 else None
+        if found is None or found.plain is None or (made := found.plain(parts, segment, context)) is None:
+            return None
+        return made[0], _with_type(made[1])
+
     reads = _TYPE.union(*(choice.reads for choice in choices.values()), () if others is None else others.reads)
-    return Conversion("varies", target, convert, reads, used)
+    return Conversion("varies", target, convert, reads, used, plain=quick)
 
 
 def _parts_said(value: Value, _context: Context) -> Any:

@@ -25,6 +25,7 @@ __all__ = [
     "EI",
     "HD",
     "LICENCE",
+    "NHS_PARTS",
     "TYPE_SYSTEM",
     "cx",
     "cx_nhs_number",
@@ -163,6 +164,10 @@ def cx_used(value: Value, context: Context) -> frozenset[str]:
         return frozenset()
     issuer = _cx_issuer(value)
     return _NAMED_CX if issuer[0] == _NHS else frozenset({"1", "5"}) | issuer_used(issuer, _CX_ISSUER, context)
+
+
+#: The same of an NHS number, without and with an issuer.
+NHS_PARTS: Final = (frozenset({"1", "4.2"}), frozenset({"1", "4"}))
 
 
 def cx_parts(space: str) -> frozenset[str]:

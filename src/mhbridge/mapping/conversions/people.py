@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.conversions.identifiers import identifier_of, issuer_used, nothing, typed
@@ -98,7 +98,8 @@ def named(texts: Sequence[str], title: str = "", family: Sequence[str] = ()) -> 
         family: the family name's parts, itself first.
     """
     found: dict[str, Any] = {}
-    surname, first, further, suffix, prefix, degree, use = map(str.strip, texts)
+    surname, first, further, suffix, prefix, degree, use = texts
+    surname, first, further, use = surname.strip(), first.strip(), further.strip(), use.strip()
     if any(family[1:]):
         # A surname of which only the parts are sent is those parts in their order.
         surname = surname or " ".join(filter(None, family[1:]))
@@ -110,10 +111,10 @@ def named(texts: Sequence[str], title: str = "", family: Sequence[str] = ()) -> 
         found["family"] = surname
     if first or further:
         found["given"] = [first, further] if first and further else [first or further]
-    if prefix:
+    if prefix := prefix.strip():
         found["prefix"] = [prefix]
-    if suffix or degree or title:
-        found["suffix"] = [text for text in (suffix, degree, title) if text]
+    if (suffix or degree or title) and (behind := [text for text in (suffix.strip(), degree.strip(), title) if text]):
+        found["suffix"] = behind
     if use and found and (kind := _NAME_USE.get(use.upper())):
         found["use"] = kind
     return found
@@ -183,7 +184,7 @@ def address(value: Value, _context: Context) -> Any:
 def located(lines: list[str], city: str, state: str, code: str, country: str) -> dict[str, Any]:
     """An Address without what kind it is; empty where there is nothing of it."""
     found: dict[str, Any] = {}
-    if lines := [text for line in lines if (text := line.strip())]:
+    if lines := list(filter(None, map(str.strip, lines))):
         found["line"] = lines
     if city := city.strip():
         found["city"] = city
@@ -263,13 +264,8 @@ def _composed(parts: Sequence[str]) -> str:
 
 def contact(parts: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
     """The ContactPoint of twelve components, and those that it is made of; both empty when there is none."""
-    number, use, kind, mail = map(str.strip, parts[:4])
-    use, kind = use.upper(), kind.upper()
-    system = _CONTACT_SYSTEM.get(kind, "")
-    used = "3" if system else ""
-    if not system and (use == "NET" or (mail and not number) or "@" in number):
-        system = "email"
-        used = "2" if use == "NET" else ""
+    number, mail = parts[0].strip(), parts[3].strip()
+    system, use, used = _contact_kind(parts[1], parts[2], bool(number), bool(mail), "@" in number)
     if system == "email":
         text, places = (mail, _MAIL) if mail else (number, _FIRST)
     elif number:
@@ -281,19 +277,38 @@ def contact(parts: Sequence[str]) -> tuple[dict[str, Any], frozenset[str]]:
         text, places = parts[11].strip(), _UNFORMATTED
     if not text:
         return {}, frozenset()
-    found = {"system": system or "phone", "value": text}
-    if kind == "CP":
-        # v2-to-FHIR maps the equipment type CP to the use `mobile`, which says more than where it rings.
-        found["use"] = "mobile"
-    elif use in _CONTACT_USE:
-        found["use"] = _CONTACT_USE[use]
+    found = {"system": system, "value": text}
+    if use:
+        found["use"] = use
+    return found, used[places]
+
+
+#: What a kind of contact depends on beside each of the places that its text may come from.
+_Beside: TypeAlias = Mapping[frozenset[str], frozenset[str]]
+
+
+@lru_cache(maxsize=256)
+def _contact_kind(use: str, kind: str, number: bool, mail: bool, at: bool) -> tuple[str, str, _Beside]:
+    """
+    The system and the use of a ContactPoint, and what it depends on.
+
+    Args:
+        use: XTN.2.
+        kind: XTN.3.
+        number: there is a number, mail: there is an address, at: the number looks like one.
+    """
+    use, kind = use.strip().upper(), kind.strip().upper()
+    system, used = _CONTACT_SYSTEM.get(kind, ""), ""
+    if system:
+        used = "3"
+    elif use == "NET" or (mail and not number) or at:
+        system = "email"
+        used = "2" if use == "NET" else ""
+    # v2-to-FHIR maps the equipment type CP to the use `mobile`, which says more than where it rings.
+    rings = "mobile" if kind == "CP" else _CONTACT_USE.get(use, "")
+    if rings and kind != "CP":
         used += "2"
-    return found, _contact_parts(used, places)
-
-
-@lru_cache(maxsize=32)
-def _contact_parts(used: str, places: frozenset[str]) -> frozenset[str]:
-    return places.union(used)
+    return system or "phone", rings, {places: places.union(used) for places in (_FIRST, _MAIL, _NUMBER, _UNFORMATTED)}
 
 
 def contact_point(value: Value, _context: Context) -> Any:

@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import product
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from mhbridge.mapping.conversions import Context
+from mhbridge.mapping.conversions import Context, Unconvertible
 from mhbridge.mapping.conversions import coded as c
 from mhbridge.mapping.conversions import identifiers as i
 from mhbridge.mapping.conversions import people as p
+from mhbridge.mapping.conversions import results as r
 from mhbridge.mapping.conversions import times as t
 from mhbridge.mapping.nhs_number import nhs_number
+
+if TYPE_CHECKING:
+    from mhbridge.formats.hl7v2 import Segment
 
 __all__ = [
     "Plain",
@@ -39,12 +43,13 @@ __all__ = [
     "person",
     "place",
     "prose",
+    "result_number",
     "word",
     "words",
 ]
 
-#: (components, context) → the value, and those of the conversion's `reads` that it depends on.
-Plain: TypeAlias = Callable[[list[str], Context], tuple[Any, frozenset[str]] | None]
+#: (components, segment, context) → the value, and those of the conversion's `reads` that it depends on.
+Plain: TypeAlias = "Callable[[list[str], Segment, Context], tuple[Any, frozenset[str]] | None]"
 
 #: Put behind the components that there are, so that each that is asked for is there.
 _MISSING: Final = [""] * 14
@@ -55,25 +60,25 @@ _ONE: Final = frozenset({"1"})
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def word(parts: list[str], _context: Context) -> tuple[str, frozenset[str]] | None:
+def word(parts: list[str], _segment: Segment, _context: Context) -> tuple[str, frozenset[str]] | None:
     """The first component as text."""
     text = parts[0]
     return (text, _ONE) if text and not text.isspace() else None
 
 
-def prose(parts: list[str], _context: Context) -> tuple[str, frozenset[str]] | None:
+def prose(parts: list[str], _segment: Segment, _context: Context) -> tuple[str, frozenset[str]] | None:
     """A text that holds no separators; all of it is its first component."""
     text = parts[0]
     return (text, _ONE) if len(parts) == 1 and text and not text.isspace() else None
 
 
-def date_time(parts: list[str], context: Context) -> tuple[str, frozenset[str]] | None:
+def date_time(parts: list[str], _segment: Segment, context: Context) -> tuple[str, frozenset[str]] | None:
     """DT, DTM, TS[dateTime]."""
     found = t.plain_date_time(parts[0], context)
     return (found, _ONE) if found is not None else None
 
 
-def date(parts: list[str], context: Context) -> tuple[str, frozenset[str]] | None:
+def date(parts: list[str], _segment: Segment, context: Context) -> tuple[str, frozenset[str]] | None:
     """DT, DTM, TS[date]."""
     found = t.plain_date(parts[0], context)
     return (found, _ONE) if found is not None else None
@@ -82,13 +87,13 @@ def date(parts: list[str], context: Context) -> tuple[str, frozenset[str]] | Non
 # --- codes -------------------------------------------------------------------------------------------------
 
 
-def bare(parts: list[str], _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def bare(parts: list[str], _segment: Segment, _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """ID, IS[CodeableConcept]: one word is a code."""
     code = parts[0]
     return ({"coding": [{"code": code}]}, _ONE) if code.isalnum() else None
 
 
-def first_code(parts: list[str], _context: Context) -> tuple[str, frozenset[str]] | None:
+def first_code(parts: list[str], _segment: Segment, _context: Context) -> tuple[str, frozenset[str]] | None:
     """CE, CWE[code]: one word."""
     code = parts[0]
     return (code, _ONE) if code.isalnum() else None
@@ -98,7 +103,7 @@ def first_code(parts: list[str], _context: Context) -> tuple[str, frozenset[str]
 _SHORT: Final = c.CWE - {"6", "8", "12", "13"}
 
 
-def coding(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def coding(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """CE, CWE[Coding]: of a code, its display and its system."""
     if len(parts) > 3:
         return None
@@ -106,7 +111,7 @@ def coding(parts: list[str], context: Context) -> tuple[dict[str, Any], frozense
     return (found, c.CODING) if found else None
 
 
-def cwe(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def cwe(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """CE, CWE[CodeableConcept]: of a code, its display and its system."""
     if len(parts) > 3:
         return None
@@ -133,7 +138,7 @@ def _coding(parts: list[str], context: Context) -> dict[str, str]:
 _WORDS: Final = tuple((at - 1, frozenset({str(at)})) for at in (9, 2, 1))
 
 
-def words(parts: list[str], _context: Context) -> tuple[str, frozenset[str]] | None:
+def words(parts: list[str], _segment: Segment, _context: Context) -> tuple[str, frozenset[str]] | None:
     """CE, CWE[string]: the original text, else the display, else the code."""
     for at, used in _WORDS:
         if at < len(parts) and (text := parts[at]) and not text.isspace():
@@ -144,7 +149,7 @@ def words(parts: list[str], _context: Context) -> tuple[str, frozenset[str]] | N
 # --- identifiers -------------------------------------------------------------------------------------------
 
 
-def cx(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def cx(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """CX[Identifier]."""
     number, _, _, space, kind = (parts + _MISSING)[:5]
     if not (number := number.strip()):
@@ -156,19 +161,19 @@ def cx(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[st
     return found, i.cx_parts(space)
 
 
-def cx_nhs_number(parts: list[str], context: Context) -> tuple[str, frozenset[str]] | None:
+def cx_nhs_number(parts: list[str], _segment: Segment, context: Context) -> tuple[str, frozenset[str]] | None:
     """CX[nhs_number]: of the NHS, or of nobody."""
     number, _, _, space = (parts + _MISSING)[:4]
     space = space.strip()
     if space and not i.is_nhs(space, context):
         return None
     try:
-        return nhs_number(number.strip()), i.cx_parts(space) - {"5"}
+        return nhs_number(number.strip()), i.NHS_PARTS[bool(space)]
     except ValueError:
         return None
 
 
-def ei(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def ei(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """EI[Identifier]."""
     name, space, universal, kind = map(str.strip, (parts + _MISSING)[:4])
     if not name:
@@ -177,7 +182,7 @@ def ei(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[st
     return i.identifier_of(name, issuer, context, "EI"), _ONE | i.issuer_used(issuer, ("2", "3", "4"), context)
 
 
-def licence(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def licence(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """PI, PLN[Identifier]."""
     number, kind, giver = map(str.strip, (parts + _MISSING)[:3])
     return (i.licensed(number, kind, giver, context), i.LICENCE) if number else None
@@ -186,21 +191,23 @@ def licence(parts: list[str], context: Context) -> tuple[dict[str, Any], frozens
 # --- names, addresses, numbers -----------------------------------------------------------------------------
 
 
-def human_name(parts: list[str], _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def human_name(parts: list[str], _segment: Segment, _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XPN, PN[HumanName]."""
     title = parts[13].strip() if len(parts) > 13 else ""
     found = p.named((parts + _MISSING)[:7], title)
     return (found, p.NAME_PARTS["use" not in found]) if found else None
 
 
-def address(parts: list[str], _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def address(parts: list[str], _segment: Segment, _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XAD, AD[Address]."""
     street, other, city, state, code, country, kind = (parts + _MISSING)[:7]
     found = p.located([street, other], city, state, code, country)
     return (found, p.address_kind(found, kind)) if found else None
 
 
-def contact_point(parts: list[str], _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def contact_point(
+    parts: list[str], _segment: Segment, _context: Context
+) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XTN[ContactPoint]."""
     found = p.contact(parts + _MISSING)
     return found if found[0] else None
@@ -209,7 +216,7 @@ def contact_point(parts: list[str], _context: Context) -> tuple[dict[str, Any], 
 # --- records -----------------------------------------------------------------------------------------------
 
 
-def person(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def person(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XCN, CN, PPN[person]."""
     parts = (parts + _MISSING)[:13]
     number, space, kind = parts[0].strip(), parts[8].strip(), parts[12].strip()
@@ -237,7 +244,7 @@ _PERSON: Final[Mapping[tuple[bool, ...], frozenset[str]]] = {
 }
 
 
-def organisation(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def organisation(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XON[organisation]."""
     parts = (parts + _MISSING)[:10]
     name, former, space, kind, later = (parts[at].strip() for at in (0, 2, 5, 6, 9))
@@ -258,9 +265,24 @@ def _organisation_parts(number: str, issuer: str) -> frozenset[str]:
     return frozenset({"1", number, "7", issuer})
 
 
-def place(parts: list[str], context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+def place(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """PL[place]."""
     parts = (parts + _MISSING)[:9]
     site = parts[3].strip()
     found = p.placed(parts[8], parts[0], parts[1], parts[2], (site, "", ""), context)
     return (found, p.PLACE_PARTS[bool(site)]) if found else None
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+def result_number(parts: list[str], segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
+    """A NM in OBX-5, with the unit of OBX-6."""
+    units = segment.first(6)
+    if not parts[0] or not (segment.plain or segment.delimiters.plain(units)):
+        return None
+    name, display, system = map(str.strip, (units.split(segment.delimiters.component) + _MISSING)[:3])
+    try:
+        return r.measured(parts[0], (name, display, system), context)
+    except Unconvertible:
+        return None

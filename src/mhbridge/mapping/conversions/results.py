@@ -33,6 +33,7 @@ __all__ = [
     "UNITS",
     "attachment",
     "attachment_used",
+    "measured",
     "number",
     "period",
     "pointer",
@@ -59,6 +60,7 @@ DR: Final = frozenset({"1", "2"})
 #: The companion of a result that says its unit (HL7 v2.5.1 §7.4.2.6).
 UNITS: Final = frozenset({"OBX-6", "OBX-6.2", "OBX-6.3"})
 
+_RESULT_UNIT: Final = ("OBX-6", "OBX-6.2", "OBX-6.3")
 _COMPARATORS: Final = frozenset({"<", "<=", ">", ">="})
 
 
@@ -110,11 +112,16 @@ def result_number(value: Value, context: Context) -> Any:
     return _number(text, _result_unit(value), context) if text.strip() else nothing(value)
 
 
+def measured(text: str, said: Unit, context: Context) -> tuple[dict[str, Any], frozenset[str]]:
+    """The Quantity of a number with a unit in OBX-6, and what it depends on."""
+    return _number(text, said, context), NM | unit_used(said, _RESULT_UNIT, context)
+
+
 def result_number_used(value: Value, context: Context) -> frozenset[str]:
     """The number, and what its unit takes."""
     if not value.component(1).strip():
         return frozenset()
-    return NM | unit_used(_result_unit(value), ("OBX-6", "OBX-6.2", "OBX-6.3"), context)
+    return NM | unit_used(_result_unit(value), _RESULT_UNIT, context)
 
 
 # --- structured numbers: comparator, number, separator, number (HL7 v2.5.1 §2.A.70) ------------------------
@@ -152,7 +159,7 @@ def result_structured(value: Value, context: Context) -> Any:
 
 def result_structured_used(value: Value, context: Context) -> frozenset[str]:
     """The number and its comparator, and what its unit takes."""
-    return SN | unit_used(_result_unit(value), ("OBX-6", "OBX-6.2", "OBX-6.3"), context)
+    return SN | unit_used(_result_unit(value), _RESULT_UNIT, context)
 
 
 def _pair(value: Value, separators: str, wanted: str, said: Unit, context: Context) -> tuple[Any, Any]:

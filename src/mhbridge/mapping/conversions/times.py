@@ -50,6 +50,12 @@ class _Parts(NamedTuple):
     offset: str = ""
 
 
+_TWO: Final = [f"{number:02d}" for number in range(60)]
+#: `HHMM` and `SS` → as FHIR writes them; seconds that are not there are noughts.
+_MINUTES: Final = {hour + minute: f"{hour}:{minute}" for hour in _TWO[:24] for minute in _TWO}
+_SECONDS: Final = {"": "00", **{second: second for second in _TWO}}
+
+
 # --- the way in: HL7 v2 ------------------------------------------------------------------------------------
 
 # HL7 v2.5.1 §2.A.22 (DTM): YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]; some senders give more digits of a second.
@@ -69,14 +75,13 @@ def plain_date_time(text: str, context: Context) -> str | None:
     The same of what has nothing but digits, to the day, the minute or the second, on a day whose offset is one and the
     same; of anything else `None`.
     """
-    size = len(text)
-    if size in (12, 14) and text.isdecimal() and text.isascii():
-        known = _day_in(text[:8], context.timezone)
-        if known is not None and known[1]:
-            hour, minute, second = text[8:10], text[10:12], text[12:] or "00"
-            if hour < "24" and minute < "60" and second < "60":
-                return f"{known[0]}T{hour}:{minute}:{second}{known[1]}"
-    return _whole_day(text) if size == 8 else None
+    if len(text) == 8:
+        return _whole_day(text)
+    minute, second = _MINUTES.get(text[8:12]), _SECONDS.get(text[12:])
+    if minute is None or second is None:
+        return None
+    known = _day_in(text[:8], context.timezone) if text.isascii() and text.isdecimal() else None
+    return f"{known[0]}T{minute}:{second}{known[1]}" if known is not None and known[1] else None
 
 
 def v2_date(text: str, context: Context) -> str:
