@@ -184,21 +184,24 @@ class Resolver:
         format_, scope, path = self.env.format, self.env.scope, tree.path
         assert format_ is not None
         assert scope is not None
+        find: Any
+        quick: Any = None
         planned = hasattr(format_, "plan")  # `formats.Planned`
-        every: Plain | None = format_.plain(path, scope) if planned else None  # type: ignore[attr-defined]
+        # Of NHS numbers all are looked at, so that two are noticed.
+        number = mark.conversion is not None and mark.conversion.target.name == "nhs_number"
+        every: Plain | None = format_.plain(path, scope) if planned and (want.many or number) else None  # type: ignore[attr-defined]
         if want.many:
-            find: Any = format_.every(path, scope)
-            quick: Any = None if every is None else leaves.plain_every(every, find, take, mark)
+            find = format_.every(path, scope)
+            if every is not None:
+                quick = leaves.plain_every(every, find, take, mark)
             return nodes.Read(tree.span, want, path.text, find, take, None, texts, mark, quick)
         find = format_.first(path, scope)
         plan: Plan | None = format_.plan(path, scope) if planned else None  # type: ignore[attr-defined]
-        if plan is None or every is None:
-            quick = None
-        elif mark.conversion is not None and mark.conversion.target.name == "nhs_number":
+        if plan is not None and not number:
+            quick = leaves.plain_first(plan, take, mark)
+        elif plan is not None and every is not None:
             quick = leaves.plain_every(every, find, take, mark, alone=plan)
             plan = plan if quick is None else None
-        else:
-            quick = leaves.plain_first(plan, take, mark)
         return nodes.Read(tree.span, want, path.text, find, take, plan, texts, mark, quick)
 
     def _mark(self, tree: syntax.PathNode, found: Conversion | None, *, many: bool) -> Mark:
