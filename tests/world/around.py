@@ -79,4 +79,5 @@ PEOPLE = (
     Person("Charge Nurse Ash Pretend", "ward", (20, 7), every=60, often=0.5),
     Person("Bed Manager Hazel Fictive", "bed-manager", (0, 24), every=20),
     Person("Dr Alder Madeup", "safety", (0, 24), every=20),
+    Person("Nurse Willow Fictitious", "follow-up", (8, 20), every=60),
 )

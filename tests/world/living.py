@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from scene import ROOT
 
-__all__ = ["LONDON", "Death", "Discharge", "Fate", "Happening", "Outage", "Year", "notice", "with_number"]
+__all__ = ["LONDON", "Death", "Discharge", "Fate", "Happening", "Outage", "Year", "notice", "number_of", "with_number"]
 
 #: Where the wards are: what happens is written in their time.
 LONDON = ZoneInfo("Europe/London")
@@ -193,7 +193,7 @@ class Fate:
             self.discharges.append(discharge)
 
 
-def _number(patient: int) -> str:
+def number_of(patient: int) -> str:
     """An NHS number of the range for tests (999), with its check digit; each patient has another."""
     for last in range(10):
         digits = f"999{patient:05}{last}"
@@ -209,7 +209,7 @@ def with_number(body: bytes, patient: int, died: datetime | None) -> bytes:
     fields, _, rest = rest.partition(b"\r")
     parts = fields.decode().split("|")
     parts += [""] * (32 - len(parts))
-    parts[2] = f"{_number(patient)}^^^NHS~{parts[2]}"
+    parts[2] = f"{number_of(patient)}^^^NHS~{parts[2]}"
     parts[31] = "NSTS01"
     if died is not None:
         parts[28:30] = f"{died.astimezone(LONDON):%Y%m%d%H%M}", "Y"
@@ -219,7 +219,7 @@ def with_number(body: bytes, patient: int, died: datetime | None) -> bytes:
 def notice(patient: int, death: Death, at: datetime) -> bytes:
     """A notice of the national record: informal, or, as the second of a patient, that it is removed."""
     name = "informal" if at == death.said_at else "removed"
-    text = (_NOTICES / f"{name}.xml").read_text("utf-8").replace("9990001014", _number(patient))
+    text = (_NOTICES / f"{name}.xml").read_text("utf-8").replace("9990001014", number_of(patient))
     text = text.replace("2025-03-20T23:40:00+00:00", f"{death.at:%Y-%m-%dT%H:%M:%S}+00:00")
     # All are born on one day: without that the national record and the trust's would be of two people.
     text = text.replace("1987-06-21", "1975-06-12")

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from following import Contact
 from living import Year
 from trust import Trust
 
@@ -54,6 +55,20 @@ def test_every_discharge_is_delivered_or_with_a_named_person_before_a_day_is_ove
     assert judged.delivered > judged.escalated > 0
     assert judged.not_found == judged.not_so == []
     assert judged.deaths > 0
+    followed = judged.followed
+    assert followed.neither == followed.otherwise == []
+    assert followed.in_time > 0
+
+
+#: Days enough for three to be over of some who have left.
+WEEK = Year(days=8, a_day=20, discharges=5, outages=2, deaths=20)
+
+
+def test_every_follow_up_is_met_or_with_a_named_person_before_three_days_are_over(tmp_path):
+    followed = lived(tmp_path, WEEK).followed
+    sys.stdout.write(f"\n{followed}\n")
+    assert followed.neither == followed.otherwise == []
+    assert followed.in_time > followed.escalated > 0
 
 
 # --- controls: each protection off, and it is seen -----------------------------------------------------------
@@ -73,6 +88,15 @@ def test_where_nobody_looks_after_the_queues_no_person_has_it(tmp_path):
     judged = lived(tmp_path, DAYS, people=())
     assert judged.escalated == 0
     assert len(judged.neither) > 3
+
+
+def test_where_nobody_looks_after_the_queues_who_is_not_followed_up_is_nobodys(tmp_path, monkeypatch):
+    """And a gateway that has it otherwise than it was is seen: here every contact is taken for one that counts."""
+    monkeypatch.setattr(Contact, "counts", property(lambda _contact: True))
+    followed = lived(tmp_path, WEEK, people=()).followed
+    assert followed.escalated == 0
+    assert followed.neither
+    assert followed.otherwise
 
 
 def test_where_summaries_go_to_nobody_every_one_of_them_is_somebodys_task(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from typing import Any
 
 import aiohttp
 from around import PEOPLE, Inbox, Person
+from following import Followed, contacts, judge, mappings_with_contacts
 from living import LONDON, Fate, Happening, Year, notice, with_number
 from receivers import at_random
 from scene import MLLP, ROOT, SUPPLIER
@@ -44,7 +46,7 @@ name = "trust"
 mode = "test"
 workers = 0
 store = "sqlite:store/mhbridge.db"
-mappings = ["{mappings}"]
+mappings = ["{contacts}", "{mappings}"]
 
 [http]
 listen = "127.0.0.1:8080"
@@ -53,6 +55,10 @@ listen = "127.0.0.1:8080"
 supplier = "{supplier}"
 kind = "mllp"
 listen = "{host}:{port}"
+
+[[receiver]]
+supplier = "{supplier}"
+kind = "http"
 
 [[receiver]]
 supplier = "example-nems"
@@ -90,7 +96,7 @@ documents = ["encounter-event"]
 to = ["spine"]
 
 [[route]]
-documents = ["death-notice"]
+documents = ["death-notice", "care-contact"]
 to = "nobody"
 
 [[route]]
@@ -127,6 +133,7 @@ class Judged:
     taken_back: int = 0
     not_found: list[int] = field(default_factory=list)
     not_so: list[int] = field(default_factory=list)
+    followed: Followed = field(default_factory=Followed)
 
     def __str__(self) -> str:
         due = self.delivered + self.escalated + len(self.neither)
@@ -140,7 +147,8 @@ class Judged:
             f"by then ({self.later:,} of them came later), {len(self.neither)} with nobody: {share:.2f} %\n"
             f"tasks taken by: {takers}\n"
             f"{self.deaths} deaths within thirty days, {len(self.not_found)} not found; {self.taken_back} taken back, "
-            f"as nobody had died; {len(self.not_so)} told of that were none"
+            f"as nobody had died; {len(self.not_so)} told of that were none\n"
+            f"{self.followed}"
         )
 
 
@@ -149,6 +157,7 @@ class Trust:
     Args:
         to: who is sent the summaries.
         deaths_to: who is told of deaths.
+        seen: contacts are sent; without, nobody sees anybody after they have left.
         people: who look after the queues.
     """
 
@@ -159,12 +168,15 @@ class Trust:
         *,
         to: tuple[str, ...] = RECIPIENTS,
         deaths_to: tuple[str, ...] = ("deaths",),
+        seen: bool = True,
         people: Any = PEOPLE,
     ) -> None:
         self.world, self.people = world, people
         self._to, self._deaths_to = to, deaths_to
         self._random = world.random
         self.fate = Fate(world.random, year, world.now())
+        # Drawn apart: what else happens is the same with and without.
+        self.contacts = contacts(self.fate, random.Random(f"contacts of {len(self.fate.happenings)}")) if seen else []
         self._makes = Stays(world.random, world.now())
         self.sent = self.unanswered = 0
         #: Clock → when, and by whom, its task was taken first.
@@ -185,7 +197,9 @@ class Trust:
         helpers = [asyncio.create_task(self._keep())]
         helpers += [asyncio.create_task(self._down(inbox)) for inbox in self.inboxes.values()]
         helpers += [asyncio.create_task(self._looks_after(person)) for person in self.people]
-        await asyncio.gather(self._system("PAS", events), self._system("WARD", letters), self._national())
+        await asyncio.gather(
+            self._system("PAS", events), self._system("WARD", letters), self._national(), self._teams()
+        )
         await asyncio.sleep(30 * 3_600)
         for helper in helpers:
             helper.cancel()
@@ -236,10 +250,20 @@ class Trust:
                     self.unanswered += 1
                     await asyncio.sleep(60)
 
-    async def _posted(self, session: aiohttp.ClientSession, body: bytes) -> bool:
+    async def _teams(self) -> None:
+        """What the community teams say of whom they have seen."""
+        async with aiohttp.ClientSession() as session:
+            for one in self.contacts:
+                await self._until(one.said_at)
+                self.sent += 1
+                while not await self._posted(session, one.body, f"{SUPPLIER}/http"):
+                    self.unanswered += 1
+                    await asyncio.sleep(60)
+
+    async def _posted(self, session: aiohttp.ClientSession, body: bytes, feed: str = "example-nems/http") -> bool:
         try:
             async with asyncio.timeout(60):
-                return (await post(session, "http://127.0.0.1:8080", "example-nems/http", body)).status < 500
+                return (await post(session, "http://127.0.0.1:8080", feed, body)).status < 500
         except (OSError, aiohttp.ClientError, TimeoutError):
             return False
 
@@ -254,8 +278,9 @@ class Trust:
     async def _keep(self) -> None:
         """The gateway: killed at its outages, and started when they are over."""
         (self.world.folder / "secret").write_text("an invented secret of some length")
+        with_contacts = mappings_with_contacts(self.world.folder / "contacts")
         text = _GATEWAY.format(
-            mappings=ROOT / "mappings", supplier=SUPPLIER, host=MLLP[0], port=MLLP[1],
+            mappings=ROOT / "mappings", contacts=with_contacts, supplier=SUPPLIER, host=MLLP[0], port=MLLP[1],
             to=json.dumps(self._to or "nobody"), deaths_to=json.dumps(self._deaths_to or "nobody"),
             **{name: inbox.url for name, inbox in self.inboxes.items()},
         )  # fmt: skip
@@ -321,6 +346,7 @@ class Trust:
         found = Judged(self.sent, differences=(await self.gateway.status()).differences, unanswered=self.unanswered)
         found.outages.update(one.what for one in self.fate.outages)
         self._judge_deaths(found)
+        await self._judge_followed(found, patients, keys)
         for one in self.fate.discharges:
             due = one.left + _DAY
             if one.cancelled is not None and one.cancelled < due:
@@ -344,6 +370,25 @@ class Trust:
                 found.later += first is not None
                 found.by_whom[in_time[0][1]] += 1
         return found
+
+    async def _judge_followed(self, found: Judged, patients: dict[bytes, int], keys: Any) -> None:
+        clocks = await self.gateway.files.ask(
+            lambda reader: reader.session.statement(
+                "select id, patient, state from clock where name = 'follow-up-72h'", {}
+            )
+        )
+        whose = {
+            about: patient
+            for patient in {one.patient for one in self.fate.discharges}
+            if (about := patients.get(patient_token(keys, Key(_PATIENT, f"M-{patient:06d}")))) is not None
+        }
+        stands = {whose[about]: state for _, about, state in clocks if about in whose}
+        owner = {clock: whose[about] for clock, about, _ in clocks if about in whose}
+        taken: dict[int, list[tuple[datetime, str]]] = {}
+        for clock, at, who in self.taken:
+            if clock in owner:
+                taken.setdefault(owner[clock], []).append((at, who))
+        found.followed = judge(self.fate, self.contacts, stands, taken)
 
     def _judge_deaths(self, found: Judged) -> None:
         told = self.inboxes["deaths"].told
