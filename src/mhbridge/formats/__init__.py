@@ -262,10 +262,14 @@ class Loop(Protocol):
 class Scope:
     """
     Where an expression stands: the loops around it, outermost first. Static: known before any message is read.
+
+    Args:
+        known: what a format has worked out for this place, so that it need not for each path.
     """
 
     source: Source
     loops: tuple[Any, ...] = ()
+    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Format(Protocol):

@@ -168,14 +168,16 @@ def _known(rows: Rows, row: Line, column: str, systems: CodeSystems) -> bool:
     return False
 
 
+#: The first and the last day of what says neither.
+_EVER: Final = ("", "")
+
+
 # --- validity ----------------------------------------------------------------------------------------------
 
 
 def _dates(rows: Rows, row: Line) -> tuple[str, str] | None:
     """`from` and `until`, when each is a day or empty and they are in order."""
     since, until = row["from"], row["until"]
-    if not since and not until:
-        return since, until
     for column in ("from", "until"):
         if row[column] and not _is_day(row[column]):
             rows.report("E413", f"{column!r} is a day: yyyy-mm-dd", row.cells[column].span)
@@ -249,42 +251,41 @@ def load_table(
     #: Target's system → HL7's or HL7 UK's own list of its codes, where that is known.
     national: dict[str, Collection[str] | None] = {}
     for row in rows:
-        known = [_known(rows, row, column, systems) for column in ("source_system", "target_system")]
-        days = _dates(rows, row)
-        if not all(known) or days is None or not _complete(rows, row):
+        system, version, code, target, target_version, target_code, display, equivalence = row.said[: len(header)]
+        # Nearly all rows are well, and hold for ever: what each cell is asked is asked only of the others.
+        says = "" if equivalence in NO_TARGET else target_code
+        well = code and (says or equivalence in NO_TARGET) and equivalence in EQUIVALENCES
+        lasting = well and len(row.said) == len(header) and system in systems.by_name and target in systems.by_name
+        days = _EVER if lasting else _days_of(rows, row, systems)
+        if days is None:
             continue
-        system = row["target_system"]
-        if system not in national:
-            uri = systems.uri(system, "r4")
-            national[system] = r4().codesystem(uri) if uri else None
-        if not _has(rows, row, national[system]):
+        if target not in national:
+            uri = systems.uri(target, "r4")
+            national[target] = r4().codesystem(uri) if uri else None
+        if (listed := national[target]) is not None and not _has(rows, row, listed):
             continue
         _blanks(rows, row, ("source_code", "target_code"))
-        if stretches.add(rows, row, (row["source_system"], row["source_code"]), days, "source_code"):
-            sources.setdefault(row["source_system"])
-            found.setdefault(row["source_code"], []).append(
-                Row(
-                    source_system=row["source_system"],
-                    source_code=row["source_code"],
-                    target_system=row["target_system"],
-                    target_code="" if row["equivalence"] in NO_TARGET else row["target_code"],
-                    target_display=row["target_display"],
-                    equivalence=row["equivalence"],
-                    source_version=row["source_version"],
-                    target_version=row["target_version"],
-                    since=days[0],
-                    until=days[1],
-                )
+        if stretches.add(rows, row, (system, code), days, "source_code"):
+            sources.setdefault(system)
+            found.setdefault(code, []).append(
+                Row(system, code, target, says, display, equivalence, version, target_version, *days)
             )
     dated = any(row.since or row.until for same in found.values() for row in same)
     table = Table(name or file, _tuples(found), tuple(sources), dated, unmapped)
     return table, tuple(rows.diagnostics)
 
 
-def _has(rows: Rows, row: Line, listed: Collection[str] | None) -> bool:
+def _days_of(rows: Rows, row: Line, systems: CodeSystems) -> tuple[str, str] | None:
+    """When a row of a table holds; `None` when something is wrong with it, which is reported."""
+    known = [_known(rows, row, column, systems) for column in ("source_system", "target_system")]
+    days = _dates(rows, row)
+    return days if all(known) and days is not None and _complete(rows, row) else None
+
+
+def _has(rows: Rows, row: Line, listed: Collection[str]) -> bool:
     """Whether the target's system has the code, where there is a list of the system's."""
     code = row["target_code"]
-    if listed is None or not code or row["equivalence"] in NO_TARGET or code in listed:
+    if not code or row["equivalence"] in NO_TARGET or code in listed:
         return True
     # A spreadsheet takes the nought from a code that begins with one, so that is looked for first.
     same = [known for known in sorted(listed) if known.lstrip("0").upper() == code.lstrip("0").upper()]
@@ -349,7 +350,7 @@ def load_headings(file: str, text: str) -> tuple[Mapping[str, Heading], tuple[Di
     rows = Rows(file, text, header, further=True)
     found: dict[str, Heading] = {}
     for row in rows:
-        name, needs = row["heading"], {column: text for column, text in row.texts.items() if column not in header}
+        name, needs = row["heading"], {column: row[column] for column in row.columns if column not in header}
         wrong = next((column for column, need in needs.items() if need not in _NEEDS), None)
         if not _NAME.fullmatch(name) or not row["title"]:
             hint = "small letters, digits and '-' for the name"

@@ -41,17 +41,18 @@ class Line:
         row: its cells; or their texts as they stand, where none is quoted.
     """
 
-    __slots__ = ("_file", "_row", "number", "said", "texts")
+    __slots__ = ("_file", "_row", "columns", "number", "said")
 
     def __init__(self, file: str, number: int, row: list[Cell] | list[str], said: list[str]) -> None:
         self._file, self._row, self.number = file, row, number
         #: The texts of its cells, without quotes and the blanks around them.
         self.said = said
-        #: The same by column.
-        self.texts: Mapping[str, str] = {}
+        #: Where each column stands among them.
+        self.columns: Mapping[str, int] = {}
 
     def __getitem__(self, column: str) -> str:
-        return self.texts.get(column, "")
+        at = self.columns.get(column)
+        return "" if at is None else self.said[at]
 
     @property
     def placed(self) -> list[Cell]:
@@ -69,7 +70,7 @@ class Line:
     @property
     def cells(self) -> dict[str, Cell]:
         """Column → cell."""
-        return dict(zip(self.texts, self.placed, strict=True))
+        return dict(zip(self.columns, self.placed, strict=True))
 
     @property
     def span(self) -> Span:
@@ -117,13 +118,13 @@ class Rows:
             if header is None:
                 self.report("E408", "the file is empty", Span(self.file, 1, 1, 1, 1), self._hint())
             return
-        names = header.said
+        columns = {name: at for at, name in enumerate(header.said)}
         for row in rows:
-            if len(row.said) == len(names):
-                row.texts = dict(zip(names, row.said, strict=True))
+            if len(row.said) == len(columns):
+                row.columns = columns
                 yield row
             else:
-                what = f"the row has {len(row.said)} cells and the header has {len(names)}"
+                what = f"the row has {len(row.said)} cells and the header has {len(columns)}"
                 self.report("E409", what, row.span, "text with a comma stands in double quotes")
 
     def _hint(self) -> str:

@@ -172,12 +172,18 @@ def read_segment(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
         PathError: E205, or E207 for a segment that stands below or beside S, where it could be another's.
     """
     name = path.steps[0].segment
+    if name not in scope.known:
+        scope.known[name] = _reach(name, scope)
+    return name, scope.known[name]
+
+
+def _reach(name: str, scope: Scope) -> Reach:
     check_segment(name)
     tree = _outline_of(scope.source)
     around = scope.loops[-1] if scope.loops else None
     if around is None:
         # From the message itself: all of them where there is one place, or else only the message's own.
-        return name, EveryNamed(name) if tree.places(name) == 1 else _owned_by_message(tree, name)
+        return EveryNamed(name) if tree.places(name) == 1 else _owned_by_message(tree, name)
     here = around.segment
     of_message = False
     if name == here:
@@ -196,8 +202,8 @@ def read_segment(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
         reach = EveryNamed(name) if tree.places(name) == 1 else _owned_by_message(tree, name)
         of_message = True
     if isinstance(around, FieldLoop):
-        return name, _from_value(_to_message(reach) if of_message else reach)
-    return name, _to_message(reach) if of_message else reach
+        return _from_value(_to_message(reach) if of_message else reach)
+    return _to_message(reach) if of_message else reach
 
 
 def _elsewhere(name: str, message: str, hint: str) -> PathError:
