@@ -7,7 +7,9 @@ all of them. How files become mappings is `loading`; what a mapping can do is `s
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -168,7 +170,8 @@ class Catalogue:
 
     def _loaded(self, name: str) -> SupplierMapping | None:
         if name not in self._mappings:
-            self._mappings[name] = self._loader.mapping(name)
+            with _uncollected():
+                self._mappings[name] = self._loader.mapping(name)
         return self._mappings[name]
 
     def _check_read(self, folder: str) -> None:
@@ -269,6 +272,21 @@ class Catalogue:
     def _senders(self, name: str) -> frozenset[str]:
         supplier = self.supplier(name.partition("/")[0])
         return supplier.senders if supplier is not None else frozenset()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """
+    While a mapping is made, the collector of cycles would go through all that there is again and again: what is made
+    stays, or is thrown away without its help.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _place(diagnostic: Diagnostic) -> tuple[Span, str, str, str]:

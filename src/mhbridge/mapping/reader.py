@@ -43,7 +43,7 @@ _REFUSED: Final = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\
 #: What an escape in double quotes must not bring back in. `"\\t"` may: a delimiter can be a tab.
 _REFUSED_ESCAPED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 #: A comment that follows a value after one space, and only one.
-_CLOSE_COMMENT: Final = re.compile(r" #")
+_CLOSE_COMMENT: Final = " #"
 _NOT_BLANK: Final = re.compile(r" *([^ \r\n])")
 _COMMENT: Final = re.compile(r" +#")
 #: What only libyaml takes: a comment that touches a block scalar's header, and "?" inside a plain scalar in flow style.
@@ -212,8 +212,7 @@ class _Composer:
         self.loader = loader
         documents, empty = 0, True
         try:
-            while loader.check_event():
-                event = loader.get_event()
+            while (event := loader.get_event()) is not None:
                 if event.__class__ is yaml.ScalarEvent:  # most of them
                     empty = False
                     self.scalar(event)
@@ -340,7 +339,7 @@ class _Composer:
                 at = self.raw.index("#", text.end)
                 self.report("E007", "YAML cuts the expression here", self.file.span(at - 1, at + 1), _QUOTES)
                 return False
-        if text.style != "block" and _CLOSE_COMMENT.match(self.raw, text.end):
+        if text.style != "block" and self.raw.startswith(_CLOSE_COMMENT, text.end):
             what, hint = "one space before '#'", "two spaces before a comment"
             if text.style == "plain":
                 what += ": YAML cuts the text here"
@@ -351,7 +350,7 @@ class _Composer:
             hint = "put it in single quotes; text that begins with '=' is written = \"= text\""
             self.report("E008", f"an expression cannot stand in {where}", self.head(text), hint)
             return False
-        if not expression and text.value.lstrip().startswith("="):
+        if not expression and "=" in text.value and text.value.lstrip().startswith("="):
             self.report("E008", "a blank before '=' makes this a text", self.head(text), "begin with '='")
             return False
         return True
@@ -450,7 +449,7 @@ class _Composer:
             return
         frame = self.frames[-1]
         last = frame.last
-        if last is None or (span.end_line, span.end_column) > (last.end_line, last.end_column):
+        if last is None or span[3:] > last[3:]:
             frame.last = span
         if not frame.pairs:
             if node is not None:
