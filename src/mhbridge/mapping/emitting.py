@@ -158,7 +158,7 @@ class Emitter:
     def _fill(self, block: Block) -> None:
         """A block that nothing was put into says so."""
         for statement in block:
-            if isinstance(statement, ast.If | ast.For):
+            if isinstance(statement, (ast.If, ast.For)):
                 if statement.body:
                     self._fill(statement.body)
                 else:

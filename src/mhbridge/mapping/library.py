@@ -149,6 +149,7 @@ class Library:
         self._by_name: dict[str, YamlFile] = {}
         #: Folder → the names in it, and whether each is a file.
         self._entries: dict[str, list[tuple[str, bool]]] = {}
+        self._names: dict[tuple[str, str], list[str]] = {}
 
     def has(self, relative: str) -> bool:
         """Whether there is such a file."""
@@ -201,9 +202,13 @@ class Library:
 
     def names(self, relative: str, suffix: str) -> list[str]:
         """Names (without suffix) of the files below `relative` in any root, sorted."""
-        names = {name for name, is_file in self._listed(relative) if is_file}
-        ends = len(suffix)
-        return sorted([name[:-ends] for name in names if name.endswith(suffix) and len(name) > ends])
+        found = self._names.get((relative, suffix))
+        if found is None:
+            names = {name for name, is_file in self._listed(relative) if is_file}
+            ends = len(suffix)
+            found = sorted([name[:-ends] for name in names if name.endswith(suffix) and len(name) > ends])
+            self._names[relative, suffix] = found
+        return found
 
     def _listed(self, relative: str) -> list[tuple[str, bool]]:
         if relative not in self._entries:

@@ -26,7 +26,9 @@ Written: TypeAlias = Mapping[tuple[str, ...], frozenset[str]]
 #: An item or template, and the fields on the way down from it.
 _Path: TypeAlias = tuple[str, ...]
 
-_CONDITIONS: Final = get_args(nodes.Condition)
+_CONDITIONS: Final = frozenset(get_args(nodes.Condition))
+#: What is told from the rest that has parts.
+_TOLD: Final = frozenset({nodes.ItemOf, nodes.AliasOf, nodes.Reference, nodes.BuildEach, nodes.Apply})
 #: What `words` looks at.
 _WORDS: Final = ("name", "ward", "text", "coding")
 
@@ -168,6 +170,11 @@ class Reads:
 
     def visit(self, node: Any, aliases: Mapping[str, _Path]) -> None:
         """Note what is read below a node. What only decides something is not written."""
+        kind = node.__class__
+        if kind not in _TOLD:
+            for part in nodes.parts(node) if kind not in _CONDITIONS else ():
+                self.visit(part, aliases)
+            return
         match node:
             case nodes.ItemOf() | nodes.AliasOf():
                 if (path := _path(node, aliases)) is not None:
@@ -183,9 +190,8 @@ class Reads:
                 for path in (_path(arg, aliases) for arg in node.args):
                     if path is not None:
                         self.paths.setdefault(path[0], set()).update((*path, field) for field in _WORDS)
-            case _ if type(node) not in _CONDITIONS:
-                for part in nodes.parts(node):
-                    self.visit(part, aliases)
+            case _:
+                self.visit(node.args, aliases)
 
 
 def _path(node: Any, aliases: Mapping[str, _Path]) -> _Path | None:
