@@ -54,6 +54,12 @@ kind = "folder"
 path = "in"
 
 [[receiver]]
+supplier = "example-trace"
+kind = "folder"
+path = "traced"
+pattern = "*.csv"
+
+[[receiver]]
 supplier = "example-acute"
 kind = "mllp"
 listen = "127.0.0.1:0"
@@ -185,6 +191,13 @@ def national(name, *swap):
     return "example-nems/folder", edited(fixture(f"example-nems/death-notices/{name}.xml"), swap=swap)
 
 
+def traced(name, *swap):
+    """The answer to a trace of the patient who left the ward."""
+    body = fixture(f"example-trace/deaths/{name}.csv")
+    own = [("9990650209", "9990001014"), ("19620311", "19870621"), ("20250622", "20250320")]
+    return "example-trace/folder", edited(body, swap=[*own, *swap])
+
+
 LEFT = ward("adt/a03-discharge.hl7")
 LETTER = ward("discharge-letter/plain.hl7")
 INFORMAL, FORMAL, REMOVED = national("informal"), national("formal"), national("removed")
@@ -291,6 +304,8 @@ SCENARIOS = {
         [("final", DIED, "1"), TAKEN_BACK],
     ),
     "a number that nobody verified joins nothing": ([(0, UNVERIFIED), (200, INFORMAL)], []),
+    "a trace finds it": ([(0, LEFT), (400, traced("died"))], [("final", "2025-03-20", "")]),
+    "a trace finds it by likeness alone": ([(0, LEFT), (400, traced("found-by-likeness"))], []),
     "another person's death": ([(0, LEFT), (200, national("informal", ("9990001014", "9990020108")))], []),
     "who died on the ward did not die after it": ([(0, DIED_THERE), (200, INFORMAL)], []),
     "a restricted record is not joined": ([(0, RESTRICTED), (200, INFORMAL)], []),
