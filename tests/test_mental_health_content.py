@@ -98,7 +98,7 @@ NOUNS: list[tuple[str, str, str, str, str]] = [
     ("glucose", RESULTS, "36 mmol/mol", "5.4 mmol/L", "5.1 mmol/L"),
     ("blood pressure", RESULTS, "128 mmHg", "128 mmHg", "118 mmHg"),
     ("body mass index", RESULTS, "21.40 kg/m2", "27.40 kg/m2", "24.60 kg/m2"),
-    ("smoking", RESULTS, "Never smoked", "Cigarette consumption 10", "smoking consumption 0"),
+    ("smoking", RESULTS, "Never smoked", "Ex-smoker", "smoking consumption 0"),
     # Medicines, each with what was done and why
     ("added", MEDICINES, "Added Depression", "Added Mood", "Added for sleep"),
     ("amended", MEDICINES, "Amended Blood pressure", "Amended Drowsy", "[deleted: 15 mg] 30 mg at night Changed"),
@@ -147,7 +147,7 @@ def test_the_letter_begins_with_the_safety_plan_and_whom_to_call(form: str) -> N
 #: What the panel says of each letter: what is missing, what is old, and of the others nothing.
 PANELS = {
     "hl7v2": "Lipids: older than 12 months, last on 12 December 2023",
-    "mhsds": "Lipids: no coded result in this letter Smoking: older than 12 months, last on 20 November 2023",
+    "mhsds": "Lipids: no coded result in this letter",
     "cda": "Lipids: no coded result in this letter Smoking: older than 12 months, last on 5 November 2023",
 }
 

@@ -43,6 +43,12 @@ SIX = [
     }
     for code in ("alcohol", "glucose", "blood-pressure", "bmi", "lipids", "smoking")
 ]
+
+
+def hba1c(code: str, unit: str) -> dict[str, Any]:
+    return {"code": {"coding": [{"system": "snomed", "code": code}]}, "value": {"value": 48, "unit": unit}}
+
+
 FAILS, HOLDS, UNDECIDED, SILENT = ["I650"], [], ["I608"], []
 CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
     ("none-known-beside-an-allergy", "both", {"no_known_allergies": True, "allergies": A}, FAILS),
@@ -113,6 +119,11 @@ CASES: list[tuple[str, str, dict[str, Any], list[str]]] = [
     ("contact-neither-copied-nor-why-not", "a copy", {"contacts": [{"copy_letters": True}]}, HOLDS),
     ("contact-neither-copied-nor-why-not", "why not", {"contacts": [{"not_copied_because": "x"}]}, HOLDS),
     ("contact-neither-copied-nor-why-not", "withheld", {"contacts": MASKED}, SILENT),
+    ("hba1c-of-the-other-scale", "%", {"physical_health": [hba1c("999791000000106", "%")]}, FAILS),
+    ("hba1c-of-the-other-scale", "mol", {"physical_health": [hba1c("1019431000000105", "mmol/mol")]}, FAILS),
+    ("hba1c-of-the-other-scale", "its own", {"physical_health": [hba1c("999791000000106", "mmol/mol")]}, HOLDS),
+    ("hba1c-of-the-other-scale", "no code", {"physical_health": [{"value": {"value": 6.5, "unit": "%"}}]}, HOLDS),
+    ("hba1c-of-the-other-scale", "unread", {"physical_health": UNKNOWN_ERROR}, UNDECIDED),
     ("follow-up-not-said", "somebody", {"follow_up": [{"how": "x"}]}, HOLDS),
 ]
 
@@ -179,6 +190,19 @@ def test_what_follows_when_a_check_fails(
     assert [one.body for one in found.documents] == [one.body for one in outcome(None)[0].documents]
     failed = [issue for issue in found.issues if issue.code == "I650"]
     assert [(one.item, one.severity) for one in failed] == [("risk-is-only-a-level", Severity.WARNING)] * bool(action)
+
+
+@pytest.mark.parametrize(
+    ("action", "severity"), [(Action.FLAG, "information"), (Action.HOLD, "warning"), (Action.REFUSE, "warning")]
+)
+def test_a_check_that_would_hold_and_cannot_be_decided_holds_nothing_and_warns(action: Action, severity: str) -> None:
+    mapping = mappings()[0]
+    check = next(one for one in mapping.checks if one.rule.name == "left-before-admission")
+    mapping = replace(mapping, checks=(replace(check, rule=replace(check.rule, action=action)),))
+    body = (built_in("fixtures") / LETTER / "plain.hl7").read_bytes()
+    reading = mapping.read(next(mapping.format.messages(body, [mapping.source]))[0], NOW)
+    (issue,), follows = mapping.checked(reading, {**reading.items, "admitted_at": UNKNOWN_ERROR}, NOW)
+    assert (issue.code, issue.severity.value, follows) == ("I608", severity, None)
 
 
 def test_the_strictest_of_several_counts() -> None:

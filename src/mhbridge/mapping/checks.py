@@ -77,7 +77,8 @@ class ReadyCheck:
         """
         What there is to say of one letter: that it fails, once, or that it cannot be decided (I608).
 
-        What is withheld was decided by somebody else, and nothing is said of it.
+        What is withheld was decided by somebody else, and nothing is said of it. A check that cannot be decided never
+        holds anything back, so where it would have, that is a warning (mapping language §9).
         """
         rule = self.rule
         unknown = [value.reason for name in rule.reads if isinstance(value := items.get(name), Unknown)]
@@ -85,7 +86,8 @@ class ReadyCheck:
             return
         if "error" in unknown:
             text = f"it cannot be told whether this is so, because a value could not be read: {rule.says}"
-            yield Issue("I608", Severity.INFORMATION, text, item=rule.name, rule=str(rule.span))
+            severity = Severity.INFORMATION if rule.action is Action.FLAG else Severity.WARNING
+            yield Issue("I608", severity, text, item=rule.name, rule=str(rule.span))
         elif self._fails(items, run):
             yield Issue("I650", rule.severity, rule.says, item=rule.name, rule=str(rule.span))
 

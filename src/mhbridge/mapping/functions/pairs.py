@@ -1,5 +1,5 @@
 """
-Which of some entries were measured together, so that a build can write them as one.
+What was measured: in which unit, and which of some entries together, so that a build can write them as one.
 
 What the two are, and in which unit, are the pack's lists. Where more than two could belong together none do: nothing
 is guessed. This module must never know what the entries are about.
@@ -156,4 +156,20 @@ def measured(context: Context, value: Any, unit: str, words: str, *, want: str) 
     return value | {"unit": words} if _measured({"value": value}, unit) else ABSENT
 
 
-FUNCTIONS: Final = (measured, pairs, unpaired)
+@function(
+    Parameter("value"),
+    Parameter("unit", "literal"),
+    results=("boolean",),
+    examples=(
+        Example('in_unit(sy.value, "mm[Hg]")', (_UPPER["value"], "mm[Hg]"), result=True),
+        Example('in_unit(sy.value, "mmHg")', (_UPPER["value"], "mmHg"), result=True),
+        Example('in_unit(sy.value, "kPa")', (_UPPER["value"], "kPa"), result=False),
+        Example('in_unit(sy.value, "kPa")', ("high", "kPa"), result=False),
+    ),
+)
+def in_unit(context: Context, value: Any, unit: str, *, want: str) -> bool:  # noqa: ARG001
+    """Whether a value is a quantity in that unit, by the unit's code or by its words."""
+    return isinstance(value, Mapping) and unit in (value.get("code"), value.get("unit"))
+
+
+FUNCTIONS: Final = (in_unit, measured, pairs, unpaired)
