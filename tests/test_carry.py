@@ -16,6 +16,7 @@ import pytest
 
 from mhbridge.cli import main
 from mhbridge.fhir.bundle import loads
+from mhbridge.fhir.letter import letter_text
 from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.catalogue import load
 from mhbridge.mapping.completeness import Said, completeness
@@ -29,6 +30,7 @@ from ward import feed as plain_feed
 FIXTURES = built_in("fixtures") / "example-mental-health"
 FILES = {
     "A01": "a01-admission",
+    "A01 allergies": "a01-allergies",
     "A03": "a03-discharge",
     "A08": "a08-update",
     "A13": "a13-cancel-discharge",
@@ -109,6 +111,10 @@ A01, A08 = ("A01", "02-10T18:40"), ("A08", "03-03T09:00")
 WRITTEN = "03-14T16:20"
 AS_A01 = "as recorded on 10 February 2025 at 18:40 in a message of kind ADT^A01"
 
+EARLIER = "recorded before this letter"
+AT_ADMISSION = "10 February 2025 at 18:40 in a message of kind ADT^A01"
+ALLERGIES = ("A01 allergies", "02-10T18:40")
+
 #: What came before, what the letter does not say, and which labels of it stand in the letter with which date.
 STAYS = {
     "a letter that says everything": ([A01], {}, {}),
@@ -162,6 +168,22 @@ STAYS = {
         {"PD1-4": "9990077^OTHER^Rue^^^Dr^^^GMC", "PD1-3": ""},
         {},
     ),
+    "allergies that the letter does not say": (
+        [ALLERGIES],
+        {"ALLERGY": None},
+        {"Not said by whoever wrote this letter, but recorded before it": AT_ADMISSION},
+    ),
+    "those of another stay, too": (
+        [("A01 allergies", "02-10T18:40", {"PV1-19": "SP-1^^^EXMH-SPELL"})],
+        {"ALLERGY": None},
+        {"Not said by whoever wrote this letter, but recorded before it": AT_ADMISSION},
+    ),
+    "not beside those of the letter": ([ALLERGIES], {}, {}),
+    "that none were known at admission is carried to no letter": (
+        [("A01 allergies", "02-10T18:40", {"AL1-3": "NKA^No known allergies^EXMH-ALG"})],
+        {"ALLERGY": None},
+        {},
+    ),
     "of another patient nothing": (
         [("A01", "02-10T18:40", {"PID-3": "M-9^^^EXMH", "PV1-19": "SP-9^^^EXMH-SPELL"})],
         BARE,
@@ -187,6 +209,45 @@ async def test_what_a_letter_takes_of_what_events_said(tmp_path, case) -> None:
         numbers = [int(re.search(r"message (\d+)", one)[1]) for one in told]
         kinds = [(await ward.store.trace(number)).message.kind for number in numbers]
         assert sorted(kinds) == sorted(one.rpartition(" ")[2] for one in expected.values())
+
+
+@pytest.mark.parametrize(
+    ("case", "says", "is_carried"),
+    [
+        ("no-medicines-allergies-unknown", "Allergy information is not available because:", True),
+        ("with-pdf", "No known allergies:", False),
+        ("minimal", "This does not mean that there are no allergies.", True),
+    ],
+)
+async def test_allergies_recorded_earlier_stand_apart_from_what_the_letter_says(
+    tmp_path, case, says, is_carried
+) -> None:
+    """The letter's own section says what its author said, be it nothing, and the page still says that it was not."""
+    async with a_ward(tmp_path, feed()) as ward:
+        stay = Stay(ward, feed())
+        await stay.send("A01 allergies", day("02-10T18:40"))
+        assert await stay.send("letter", day(WRITTEN), {"of": case, "PID-3": "M-104482^^^EXMH"}) == "done"
+        (letter,) = await stay.letters()
+    composition = letter["entry"][0]["resource"]
+    sections = {one["title"]: one for one in composition["section"]}
+    own, earlier = (sections.get(f"Allergies {name}") for name in ("and adverse reactions", EARLIER))
+    assert says in own["text"]["div"]
+    assert "moxicillin" not in own["text"]["div"]
+    # What the author's list holds is the author's.
+    resources = {entry["fullUrl"]: entry["resource"] for entry in letter["entry"]}
+    listed = [one["item"]["reference"] for r in resources.values() if r["resourceType"] == "List"
+              for one in r.get("entry", ()) if r["title"] == "Allergies and adverse reactions"]  # fmt: skip
+    entries = [] if earlier is None else [one["reference"] for one in earlier["entry"]]
+    assert not set(listed) & set(entries)
+    assert (earlier is not None) is is_carried
+    if earlier is not None:
+        div = earlier["text"]["div"]
+        assert all(word in div for word in ("Amoxicillin", "Swollen lips", "Peanuts", AS_A01))
+        assert "No known allergies" not in div
+        assert all(resources[one]["note"][0]["text"].startswith("Recorded before this") for one in entries)
+    if case == "minimal":
+        assert own["emptyReason"]["coding"][0]["code"] == "unavailable"
+        assert "Not recorded by the sender, which does not mean that there is nothing: " in letter_text(letter)
 
 
 RESTRICTED = {
@@ -407,6 +468,7 @@ LATE = {
         [],
     ),
     "what bears on safety goes at once": ([(10, "A03", {"ZMH-3": "S3"})], [10], []),
+    "so does an allergy that nobody had said": ([(10, "A01 allergies", {})], [10], []),
     "also within the hour of another": (
         [(120, "A08", {"PV1-4": "21"}), (125, "A03", {"ZMH-3": "S3", "PV1-4": "21"})],
         [120, 125],
@@ -437,7 +499,7 @@ LATE = {
     ),
     "a letter that was taken back stays so": ([(30, "A13", {}), (120, "A08", {"PV1-4": "21"})], [], []),
 }
-LEAVES_OUT = {"PV1-4": "", "PD1": None, "LEGALDIS": None}
+LEAVES_OUT = {"PV1-4": "", "PD1": None, "LEGALDIS": None, "ALLERGY": None}
 
 
 async def what_follows(path, coming, using=None):

@@ -195,8 +195,8 @@ def test_the_control_without_what_only_a_supplier_has_it_would_be_a_part(tmp_pat
     text = pack.read_text("utf-8")
     assert "takes_under:" in text
     names = "  - allergies\n  - no_known_allergies\n  - allergies_unavailable\n  - medicines\n  - medicines_stopped\n"
-    listed = text.replace("takes_under:", f"{names}#", 1).replace("  - allergies-and-adverse-reaction\n", "", 1)
-    pack.write_text(listed.replace("  - medications-and-medical-devices\n", "", 1), "utf-8")
+    before, _, under = text.partition("takes_under:")
+    pack.write_text(f"{before}{names}items:{under.partition('items:')[2]}", "utf-8")
     found = cut(pairs(load([folder], only=True), "example-toc/mental-health-discharge"))
     assert "example-toc/mental-health-discharge/plain.json" in found
 

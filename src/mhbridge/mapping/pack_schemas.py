@@ -48,6 +48,7 @@ def items_schema() -> dict[str, Any]:
                 ("if_restricted", {"enum": ["withhold"]}, "It does not leave when the record is restricted"),
                 ("before", _TEXT, "The item that it stands in front of"),
                 ("identifies", FLAG, "It says who the patient is"),
+                ("for_letters", FLAG, "Of an event: it is kept for letters that may carry it, and not written"),
                 ("carry", {"enum": [*CARRY]}, "How far an earlier event may fill it, where a letter does not say it"),
                 ("unless_said", {"type": "array", "items": _TEXT}, "Items beside which it is not carried"),
                 ("absence", FLAG, "It says that there is none, or that nobody knows: never carried"),

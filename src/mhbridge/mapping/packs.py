@@ -64,6 +64,7 @@ class Item:
         carry: whether an earlier message may fill it: `never`, within one `episode`, or of the `patient`.
         unless_said: items beside which it is not carried, since they would contradict each other.
         absence: it says that there is none, or that nobody knows: never carried, and nothing is carried beside it.
+        for_letters: of an event: it is kept for letters that may carry it, and no build need write it.
         safety: when what is carried of it changes, whoever has the letter is told at once.
     """
 
@@ -87,6 +88,7 @@ class Item:
     unless_said: tuple[str, ...] = ()
     absence: bool = False
     safety: bool = False
+    for_letters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

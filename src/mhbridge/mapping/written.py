@@ -94,7 +94,7 @@ def written_fields(build: BuildFile, document: DocumentType, read: Iterable[Read
     found: dict[tuple[str, ...], frozenset[str]] = {}
     made = {one.name for one in document.derived}  # of others, of which it is said
     for item in document.items.values():
-        if item.name in made:
+        if item.name in made or item.for_letters:
             continue
         shown = bool(item.heading) and build.bundle == "document"
         declared = document.records.get(item.type.name)

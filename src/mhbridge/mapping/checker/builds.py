@@ -252,7 +252,7 @@ class _Build:
             self.read_names | derived | RESERVED | set(self.document.identity) | {d.name for d in self.document.derived}
         )
         for item in self.document.items.values():
-            if item.name not in used and not (item.heading and kind == "document"):
+            if item.name not in used and not item.for_letters and not (item.heading and kind == "document"):
                 self.file.report(
                     "E312", f"the item {item.name!r} ({item.span}) is not written by this build", self.top.span
                 )

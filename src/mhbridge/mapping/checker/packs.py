@@ -43,7 +43,7 @@ _ITEM_KEYS = (
     "before",
 )
 #: Those of an item that no field of a record has.
-_OF_ITEMS: Final = ("identifies", "carry", "unless_said", "absence", "safety")
+_OF_ITEMS: Final = ("identifies", "carry", "unless_said", "absence", "safety", "for_letters")
 _PART_KEYS: Final = ("part", "title", "carry", "extracts", "items", "records", "lists", "waits")
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
@@ -505,6 +505,7 @@ def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, 
         unless_said=tuple(text.value for text in what.texts("unless_said")),
         absence=what.flag("absence"),
         safety=what.flag("safety"),
+        for_letters=what.flag("for_letters"),
     )
 
 
