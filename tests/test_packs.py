@@ -73,6 +73,7 @@ def test_the_two_standards_differ_where_they_differ() -> None:
         "organ_donation": ("optional", "required"),
         "advice_given": ("required", "optional"),
         "author_contact": ("mandatory", "optional"),
+        "physical_health": ("required", "optional"),
     }
     assert "family-history" in sections("mental-health-inpatient-discharge")
     assert "family-history" not in sections("acute-inpatient-discharge")

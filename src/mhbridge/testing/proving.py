@@ -6,8 +6,8 @@ What a change may alter:
 * the *output*: what the sender is answered; the message's state, code and issues; its facts, patient, episode, act and
   time; every document of every target, its series and status, and where it is sent. The readable letter is made of the
   document. Identifiers of the version alone are left out: they are derived from the control id, which has its own leaf.
-  Where a message waits for a person and no document is made, or items are withheld or not written (I607), the items
-  that were read are the output: they are what there is to look at.
+  Where a message waits for a person and no document is made, or items are withheld, not written (I607) or kept for
+  letters, the items that were read are the output: they are what there is to look at.
 * the *ledger*: the state of every leaf, and the paths of the mapping that took it.
 
 What is said of a leaf is a lie
@@ -143,7 +143,9 @@ class Worker:
             read = mapping.bind(self.format.cursor(message), mapping.run(message.facts, RECEIVED_AT))
             if not outcome.documents or reading.restricted:
                 items.append(repr(sorted(read.items(), key=lambda item: item[0])))
-            items += [repr((name, value)) for name, value in read.items() if name in unwritten]
+            # What is kept for letters comes out in letters.
+            kept = {one.name for one in mapping.document.items.values() if one.for_letters}
+            items += [repr((name, value)) for name, value in read.items() if name in unwritten | kept]
         return (
             outcome.facts, outcome.state, outcome.code, tuple(replace(issue, rule="") for issue in outcome.issues),
             outcome.patient, outcome.episode, outcome.occurred_at, outcome.deliveries, documents, readings, items,
