@@ -12,9 +12,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from mhbridge.errors import StoreError
-from mhbridge.gateway.failing import say_refused
-from mhbridge.log import Event, Log, where
+from mhbridge.gateway.rounds import Rounds
+from mhbridge.log import Event, Log
 from mhbridge.ports import Clock, Fired, Store
 
 __all__ = ["Clocks"]
@@ -23,8 +22,6 @@ __all__ = ["Clocks"]
 _MOST: Final = 100
 #: It looks at least so often, in seconds: whoever makes something due need not know of this loop.
 _LONGEST: Final = 60.0
-#: When the store fails, so long until it is asked again.
-_STORE_PAUSE: Final = 2.0
 #: A wall clock that has gone so much further than time did, or so much less, in seconds, was set.
 _JUMP: Final = 30.0
 
@@ -37,7 +34,7 @@ _SAID: Final = {
 }
 
 
-class Clocks:
+class Clocks(Rounds):
     """
     Does what is due when it is due.
 
@@ -49,28 +46,15 @@ class Clocks:
     again: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, *, store: Store, clock: Clock, log: Log) -> None:
+        super().__init__(log=log, kind="clocks")
         self._store = store
         self._clock = clock
-        self._log = log
-        self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._gone = 0.0
 
     async def open(self) -> None:
         """Do what came due while nothing ran, and go on from there."""
         self._gone = self._drift()
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Do nothing more. What becomes due meanwhile is done at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    def wake(self) -> None:
-        """Something may be due sooner than was thought."""
-        self._woken.set()
+        await super().open()
 
     async def look(self) -> float:
         """Do what is due now. Returns for how many seconds nothing more will be."""
@@ -87,22 +71,8 @@ class Clocks:
         # There may be more than a portion of them, or something is due next.
         return 0.0
 
-    async def _run(self) -> None:
-        while True:
-            self._woken.clear()
-            try:
-                seconds = await self.look()
-            except StoreError as error:
-                say_refused(self._log, error)
-                seconds = _STORE_PAUSE
-            except Exception as error:  # noqa: BLE001  clocks must run on, whatever one look ran into
-                self._log.critical(Event.FAILED, kind="clocks", **where(error))
-                seconds = _STORE_PAUSE
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+    async def _round(self) -> float:
+        return await self.look()
 
     def _drift(self) -> float:
         """How far the wall clock is from the loop's own, which only ever goes forward and is never set."""
