@@ -273,10 +273,13 @@ class Loader:
         return self._builds[key]
 
     def _build_without(self, document: DocumentType, target: str, codes: Codes) -> BuildFile | None:
-        """The build without what a mapping adds, if nothing is wrong in it and no system means something else."""
-        shared, plain = self.codes(""), self.document(document.name)
-        own, known = codes.systems.by_name, shared.systems.by_name
-        if plain is None or any(own.get(name) != system for name, system in known.items()):
+        """
+        The build without what a mapping adds, if nothing is wrong in it and every system is written as the same URI:
+        what else a supplier's own file says of a system (its OIDs, what a sender calls it) is no matter to a build.
+        """
+        plain, own = self.document(document.name), codes.systems
+        known = self.codes("").systems.by_name
+        if plain is None or any(own.uri(name, target) != system.uris.get(target) for name, system in known.items()):
             return None
         build = self.build(plain, target, "")
         files = {f"documents/{document.name}/{target}.yaml", *(f"parts/{part}/{target}.yaml" for part in plain.parts)}

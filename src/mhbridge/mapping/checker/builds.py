@@ -97,9 +97,9 @@ def read_build(
     _add(file, top.pairs("adds"), declared)
     if adds is not None:
         _add(adds[0], adds[1], declared)
-    touched = set[str]() if adds is None or adds[1] is None else set(adds[1].entries)
-    known = {} if without is None else {one.name: one for one in without.resources if one.name not in touched}
-    return _Build(document, target, codes, systems, file, top, declared, lists, shared, elsewhere, known).read()
+    known = {} if without is None else {one.name: one for one in without.resources}
+    adding = None if adds is None else adds[0]
+    return _Build(document, target, codes, systems, file, top, declared, lists, shared, elsewhere, known, adding).read()
 
 
 def _gather(
@@ -179,11 +179,13 @@ class _Build:
         parts: Iterable[Declaration],
         elsewhere: Collection[str],
         known: Mapping[str, nodes.Resource],
+        adding: YamlFile | None,
     ) -> None:
         self.document, self.target, self.codes, self.systems, self.parts = document, target, codes, systems, parts
         self.file, self.top, self.declared, self.lists = file, top, declared, lists
         self.definitions: Definitions = r4()
-        self.known = known
+        #: The resources as they are without what `adding` adds to them.
+        self.known, self.adding = known, adding
         self.names: dict[str, ResourceName] = {}
         self.read_names: set[str] = set(elsewhere)
         self.literals = Literals(self.definitions, systems, target)
@@ -270,8 +272,8 @@ class _Build:
         return ResourceName("one")
 
     def _resource(self, declared: _Declared) -> nodes.Resource | None:
-        known = self.known.get(declared.name)
-        if known is not None:
+        known, added = self.known.get(declared.name), declared.added
+        if known is not None and not (added := tuple(one for one in added if one[0] is self.adding)):
             self.read_names |= known.items
             return known
         file, node = declared.file, declared.node
@@ -315,12 +317,14 @@ class _Build:
             puts.append(nodes.Put(profile.span, "meta", meta, many=False, primitive=False))
         body = Body(self.literals, env, profile_name)
         skip = ("$each", "$for", "$when", "$upsert", "$replace", "resourceType", "profile")
-        written = self._elements(node, type_)
-        puts = joined(file, puts, body.puts(node, type_, skip, complete=False))
-        for other, added in declared.added:
+        if known is None:
+            puts = joined(file, puts, body.puts(node, type_, skip, complete=False))
+        else:
+            puts = list(known.body.puts)
+        for other, more in added:
             extra = Body(self.literals, replace(env, file=other), profile_name, partial=True)
-            puts = joined(other, puts, extra.puts(added, type_, ("$upsert",)))
-            written |= self._elements(added, type_)
+            puts = joined(other, puts, extra.puts(more, type_, ("$upsert",)))
+        written = self._elements(node, type_).union(*[self._elements(more, type_) for _, more in declared.added])
         body.check_required(type_, written, declared.span)
         build = nodes.Build(declared.span, tuple(puts), always=True)
         upsert = self._upsert(declared, env)
