@@ -1,15 +1,19 @@
 """
-How long each mapping takes to load and compile: `python tests/benchmarks/compiling.py`.
+How long each mapping takes to load and compile: `python tests/benchmarks/compiling.py [part of a name …]`.
 
 "alone" is from nothing but the files' bytes: its document type with all its parts is read, resolved and compiled as
 well. "beside others" is what it takes where another mapping of the document type is loaded, as it is for all but the
-first of them. The best of several runs, in CPU time.
+first of them. The best of several runs, in CPU time; and millions of instructions, where they can be counted.
 """
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 from collections.abc import Callable
+
+from counting import instructions
 
 from mhbridge.mapping import reader
 from mhbridge.mapping.catalogue import Catalogue
@@ -19,25 +23,30 @@ from mhbridge.mapping.library import Library, Snapshot, built_in
 BAR = 20
 RUNS = 3
 
+#: Milliseconds, and millions of instructions.
+Figures = tuple[float, float]
+_count = instructions() or (lambda: 0)
 
-def alone(snapshot: Snapshot, name: str) -> float:
-    """Milliseconds from the bytes of the files."""
+
+def alone(snapshot: Snapshot, name: str) -> Figures:
+    """From the bytes of the files."""
     reader._read.cache_clear()
-    return timed(lambda: Catalogue(Library(snapshot)).mapping(name))
+    return counted(lambda: Catalogue(Library(snapshot)).mapping(name))
 
 
-def beside(snapshot: Snapshot, name: str, other: str) -> float:
-    """Milliseconds where another mapping of its document type is there."""
+def beside(snapshot: Snapshot, name: str, other: str) -> Figures:
+    """Where another mapping of its document type is there."""
     reader._read.cache_clear()
     catalogue = Catalogue(Library(snapshot))
     catalogue.mapping(other)
-    return timed(lambda: catalogue.mapping(name))
+    return counted(lambda: catalogue.mapping(name))
 
 
-def timed(work: Callable[[], object]) -> float:
-    begun = time.process_time()
+def counted(work: Callable[[], object]) -> Figures:
+    gc.collect()
+    begun, before = time.process_time(), _count()
     work()
-    return (time.process_time() - begun) * 1e3
+    return (time.process_time() - begun) * 1e3, (_count() - before) / 1e6
 
 
 def main() -> None:
@@ -47,13 +56,17 @@ def main() -> None:
     types: dict[str, list[str]] = {}
     for name in catalogue.names():
         types.setdefault(catalogue.mapping(name).document.name, []).append(name)
-    print(f"{'ms':<44}{'alone':>9}{'beside others':>15}   (the bar is {BAR})")
+    print(f"{'ms, and millions of instructions':<44}{'alone':>16}{'beside others':>16}   (the bar is {BAR})")
     for names in types.values():
         for name in names:
+            if sys.argv[1:] and not any(part in name for part in sys.argv[1:]):
+                continue
             other = next((one for one in names if one != name), "")
-            first = min(alone(snapshot, name) for _ in range(RUNS))
-            then = min(beside(snapshot, name, other) for _ in range(RUNS)) if other else None
-            print(f"{name:<44}{first:>9.1f}" + (f"{then:>15.1f}" if then is not None else f"{'':>15}"))
+            runs = [[alone(snapshot, name) for _ in range(RUNS)]]
+            if other:
+                runs.append([beside(snapshot, name, other) for _ in range(RUNS)])
+            best = [tuple(min(figure) for figure in zip(*run, strict=True)) for run in runs]
+            print(f"{name:<44}" + "".join(f"{time_:>9.1f}{count:>7.0f}" for time_, count in best))
 
 
 if __name__ == "__main__":
