@@ -208,7 +208,7 @@ def _made(
 def _fault(tree: Tree) -> MalformedMessage | None:
     if tree.names[tree.top] == _DOCUMENT and _children(tree, f"{{{CDA}}}id") > 1:
         return MalformedMessage("M808", "the document has more than one id", path="/ClinicalDocument/id")
-    if _INCLUDE in tree.by_name:
+    if _INCLUDE in tree.names:
         return MalformedMessage("M809", "the document wants another to be included, which is not fetched")
     return None
 

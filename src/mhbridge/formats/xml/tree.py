@@ -9,6 +9,7 @@ never walk it without counting its steps: a path that asks too much costs its me
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any, Final
 
@@ -150,7 +151,7 @@ class Tree:
         self._made: dict[int, Element] = {}
         self._held: dict[int, dict[str, str]] = {}
         self._own: dict[int, str] = {}
-        self._by_name: dict[str, list[int]] | None = None
+        self._by_name: dict[str, list[int]] = {}
         self._masks: tuple[int, ...] | None = None
         #: All that have leaves, and how many of them there are before each element.
         self._populated: tuple[list[tuple[int, int]], list[int]] | None = None
@@ -262,24 +263,21 @@ class Tree:
         if self.steps > self.limit:
             raise MalformedMessage("M806", "the paths of the mapping take too many steps in this document")
 
-    @property
-    def by_name(self) -> dict[str, list[int]]:
-        """All elements of each name."""
-        known = self._by_name
-        if known is None:
-            known = self._by_name = {}
-            for index, name in enumerate(self.names):
-                if name in known:
-                    known[name].append(index)
-                else:
-                    known[name] = [index]
-        return known
+    def by_name(self, name: str) -> list[int]:
+        """All elements of a name."""
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name[name] = []
+            names, at = self.names, -1
+            with suppress(ValueError):
+                while True:
+                    at = names.index(name, at + 1)
+                    found.append(at)
+        return found
 
     def named(self, name: str, within: int) -> list[int]:
         """All elements of a name below one, in the order of the document."""
-        found = self.by_name.get(name)
-        if found is None:
-            return []
+        found = self.by_name(name)
         begin = bisect_right(found, within)
         return found[begin : bisect_left(found, self.ends[within], begin)]
 
@@ -296,7 +294,7 @@ class Tree:
         found: list[tuple[int, int, str]] = known.get(attribute, [])
         return found
 
-    def with_id(self, name: str) -> Element | None:
+    def with_id(self, name: str) -> int | None:
         """The element whose attribute `ID` says this (HL7 CDA R2 §4.3.5.1: what a reference to the narrative names)."""
         known: dict[str, int] | None = self.memo.get("ID")
         if known is None:
@@ -304,8 +302,7 @@ class Tree:
             for index, keys in enumerate(self.keys):
                 if "ID" in keys:
                     known.setdefault(self.said(index, "ID"), index)
-        found = known.get(name)
-        return None if found is None else self.element(found)
+        return known.get(name)
 
 
 def written_name(name: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertib
 from mhbridge.mapping.types import Type
 
 if TYPE_CHECKING:
-    from mhbridge.formats.xml import Element
+    from mhbridge.formats.xml.tree import Tree
 
 __all__ = ["CDA", "XSI", "At", "leaf", "made"]
 
@@ -32,71 +32,119 @@ def leaf(place: int, bit: int = 0) -> int:
 class At:
     """
     Args:
-        element: where it reads.
+        tree: the document.
+        index: the element where it reads.
         seen: takes the leaves that the result depends on, as `leaf` numbers them; `None` when nobody asks.
     """
 
-    __slots__ = ("element", "seen")
+    __slots__ = ("index", "seen", "tree")
 
-    def __init__(self, element: Element, seen: set[Any] | None = None) -> None:
-        self.element = element
+    def __init__(self, tree: Tree, index: int, seen: set[Any] | None = None) -> None:
+        self.tree = tree
+        self.index = index
         self.seen = seen
 
     # -- looking: nothing is written down ------------------------------------------------------------------
 
+    @property
+    def local(self) -> str:
+        """The element's name without its namespace."""
+        return self.tree.names[self.index].rpartition("}")[2]
+
+    @property
+    def bare(self) -> bool:
+        """Whether no element is in it."""
+        return self.tree.ends[self.index] == self.index + 1
+
+    @property
+    def words_between(self) -> str:
+        """The text that stands directly in it."""
+        return self.tree.own(self.index)
+
     def peek(self, attribute: str) -> str:
         """What an attribute says, without blanks around it."""
-        return self.element.attributes.get(attribute, "").strip(_BLANKS)
+        tree, index = self.tree, self.index
+        keys = tree.keys[index]
+        if attribute not in keys:
+            return ""
+        return tree.values[tree.offsets[index] + keys.index(attribute)].strip(_BLANKS)
 
     def all(self, name: str) -> list[At]:
         """The children of a name of CDA."""
-        wanted, seen = CDA + name, self.seen
-        return [At(child, seen) for child in self.element.children if child.name == wanted]
+        tree, index, seen, wanted = self.tree, self.index, self.seen, CDA + name
+        names, ends = tree.names, tree.ends
+        found: list[At] = []
+        at, end = index + 1, ends[index]
+        while at < end:
+            if names[at] == wanted:
+                found.append(At(tree, at, seen))
+            at = ends[at]
+        return found
 
     def one(self, *names: str) -> At | None:
         """The first child of the first of the names that there is."""
-        children = self.element.children
+        tree, index = self.tree, self.index
+        called, ends = tree.names, tree.ends
+        begin, end = index + 1, ends[index]
+        if begin == end:
+            return None
         for name in names:
-            wanted = CDA + name
-            for child in children:
-                if child.name == wanted:
-                    return At(child, self.seen)
+            wanted, at = CDA + name, begin
+            while at < end:
+                if called[at] == wanted:
+                    return At(tree, at, self.seen)
+                at = ends[at]
         return None
 
     @property
     def children(self) -> Iterator[tuple[str, At]]:
         """All children of CDA, with their names."""
-        for child in self.element.children:
-            if child.name.startswith(CDA):
-                yield child.name[len(CDA) :], At(child, self.seen)
+        tree, start = self.tree, len(CDA)
+        for child in tree.children(self.index):
+            name = tree.names[child]
+            if name.startswith(CDA):
+                yield name[start:], At(tree, child, self.seen)
 
     # -- taking --------------------------------------------------------------------------------------------
 
     def take(self, attribute: str) -> str:
         """What an attribute says, and the result depends on it."""
-        found = self.peek(attribute)
+        tree, index = self.tree, self.index
+        keys = tree.keys[index]
+        if attribute not in keys:
+            return ""
+        at = keys.index(attribute)
+        found = tree.values[tree.offsets[index] + at].strip(_BLANKS)
         if found and self.seen is not None:
-            self.seen.add(leaf(self.element.index, self.element.bit(attribute)))
+            self.seen.add(leaf(index, at + 1))
         return found
+
+    def take_own(self) -> None:
+        """The result depends on the element's own text."""
+        if self.seen is not None and self.tree.building[self.index] & 1:
+            self.seen.add(leaf(self.index))
 
     def own(self) -> str:
         """The element's own text, and the result depends on it."""
-        if self.element.own and self.seen is not None:
-            self.seen.add(leaf(self.element.index))
-        return self.element.own.strip(_BLANKS)
+        self.take_own()
+        return self.tree.own(self.index).strip(_BLANKS)
 
     def words(self) -> str:
         """All text in it, blanks made one space, and the result depends on it."""
+        tree, index = self.tree, self.index
         if self.seen is not None:
-            element = self.element
-            self.seen.update([leaf(at) for at, mask in element.tree.populated(element.index, element.end) if mask & 1])
-        return " ".join(self.element.words().split())
+            end = tree.ends[index]
+            if end == index + 1:
+                if tree.building[index] & 1:
+                    self.seen.add(leaf(index))
+            else:
+                self.seen.update([leaf(at) for at, mask in tree.populated(index, end) if mask & 1])
+        return " ".join(tree.words(index).split())
 
     def whole(self) -> None:
         """The result depends on every leaf in it."""
         if self.seen is not None:
-            element = self.element
-            for at, mask in element.tree.populated(element.index, element.end):
+            for at, mask in self.tree.populated(self.index, self.tree.ends[self.index]):
                 self.seen.update([leaf(at, bit) for bit in range(mask.bit_length()) if mask >> bit & 1])
 
 
@@ -108,7 +156,7 @@ def made(target: str, convert: Callable[[At, Context], Any]) -> Conversion:
         # What it used is written down at once: the ledger asks for it a moment later.
         seen: set[Any] = set()
         try:
-            value = convert(At(raw, seen), context)
+            value = convert(At(raw.tree, raw.index, seen), context)
         except Unconvertible:
             raw.tree.memo[target, raw.index] = _ALL
             raise

@@ -176,13 +176,13 @@ def referred(at: At) -> str:
     """The words that a reference to the narrative means (HL7 CDA R2 §4.3.5.1)."""
     reference = at.one("reference")
     name = reference.peek("value") if reference is not None else ""
-    target = at.element.tree.with_id(name[1:]) if name.startswith("#") else None
+    target = at.tree.with_id(name[1:]) if name.startswith("#") else None
     if reference is None or target is None:
         return ""
     reference.take("value")
     if at.seen is not None:
-        at.seen.add(leaf(target.index, target.bit("ID")))
-    return At(target, at.seen).words()
+        at.seen.add(leaf(target, at.tree.keys[target].index("ID") + 1))
+    return At(at.tree, target, at.seen).words()
 
 
 def original(at: At) -> str:
@@ -200,7 +200,7 @@ def concept(at: At, context: Context) -> Any:
     text = original(at)
     if not text and not codings:
         # OTH with a name, or a plain ST where a code was expected.
-        text = at.take("displayName") or (at.own() if not at.element.children else "")
+        text = at.take("displayName") or (at.own() if at.bare else "")
     found: dict[str, Any] = {}
     if codings:
         found["coding"] = codings
@@ -264,7 +264,7 @@ def _value(name: str) -> Callable[[At, Context], Any]:
     check = CHECKED[name]
 
     def run(at: At, _context: Context) -> Any:
-        value = at.take("value") or (at.own() if not at.element.children else "")
+        value = at.take("value") or (at.own() if at.bare else "")
         return check(value) if value else null(at)
 
     return run
@@ -291,7 +291,7 @@ def _name(at: At, context: Context) -> Any:
         if not text:
             return null(at)
         found["text"] = text
-    elif at.element.own.strip(" \t\r\n,."):
+    elif at.words_between.strip(" \t\r\n,."):
         # Words between the parts belong to nobody: the name as it was written keeps them.
         found["text"] = at.words()
     _use(at, _NAME_USES, found)
@@ -357,7 +357,7 @@ def _address(at: At, context: Context) -> Any:
         if not text:
             return null(at)
         found["text"] = text
-    elif at.element.own.strip(" \t\r\n,."):
+    elif at.words_between.strip(" \t\r\n,."):
         found["text"] = at.words()
     words = at.peek("use").split()
     uses = [_ADDRESS_USES[word] for word in words if word in _ADDRESS_USES]

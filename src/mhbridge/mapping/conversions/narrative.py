@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.fhir.xhtml import div, escape
 from mhbridge.mapping.conversions import Context, Conversion, Unconvertible
-from mhbridge.mapping.conversions.at import XSI, At, leaf, made
+from mhbridge.mapping.conversions.at import CDA, XSI, At, leaf, made
 
 if TYPE_CHECKING:
-    from mhbridge.formats.xml import Element
+    from mhbridge.formats.xml.tree import Tree
 
 __all__ = ["conversions", "words_of"]
 
@@ -62,22 +62,17 @@ class _Lines:
         return "\n".join(line.strip() for line in self.lines if line.strip())
 
 
-def _take_own(at: At) -> None:
-    if at.element.own and at.seen is not None:
-        at.seen.add(leaf(at.element.index))
-
-
 def _walk(at: At, out: _Lines, numbers: list[int]) -> None:
-    _take_own(at)
-    element = at.element
-    out.add(_tidy(element.text))
-    for child in element.children:
-        _child(At(child, at.seen), out, numbers)
-        out.add(_tidy(child.tail))
+    at.take_own()
+    tree, seen = at.tree, at.seen
+    out.add(_tidy(tree.texts[at.index]))
+    for child in tree.children(at.index):
+        _child(At(tree, child, seen), out, numbers)
+        out.add(_tidy(tree.tails[child]))
 
 
 def _child(at: At, out: _Lines, numbers: list[int]) -> None:
-    name = at.element.local
+    name = at.local
     if name == "br":
         out.lines.append("")
     elif name == "list":
@@ -95,11 +90,11 @@ def _child(at: At, out: _Lines, numbers: list[int]) -> None:
         out.end()
     elif name == "tr":
         out.end()
-        for number, cell in enumerate(at.element.children):
+        for number, cell in enumerate(at.tree.children(at.index)):
             if number:
                 out.lines[-1] = out.lines[-1].rstrip() + " | "
             inner = _Lines()
-            _walk(At(cell, at.seen), inner, [])
+            _walk(At(at.tree, cell, at.seen), inner, [])
             out.lines[-1] += inner.text().replace("\n", "; ")
         out.end()
     elif name == "renderMultiMedia":
@@ -139,9 +134,9 @@ def _picture(at: At, out: _Lines) -> None:
 
 def _narrative(at: At) -> str:
     """A narrative as text. Without any markup its own line ends are all the structure there is, and they stay."""
-    if not at.element.children:
-        _take_own(at)
-        lines = (_tidy(line).strip() for line in at.element.text.splitlines())
+    if at.bare:
+        at.take_own()
+        lines = (_tidy(line).strip() for line in at.tree.texts[at.index].splitlines())
         return "\n".join(line for line in lines if line)
     out = _Lines()
     _walk(at, out, [])
@@ -182,13 +177,12 @@ def _words_of_code(at: At) -> str:
 
 def words_of(at: At, _context: Context) -> Any:
     """Any element as text: a section, a narrative, a name, and of a value what it says."""
-    element = at.element
-    name = element.local
+    name = at.local
     if name in ("section", "component") and (name == "section" or at.one("section") is not None):
         return "\n".join(filter(None, (_section if name == "section" else _component)(at))) or _null(at)
     if at.peek("representation") == "B64" or at.peek("compression"):
         raise Unconvertible("an encoded document is no text: bind it as an attachment")
-    if not element.children and element.own:
+    if at.bare and at.words_between:
         return _narrative(at)
     kind = at.peek(f"{XSI}type").rpartition(":")[2]
     if at.peek("code") or at.peek("displayName") or at.one("originalText", "translation") is not None:
@@ -226,15 +220,15 @@ _SPANS: Final = ("colspan", "rowspan")
 
 def _xhtml(at: At, _context: Context) -> Any:
     """A narrative or a section as the `div` of a FHIR narrative."""
-    name = at.element.local
+    name = at.local
     out: list[str] = []
     if name in ("section", "component"):
         (_section_xhtml if name == "section" else _component_xhtml)(at, 3, out)
         markup = "".join(out)
     else:
-        _inner(at.element, at.seen, out)
+        _inner(at.tree, at.index, at.seen, out)
         markup = "".join(out)
-        if not at.element.children:
+        if at.bare:
             markup = f"<p>{'<br/>'.join(line.strip() for line in markup.strip().splitlines())}</p>"
     # Nothing but the elements and attributes below is ever written; a build sanitises it like any other XHTML.
     return div(markup.strip()) if _seen(markup) else _null(at)
@@ -248,7 +242,7 @@ def _section_xhtml(at: At, level: int, out: list[str]) -> None:
     text = at.one("text")
     if text is not None:
         out.append("<div>")
-        _inner(text.element, at.seen, out)
+        _inner(at.tree, text.index, at.seen, out)
         out.append("</div>")
     for component in at.all("component"):
         _component_xhtml(component, level, out)
@@ -262,75 +256,96 @@ def _component_xhtml(at: At, level: int, out: list[str]) -> None:
         _section_xhtml(inner, min(level + 1, 6), out)
 
 
-def _inner(element: Element, seen: set[Any] | None, out: list[str]) -> None:
+def _inner(tree: Tree, index: int, seen: set[Any] | None, out: list[str]) -> None:
     """What is in an element, and that it is read."""
-    if seen is not None and element.own:
-        seen.add(leaf(element.index))
-    if element.text:
-        out.append(escape(element.text))
-    for child in element.children:
-        _element(child, seen, out)
-        if child.tail:
-            out.append(escape(child.tail))
+    if seen is not None and tree.building[index] & 1:
+        seen.add(leaf(index))
+    if text := tree.texts[index]:
+        out.append(text if text.isspace() else escape(text))
+    ends = tree.ends
+    at, end = index + 1, ends[index]
+    if at < end:
+        names, keys, tails = tree.names, tree.keys, tree.tails
+        while at < end:
+            marks = _MARKS.get(names[at])
+            if marks is None or keys[at]:
+                _element(tree, at, seen, out)
+            else:
+                out.append(marks[0])
+                _inner(tree, at, seen, out)
+                out.append(marks[1])
+            if tail := tails[at]:
+                out.append(tail if tail.isspace() else escape(tail))
+            at = ends[at]
 
 
-def _element(element: Element, seen: set[Any] | None, out: list[str]) -> None:
-    name = element.name.rpartition("}")[2]
+#: What elements without attributes become that stand for themselves: the marks before and behind them.
+_MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    **{f"{CDA}{name}": (f"<{name}>", f"</{name}>") for name in _SAME - {"br", "col"}},
+    f"{CDA}paragraph": ("<p>", "</p>"),
+    f"{CDA}content": ("", ""),
+}
+
+
+def _element(tree: Tree, index: int, seen: set[Any] | None, out: list[str]) -> None:
+    name = tree.names[index].rpartition("}")[2]
     if name in _SAME:
         spans = ""
-        if element.attributes:
-            at = At(element, seen)
+        if tree.keys[index]:
+            at = At(tree, index, seen)
             spans = "".join([f' {key}="{escape(said)}"' for key in _SPANS if (said := at.take(key)).isdigit()])
         if name in ("br", "col"):
             out.append(f"<{name}{spans}/>")
         else:
-            _within(f"{name}{spans}", f"</{name}>", element, seen, out)
+            _within(f"{name}{spans}", f"</{name}>", tree, index, seen, out)
     elif name == "list":
-        _list(At(element, seen), out)
+        _list(At(tree, index, seen), out)
     elif name == "paragraph":
-        _within("p", "</p>", element, seen, out)
+        _within("p", "</p>", tree, index, seen, out)
     elif name == "content":
-        _content(At(element, seen), out)
+        _content(At(tree, index, seen), out)
     elif name == "footnote":
         out.append(" [")
-        _inner(element, seen, out)
+        _inner(tree, index, seen, out)
         out.append("] ")
-    elif name == "caption" and element.parent is not None and element.parent.local == "table":
-        _within("caption", "</caption>", element, seen, out)
+    elif name == "caption" and tree.names[tree.parents[index]].rpartition("}")[2] == "table":
+        _within("caption", "</caption>", tree, index, seen, out)
     elif name == "linkHtml":
-        link = At(element, seen).take("href")
+        link = At(tree, index, seen).take("href")
         safe = bool(_SAFE_LINK.fullmatch(link))
         out.append(f'<a href="{escape(link)}">' if safe else "")
-        _inner(element, seen, out)
+        _inner(tree, index, seen, out)
         out.append("</a>" if safe else "")
     elif name == "renderMultiMedia":
         lines = _Lines()
-        _picture(At(element, seen), lines)
+        _picture(At(tree, index, seen), lines)
         out.append(escape(lines.text()))
     else:
         out.append(" ")
-        _inner(element, seen, out)
+        _inner(tree, index, seen, out)
         out.append(" ")
 
 
-def _within(tag: str, end: str, element: Element, seen: set[Any] | None, out: list[str]) -> None:
+def _within(tag: str, end: str, tree: Tree, index: int, seen: set[Any] | None, out: list[str]) -> None:
     out.append(f"<{tag}>")
-    _inner(element, seen, out)
+    _inner(tree, index, seen, out)
     out.append(end)
 
 
 def _list(at: At, out: list[str]) -> None:
-    element, seen = at.element, at.seen
+    tree, seen = at.tree, at.seen
     outer = "ol" if at.take("listType") == "ordered" else "ul"
-    for caption in [child for child in element.children if child.local == "caption"]:
-        _within("p", "</p>", caption, seen, out)
+    children = [(child, tree.names[child].rpartition("}")[2]) for child in tree.children(at.index)]
+    for child, name in children:
+        if name == "caption":
+            _within("p", "</p>", tree, child, seen, out)
     out.append(f"<{outer}>")
-    _take_own(at)
-    for child in element.children:
-        if child.local == "item":
-            _within("li", "</li>", child, seen, out)
-        elif child.local != "caption":
-            _element(child, seen, out)
+    at.take_own()
+    for child, name in children:
+        if name == "item":
+            _within("li", "</li>", tree, child, seen, out)
+        elif name != "caption":
+            _element(tree, child, seen, out)
     out.append(f"</{outer}>")
 
 
@@ -342,7 +357,7 @@ def _content(at: At, out: list[str]) -> None:
     out += ["<span style='text-decoration: underline'>" if mark == "u" else f"<{mark}>" for mark in marks]
     if deleted:
         out.append(_DELETED[0])
-    _inner(at.element, at.seen, out)
+    _inner(at.tree, at.index, at.seen, out)
     if deleted:
         out.append(_DELETED[1])
     out += [f"</{'span' if mark == 'u' else mark}>" for mark in reversed(marks)]
@@ -362,11 +377,10 @@ def _attachment(at: At, _context: Context) -> Any:
     media = at.take("mediaType").lower() or "text/plain"
     if not _MEDIA.fullmatch(media):
         raise Unconvertible("the document names no media type")
-    element = at.element
     if at.peek("representation") == "B64":
         at.take("representation")
-        _take_own(at)
-        data = "".join(element.words().split())
+        at.take_own()
+        data = "".join(at.tree.words(at.index).split())
         if not data:
             return _null(at)
         try:
@@ -375,7 +389,7 @@ def _attachment(at: At, _context: Context) -> Any:
             raise Unconvertible("the document is not the Base64 that it says it is") from None
         _checked(at, raw)
         return {"contentType": media, "data": data}
-    text = _narrative(at) if element.children else at.own()
+    text = at.own() if at.bare else _narrative(at)
     reference = at.one("reference")
     if not text and reference is not None and (url := reference.take("value")):
         if url.startswith("#") or _SPACE.search(url):
@@ -383,7 +397,7 @@ def _attachment(at: At, _context: Context) -> Any:
         return {"contentType": media, "url": url}
     if not text:
         return _null(at)
-    return {"contentType": "text/plain" if element.children else media,
+    return {"contentType": media if at.bare else "text/plain",
             "data": base64.b64encode(text.encode()).decode("ascii")}  # fmt: skip
 
 
