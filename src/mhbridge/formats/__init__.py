@@ -28,6 +28,7 @@ __all__ = [
     "PLACE_BITS",
     "STATE_BITS",
     "Asked",
+    "Became",
     "BrokenMessage",
     "Cell",
     "DeclarationError",
@@ -38,6 +39,7 @@ __all__ = [
     "Loop",
     "LoopSpot",
     "Message",
+    "Nested",
     "Part",
     "Path",
     "PathError",
@@ -455,6 +457,39 @@ class Plan:
         """What `Format.first` finds; what generated code does instead is exactly this."""
         row, places = self.row(cursor)
         return self.value(places[self.place], row) if len(places) > self.place and places[self.place] else ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Became:
+    """What became of the leaves of a message, before it is asked what was passed over: counts, and cells in order."""
+
+    bound: int
+    selectors: int
+    ignored: int
+    failed: list[Cell]
+    open: list[Cell]
+
+
+@runtime_checkable
+class Nested(Format, Protocol):
+    """
+    A format whose messages are one group, in which cells stand inside others and are numbered in that order.
+
+    It finds by itself what of a message was left open. Its spots have `holds(raw, places)`, whether any of some places
+    (in order) may be in a raw value, and `standing(cursor, parts, places)`: of `every` the cells at these places.
+    """
+
+    def became(
+        self,
+        message: Message,
+        states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
+        ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
+    ) -> Became:
+        """
+        Args:
+            states: place → mask of what is bound, of selectors, and of what failed.
+            ignoring: what each mapping ignores (the second that `ignoring` gave).
+        """
 
 
 class Planned(Format, Protocol):

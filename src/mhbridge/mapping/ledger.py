@@ -17,11 +17,11 @@ into a ledger, and never contents.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Path, Source, nowhere
+from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Nested, Path, Source, nowhere
 from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.conversions import WHOLE, Context
 from mhbridge.mapping.marks import Mark, Trace, raw_of
@@ -114,6 +114,7 @@ class FieldLedger:
         context: Context,
     ) -> None:
         self.format = format_
+        self.nested = format_ if isinstance(format_, Nested) else None
         self.source = source
         self.context = context
         self._ignored = [(format_.ignored(path), reason) for path, reason in ignored]
@@ -257,7 +258,7 @@ class FieldLedger:
                 yield cell, mask, reason
 
     def passed_over(
-        self, message: Message, trace: Trace, touched: frozenset[Any], among: Container[int]
+        self, message: Message, trace: Trace, touched: frozenset[Any], among: Collection[int]
     ) -> dict[int, int]:
         """
         The leaves that paths of the mapping reach and did not take.
@@ -269,7 +270,9 @@ class FieldLedger:
         found: dict[int, int] = {}
         level, reaching = self._reaching(touched)
         if reaching:
-            self._reach(level, self.format.cursor(message), self._used(trace, reaching, among), among, found)
+            places = sorted(among) if self.nested is not None else ()
+            used = self._used(trace, reaching, among, places)
+            self._reach(level, self.format.cursor(message), used, among, found, places)
         return found
 
     def decided_by(self, trace: Trace, touched: frozenset[Any], among: Container[int]) -> Any:
@@ -283,13 +286,15 @@ class FieldLedger:
         return frozenset(self._used(trace, reaching, among)) if reaching else ()
 
     @staticmethod
-    def _used(trace: Trace, reaching: Container[Mark], among: Container[int]) -> set[tuple[Mark, int]]:
+    def _used(
+        trace: Trace, reaching: Container[Mark], among: Container[int], places: Sequence[int] = ()
+    ) -> set[tuple[Mark, int]]:
         """Which paths read which of the cells."""
         return {
             (mark, cell)
             for entry in trace
             if (mark := entry[0]) in reaching and ((kind := entry[1]) > marks.PLAIN or kind in _VALUES)
-            for cell, _ in mark.spot.cells(entry[2][0] if kind == marks.READ_IN_PART else raw_of(entry), mark.reads)
+            for cell, _ in _held(mark, entry[2][0] if kind == marks.READ_IN_PART else raw_of(entry), places)
             if cell in among
         }
 
@@ -306,16 +311,24 @@ class FieldLedger:
         return found
 
     def _reach(
-        self, level: _Level, cursor: Any, taken: set[tuple[Mark, int]], among: Container[int], found: dict[int, int]
+        self,
+        level: _Level,
+        cursor: Any,
+        taken: set[tuple[Mark, int]],
+        among: Collection[int],
+        found: dict[int, int],
+        places: Sequence[int],
     ) -> None:
         for mark in level.marks:
-            for cell, mask in mark.spot.every(cursor, mark.reads):
+            spot = mark.spot
+            cells = spot.standing(cursor, mark.reads, places) if places else spot.every(cursor, mark.reads)
+            for cell, mask in cells:
                 # What was read and not used stays open: the value did not depend on it.
                 if cell in among and (mark, cell) not in taken:
                     found[cell] = found.get(cell, 0) | mask
         for loop, below, _ in level.loops:
             for inner in loop.cursors(cursor):
-                self._reach(below, inner, taken, among, found)
+                self._reach(below, inner, taken, among, found, places)
 
     # -- who took it ----------------------------------------------------------------------------------------
 
@@ -339,6 +352,14 @@ class FieldLedger:
             yield from ((cell, mask, mark.path) for cell, mask, said in mark.spot.asked(cursor) if said)
 
 
+def _held(mark: Mark, raw: Any, places: Sequence[int]) -> Iterable[Cell]:
+    """The cells of a raw value; none, where it can be told quickly that it holds none of some places."""
+    if places and not mark.spot.holds(raw, places):
+        return ()
+    cells: Iterable[Cell] = mark.spot.cells(raw, mark.reads)
+    return cells
+
+
 #: A mapping's ledger and what reading one message under it left.
 Taken = tuple[FieldLedger, Trace]
 
@@ -350,6 +371,8 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
     """The ledger of one message under all mappings that took it: a leaf is open only if it is open in all of them."""
     ledgers = [ledger for ledger, _ in taken]
     first = ledgers[0]
+    if first.nested is not None:
+        return _of_nested(first.nested, message, taken)
     kinds, shapes = first.format.shapes(message)
     into = _taken(message, taken, len(shapes))
     known = first.known if len(ledgers) == 1 else {}
@@ -375,6 +398,16 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
             passed, unmapped = _left_over(message, taken, kinds, shapes, left)
     bound, selectors, ignored = (counts >> part * _WIDTH & (1 << _WIDTH) - 1 for part in range(3))
     return Ledger(bound, selectors, ignored, passed, _paths(first, message, lost) if lost else (), unmapped)
+
+
+def _of_nested(format_: Nested, message: Message, taken: Sequence[Taken]) -> Ledger:
+    """The same of a message that is one group, of which the format finds by itself what was left open."""
+    first = taken[0][0]
+    (codes,) = _taken(message, taken, 1)
+    became = format_.became(message, _states(codes), [ledger.ignoring_here for ledger, _ in taken])
+    passed, unmapped = _left_over(message, taken, (), (), became.open) if became.open else ((), ())
+    failed = _paths(first, message, became.failed)
+    return Ledger(became.bound, became.selectors, became.ignored, passed, failed, unmapped)
 
 
 def _paths(ledger: FieldLedger, message: Message, cells: Iterable[Cell]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import Cell, Loop, LoopSpot, Path, Scope, Source, Spot, nowhere
+from mhbridge.formats import Became, Cell, Loop, LoopSpot, Path, Scope, Source, Spot, nowhere
 from mhbridge.formats.xml import places
 from mhbridge.formats.xml.declaration import KEYS, declared
 from mhbridge.formats.xml.message import XmlMessage, read_messages, structural
@@ -137,7 +137,16 @@ class Xml:
         self, paths: Sequence[Path]
     ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once. Where an element stands is known of one document only."""
-        return nowhere, places.ignored_of([path for path in paths if isinstance(path, XmlPath)])
+        return nowhere, places.Ignored([path for path in paths if isinstance(path, XmlPath)])
+
+    def became(
+        self,
+        message: Any,
+        states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
+        ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
+    ) -> Became:
+        """What became of all leaves."""
+        return places.became(message, states, ignoring)
 
     def touched(self, message: Any, cell: int) -> Any:  # noqa: ARG002
         """A path that ends at an element reads what is in it, so no cell is told from another."""

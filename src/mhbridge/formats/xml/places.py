@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any, Final
 
-from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Scope, Source
+from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Became, Cell, Scope, Source
 from mhbridge.formats.xml.path import XmlPath
 from mhbridge.formats.xml.reach import Filter, Route, ended, ready, route
 from mhbridge.formats.xml.tree import TEXT, Element, Leaf, Tree, written_name
@@ -21,11 +22,12 @@ __all__ = [
     "LEAF_BITS",
     "WHOLE",
     "WORDS",
+    "Ignored",
     "XmlSpot",
     "altered",
+    "became",
     "canonical",
     "ignored",
-    "ignored_of",
     "layout",
     "leaf_text",
 ]
@@ -33,6 +35,7 @@ __all__ = [
 #: In `Conversion.reads`: everything in an element (`mhbridge.mapping.conversions.WHOLE`), and all its text.
 WHOLE: Final = "*"
 WORDS: Final = "text()"
+_WHOLE: Final = frozenset({WHOLE})
 #: A leaf that a conversion names is the number of its element and, in so many low bits, that of its bit.
 LEAF_BITS: Final = 7
 _LEAF: Final = (1 << LEAF_BITS) - 1
@@ -88,12 +91,34 @@ class XmlSpot:
 
     def present(self, raw: Any) -> list[Cell]:
         """The leaf without which the raw value would not be there; none when there are several."""
-        found = self.cells(raw, frozenset({WHOLE}))
+        found = self.cells(raw, _WHOLE)
         return found if len(found) == 1 and found[0][1].bit_count() == 1 else []
 
     def every(self, cursor: Any, parts: frozenset[str]) -> list[Cell]:
         """All that stands at the path, whether or not it was read."""
-        return [cell for raw in self._route.values(cursor) for cell in self.cells(raw, parts or frozenset({WHOLE}))]
+        return [cell for raw in self._route.values(cursor) for cell in self.cells(raw, parts or _WHOLE)]
+
+    def holds(self, raw: Any, places: Sequence[int]) -> bool:
+        """Whether any of some places, in order, is in a raw value."""
+        begin = raw.index
+        at = bisect_left(places, begin)
+        return at < len(places) and places[at] < (raw.end if isinstance(raw, Element) else begin + 1)
+
+    def standing(self, cursor: Element, parts: frozenset[str], places: Sequence[int]) -> list[Cell]:
+        """Of `every` what stands at some places, which are in order."""
+        found, tree = self._route, cursor.tree
+        if found.ending[2]:
+            return self.every(cursor, parts)
+        out: list[Cell] = []
+        whole = found.ending[0] == "element"
+        for one in found.found(tree, cursor.index):
+            at = bisect_left(places, one)
+            if at < len(places) and places[at] < (tree.ends[one] if whole else one + 1):
+                if whole:
+                    out += self.cells(tree.element(one), parts or _WHOLE)
+                else:
+                    out += [(index, TEXT << bit) for index, bit, _ in ended(tree, (one,), found.ending)]
+        return out
 
     def deleted(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
         """Nothing in XML deletes."""
@@ -142,45 +167,109 @@ def ignored(path: XmlPath) -> Callable[[Any], Iterable[Cell]]:
     return lambda message: _named(found, message.tree.root)
 
 
-def ignored_of(paths: Sequence[XmlPath]) -> Callable[[Any, Sequence[Cell]], Iterable[Cell]]:
-    """The same for all of them at once: those of some cells that they name."""
-    routes = [route(path, path.namespaces) for path in paths]
-    whole = [one for one in routes if one.ending[0] == "element"]
-    anywhere = frozenset(one.anywhere for one in routes) - {""}
-    leaves = [one for one in routes if one.ending[0] != "element" and not one.anywhere]
-    #: Names of attributes → the bits of those that are ignored wherever they stand.
-    shapes: dict[tuple[str, ...], int] = {}
+class Ignored:
+    """What some entries of `ignore:` name, all of them at once."""
 
-    def away(names: tuple[str, ...]) -> int:
-        if len(shapes) >= _MOST_SHAPES:
-            shapes.clear()
-        return shapes.setdefault(names, sum(TEXT << at for at, name in enumerate(names, 1) if name in anywhere))
+    def __init__(self, paths: Sequence[XmlPath]) -> None:
+        routes = [route(path, path.namespaces) for path in paths]
+        self._whole = [one for one in routes if one.ending[0] == "element"]
+        self._anywhere = frozenset(one.anywhere for one in routes) - {""}
+        self._leaves = [one for one in routes if one.ending[0] != "element" and not one.anywhere]
+        #: Names of attributes → the bits of those that are ignored wherever they stand.
+        self._shapes: dict[tuple[str, ...], int] = {}
 
-    def find(message: Any, asked: Sequence[Cell]) -> list[Cell]:
-        tree = message.tree
-        top, end, ends = tree.top, tree.ends[tree.top], tree.ends
-        flags = bytearray(len(ends))
-        for one in whole:
-            for element in one.found(tree, top):
-                flags[element : ends[element]] = b"\x01" * (ends[element] - element)
-        found = [cell for cell in asked if flags[cell[0]]]
-        if anywhere:
-            keys = tree.keys
+    def __call__(self, message: Any, asked: Sequence[Cell]) -> list[Cell]:
+        """At least those of some cells that they name."""
+        flags = bytearray(len(message.tree.names))
+        self.flag(message.tree, flags)
+        return [*[cell for cell in asked if flags[cell[0]]], *self.leaves(message.tree, asked)]
+
+    def flag(self, tree: Tree, flags: bytearray) -> None:
+        """Set a flag for each element that is ignored with all that is in it."""
+        ends = tree.ends
+        for one in self._whole:
+            for element in one.found(tree, tree.top):
+                end = ends[element]
+                if end == element + 1:
+                    flags[element] = 1
+                else:
+                    flags[element:end] = b"\x01" * (end - element)
+
+    def leaves(self, tree: Tree, asked: Sequence[Cell]) -> Iterator[Cell]:
+        """The single leaves that are ignored, at least at the places that are asked about."""
+        if self._anywhere:
+            top, end, keys, shapes = tree.top, tree.ends[tree.top], tree.keys, self._shapes
             for place, mask in asked:
-                if mask > TEXT and not flags[place] and top <= place < end:
+                if mask > TEXT and top <= place < end:
                     names = keys[place]
                     ignored = shapes.get(names)
-                    if mask & (ignored if ignored is not None else away(names)):
-                        found.append((place, mask & shapes[names]))
-        for one in leaves:
-            found += [(index, TEXT << bit) for index, bit, _ in ended(tree, one.found(tree, top), one.ending)]
-        return found
+                    if mask & (ignored if ignored is not None else self._away(names)):
+                        yield place, mask & shapes[names]
+        for one in self._leaves:
+            for index, bit, _ in ended(tree, one.found(tree, tree.top), one.ending):
+                yield index, TEXT << bit
 
-    return find
+    def _away(self, names: tuple[str, ...]) -> int:
+        shapes = self._shapes
+        if len(shapes) >= _MOST_SHAPES:
+            shapes.clear()
+        mask = sum(TEXT << at for at, name in enumerate(names, 1) if name in self._anywhere)
+        return shapes.setdefault(names, mask)
 
 
 #: Combinations of attributes that are remembered; a document of one kind has some dozens.
 _MOST_SHAPES: Final = 1024
+
+
+def became(
+    message: Any,
+    states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
+    ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
+) -> Became:
+    """What became of all leaves of a document; see `mhbridge.formats.Nested`."""
+    tree: Tree = message.tree
+    masks = tree.masks
+    all_bound, all_selected, all_failed = states
+    finders = [one for one in ignoring if isinstance(one, Ignored)]
+    flags = bytearray(len(masks))
+    for finder in finders:
+        finder.flag(tree, flags)
+    bound = selectors = 0
+    # Most of a document is ignored in one piece: counted as such, and taken off again where something was read.
+    ignored = sum(map(int.bit_count, compress(masks, flags)))
+    failed: list[Cell] = []
+    taken = all_bound.keys() | all_selected.keys() | all_failed.keys()
+    left = [(place, mask) for place, mask in enumerate(masks) if mask and not flags[place] and place not in taken]
+    whole = len(left)
+    for place in taken:
+        populated = mask = masks[place]
+        if found := mask & all_failed.get(place, 0):
+            failed.append((place, found))
+            mask &= ~found
+        if found := mask & all_bound.get(place, 0):
+            bound += found.bit_count()
+            mask &= ~found
+        if found := mask & all_selected.get(place, 0):
+            selectors += found.bit_count()
+            mask &= ~found
+        if flags[place]:
+            ignored -= (populated & ~mask).bit_count()
+        elif mask:
+            left.append((place, mask))
+    if len(left) != whole:
+        left.sort()
+    away: dict[int, int] = {}
+    for finder in finders:
+        for place, mask in finder.leaves(tree, left):
+            away[place] = away.get(place, 0) | mask
+    open_: list[Cell] = []
+    for place, mask in left:
+        found = mask & away.get(place, 0)
+        if found:
+            ignored += found.bit_count()
+        if mask != found:
+            open_.append((place, mask & ~found))
+    return Became(bound, selectors, ignored, sorted(failed), open_)
 
 
 def _named(found: Route, root: Element) -> Iterator[Cell]:
@@ -202,14 +291,22 @@ def canonical(tree: Tree, place: int, bit: int, source: Source, *, exact: bool) 
     Args:
         exact: elements that come several times under their parent are counted in brackets.
     """
-    namespaces: Mapping[str, str] = source.options["namespaces"]
-    prefixes = {uri: prefix for prefix, uri in reversed(list(namespaces.items()))}
-    known: dict[int, str] = tree.memo.setdefault(("paths", exact, tuple(namespaces.items())), {})
-    path = _path(tree, place, known, prefixes, exact=exact)
+    prefixes, known = _said_of(tree, source, exact=exact)
+    path = known.get(place) or _path(tree, place, known, prefixes, exact=exact)
     if not bit:
         return f"{path}/text()"
-    name = tree.keys[place][bit - 1]
-    return f"{path}/@{_said(name, prefixes, attribute=True)}"
+    return f"{path}/@{_said(tree.keys[place][bit - 1], prefixes, attribute=True)}"
+
+
+def _said_of(tree: Tree, source: Source, *, exact: bool) -> tuple[dict[str, str], dict[int, str]]:
+    """The prefixes that a source declares, by what they stand for, and the paths of elements that are known already."""
+    namespaces: Mapping[str, str] = source.options["namespaces"]
+    found = tree.memo.get(("paths", exact, id(namespaces)))
+    if found is None:
+        prefixes = {uri: prefix for prefix, uri in reversed(list(namespaces.items()))}
+        # Held with it, so that its number means no other.
+        found = tree.memo["paths", exact, id(namespaces)] = namespaces, prefixes, {}
+    return found[1], found[2]
 
 
 def _path(tree: Tree, place: int, known: dict[int, str], prefixes: dict[str, str], *, exact: bool) -> str:
