@@ -424,7 +424,7 @@ class _Reader:
             tree.offsets[number] = len(values) + at
         together = "".join(values)
         if "&" in together or "\n" in together or "\t" in together:
-            values = [_value(value) for value in values]
+            values = _value(_HOLE.join(values)).split(_HOLE)
         values = values + self.others
         if len(together) + sum(map(len, self.others)) > MAX_VALUE and max(map(len, values)) > MAX_VALUE:
             raise _Odd

@@ -231,9 +231,29 @@ def _below(tree: Tree, element: int, name: str) -> list[int]:
     return list(range(element + 1, tree.ends[element])) if name == "*" else tree.named(name, element)
 
 
+def _children(tree: Tree, element: int, name: str) -> list[int]:
+    """The children of a name of one element."""
+    names, ends = tree.names, tree.ends
+    at, end, steps = element + 1, ends[element], 1
+    out: list[int] = []
+    if name == "*":
+        out = tree.children(element)
+        steps += len(out)
+    else:
+        while at < end:
+            if names[at] == name:
+                out.append(at)
+            at = ends[at]
+            steps += 1
+    tree.spend(steps)
+    return out
+
+
 def _moved(tree: Tree, found: Sequence[int], axis: str, name: str, *, deep: bool) -> Sequence[int]:
     if not found:
         return ()
+    if axis == "child" and not deep and len(found) == 1:
+        return _children(tree, found[0], name)
     if axis == "self":
         return found
     if axis == "parent":
@@ -377,7 +397,10 @@ class Route:
         if not found:
             return ABSENT
         if self.ending[0] == "element":
-            return next((tree.element(one) for one in found if tree.says(one)), ABSENT)
+            for one in found:
+                if tree.says(one):
+                    return tree.element(one)
+            return ABSENT
         if not self.ending[2]:
             for one in found:
                 for leaf in ended(tree, (one,), self.ending):

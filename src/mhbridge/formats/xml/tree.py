@@ -40,15 +40,23 @@ class Element:
         own: all its direct text together, or empty when that is blank.
     """
 
-    __slots__ = ("_children", "attributes", "end", "index", "name", "tree")
+    __slots__ = ("_children", "end", "index", "name", "tree")
 
     def __init__(self, tree: Tree, index: int) -> None:
         self.tree = tree
         self.index = index
         self.name = tree.names[index]
-        self.attributes = tree.held(index)
         self.end = tree.ends[index]
         self._children: list[Element] | None = None
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What it has, by name."""
+        return self.tree.held(self.index)
+
+    @attributes.setter
+    def attributes(self, attributes: dict[str, str]) -> None:
+        self.tree.hold(self.index, attributes)
 
     @property
     def text(self) -> str:
@@ -197,6 +205,10 @@ class Tree:
             found = self._held[index] = dict(zip(keys, self.values[at : at + len(keys)], strict=True))
         return found
 
+    def hold(self, index: int, attributes: dict[str, str]) -> None:
+        """Give an element other attributes, for as long as it is written."""
+        self._held[index] = attributes
+
     def said(self, index: int, attribute: str) -> str:
         """What an attribute of an element says; empty where it has none."""
         keys = self.keys[index]
@@ -244,7 +256,10 @@ class Tree:
     def says(self, index: int) -> bool:
         """Whether anything is in an element."""
         masks = self.building
-        return bool(masks[index]) or any(masks[index + 1 : self.ends[index]])
+        if masks[index]:
+            return True
+        end = self.ends[index]
+        return end > index + 1 and any(masks[index + 1 : end])
 
     def populated(self, begin: int, end: int) -> list[tuple[int, int]]:
         """The elements of a stretch that have leaves, each with the mask of them."""
@@ -260,7 +275,7 @@ class Tree:
             MalformedMessage: M806, paths have looked at more than any mapping needs to.
         """
         self.steps += steps
-        if self.steps > self.limit:
+        if self.steps > _STEPS and self.steps > self.limit:
             raise MalformedMessage("M806", "the paths of the mapping take too many steps in this document")
 
     def by_name(self, name: str) -> list[int]:
