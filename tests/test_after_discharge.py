@@ -92,7 +92,7 @@ documents = ["care-team-notice"]
 to = ["team"]
 
 [[route]]
-documents = ["encounter-event", "death-notice"]
+documents = ["encounter-event", "death-notice", "acute-inpatient-discharge"]
 to = "nobody"
 """
 
@@ -260,6 +260,19 @@ def told(world, place="deaths"):
     return found
 
 
+DIED_ELSEWHERE = (
+    "example-acute/mllp",
+    edited(
+        fixture("example-acute/discharge-letter/died.hl7"),
+        swap=[
+            ("9990020108", "9990001014"),
+            ("19510203", "19870621"),
+            ("202506201530", "202503201530"),
+            ("202506200340", "202503200340"),
+            ("202506121905", "202503181905"),
+        ],
+    ),
+)
 SCENARIOS = {
     "a death six days after a discharge": ([(0, LEFT), (200, INFORMAL)], [("final", DIED, "1")]),
     "the registrar says it, too": (
@@ -304,6 +317,10 @@ SCENARIOS = {
         [("final", DIED, "1"), TAKEN_BACK],
     ),
     "a number that nobody verified joins nothing": ([(0, UNVERIFIED), (200, INFORMAL)], []),
+    "another hospital's letter alone says it": (
+        [(0, LEFT), (150, DIED_ELSEWHERE)],
+        [("final", "2025-03-20T03:40:00+00:00", "")],
+    ),
     "a trace finds it": ([(0, LEFT), (400, traced("died"))], [("final", "2025-03-20", "")]),
     "a trace finds it by likeness alone": ([(0, LEFT), (400, traced("found-by-likeness"))], []),
     "another person's death": ([(0, LEFT), (200, national("informal", ("9990001014", "9990020108")))], []),

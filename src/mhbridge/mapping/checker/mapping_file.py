@@ -15,7 +15,7 @@ from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.bindings import Binder
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean, plain
 from mhbridge.mapping.checker.environment import Environment
-from mhbridge.mapping.checker.packs import Codes, Lists, check_types, read_item, read_lists
+from mhbridge.mapping.checker.packs import Codes, Lists, check_before, check_types, in_order, read_item, read_lists
 from mhbridge.mapping.checker.sharing import Layer, Names, layers_of
 from mhbridge.mapping.checker.structure import check_name
 from mhbridge.mapping.codes import Table
@@ -384,5 +384,7 @@ def _extended(file: YamlFile, top: Declaration, document: DocumentType, codes: C
             file.report("E217", f"{name!r} is bound by this mapping, not derived", extra.keys[name])
             continue
         own[name] = item
+        if item.before and isinstance(node, Pairs):
+            check_before(file, item, node.entries["before"].span, {**document.items, **own})
     check_types(own.values(), document.records, file)
-    return replace(document, items={**document.items, **own})
+    return replace(document, items=in_order({**document.items, **own}))

@@ -25,7 +25,7 @@ from mhbridge.mapping.run import OnBad, can_keep_text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
 from mhbridge.mapping.writing import undecided
 
-__all__ = ["Codes", "Lists", "check_types", "read_item", "read_lists", "read_pack"]
+__all__ = ["Codes", "Lists", "check_before", "check_types", "in_order", "read_item", "read_lists", "read_pack"]
 
 _ITEM_KEYS = (
     "type",
@@ -135,7 +135,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     shared_items = frozenset(items)
     _collect(file, top, items, records, derivations, codes)
     _set_needs(top, items, shared_items)
-    items = _in_order(items)
+    items = in_order(items)
     fields = (one for record in records.values() for one in record.fields.values())
     check_types((*items.values(), *fields), records, file)
     _check_circles(records, file)
@@ -350,7 +350,7 @@ def _collect(
             continue
         items[name] = item
         if item.before and isinstance(node, Pairs):
-            _check_before(file, item, node.entries["before"].span, items)
+            check_before(file, item, node.entries["before"].span, items)
         if item.derived and isinstance(node, Pairs):
             derivation = node.entries.get("is")
             if isinstance(derivation, Text):
@@ -369,7 +369,8 @@ def _collect(
             records[name] = record
 
 
-def _check_before(file: YamlFile, item: Item, span: Span, items: Mapping[str, Item]) -> None:
+def check_before(file: YamlFile, item: Item, span: Span, items: Mapping[str, Item]) -> None:
+    """That what stands `before` another stands under its heading, and the other above it in the file."""
     other = items.get(item.before)
     if other is None or other.heading != item.heading or other.before or other is item:
         under = [one.name for one in items.values() if one.heading == item.heading and not one.before]
@@ -386,7 +387,7 @@ def _set_needs(top: Declaration, items: dict[str, Item], shared: frozenset[str])
             items[name] = replace(items[name], need=needs.choice(name, NEEDS, items[name].need))
 
 
-def _in_order(items: Mapping[str, Item]) -> dict[str, Item]:
+def in_order(items: Mapping[str, Item]) -> dict[str, Item]:
     """The items in the order of their narrative: as declared, but one that says `before` stands there."""
     order = [name for name, item in items.items() if not item.before]
     for name, item in items.items():
