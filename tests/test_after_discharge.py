@@ -29,7 +29,8 @@ from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.narrative import plain
 from mhbridge.gateway import Clocks, Gateway, Noticing, Outbox, Outlet
 from mhbridge.mapping.catalogue import load
-from mhbridge.model import Envelope
+from mhbridge.model import Envelope, MessageFacts
+from mhbridge.pipeline.persons import Heard, Person, joined
 from mhbridge.ports import Delivered
 
 ROOT = Path(__file__).parents[1]
@@ -460,3 +461,24 @@ def test_a_death_that_is_told_ends_the_follow_up_until_it_is_taken_back():
     assert set(said) == {
         (name, "excluded", is_so) for name in ("follow-up-72h", "planned-action") for is_so in (True, False)
     }
+
+
+@pytest.mark.parametrize("is_verified", [True, False])
+def test_which_numbers_join_records_the_pack_says(is_verified):
+    """And each pack that looks beyond one sender says it by the same list of codes."""
+    heard = [
+        Heard(patient, supplier, "encounter-event", b"", (0, 0, patient), {"nhs_number": "9990000018"})
+        for patient, supplier in ((1, "one"), (2, "another"))
+    ]
+    theirs = list(joined(Person(heard), 1, heard[:1], lambda _items: is_verified))
+    assert theirs == heard[1:] * is_verified
+    catalogue = load([ROOT / "mappings"], only=True)
+    run = catalogue.mapping("example-mental-health/adt").run(MessageFacts("", ""), T0)
+    for name in ("death-after-discharge", "care-team-notice"):
+        (watch,) = catalogue.watches(name)
+        said = {
+            code: watch.is_verified({"nhs_number_status": {"coding": [{"system": system, "code": code}]}}, run)
+            for system, code in (("nhs-number-status", "01"), ("nhs-number-status", "02"), ("itk-0445", "NSTS01"))
+        }
+        assert said == {"01": True, "02": False, "NSTS01": False}
+        assert not watch.is_verified({}, run)

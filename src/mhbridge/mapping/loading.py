@@ -331,6 +331,7 @@ class Loader:
                     tuple(map(self._look, rule.stays)),
                     tuple(map(self._look, rule.signals)),
                     tuple(map(self._look, rule.contacts)),
+                    None if rule.verified_when is None else self._compiler.condition(rule.verified_when),
                 )
                 for rule in rules
             )

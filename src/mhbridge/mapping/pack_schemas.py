@@ -263,6 +263,7 @@ def watches_schema() -> dict[str, Any]:
                 looks("contacts", ("document", "at", "tells"), document, at, when, tells),
                 ("within", _LENGTH, "How long after the end of a stay a signal counts"),
                 ("forgotten_after", _LENGTH, "What is heard of so much later is told nobody"),
+                ("verified_when", condition(), "That an NHS number is the patient's: it joins records of two senders"),
                 ("source", _TEXT, "The rule that asks for it"),
             )
         ),

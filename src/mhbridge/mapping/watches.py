@@ -40,6 +40,7 @@ class Look:
         others: only those of other senders count.
         open: a stay that has not ended counts.
         reads: the items that decide whether there is one.
+        also: those that say whether its NHS number is verified.
     """
 
     document: str
@@ -54,11 +55,12 @@ class Look:
     others: bool = False
     open: bool = False
     reads: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
 
     @property
     def needs(self) -> frozenset[str]:
         """The items that must be kept of a message for it to be looked at later."""
-        return _WHO.union(self.reads, self.tells, self.identity)
+        return _WHO.union(self.reads, self.also, self.tells, self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class WatchRule:
         contacts: what else of the stay stands in the record.
         within: how long after the end of a stay a signal counts.
         forgotten_after: a signal that is heard of so much later is told nobody; `None`: it is always told.
+        verified_when: that the NHS number of a record is its patient's: only then are records of two senders one
+            person's; `None`: they never are.
     """
 
     name: str
@@ -82,6 +86,7 @@ class WatchRule:
     within: Length
     forgotten_after: Length | None
     span: Span
+    verified_when: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +124,8 @@ class ReadyWatch:
     stays: tuple[ReadyLook, ...]
     signals: tuple[ReadyLook, ...]
     contacts: tuple[ReadyLook, ...]
+    verified: Callable[..., bool] | None = None
+
+    def is_verified(self, items: Mapping[str, Any], run: Any) -> bool:
+        """Whether the NHS number among these items is known to be the patient's."""
+        return self.verified is not None and self.verified(items, None, run, None, 0)

@@ -2,22 +2,19 @@
 Everything that is known of one person, and which records are of one person. Pure.
 
 This module must never join the records of two senders for a restricted patient, or by an NHS number that was not
-verified.
+verified. What says that it was is a pack's, and an argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from mhbridge.mapping.known import fold, restricts
 
 __all__ = ["Heard", "Person", "Told", "Trail", "folded", "joined"]
-
-#: NHS number status: traced and verified.
-_VERIFIED: Final = "01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +86,21 @@ class Person:
     told: Sequence[Told] = ()
 
 
-def joined(person: Person, patient: int, mine: Sequence[Heard]) -> Iterator[Heard]:
-    """What other records of the person say, where they may be joined."""
-    number = _verified(mine)
+def joined(
+    person: Person, patient: int, mine: Sequence[Heard], verified: Callable[[Mapping[str, Any]], bool]
+) -> Iterator[Heard]:
+    """
+    What other records of the person say, where they may be joined.
+
+    Args:
+        verified: whether the NHS number among the items of a record is known to be its patient's.
+    """
+    number = _verified(mine, verified)
     if not number or _restricted(mine):
         return
     for other in sorted({one.patient for one in person.heard} - {patient}):
         theirs = [one for one in person.heard if one.patient == other]
-        if _verified(theirs) == number and _agree(_born(mine), _born(theirs)) and not _restricted(theirs):
+        if _verified(theirs, verified) == number and _agree(_born(mine), _born(theirs)) and not _restricted(theirs):
             yield from theirs
 
 
@@ -105,13 +109,11 @@ def folded(heard: Iterable[Heard]) -> dict[str, Any]:
     return fold(one.items for one in sorted(heard, key=lambda one: one.place))
 
 
-def _verified(heard: Sequence[Heard]) -> str:
+def _verified(heard: Sequence[Heard], verified: Callable[[Mapping[str, Any]], bool]) -> str:
     """The NHS number by which a record may be joined with another; empty: there is none."""
     items = folded(heard)
-    number, status = items.get("nhs_number"), items.get("nhs_number_status")
-    codings = status.get("coding", ()) if isinstance(status, Mapping) else ()
-    verified = any(isinstance(one, Mapping) and one.get("code") == _VERIFIED for one in codings)
-    return number if isinstance(number, str) and verified else ""
+    number = items.get("nhs_number")
+    return number if isinstance(number, str) and verified(items) else ""
 
 
 def _born(heard: Sequence[Heard]) -> str:

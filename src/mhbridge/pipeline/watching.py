@@ -238,7 +238,8 @@ class _Watching:
 
     def _signals(self, patient: int, mine: Sequence[Heard]) -> list[_Signal]:
         """What was heard. Of signals that are of the whole patient, the first type that says anything decides."""
-        all_of_them = [*mine, *joined(self._person, patient, mine)]
+        watch = self._active.watch
+        all_of_them = [*mine, *joined(self._person, patient, mine, lambda items: watch.is_verified(items, self._run))]
         found: list[_Signal] = []
         decided: _Signal | None = None
         is_decided = False

@@ -5,6 +5,7 @@ Reads `documents/<type>/watches.yaml` into watches.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from mhbridge.errors import Span
@@ -20,7 +21,7 @@ from mhbridge.mapping.watches import Look, WatchRule
 
 __all__ = ["read_watches"]
 
-_KEYS: Final = ("stays", "signals", "contacts", "within", "forgotten_after", "source")
+_KEYS: Final = ("stays", "signals", "contacts", "within", "forgotten_after", "verified_when", "source")
 _STAY: Final = ("document", "begins", "ends", "when", "untrue_when", "open", "tells")
 _SIGNAL: Final = ("document", "at", "when", "untrue_when", "of", "from", "tells")
 _CONTACT: Final = ("document", "at", "when", "tells")
@@ -50,7 +51,14 @@ class _Reading(PackReading):
         forgotten = self._length(what, "forgotten_after") if "forgotten_after" in what else None
         if not stays or not signals or within is None:
             return None
-        return WatchRule(name, self.document.name, stays, signals, contacts, within, forgotten, key)
+        # Every record has the number and its status, if any has: the first type says what they are.
+        first = self.documents(stays[0].document)
+        verified = None if first is None else self._condition(what, "verified_when", first)
+        also = items_of(verified)
+        stays, signals, contacts = (
+            tuple(replace(look, also=also) for look in looks) for looks in (stays, signals, contacts)
+        )
+        return WatchRule(name, self.document.name, stays, signals, contacts, within, forgotten, key, verified)
 
     def _looks(self, what: Declaration, key: str, read: Callable[[Node], Look | None]) -> tuple[Look, ...]:
         return tuple(look for node in what.items(key) if (look := read(node)) is not None)
