@@ -184,7 +184,7 @@ def test_results_have_their_codes_and_exact_units(form: str) -> None:
 def test_a_blood_pressure_is_one_panel_of_two(form: str, pressures: tuple[int, int]) -> None:
     """UK Core Observation Vital Signs Blood Pressure 1.0.0."""
     (panel,) = [one for one in resources(form, "Observation") if "75367002" in str(one["code"])]
-    assert panel["meta"]["profile"][0].endswith("UKCore-Observation-VitalSigns-BloodPressure")
+    assert panel["meta"]["profile"][0].endswith("/UKCore-Observation-VitalSigns")
     assert [
         (one["code"]["text"], {coding["code"] for coding in one["code"]["coding"]}, one["valueQuantity"]["value"])
         for one in panel["component"]
