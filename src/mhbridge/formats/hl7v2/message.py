@@ -317,12 +317,11 @@ class Message:
 
     def named(self, name: str) -> list[Segment]:
         """All segments of a name, in order."""
-        try:
-            return self._named[name]
-        except KeyError:
-            found = [Segment(self, i, name, self._lines[i]) for i in self._index.get(name, ())]
-            self._named[name] = found
-            return found
+        found = self._named.get(name)
+        if found is None:
+            lines = self._lines
+            found = self._named[name] = [Segment(self, i, name, lines[i]) for i in self._index.get(name, ())]
+        return found
 
     def segments(self) -> list[Segment]:
         """All segments, in order."""

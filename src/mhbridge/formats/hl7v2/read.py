@@ -137,6 +137,8 @@ def _every_plain(path: Hl7Path) -> Callable[[str, Segment], list[PlainValue] | N
     asked = which.tests if which is not None else ()
     if not _divisible(path) or not all(len(test.numbers) == 1 and test.text for test in asked):
         return None
+    if which is None and not component:
+        return _every_component
     tests = [(test.numbers[0], test.text, test.equal) for test in asked]
     wanted = next((text for _, text, equal in tests if equal), "")
 
@@ -162,6 +164,21 @@ def _every_plain(path: Hl7Path) -> Callable[[str, Segment], list[PlainValue] | N
         return found
 
     return find
+
+
+def _every_component(field: str, segment: Segment) -> list[PlainValue] | None:
+    """All repetitions of a field; nothing is chosen among them."""
+    limits = segment.delimiters
+    if not segment.plain and not limits.plain(field):
+        return None
+    component, repetition = limits.component, limits.repetition
+    if repetition not in field:
+        return [(field.split(component), field, segment, 0)]
+    return [
+        (encoded.split(component), encoded, segment, place)
+        for place, encoded in enumerate(field.split(repetition))
+        if encoded
+    ]
 
 
 def _first_of(

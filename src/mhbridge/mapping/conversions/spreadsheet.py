@@ -39,6 +39,7 @@ _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
 #: Excel keeps fifteen digits of a number, and writes zeros for the others. A SNOMED CT code of eighteen never ends in
 #: three zeros (its partition is before its check digit); one of sixteen may well end in one.
 _ROUNDED: Final = re.compile(r"[1-9]\d{14}0{3,10}", re.ASCII)
+_SHORTEST_ROUNDED: Final = 18
 #: Quotation marks, apostrophes, dashes and the hyphen that does not break a line (Unicode 15, General Punctuation).
 _TYPOGRAPHIC: Final = re.compile("[\u2010-\u2015\u2018-\u201f\u2212]")
 _BEYOND: Final = re.compile(r"[^\x00-\x7f]{2,}")
@@ -74,6 +75,8 @@ def refuse_reworked(text: str) -> None:
         Unconvertible: I641 it was rounded, I646 `.0` was written behind it, I647 separators were put into it, I649
             signs were put in the place of plain quotes and hyphens.
     """
+    if len(text) < _SHORTEST_ROUNDED and text.isascii() and text.isalnum():
+        return  # what was done to it would leave a sign in it, or more digits
     refuse_scientific(text)
     if _POINT_ZERO.fullmatch(text):
         raise Unconvertible("a spreadsheet has made a number of it, and written .0 behind it", code="I646")
