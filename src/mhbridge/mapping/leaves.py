@@ -160,7 +160,8 @@ def _remembering(read: Callable[[Any, Any, Any, Run], Any], mark: Mark) -> Calla
             # Not the same object twice; see `calling`.
             return before[2].copy()
         value = read(held, row, cursor, run)
-        if isinstance(value, dict) and (kind := trace[-1][1]) > PLAIN:
+        # Words that somebody wrote do not come again, and may be about anybody.
+        if isinstance(value, dict) and "text" not in value and (kind := trace[-1][1]) > PLAIN:
             if len(known) >= REMEMBERED:
                 known.clear()
             known[held] = row.delimiters, kind, value.copy()
