@@ -231,3 +231,21 @@ def test_what_a_table_says_is_remembered_and_what_is_noted_is_noted_again(tmp_pa
     one, two, *_ = (diagnosis["code"] for diagnosis in second.items["diagnoses"][1:])
     assert one == two
     assert one is not two
+
+
+def test_what_is_remembered_of_a_code_is_for_messages_with_its_separators_alone(tmp_path) -> None:
+    """A feed may change its encoding characters; and words that somebody wrote are not kept."""
+    mapping = small(tmp_path, [])
+    line, other = "DG1|||I10^Raised&I10N|x|2024|A", "DG1|||I10^Raised#I10N|x|2024|A"
+
+    def codes(characters: str, segment: str) -> list[dict[str, object]]:
+        body = MESSAGE.replace("^~\\&", characters) + f"\r{segment}\r{segment}"
+        message, _ = next(iter(mapping.format.messages(body.encode(), [mapping.source])))
+        return [diagnosis["code"] for diagnosis in mapping.read(message, NOW).items["diagnoses"][-2:]]
+
+    first, again = codes("^~\\#", line)
+    assert first == again == {"coding": [{"code": "I10", "display": "Raised&I10N"}]}
+    assert first is not again
+    assert codes("^~\\&", line)[0] == {"coding": [{"code": "I10", "display": "Raised"}]}
+    assert codes("^~\\#", other)[0] == {"coding": [{"code": "I10", "display": "Raised"}]}
+    assert codes("^~\\&", other)[0] == {"coding": [{"code": "I10", "display": "Raised#I10N"}]}
