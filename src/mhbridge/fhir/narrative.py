@@ -259,9 +259,12 @@ def _table(fields: Sequence[Field], words: Wording) -> Telling:
 def _cell(field: Field, words: Wording) -> Telling:
     """A field of a record, as what a table cell or a list item may hold."""
     brief, formatted = _brief(field, words), field.type == "xhtml"
+    kept = words.keeps(field.type) and not formatted
 
     def cell(value: Any) -> str:
         kind = type(value)
+        if kept and kind is str:
+            return flow(value) if value and not value.isspace() else ""
         if kind is list or kind is tuple:
             said = [text for one in value if (text := brief(one))]
             return flow(said[0]) if len(said) == 1 else _bullets(said) if said else ""
@@ -288,7 +291,7 @@ def _brief(field: Field, words: Wording) -> Telling:
         parts = []
         for name, label, told in tellings:
             found = value.get(name, ABSENT)
-            several = found if isinstance(found, list | tuple) else (found,)
+            several = found if type(found) is list or type(found) is tuple else (found,)
             if said := ", ".join([text for one in several if (text := told(one))]):
                 parts.append(f"{label}: {said}")
         return "; ".join(parts)

@@ -106,7 +106,9 @@ def _spaced(value: Any) -> str:
 
 
 def _each(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else () if value is None or isinstance(value, State) else (value,)
+    if type(value) is list or type(value) is tuple:
+        return value
+    return () if value is None or isinstance(value, State) else (value,)
 
 
 def _unit(unit: str) -> str:
@@ -177,6 +179,11 @@ class Wording:
         if type_ in _SHAPED:
             return partial(say, type_)
         return lambda value: value if type(value) is str else say(type_, value)
+
+    @staticmethod
+    def keeps(type_: str) -> bool:
+        """Whether a text of a type is said as it stands."""
+        return type_ not in _SHAPED
 
     # -- primitives -----------------------------------------------------------------------------------------
 

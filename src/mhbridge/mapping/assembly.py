@@ -206,7 +206,7 @@ def identity_of(record: Mapping[str, Any]) -> str:
 
 def key_of(record: Any, key: tuple[str, ...]) -> str:
     """What the fields of a key say; empty when there is no key, or when a field of it is missing."""
-    if not key or not isinstance(record, Mapping):
+    if not key or not isinstance(record, dict):
         return ""
     values = [record.get(field, ABSENT) for field in key]
     return "" if any(isinstance(value, State) for value in values) else dumps(values).decode()

@@ -455,7 +455,7 @@ def position(place: int) -> int:
 
 def as_list(value: Any) -> Any:
     """A list element given one value gets a list of one (mapping language §6.2.5)."""
-    return value if isinstance(value, list | State) else [value]
+    return value if type(value) is list or isinstance(value, State) else [value]
 
 
 def splice(into: list[Any], value: Any, state: State) -> State:

@@ -388,7 +388,7 @@ def _is_said(value: Any) -> bool:
 def _lacking(value: Any, fields: tuple[Item, ...]) -> Iterable[Item]:
     """Those of the mandatory fields that a record, or one of a list of them, lacks."""
     for one in value if isinstance(value, list) else (value,):
-        if isinstance(one, Mapping):
+        if isinstance(one, dict):
             yield from (item for item in fields if _is_missing(one.get(item.name, ABSENT)))
 
 
@@ -396,6 +396,6 @@ def _key(value: Any) -> Key | None:
     """A patient key: the Identifier's system and value."""
     if isinstance(value, list):
         value = value[0] if value else None
-    if isinstance(value, Mapping) and value.get("value"):
+    if isinstance(value, dict) and value.get("value"):
         return Key(str(value.get("system", "")), str(value["value"]))
     return None

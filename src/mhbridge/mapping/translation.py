@@ -236,6 +236,6 @@ def identity_text(value: Any) -> str:
     """An identity item as text: `system|value` of an Identifier, the text itself of anything simple."""
     if isinstance(value, State) or value is None:
         return ""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return f"{value.get('system', '')}|{value['value']}" if value.get("value") else ""
     return str(value)

@@ -105,5 +105,5 @@ def folded(known: Known, items: Mapping[str, Any], identifies: Collection[str]) 
 
 def _named(identifier: Any) -> tuple[Any, Any]:
     return (
-        (identifier.get("system"), identifier.get("value")) if isinstance(identifier, Mapping) else (None, identifier)
+        (identifier.get("system"), identifier.get("value")) if isinstance(identifier, dict) else (None, identifier)
     )

@@ -51,10 +51,11 @@ def _limit(day: str, months: int) -> str:
 
 def _about(entry: Mapping[str, Any], codes: CodeList) -> set[str]:
     """What an entry is about: what any code of it stands for in the list."""
-    found = set()
+    found: set[str] = set()
     for concept in entry.values():
-        for coding in concept.get("coding", ()) if isinstance(concept, Mapping) else ():
-            found |= {one.display for one in codes.members.get((coding.get("system", ""), coding.get("code", "")), ())}
+        for coding in concept.get("coding", ()) if isinstance(concept, dict) else ():
+            for one in codes.members.get((coding.get("system", ""), coding.get("code", "")), ()):
+                found.add(one.display)
     return found
 
 
@@ -117,12 +118,12 @@ def gaps(
         raise Unconvertible("not a day and a number of months") from None
     seen: dict[str, list[str]] = {}
     for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, Mapping) and not isinstance(entry.get("value", ABSENT), State):
+        if isinstance(entry, dict) and not isinstance(entry.get("value", ABSENT), State):
             at = entry.get("at", ABSENT)
             for name in _about(entry, codes):
                 seen.setdefault(name, []).append("" if isinstance(at, State) else at)
     lines = []
-    for name in dict.fromkeys(one.display for same in codes.members.values() for one in same):
+    for name in dict.fromkeys([one.display for same in codes.members.values() for one in same]):
         dates = seen.get(name)
         if dates is None:
             lines.append(f"{name}: {missing}")

@@ -35,8 +35,8 @@ def _records(value: Any) -> list[Any]:
 
 
 def _codes(entry: Any, field: str) -> Iterator[tuple[str, str]]:
-    concept = entry.get(field) if isinstance(entry, Mapping) else None
-    for coding in concept.get("coding", ()) if isinstance(concept, Mapping) else ():
+    concept = entry.get(field) if isinstance(entry, dict) else None
+    for coding in concept.get("coding", ()) if isinstance(concept, dict) else ():
         yield coding.get("system", ""), coding.get("code", "")
 
 
@@ -89,13 +89,13 @@ def arranged(
     places = {code: place for place, code in enumerate(order.members)}
     (system, code), (member, *_) = next(iter(order.members.items()))
     begins = {"coding": [{"system": system, "code": code, "display": member.display}]}
-    found = [(0, {**one, field: begins} if isinstance(one, Mapping) else one) for one in _records(first)]
+    found = [(0, {**one, field: begins} if isinstance(one, dict) else one) for one in _records(first)]
     is_said = bool(found)
     for one in _records(others):
         known = [places[said] for said in _codes(one, field) if said in places]
-        has = isinstance(one, Mapping) and bool(one.get(field)) and not isinstance(one[field], State)
+        has = isinstance(one, dict) and bool(one.get(field)) and not isinstance(one[field], State)
         is_said = is_said or has
-        whole = one if has or not isinstance(one, Mapping) else {**one, field: {"text": unsaid}}
+        whole = one if has or not isinstance(one, dict) else {**one, field: {"text": unsaid}}
         found.append((min(known, default=len(places)), whole))
     return [one for _, one in sorted(found, key=lambda pair: pair[0])] if is_said else ABSENT
 

@@ -33,24 +33,23 @@ _LISTS: Final = (_listed("8480-6", "upper"), _listed("8462-4", "lower"), "mm[Hg]
 
 def _kinds(entry: Mapping[str, Any], codes: CodeList) -> set[str]:
     """The words of the list for what an entry's code says that it is."""
-    found = set()
+    found: set[str] = set()
     code = entry.get("code", ABSENT)
     for coding in () if isinstance(code, State) else code.get("coding", ()):
-        found |= {one.display for one in codes.members.get((coding.get("system", ""), coding.get("code", "")), ())}
+        for one in codes.members.get((coding.get("system", ""), coding.get("code", "")), ()):
+            found.add(one.display)
     return found
 
 
 def _measured(entry: Mapping[str, Any], unit: str) -> bool:
     value = entry.get("value", ABSENT)
-    if not isinstance(value, Mapping) or isinstance(value.get("value", ABSENT), State):
+    if not isinstance(value, dict) or isinstance(value.get("value", ABSENT), State):
         return False
     return (value.get("system"), value.get("code")) == ("ucum", unit)
 
 
-def _key(entry: Any, codes: CodeList, unit: str, status: str) -> tuple[Any, ...] | None:
+def _key(entry: Mapping[str, Any], codes: CodeList) -> tuple[Any, ...] | None:
     """What two entries share that were measured together; nothing of an entry that is none of the list's."""
-    if not isinstance(entry, Mapping) or entry.get("status") != status or not _measured(entry, unit):
-        return None
     at, by = entry.get("at", ABSENT), entry.get("performer", ABSENT)
     kinds = _kinds(entry, codes)
     if len(kinds) != 1 or isinstance(at, State) or not at:
@@ -62,8 +61,10 @@ def _pairs(entries: Any, these: CodeList, those: CodeList, unit: str, status: st
     """The places of the first and the second of each pair."""
     places: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
     for place, entry in enumerate(entries):
+        if not isinstance(entry, dict) or entry.get("status") != status or not _measured(entry, unit):
+            continue
         for half, codes in enumerate((these, those)):
-            if (key := _key(entry, codes, unit, status)) is not None:
+            if (key := _key(entry, codes)) is not None:
                 places.setdefault(key, ([], []))[half].append(place)
     return {first[0]: second[0] for first, second in places.values() if len(first) == len(second) == 1}
 
