@@ -68,6 +68,9 @@ Memory: TypeAlias = dict[tuple[Any, ...] | None, tuple[Any, frozenset[str]]]
 DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
+_NOTHING: Final = frozenset[str]()
+
+
 # --- reading -----------------------------------------------------------------------------------------------
 
 
@@ -362,7 +365,9 @@ def calling(
             flip(run.trace, marks, FAILED if failed else DROPPED)
             run.failures += failed  # an atomic record is then kept whole
             return value
-        parts = unused(value, *args) if unused is not None else frozenset()
+        if unused is None and key is None:
+            return value
+        parts = unused(value, *args) if unused is not None else _NOTHING
         if parts:
             narrow(run.trace, marks, parts)
         if key is not None and len(run.issues) == noted:

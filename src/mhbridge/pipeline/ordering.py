@@ -104,6 +104,4 @@ def folded(known: Known, items: Mapping[str, Any], identifies: Collection[str]) 
 
 
 def _named(identifier: Any) -> tuple[Any, Any]:
-    return (
-        (identifier.get("system"), identifier.get("value")) if isinstance(identifier, dict) else (None, identifier)
-    )
+    return (identifier.get("system"), identifier.get("value")) if isinstance(identifier, dict) else (None, identifier)

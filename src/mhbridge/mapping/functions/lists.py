@@ -7,7 +7,7 @@ This module must never know what the records are about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from mhbridge.mapping.codes import CodeList, Member

@@ -96,7 +96,10 @@ def first(context: Context, values: Any, *, want: str) -> Any:  # noqa: ARG001
     """The first of several values."""
     if not isinstance(values, list):
         return values
-    return next((value for value in values if not isinstance(value, State)), ABSENT)
+    for value in values:
+        if not isinstance(value, State):
+            return value
+    return ABSENT
 
 
 @function(
