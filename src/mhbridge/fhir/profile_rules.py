@@ -20,6 +20,7 @@ from mhbridge.fhir.definitions import CORE, UKCORE, Constraint, Definitions, Pro
 from mhbridge.fhir.extension_rules import points_to, target_types
 from mhbridge.fhir.invariants import OF_PROFILES, Invariant
 from mhbridge.fhir.primitives import ABSOLUTE
+from mhbridge.fhir.stated import STATED
 from mhbridge.model import Severity
 
 __all__ = ["ProfileRules", "profile_rules"]
@@ -48,6 +49,8 @@ class _Node:
     needed: bool = False
     each: bool = False
     told: tuple[tuple[tuple[str, ...], str, _Node], ...] = ()
+    #: Ids of what is stated (`stated`) and was found to be right here.
+    right: set[int] = field(default_factory=set)
 
     @property
     def asks(self) -> bool:
@@ -242,12 +245,23 @@ def _is_inside_clean(node: _Node, holder: Mapping[str, Any]) -> bool:
     """`_inside`, as a yes or no."""
     for name, inner in node.children.items():
         found = holder.get(name)
-        if found is None:
-            if name.endswith("[x]"):
+        if found is None and name.endswith("[x]"):
+            keys = [key for key in holder if inner.name in key]
+            if len(keys) == 1 and _of_choice(keys[0], inner.name):
+                if inner.kinds and keys[0][len(inner.name) :] not in inner.kinds:
+                    return False
+                found = holder[keys[0]]
+            elif keys:
                 if next(_inside(_Node(children={name: inner}), holder, "", ""), None) is not None:
                     return False
-            elif inner.needed or f"_{name}" in holder:
+                continue
+        if found is None:
+            if inner.needed or f"_{name}" in holder:
                 return False
+            continue
+        # What a build states is looked at once.
+        is_stated = id(found) in STATED
+        if is_stated and id(found) in inner.right:
             continue
         items = found if type(found) is list else (found,)
         if not inner.min <= len(items) <= inner.max:
@@ -267,6 +281,8 @@ def _is_inside_clean(node: _Node, holder: Mapping[str, Any]) -> bool:
             matched += len(fitting)
         if inner.closed and matched != len(items):
             return False
+        if is_stated:
+            inner.right.add(id(found))
     return True
 
 
