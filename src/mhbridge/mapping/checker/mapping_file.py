@@ -281,6 +281,7 @@ def _ignored(layer: Layer, names: Names, format_: Format, source: Source) -> lis
     """`ignore:` path → why it has no place. Every path is one of the format, so that no slip hides anything."""
     file, pairs = layer.file, layer.top.pairs("ignore")
     found: list[tuple[Path, str]] = []
+    resolved, scope = getattr(format_, "resolved", None), Scope(source)  # `formats.Prefixed`
     for path in names.of(layer, "ignore", "ignored"):
         assert pairs is not None
         node, key = pairs.entries[path], pairs.keys[path]
@@ -288,8 +289,7 @@ def _ignored(layer: Layer, names: Names, format_: Format, source: Source) -> lis
             file.report("E042", "what is ignored has its reason beside it", node.span, "PV1-51: 'constant V'")
             continue
         try:
-            checked = _checked_path(format_, path, source)
-            resolved = getattr(format_, "resolved", None)  # `formats.Prefixed`
+            checked = _checked_path(format_, path, scope)
             found.append((checked if resolved is None else resolved(checked, source), node.value))
         except PathError as error:
             file.report(error.code, error.message, key, error.hint)
@@ -309,7 +309,7 @@ def _check_ignored(layers: tuple[Layer, ...], bound: list[nodes.BoundItem], igno
                 layer.file.report("E220", what, span, "take it out of one of the two", Severity.WARNING)
 
 
-def _checked_path(format_: Format, text: str, source: Source) -> Path:
+def _checked_path(format_: Format, text: str, scope: Scope) -> Path:
     """The path that a text is, to a value or to something to loop over. Raises `PathError`."""
     wrong: PathError | None = None
     for scan in (format_.scan, format_.scan_loop):
@@ -319,9 +319,9 @@ def _checked_path(format_: Format, text: str, source: Source) -> Path:
             if scanned is None or scanned[1] != len(text):
                 continue
             if scan == format_.scan:
-                format_.source_type(scanned[0], Scope(source))
+                format_.source_type(scanned[0], scope)
             else:
-                format_.loop(scanned[0], Scope(source))
+                format_.loop(scanned[0], scope)
         except PathError as error:
             if error.code == "E207" and scanned is not None:  # it may be reached from inside another loop
                 return scanned[0]
