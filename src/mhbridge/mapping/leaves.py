@@ -141,7 +141,7 @@ def plain_first(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any,
             run.trace.append((mark, ASKED, None, cursor))
         run.trace.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
         if beside:
-            for one in beside[used]:
+            for one in beside.get(used, ()):
                 run.trace.append((mark, one, None, row))
         return result
 
@@ -207,7 +207,7 @@ def plain_every(
             values.append(value)
             trace.append((mark, (codes.get(used) or mark.coded(used)) | number << STATE_BITS, held, row))
             if beside:
-                for one in beside[used]:
+                for one in beside.get(used, ()):
                     trace.append((mark, one, None, row))
         if alone is not None:
             return values[0]

@@ -129,7 +129,7 @@ class Mark:
         code, beside = self.spot.codes(used)
         code |= self.decides
         assert code > PLAIN
-        if beside or self.beside:
+        if beside:
             self.beside[used] = tuple(-(one | self.decides) for one in beside)
         self.plain[used] = code
         return int(code)
