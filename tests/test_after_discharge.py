@@ -422,15 +422,26 @@ def test_without_a_route_a_person_is_told(tmp_path, feeds):
     assert ("message", "M741") in [(task.what, task.cause) for task in tasks]
 
 
+def test_every_clock_and_every_letter_has_a_name_for_people(feeds):
+    """What a timeline may name; a document of none of these keeps the name of its type."""
+    catalogue = load([Path(__file__).parents[1] / "mappings"], only=True)
+    rows = (Path(__file__).parents[1] / "mappings/codes/tables/trail_name.csv").read_text("utf-8")
+    mappings = [one for feed in feeds.values() for one in feed.mappings]
+    letters = [catalogue.mapping(name) for name in catalogue.names() if catalogue.mapping(name).file.authors]
+    named = {clock.name for one in [*mappings, *letters] for clock in one.clocks}
+    named |= {one.document.name for one in letters} | {made for one in letters for made in one.document.extracts}
+    assert {name for name in named if f",{name}," not in rows} == set()
+
+
 def test_what_stands_in_the_record(tmp_path, feeds):
     """What was sent and what was missed, by time, and who said it."""
     world, _ = played(tmp_path, feeds, [(0, LEFT), (30, LETTER), (200, INFORMAL)])
     (record,) = world.places["deaths"].got
     text = " ".join(plain(section["text"]["div"]) for section in record["entry"][0]["resource"]["section"])
     for words in (
-        "mental-health-inpatient-discharge",
+        "Mental health inpatient discharge summary",
         "Delivered",
-        "summary-24h",
+        "Summary within 24 hours",
         "Met too late",
         "Informal",
         "SP-2025-00481",

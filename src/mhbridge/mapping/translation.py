@@ -31,6 +31,10 @@ _WITHHELD: Final[Mapping[str, Any]] = {
 }
 
 
+#: Under a heading whose entries are there because of what stands under others.
+_NOTHING: Final = "Nothing was recorded under this heading."
+
+
 @dataclass(frozen=True, slots=True)
 class Translation:
     """
@@ -183,7 +187,7 @@ class ReadyBuild:
             if inner:
                 one["text"] = _narrative(inner)
             else:
-                one["text"] = without["text"] if without else _narrative(narrative.paragraph(section.title))
+                one["text"] = without["text"] if without else _narrative(narrative.paragraph(_NOTHING))
             if entries:
                 one["entry"] = entries
             elif without and not any(_present(items.get(field.name)) for field in section.fields):
