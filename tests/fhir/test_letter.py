@@ -241,6 +241,23 @@ def test_what_is_missing_stands_at_the_top_of_the_page() -> None:
     assert 0 < html.index('<p class="unsaid">') < html.index("<section>")
 
 
+@pytest.mark.parametrize(
+    ("inner", "shown"),
+    [
+        ("<p><b>Plan:</b></p><ul><li>One</li></ul>", "<ul><li>One</li></ul>"),
+        ("<p><b>Plan:</b> Ring on Monday.</p>", "<p>Ring on Monday.</p>"),
+        ("<p><b>Plan of the ward:</b> None.</p>", "<p><b>Plan of the ward:</b> None.</p>"),
+        # What does not stand first belongs to its own label.
+        ("<p>None.</p><p><b>Plan:</b> None.</p>", "<p>None.</p><p><b>Plan:</b> None.</p>"),
+    ],
+)
+def test_the_words_of_a_heading_are_read_once(inner: str, shown: str) -> None:
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{inner}</div>'
+    composition = {"resourceType": "Composition", "section": [{"title": "Plan", "text": {"div": div}}]}
+    page = letter({"resourceType": "Bundle", "entry": [{"resource": composition}]})
+    assert page.partition("<h2>Plan</h2>")[2].partition("</section>")[0].endswith(f"{shown}</div>")
+
+
 def test_a_hostile_document_shows_its_text_and_does_nothing() -> None:
     attack = "<script>alert(1)</script><img src='https://evil.example/x' onerror='x()'/>seen\x1b[2J"
     bundle = changed("entry.0.resource.section.0.text.div", attack)

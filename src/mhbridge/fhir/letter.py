@@ -275,13 +275,23 @@ def _sections(holder: Mapping[str, Any], words: Wording, level: int) -> Iterator
     for section in _dicts(holder.get("section")):
         title = _title(section, words)
         text = section.get("text")
-        xhtml = sanitise(_string(text, "div")) if isinstance(text, dict) else ""
+        xhtml = _unlabelled(sanitise(_string(text, "div")), title) if isinstance(text, dict) else ""
         inner = list(_sections(section, words, min(level + 1, _LEVELS)))
         if not xhtml and not inner:
             reason = words.say("CodeableConcept", section.get("emptyReason"))
             xhtml = paragraph(f"Nothing here ({reason})." if reason else "Nothing here.")
         yield level, title, xhtml
         yield from inner
+
+
+def _unlabelled(xhtml: str, title: str) -> str:
+    """A narrative that begins with the words of its heading, which stand above it here already, without them."""
+    start, label = xhtml.find("<p>"), f"<p><b>{flow(title)}:</b>"
+    if start < 0 or "<" in xhtml[1:start].partition(">")[2] or not xhtml.startswith(label, start):
+        return xhtml
+    rest = xhtml[start + len(label) :]
+    # Alone on its line, or in front of what it labels.
+    return xhtml[:start] + (rest.removeprefix("</p>") if rest.startswith("</p>") else f"<p>{rest.lstrip()}")
 
 
 def _attached(entries: Sequence[Mapping[str, Any]], words: Wording) -> Iterator[str]:
