@@ -41,7 +41,8 @@ class Translation:
     One message translated for one target.
 
     Args:
-        resource: the Bundle, as plain dicts; decimals are `Decimal`, so that their digits stay.
+        resource: the Bundle, as plain dicts; decimals are `Decimal`, so that their digits stay. Documents share
+            the parts that builds state (`mhbridge.fhir.stated`): whoever wants to change one changes a copy.
         identifier: `urn:uuid:…` of this version of the document.
         issues: everything there is to say about it; no values.
         not_written: items, or fields of them, that are present and that this target does not write.
