@@ -114,6 +114,7 @@ NOT_PLAIN = {
     "too many children": "<a>" + "<b/>" * 50_001 + "</a>",
     "too long a value": f'<a b="{"x" * 65_537}"/>',
     "too long a name": f"<{'a' * 257}/>",
+    "too long": f"<a>{'x' * 4_000_000}</a>",
     "too many namespaces": "<a>" + "".join(f'<b xmlns="urn:{n}"/>' for n in range(101)) + "</a>",
 }
 

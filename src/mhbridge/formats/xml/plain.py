@@ -26,7 +26,6 @@ from mhbridge.formats.xml.bounds import (
     MAX_ELEMENTS,
     MAX_NAME,
     MAX_NAMESPACES,
-    MAX_TEXT,
     MAX_VALUE,
 )
 from mhbridge.formats.xml.tree import BLANKS, TEXT, Tree
@@ -65,6 +64,8 @@ _RESERVED: Final = (_XML, "http://www.w3.org/2000/xmlns/")
 _MOST: Final = 4096
 _LONGEST: Final = 512
 
+#: Of what is longer, most is a file in Base64: the parser is as quick with that, and takes it piece by piece.
+_LONG: Final = 4_000_000
 #: Stand, in the text that is cut, for a value, a `<` and a comment. XML has none of these characters.
 _HOLE: Final = "\x01"
 _OPENS: Final = "\x00"
@@ -179,7 +180,7 @@ def plainly(text: str, *, sound: bool = False) -> Tree | None:
     begin = _BEFORE.match(text)
     assert begin is not None
     text = text[begin.end() :]
-    if len(text) > MAX_TEXT or not text.startswith("<") or "\ufffe" in text or "\uffff" in text:
+    if len(text) > _LONG or not text.startswith("<") or "\ufffe" in text or "\uffff" in text:
         return None
     if "]" in text and "]]>" in text:
         return None
