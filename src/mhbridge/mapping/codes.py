@@ -9,12 +9,12 @@ there for another system or another time, is simply not found.
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 __all__ = ["EQUIVALENCES", "NO_SYSTEMS", "NO_TARGET", "CodeList", "CodeSystem", "CodeSystems", "Heading", "Member"]
-__all__ += ["Row", "Table", "Unmapped"]
+__all__ += ["Row", "Table", "Unmapped", "codes_of"]
 
 #: What becomes of a code that a table does not have (mapping language §4.2).
 Unmapped: Final = ("keep", "omit", "refuse")
@@ -184,6 +184,12 @@ class Table:
 # --- lists -------------------------------------------------------------------------------------------------
 
 
+def codes_of(concept: Any) -> Iterator[tuple[str, str]]:
+    """(system name, code) of each coding of a concept; nothing of what is none. No name is no system of a list."""
+    for coding in concept.get("coding", ()) if isinstance(concept, dict) else ():
+        yield coding.get("system", ""), coding.get("code", "")
+
+
 class Member(NamedTuple):
     """One code of a list."""
 
@@ -224,6 +230,10 @@ class CodeList:
             return True if all(not (entry.since or entry.until) for entry in entries) else None
         found = [_valid(entry.since, entry.until, date) for entry in entries]
         return True if True in found else None if None in found else False
+
+    def words(self, concept: Any) -> set[str]:
+        """What the list calls what a concept's codes stand for."""
+        return {one.display for said in codes_of(concept) for one in self.members.get(said, ())}
 
 
 # --- headings ----------------------------------------------------------------------------------------------

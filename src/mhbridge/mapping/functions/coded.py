@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mhbridge.fhir.stated import stated
-from mhbridge.mapping.codes import CodeList, Member, Row, Table
+from mhbridge.mapping.codes import CodeList, Member, Row, Table, codes_of
 from mhbridge.mapping.conversions import Context, Unconvertible
 from mhbridge.mapping.conversions.spreadsheet import LOST_ZEROS
 from mhbridge.mapping.functions import Example, Parameter, function
@@ -266,7 +266,7 @@ def member(context: Context, value: Any, codes: CodeList, date: Any = ABSENT, *,
     A coding without a system is in no list.
     """
     day = "" if isinstance(date, State) else date
-    found = [codes.holds(c.get("system", ""), c.get("code", ""), day) for c in value.get("coding", [])]
+    found = [codes.holds(system, code, day) for system, code in codes_of(value)]
     if True in found:
         return True
     return _UNDECIDED if None in found else False

@@ -51,12 +51,7 @@ def _limit(day: str, months: int) -> str:
 
 def _about(entry: Mapping[str, Any], codes: CodeList) -> set[str]:
     """What an entry is about: what any code of it stands for in the list."""
-    found: set[str] = set()
-    for concept in entry.values():
-        for coding in concept.get("coding", ()) if isinstance(concept, dict) else ():
-            for one in codes.members.get((coding.get("system", ""), coding.get("code", "")), ()):
-                found.add(one.display)
-    return found
+    return set[str]().union(*[codes.words(concept) for concept in entry.values()])
 
 
 @function(

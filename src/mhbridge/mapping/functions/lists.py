@@ -7,10 +7,9 @@ This module must never know what the records are about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
-from mhbridge.mapping.codes import CodeList, Member
+from mhbridge.mapping.codes import CodeList, Member, codes_of
 from mhbridge.mapping.conversions import Context, Unconvertible
 from mhbridge.mapping.functions import Example, Parameter, function
 from mhbridge.model import ABSENT, State, Unknown
@@ -32,12 +31,6 @@ def _entry(name: str, code: str = "") -> dict[str, Any]:
 
 def _records(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _codes(entry: Any, field: str) -> Iterator[tuple[str, str]]:
-    concept = entry.get(field) if isinstance(entry, dict) else None
-    for coding in concept.get("coding", ()) if isinstance(concept, dict) else ():
-        yield coding.get("system", ""), coding.get("code", "")
 
 
 @function(
@@ -92,7 +85,7 @@ def arranged(
     found = [(0, {**one, field: begins} if isinstance(one, dict) else one) for one in _records(first)]
     is_said = bool(found)
     for one in _records(others):
-        known = [places[said] for said in _codes(one, field) if said in places]
+        known = [places[said] for said in codes_of(one.get(field) if isinstance(one, dict) else None) if said in places]
         has = isinstance(one, dict) and bool(one.get(field)) and not isinstance(one[field], State)
         is_said = is_said or has
         whole = one if has or not isinstance(one, dict) else {**one, field: {"text": unsaid}}

@@ -31,16 +31,6 @@ _UPPER, _LOWER, _LATER = (_entry(*one) for one in (("8480-6", "2025"), ("8462-4"
 _LISTS: Final = (_listed("8480-6", "upper"), _listed("8462-4", "lower"), "mm[Hg]")
 
 
-def _kinds(entry: Mapping[str, Any], codes: CodeList) -> set[str]:
-    """The words of the list for what an entry's code says that it is."""
-    found: set[str] = set()
-    code = entry.get("code", ABSENT)
-    for coding in () if isinstance(code, State) else code.get("coding", ()):
-        for one in codes.members.get((coding.get("system", ""), coding.get("code", "")), ()):
-            found.add(one.display)
-    return found
-
-
 def _measured(entry: Mapping[str, Any], unit: str) -> bool:
     value = entry.get("value", ABSENT)
     if not isinstance(value, dict) or isinstance(value.get("value", ABSENT), State):
@@ -51,7 +41,7 @@ def _measured(entry: Mapping[str, Any], unit: str) -> bool:
 def _key(entry: Mapping[str, Any], codes: CodeList) -> tuple[Any, ...] | None:
     """What two entries share that were measured together; nothing of an entry that is none of the list's."""
     at, by = entry.get("at", ABSENT), entry.get("performer", ABSENT)
-    kinds = _kinds(entry, codes)
+    kinds = codes.words(entry.get("code"))
     if len(kinds) != 1 or isinstance(at, State) or not at:
         return None
     return (*kinds, at, "" if isinstance(by, State) else repr(by))
