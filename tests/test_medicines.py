@@ -335,10 +335,15 @@ async def test_what_is_on_its_way_does_not_leave_any_more_when_the_patient_is_re
         assert [await ward.deliver(who, "takes") for who in ("gp", "team")] == ["nothing", "nothing"]
 
 
-def test_who_signs_for_a_mapping_signs_for_what_is_made_beside_its_letters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [f"documents/{BESIDE}/r4.yaml", "parts/beside-alone/items.yaml"])
+def test_who_signs_for_a_mapping_signs_for_what_is_made_beside_its_letters(tmp_path: Path, file: str) -> None:
+    """And for parts of that which the letter itself has not."""
     folder = tmp_path / "mappings"
     shutil.copytree(built_in("mappings"), folder)
+    (folder / "parts" / "beside-alone").mkdir()
+    (folder / "parts" / "beside-alone" / "items.yaml").write_text("part: beside-alone\n", "utf-8")
+    items = folder / "documents" / BESIDE / "items.yaml"
+    items.write_text(items.read_text("utf-8").replace("parts:\n", "parts:\n  - beside-alone\n", 1), "utf-8")
     before = load([folder], only=True).mapping("example-mental-health/discharge-letter").hash
-    pack = folder / "documents" / BESIDE / "r4.yaml"
-    pack.write_text(pack.read_text("utf-8") + "# another order\n", "utf-8")
+    (folder / file).write_text((folder / file).read_text("utf-8") + "# another order\n", "utf-8")
     assert load([folder], only=True).mapping("example-mental-health/discharge-letter").hash != before

@@ -6,7 +6,7 @@ All problems are found at once. This module must never need a secret: it runs in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -77,7 +77,7 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
             carries=pipeline.carries_by_document(own),
             stale=pipeline.stale_by_document(own),
             needs={destination.name: destination.needs for destination in config.destinations},
-            extracts=_extracts(own, catalogue, {name for route in config.routes for name in route.documents}),
+            extracts=catalogue.extracts(own, {name for route in config.routes for name in route.documents}),
         )
         feeds[receiver.feed] = make(receiver.feed, own)
         for mapping in told[receiver.supplier]:
@@ -113,18 +113,6 @@ def _mappings(
     if diagnostics:
         raise MappingError(dict.fromkeys(diagnostics))
     return found
-
-
-def _extracts(
-    mappings: Sequence[SupplierMapping], catalogue: Catalogue, routed: Collection[str]
-) -> dict[str, tuple[SupplierMapping, ...]]:
-    """What is made beside letters, of those document types that somebody gets."""
-    found = {
-        mapping.name: tuple(catalogue.extract(mapping.name, one) for one in mapping.document.extracts if one in routed)
-        for mapping in mappings
-        if mapping.file.authors
-    }
-    return {name: extracts for name, extracts in found.items() if extracts}
 
 
 def _unreviewed(key: str, mapping: SupplierMapping, catalogue: Catalogue) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ all of them. How files become mappings is `loading`; what a mapping can do is `s
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +52,7 @@ class Catalogue:
         self.library = library
         self._loader = Loader(library, engine=engine)
         self._mappings: dict[str, SupplierMapping | None] = {}
+        self._extracts: dict[tuple[str, str], SupplierMapping] = {}
 
     def suppliers(self) -> list[str]:
         """Names of all suppliers."""
@@ -110,13 +111,35 @@ class Catalogue:
             KeyError: there is no such mapping, or nothing is made of its letters as that.
             MappingError: it, or something it needs, has errors.
         """
-        letter = self.mapping(name)
-        if document not in letter.document.extracts:
-            raise KeyError(document)
-        found = self._loader.extract(letter, document)
-        if found is None:
-            raise MappingError(self.diagnostics())
-        return found
+        if (name, document) not in self._extracts:
+            letter = self.mapping(name)
+            if document not in letter.document.extracts:
+                raise KeyError(document)
+            found = self._loader.extract(letter, document)
+            if found is None:
+                raise MappingError(self.diagnostics())
+            self._extracts[name, document] = found
+        return self._extracts[name, document]
+
+    def extracts(
+        self, mappings: Iterable[SupplierMapping], documents: Collection[str] | None = None
+    ) -> dict[str, tuple[SupplierMapping, ...]]:
+        """
+        Name of a mapping → what is made beside its letters. Raises what `extract` does.
+
+        Args:
+            documents: of these types alone; `None`: of all.
+        """
+        found = {
+            mapping.name: tuple(
+                self.extract(mapping.name, one)
+                for one in mapping.document.extracts
+                if documents is None or one in documents
+            )
+            for mapping in mappings
+            if mapping.file.authors
+        }
+        return {name: extracts for name, extracts in found.items() if extracts}
 
     def reviews(self, supplier: str) -> tuple[Review, ...]:
         """All reviews of a supplier's mappings, in the order in which they were made."""

@@ -8,7 +8,7 @@ must never look at a message.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
@@ -232,12 +232,11 @@ class Loader:
             if key not in document.items and item.heading in document.takes_under and not item.derived
         }
         records = {key: record for key, record in letter.document.records.items() if key not in document.records}
-        shared = document
         if own:
             document = replace(document, items={**document.items, **own}, records={**document.records, **records})
         codes = self.codes(supplier)
         found = {target: self.build(document, target, letter.name if own else "", supplier) for target in TARGETS}
-        if any(d.severity is Severity.ERROR for d in self.library.diagnostics() if self._is_of(d, shared)):
+        if self._broken(letter.name):
             return None
         trees = {target: build for target, build in found.items() if build is not None}
         return replace(
@@ -249,11 +248,6 @@ class Loader:
             clocks=(),
             checks=(),
         )
-
-    def _is_of(self, diagnostic: Diagnostic, document: DocumentType) -> bool:
-        folders = [f"documents/{document.name}", *(f"parts/{part}" for part in document.parts)]
-        files = [f"{folder}/{file}.yaml" for folder in folders for file in self.library.names(folder, ".yaml")]
-        return diagnostic.span.file in {self.library.shown(file) for file in files}
 
     def build(
         self, document: DocumentType, target: str, own: str, supplier: str = "", adds: Any = None
@@ -452,18 +446,21 @@ class Loader:
         """The diagnostics of the files that a mapping consists of."""
         head = self.header(name)
         pack = self._documents.get(head[0]) if head else None
-        files = self._files(name, head[0] if head else "", pack.parts if pack else ())
+        files = self._files(name, head[0] if head else "", pack)
         paths = {shown for relative in files if (shown := self.library.shown(relative))}
         return [d for d in self.library.diagnostics() if d.span.file in paths]
 
     def _broken(self, name: str) -> bool:
         return any(d.severity is Severity.ERROR for d in self.concerning(name))
 
-    def _files(self, name: str, document: str, parts: Iterable[str]) -> list[str]:
+    def _files(self, name: str, document: str, pack: DocumentType | None) -> list[str]:
+        """The files that a mapping consists of: its own, those of its document type and of what is made beside it."""
         supplier = name.partition("/")[0]
-        pack = self._documents.get(document)
-        extracts = [f"documents/{one}" for one in (pack.extracts if pack else ())]
-        folders = [f"documents/{document}", *extracts, *(f"parts/{part}" for part in parts)]
+        beside = [self.document(one) for one in (pack.extracts if pack is not None else ())]
+        packs = [one for one in (pack, *beside) if one is not None]
+        names = dict.fromkeys([document, *(one.name for one in packs)])
+        parts = dict.fromkeys([part for one in packs for part in one.parts])
+        folders = [*(f"documents/{one}" for one in names), *(f"parts/{one}" for one in parts)]
         found = [
             f"suppliers/{name}.yaml",
             *shared_files(self.library.tree(f"suppliers/{name}.yaml"), supplier),
@@ -479,7 +476,7 @@ class Loader:
 
     def _hash(self, name: str, document: DocumentType) -> str:
         digest = hashlib.blake2b(digest_size=16)
-        for relative in sorted(self._files(name, document.name, document.parts)):
+        for relative in sorted(self._files(name, document.name, document)):
             found = self.library.text(relative)
             if found is not None:
                 digest.update(relative.encode() + b"\0" + len(found[1]).to_bytes(8, "big") + found[1])

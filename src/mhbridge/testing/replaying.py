@@ -85,15 +85,7 @@ def with_extracts(feed: Feed, catalogue: Catalogue, documents: Collection[str] |
     Args:
         documents: of these types alone; `None`: of all.
     """
-    extracts = {
-        mapping.name: tuple(
-            catalogue.extract(mapping.name, one)
-            for one in mapping.document.extracts
-            if documents is None or one in documents
-        )
-        for mapping in feed.mappings
-        if mapping.file.authors
-    }
+    extracts = catalogue.extracts(feed.mappings, documents)
     made = frozenset(one.document.name for several in extracts.values() for one in several)
     return replace(feed, extracts=extracts, routes=(*feed.routes, Route(made, ("beside",))))
 
