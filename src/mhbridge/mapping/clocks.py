@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from mhbridge.errors import Span
@@ -225,6 +225,16 @@ class ReadyEach:
     done_at: Callable[..., Any] | None
 
 
+class _Standing(NamedTuple):
+    """How an entry of a list stands; without a time by which it is due nobody can watch it."""
+
+    place: int
+    entry: Any
+    due: datetime | None
+    is_done: bool
+    is_excluded: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ReadyClock:
     """
@@ -250,36 +260,28 @@ class ReadyClock:
         """The entries that can be watched, each with when it is due."""
         assert self.each is not None
         seen: dict[str, int] = {}
-        for place, entry in self._entries(items, run):
-            at = end_of(self.each.due(items, None, run, entry, place), zone)
-            if at is None:
+        for one in self._entries(items, run, zone):
+            if one.due is None:
                 continue
-            name = str(self.each.called(items, None, run, entry, place))
+            name = str(self.each.called(items, None, run, one.entry, one.place))
             # Two that are called the same are two.
             seen[name] = seen.get(name, 0) + 1
             done_at = None
-            if self.each.done(items, None, run, entry, place):
-                said = None if self.each.done_at is None else self.each.done_at(items, None, run, entry, place)
+            if one.is_done:
+                ask = self.each.done_at
+                said = None if ask is None else ask(items, None, run, one.entry, one.place)
                 done_at = instant_of(said, zone) or now
-            excluded = self.excluded is not None and self.excluded(items, None, run, entry, place)
             called = name if seen[name] == 1 else f"{name}|{seen[name]}"
-            yield Entry(called, place, at, self._after(at, zone), done_at, excluded, _is_near(at, now))
+            ladder = self._after(one.due, zone)
+            yield Entry(called, one.place, one.due, ladder, done_at, one.is_excluded, _is_near(one.due, now))
 
     def unwatched(self, items: Mapping[str, Any], run: Any, zone: ZoneInfo, now: datetime) -> Iterator[Issue]:
         """What there is to say of entries that are to be done, and of which nobody will hear that they are not."""
-        if self.each is None or self.rule.each is None:
+        if self.each is None:
             return
-        undated, far = [], []
-        for place, entry in self._entries(items, run):
-            if self.each.done(items, None, run, entry, place):
-                continue
-            if self.excluded is not None and self.excluded(items, None, run, entry, place):
-                continue
-            at = end_of(self.each.due(items, None, run, entry, place), zone)
-            if at is None:
-                undated.append(place)
-            elif not _is_near(at, now):
-                far.append(place)
+        to_do = [one for one in self._entries(items, run, zone) if not one.is_done and not one.is_excluded]
+        undated = [one.place for one in to_do if one.due is None]
+        far = [one.place for one in to_do if one.due is not None and not _is_near(one.due, now)]
         whose, rule = _list(self.rule), str(self.rule.span)
         if undated:
             text = f"by when entry {_numbers(undated)} is to be done is not said: nobody is told when it is overdue"
@@ -290,10 +292,14 @@ class ReadyClock:
             )
             yield Issue("I671", Severity.WARNING, text, item=whose, rule=rule)
 
-    def _entries(self, items: Mapping[str, Any], run: Any) -> Iterator[tuple[int, Any]]:
+    def _entries(self, items: Mapping[str, Any], run: Any, zone: ZoneInfo) -> Iterator[_Standing]:
         assert self.each is not None
         found = self.each.over(items, None, run, None, 0)
-        yield from enumerate(found, 1) if isinstance(found, list) else ()
+        for place, entry in enumerate(found, 1) if isinstance(found, list) else ():
+            due = end_of(self.each.due(items, None, run, entry, place), zone)
+            is_done = self.each.done(items, None, run, entry, place)
+            is_excluded = self.excluded is not None and self.excluded(items, None, run, entry, place)
+            yield _Standing(place, entry, due, is_done, is_excluded)
 
     def _after(self, due: datetime, zone: ZoneInfo) -> tuple[tuple[datetime, str, str], ...]:
         """The ladder of an entry: it begins when that is due."""

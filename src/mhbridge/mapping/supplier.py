@@ -279,9 +279,10 @@ class SupplierMapping:
                 found += said
                 if any(issue.code == "I650" for issue in said):
                     actions.append(check.rule.action)
-        for clock in self.clocks:
-            if clock.each is not None:
-                run, zone = self.run(reading.facts, received_at), ZoneInfo(self.source.timezone)
+        watched = [clock for clock in self.clocks if clock.each is not None]
+        if watched:
+            run, zone = self.run(reading.facts, received_at), ZoneInfo(self.source.timezone)
+            for clock in watched:
                 found += clock.unwatched(items, run, zone, received_at)
         return found, max(actions, key=_STRICTNESS.index, default=None)
 

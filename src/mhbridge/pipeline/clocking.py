@@ -81,18 +81,8 @@ def _of_reading(
     run: Run | None = None
     for clock in clocks:
         rule = clock.rule
-        starts = reading.document in rule.sources
-        if starts and rule.each is not None and (reading.act is Act.CANCEL or _says_nothing_of(rule, reading, said)):
-            starts = False
+        starts = _speaks_of(rule, reading, said)
         words = [one for one in clock.words if one.word.document == reading.document]
-        # Most messages say nothing of when any clock begins, and cost no more than this.
-        if (
-            starts
-            and rule.each is None
-            and reading.act is not Act.CANCEL
-            and all(rule.begins.isdisjoint(one) for one in said)
-        ):
-            starts = False
         if not starts and not words:
             continue
         if items is None:
@@ -117,9 +107,20 @@ def _withdrawn(reading: Reading, feed: Feed) -> Iterator[Deadline]:
             yield Deadline(clock.name, clock.rule.document, reading.patient, reading.episode, entries=())
 
 
-def _says_nothing_of(rule: ClockRule, reading: Reading, said: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a message leaves a list as it is. A letter has the whole of it, also where it has none."""
-    return not reading.authors and all(rule.begins.isdisjoint(one) for one in said)
+def _speaks_of(rule: ClockRule, reading: Reading, said: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a message says anything of when a clock begins. Most do not, and cost no more than this."""
+    if reading.document not in rule.sources:
+        return False
+    cancels = reading.act is Act.CANCEL
+    if rule.each is None and cancels:
+        return True
+    if rule.each is not None and cancels:
+        # `_withdrawn` says it.
+        return False
+    if rule.each is not None and reading.authors:
+        # A letter has the whole of the list, also where it has none.
+        return True
+    return not all(rule.begins.isdisjoint(one) for one in said)
 
 
 def _of_entries(

@@ -101,6 +101,19 @@ class _Clock(NamedTuple):
         return self.state in _LIVE or (self.state == "excluded" and self.met == _BY_WORD)
 
 
+class _Begun(NamedTuple):
+    """How a clock stands when it begins. The columns of `begin_clock`, in the order of `add_clock`."""
+
+    needs: int
+    rank: int
+    started_at: int | None
+    due_at: int | None
+    ladder: str
+    next_at: int | None
+    state: str
+    met: int | None
+
+
 class _Step(Protocol):
     """What `follow` needs to know of a move of a delivery."""
 
@@ -186,24 +199,11 @@ def _reconcile_entries(books: Books, patient: int, now: int, one: ReadyDeadline,
 def _begin_entry(
     books: Books, patient: int, one: ReadyDeadline, entry: ReadyEntry, ended: _Clock | None, now: int
 ) -> None:
-    values = (
-        one.needs,
-        one.rank,
-        one.started_at,
-        entry.due_at,
-        entry.ladder,
-        _next_at(entry.ladder, 0),
-        "running",
-        None,
+    begun = _Begun(
+        one.needs, one.rank, one.started_at, entry.due_at, entry.ladder, _next_at(entry.ladder, 0), "running", None
     )
-    if ended is None:
-        about = books.id()
-        whose = (about, one.name, patient, one.kind, one.episode, _NOBODY)
-        books.each("add_clock", [(*whose, *values, entry.token, entry.place)])
-    else:
-        about = ended.id
-        columns = ("needs", "rank", "started_at", "due_at", "ladder", "next_at", "state", "met")
-        books.run("begin_clock", id=about, **dict(zip(columns, values, strict=True)))
+    about = _put(books, patient, one, begun, ended, entry=entry.token, place=entry.place)
+    if ended is not None:
         books.run("place_clock", id=about, place=entry.place)
     books.log(now, "clock", about, f">running {one.name} of entry {entry.place}")
 
@@ -248,16 +248,29 @@ def _begin(books: Books, patient: int, destination: int, one: ReadyDeadline, end
             met = row[0]
             state = "late" if one.due_at is not None and row[1] is not None and row[1] > one.due_at else "met"
     next_at = _ladder(one.ladder)[0][0] if met is None else None
-    values = (one.needs, one.rank, one.started_at, one.due_at, one.ladder, next_at, state, met)
-    if ended is None:
-        about = books.id()
-        whose = (about, one.name, patient, one.kind, one.episode, destination)
-        books.each("add_clock", [(*whose, *values, b"", 0)])
-    else:
-        about = ended.id
-        columns = ("needs", "rank", "started_at", "due_at", "ladder", "next_at", "state", "met")
-        books.run("begin_clock", id=about, **dict(zip(columns, values, strict=True)))
+    begun = _Begun(one.needs, one.rank, one.started_at, one.due_at, one.ladder, next_at, state, met)
+    about = _put(books, patient, one, begun, ended, destination=destination)
     books.log(now, "clock", about, f">{state} {one.name}")
+
+
+def _put(
+    books: Books,
+    patient: int,
+    one: ReadyDeadline,
+    begun: _Begun,
+    ended: _Clock | None,
+    *,
+    destination: int = _NOBODY,
+    entry: bytes = b"",
+    place: int = 0,
+) -> int:
+    """The row of a clock that begins: the one that had ended, or a new one."""
+    if ended is not None:
+        books.run("begin_clock", id=ended.id, **begun._asdict())
+        return ended.id
+    about = books.id()
+    books.each("add_clock", [(about, one.name, patient, one.kind, one.episode, destination, *begun, entry, place)])
+    return about
 
 
 def _move(books: Books, row: _Clock, one: ReadyDeadline, now: int) -> None:

@@ -81,14 +81,18 @@ def _hold_if_stale(books: Books, message: int, patient: int, now: int, one: Read
     """A letter that comes after what makes it stale does not leave by itself."""
     row = books.row("stale_since", patient=patient, kind=one.kind)
     if row is not None and one.at is not None and row[0] > one.at:
-        moves.hold(books, [about for (about,) in books.run("waiting_of_letter", message=message, kind=one.kind)], now)
+        _hold_back(books, message, one.kind, now)
 
 
 def _hold(books: Books, letter: _Letter, now: int, kind: str) -> None:
     """What of a letter has not left does not leave by itself. Of what has, a person is told."""
-    moves.hold(books, [about for (about,) in books.run("waiting_of_letter", message=letter.message, kind=kind)], now)
+    _hold_back(books, letter.message, kind, now)
     if now - letter.received_at <= _FRESH and books.value("has_left", message=letter.message, kind=kind):
         _tell(books, letter.message, _STALE, now)
+
+
+def _hold_back(books: Books, message: int, kind: str, now: int) -> None:
+    moves.hold(books, [about for (about,) in books.run("waiting_of_letter", message=message, kind=kind)], now)
 
 
 def _plan(books: Books, patient: int, letter: _Letter, now: int, *, at_once: bool) -> None:
