@@ -19,6 +19,7 @@ from mhbridge.mapping.codes import (
     EQUIVALENCES,
     NO_SYSTEMS,
     NO_TARGET,
+    TABLE_COLUMNS,
     CodeList,
     CodeSystem,
     CodeSystems,
@@ -234,28 +235,18 @@ def load_table(
         name: what the mapping calls it; missing, the file's name.
         unmapped: what becomes of a code that it does not have, as the mapping declares.
     """
-    header = (
-        "source_system",
-        "source_version",
-        "source_code",
-        "target_system",
-        "target_version",
-        "target_code",
-        "target_display",
-        "equivalence",
-    )
-    rows = Rows(file, text, header, ("from", "until"))
+    rows, plain = Rows(file, text, TABLE_COLUMNS, ("from", "until")), len(TABLE_COLUMNS)
     found: dict[str, list[Row]] = {}
     sources: dict[str, None] = {}
     stretches = _Stretches()
     #: Target's system → HL7's or HL7 UK's own list of its codes, where that is known.
     national: dict[str, Collection[str] | None] = {}
     for row in rows:
-        system, version, code, target, target_version, target_code, display, equivalence = row.said[: len(header)]
+        system, version, code, target, target_version, target_code, display, equivalence = row.said[:plain]
         # Nearly all rows are well, and hold for ever: what each cell is asked is asked only of the others.
         says = "" if equivalence in NO_TARGET else target_code
         well = code and (says or equivalence in NO_TARGET) and equivalence in EQUIVALENCES
-        lasting = well and len(row.said) == len(header) and system in systems.by_name and target in systems.by_name
+        lasting = well and len(row.said) == plain and system in systems.by_name and target in systems.by_name
         days = _EVER if lasting else _days_of(rows, row, systems)
         if days is None:
             continue

@@ -14,7 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 __all__ = ["EQUIVALENCES", "NO_SYSTEMS", "NO_TARGET", "CodeList", "CodeSystem", "CodeSystems", "Heading", "Member"]
-__all__ += ["Row", "Table", "Unmapped", "codes_of"]
+__all__ += ["TABLE_COLUMNS", "Row", "Table", "Unmapped", "codes_of"]
+
+#: The columns that every code table has (mapping language §4.2).
+TABLE_COLUMNS: Final = (
+    "source_system",
+    "source_version",
+    "source_code",
+    "target_system",
+    "target_version",
+    "target_code",
+    "target_display",
+    "equivalence",
+)
 
 #: What becomes of a code that a table does not have (mapping language §4.2).
 Unmapped: Final = ("keep", "omit", "refuse")

@@ -12,26 +12,16 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.formats.json import scanning
 from mhbridge.formats.json.reading import read
-from mhbridge.mapping.codes import EQUIVALENCES, NO_TARGET, CodeSystems
+from mhbridge.mapping.codes import EQUIVALENCES, NO_TARGET, TABLE_COLUMNS, CodeSystems
 from mhbridge.model import Severity
 
-__all__ = ["COLUMNS", "read_concept_map", "table_text"]
+__all__ = ["read_concept_map", "table_text"]
 
-COLUMNS: Final = (
-    "source_system",
-    "source_version",
-    "source_code",
-    "target_system",
-    "target_version",
-    "target_code",
-    "target_display",
-    "equivalence",
-)
 _Place = tuple[str | int, ...]
 Row = tuple[str, ...]
 
@@ -201,7 +191,7 @@ def table_text(rows: Sequence[Row]) -> str:
     """Rows as the text of a table."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(TABLE_COLUMNS)
     writer.writerows(rows)
     return written.getvalue()
 

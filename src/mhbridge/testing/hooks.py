@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp import web
 
 from mhbridge.testing.faults import OK, Answered, Asked, Fault, Kind, Plan
+from mhbridge.testing.site import Site
 
 if TYPE_CHECKING:
     import ssl
@@ -83,30 +84,21 @@ class ReceivingHook:
         self.effects: Counter[str] = Counter()
         self.order: list[bytes] = []
         self.requests: deque[Answered] = deque(maxlen=_REMEMBERED)
-        self._port = port
         self._secret = secret
         self._recognises = recognises
-        self._context = context
         self._clock = clock
         self._asked = 0
         self._repeats: Counter[str] = Counter()
         self._late: list[tuple[str, bytes]] = []
-        self._runner: web.AppRunner | None = None
+        self._site = Site(port, context, self._receive, method="POST", path="/hook")
 
     async def start(self) -> None:
         """Listen. Returns when it accepts; one that is started again has the same port."""
-        application = web.Application(client_max_size=64 * 1024 * 1024)
-        application.router.add_post("/hook", self._receive)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._context).start()
-        self._port = self._runner.addresses[0][1]
+        await self._site.start()
 
     async def stop(self) -> None:
         """Stop listening and cut off whoever is connected. What was counted stays."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -118,7 +110,7 @@ class ReceivingHook:
     @property
     def url(self) -> str:
         """The address to deliver to."""
-        return f"{'https' if self._context else 'http'}://127.0.0.1:{self._port}/hook"
+        return f"{self._site.url}/hook"
 
     def carry_out_late(self) -> int:
         """Carry out what was cut off as late, in the order in which it came. Returns how much."""

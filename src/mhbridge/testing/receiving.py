@@ -27,6 +27,7 @@ from mhbridge.fhir.validate import operation_outcome, validate
 from mhbridge.model import Severity
 from mhbridge.testing.faults import OK, Answered, Asked, Fault, Kind, Plan
 from mhbridge.testing.holdings import Holdings, Refused, Version, Written
+from mhbridge.testing.site import Site
 
 if TYPE_CHECKING:
     import ssl
@@ -83,7 +84,6 @@ class ReceivingServer:
         self.requests: deque[Answered] = deque(maxlen=_REMEMBERED)
         #: What each request may do; may be changed while the server runs.
         self.plan: Plan = plan or (lambda _: OK)
-        self._port = port
         self._base = "/" + base.strip("/") if base.strip("/") else ""
         self._validates = validates
         self._updates = updates
@@ -93,33 +93,22 @@ class ReceivingServer:
         #: Messages (`$process-message`) by the id of their header, and how often each was acted on.
         self.messages: Counter[str] = Counter()
         self._token = token
-        self._context = context
         self._clock = clock
         self._asked = 0
         self._repeats: Counter[bytes] = Counter()
         self._late: list[tuple[web.Request, bytes]] = []
         self._news = asyncio.Condition()
-        self._runner: web.AppRunner | None = None
+        self._site = Site(port, context, self._receive)
 
     # -- running ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen. Returns when it accepts."""
-        application = web.Application(client_max_size=64 * 1024 * 1024)
-        application.router.add_route("*", "/{path:.*}", self._receive)
-        # Whoever waits for a slow answer is cut off at the end, not waited for.
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._context)
-        await site.start()
-        # A server that is started again is the same server.
-        self._port = self._runner.addresses[0][1]
+        """Listen. Returns when it accepts; one that is started again is the same server."""
+        await self._site.start()
 
     async def stop(self) -> None:
         """Stop listening and cut off whoever is connected. What is held stays to be looked at."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._site.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -142,7 +131,7 @@ class ReceivingServer:
     @property
     def url(self) -> str:
         """The base address, without a slash at the end."""
-        return f"{'https' if self._context else 'http'}://127.0.0.1:{self._port}{self._base}"
+        return f"{self._site.url}{self._base}"
 
     async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
         """

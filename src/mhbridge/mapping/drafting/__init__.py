@@ -22,6 +22,7 @@ from mhbridge.errors import MhbridgeError
 from mhbridge.formats import Format, Source
 from mhbridge.mapping import marks
 from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.codes import TABLE_COLUMNS
 from mhbridge.mapping.drafting.columns import Columns, binding, names_of, plain_name
 from mhbridge.mapping.drafting.outline import Branch, Entry, Leaf, leaves, outline, prune, written
 from mhbridge.mapping.drafting.shapes import shape
@@ -36,9 +37,7 @@ from mhbridge.model import LeafState, Severity
 __all__ = ["Draft", "draft"]
 
 _TABLE: Final = re.compile(r"\bcode\(([^()]*)\)")
-_TABLE_HEADER: Final = (
-    "source_system,source_version,source_code,target_system,target_version,target_code,target_display,equivalence\n"
-)
+_TABLE_HEADER: Final = ",".join(TABLE_COLUMNS) + "\n"
 _SYSTEMS_HEADER: Final = "system,title,r4,stu3,oid,v2\n"
 #: What names an issuer, a list or a part, and cannot be a name of a person or a sentence.
 _WORD: Final = re.compile(r"[A-Z0-9][A-Z0-9_.-]{1,19}")
