@@ -346,6 +346,9 @@ REFUSED = {
     "the same name twice": (b'{"resourceType": "Patient", "id": "a", "id": "b"}', "M821"),
     "bundles in bundles": (b'{"resourceType": "Bundle", "entry": [{"resource": ' * 9 + b"{}" + b"}]}" * 9, "M825"),
     "XML of another kind": (b"<ClinicalDocument xmlns='urn:hl7-org:v3'/>", "M832"),
+    "text beside a resource in XML": (
+        b'<Bundle xmlns="http://hl7.org/fhir"><entry><resource>x<Patient/></resource></entry></Bundle>', "M832",
+    ),
     "text in XML": (b'<Patient xmlns="http://hl7.org/fhir">x</Patient>', "M832"),
     "a type of no version in XML": (b'<Patiant xmlns="http://hl7.org/fhir"/>', "M830"),
     "an element of another namespace": (b'<Patient xmlns="http://hl7.org/fhir"><x xmlns="y"/></Patient>', "M832"),

@@ -29,6 +29,8 @@ _C0: Final = bytes(code for code in range(32) if code not in b"\t\n\r") + b"\x7f
 _C0_PATTERN: Final = re.compile(b"[" + re.escape(_C0) + b"]")
 #: C1. In text they are the mark of Windows-1252 quotation marks and dashes that were called ISO 8859-1.
 _C1_PATTERN: Final = re.compile("[\x80-\x9f]")
+#: The same in UTF-8: one byte is looked for, where the pattern above asks of every character.
+_C1_ENCODED: Final = re.compile(b"\xc2[\x80-\x9f]")
 
 
 @lru_cache(maxsize=64)
@@ -76,6 +78,8 @@ def refuse_controls(body: bytes, text: str, codec: str, *, start: int = 0) -> No
         assert found is not None
         offset = start + found.start()
         raise MalformedMessage("M705", f"control character U+{found[0][0]:04X} at byte {offset}", offset=offset)
+    if codec == "utf-8" and not _C1_ENCODED.search(body):
+        return
     if not text.isascii() and (wide := _C1_PATTERN.search(text)):
         offset = start + len(text[: wide.start()].encode(codec))
         raise MalformedMessage("M705", f"control character U+{ord(wide[0]):04X} at byte {offset}", offset=offset)

@@ -8,25 +8,30 @@ FHIR does not have becomes a member, and text where FHIR has none is refused. Th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats.fhir.structure import PRIMITIVES, Structure
+from mhbridge.formats.fhir.structure import PRIMITIVES, Structure, structure
 from mhbridge.formats.json.reading import Number
 from mhbridge.formats.json.scanning import MOST_DIGITS, immeasurable
 from mhbridge.formats.xml.encoding import decoded
 from mhbridge.formats.xml.parsing import parsed
-from mhbridge.formats.xml.tree import BLANKS, Element
+from mhbridge.formats.xml.tree import TEXT, Tree
 
 __all__ = ["read"]
 
 _FHIR: Final = "http://hl7.org/fhir"
 _XHTML: Final = "http://www.w3.org/1999/xhtml"
+_DIV: Final = f"{{{_XHTML}}}div"
 _NUMBERS: Final = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 #: Elements of XHTML without an end tag.
 _EMPTY: Final = frozenset({"br", "hr", "img", "col"})
+#: The attributes of nearly every primitive.
+_VALUE: Final = ("value",)
 
 
 def read(body: bytes, known: Structure) -> Any:
@@ -37,18 +42,11 @@ def read(body: bytes, known: Structure) -> Any:
         MalformedMessage: M700, M704, M705, M800 to M804 as any XML; M832, it is no resource of FHIR, or something
             stands where FHIR has no place for it.
     """
-    return _resource(parsed(decoded(body).text, sound=True).outer, known)
+    return _Reader(parsed(decoded(body).text, sound=True), known).resource(0)
 
 
 def _wrong() -> MalformedMessage:
     return MalformedMessage("M832", "something in the document has no place in FHIR")
-
-
-def _resource(element: Element, known: Structure) -> dict[str, Any]:
-    space, name = _split(element.name)
-    if space != _FHIR:
-        raise _wrong()
-    return {"resourceType": name, **_members(element, name, known)}
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -56,78 +54,154 @@ def _split(name: str) -> tuple[str, str]:
     return space.removeprefix("{") if brace else "", local
 
 
-def _members(element: Element, type_: str, known: Structure) -> dict[str, Any]:
-    made: dict[str, Any] = {_attribute(name): value for name, value in element.attributes.items()}
-    if element.own.strip(BLANKS):
-        raise _wrong()
-    elements = known.elements(type_)
-    several: dict[str, list[tuple[Any, Any]]] = {}
-    for child in element.children:
-        space, name = _split(child.name)
-        if space == _XHTML and name == "div":
-            several.setdefault("div", []).append((_narrative(child), None))
-            continue
-        if space != _FHIR:
-            raise _wrong()
-        found = elements.get(name)
-        several.setdefault(name, []).append(_value(child, found.type if found is not None else "", known))
-    for name, values in several.items():
-        _put(made, name, values, many=name in elements and elements[name].many)
-    return made
-
-
 def _attribute(name: str) -> str:
     """`id`, `url`, and of an extension of a primitive its `value`; what FHIR does not have keeps its own name."""
     return name if "}" not in name else f"@{name.rpartition('}')[2]}"
 
 
-def _value(child: Element, type_: str, known: Structure) -> tuple[Any, Any]:
-    """An element as (its value, what a primitive has beside it)."""
-    if type_ == "Resource":
-        if len(child.children) != 1 or child.attributes:
+#: Of an element, by its tag and by what it stands in: its name, its type, whether there may be several, and how its
+#: value is told from its text; `None` where it is no primitive.
+_Tag = tuple[str, str, bool, Callable[[str], Any] | None]
+
+
+@cache
+def _tags(version: str, type_: str) -> Mapping[str, _Tag]:
+    """The elements of a type by their tags."""
+    elements = structure(version).elements(type_)
+    return {f"{{{_FHIR}}}{name}": (name, one.type, one.many, _told(one.type)) for name, one in elements.items()}
+
+
+def _told(type_: str) -> Callable[[str], Any] | None:
+    """How the value of a type is told from its text."""
+    if type_ == "boolean":
+        return _truth
+    if type_ in _NUMBERS:
+        return _number
+    return str if type_ in PRIMITIVES else None
+
+
+def _truth(text: str) -> Any:
+    return text == "true" if text in ("true", "false") else text
+
+
+def _number(text: str) -> Any:
+    return Number(text) if len(text) <= MOST_DIGITS and _NUMBER.fullmatch(text) and not immeasurable(text) else text
+
+
+class _Reader:
+    """
+    What the elements of a document say; each is known by its number.
+
+    It asks the arrays of the tree, for most elements of a resource are one value and are asked for once.
+    """
+
+    def __init__(self, tree: Tree, known: Structure) -> None:
+        self.tree = tree
+        self.known = known
+
+    def resource(self, index: int) -> dict[str, Any]:
+        """A resource, of whatever type it says it is."""
+        space, name = _split(self.tree.names[index])
+        if space != _FHIR:
             raise _wrong()
-        return _resource(child.children[0], known), None
-    if type_ not in PRIMITIVES and not (not type_ and "value" in child.attributes):
-        return _members(child, type_, known), None
-    beside = _members(child, "Element", known)
-    value = beside.pop("value", None)
-    return (None if value is None else _typed(value, type_)), beside or None
+        return {"resourceType": name, **self._members(index, name if name in self.known.types else "")}
 
+    def _members(self, index: int, type_: str) -> dict[str, Any]:
+        tree = self.tree
+        names, keys, ends, masks = tree.names, tree.keys, tree.ends, tree.building
+        made: dict[str, Any] = {}
+        if keys[index]:
+            made = {_attribute(name): value for name, value in self._attributes(index)}
+        if masks[index] & TEXT:
+            raise _wrong()
+        tags = _tags(self.known.version, type_)
+        #: Name → its values in order; what stands beside some of them, by their places; which may be several.
+        several: dict[str, list[Any]] = {}
+        besides: dict[str, dict[int, Any]] = {}
+        many: set[str] = set()
+        child, end = index + 1, ends[index]
+        while child < end:
+            after, beside = ends[child], None
+            name, kind, listed, told = tags.get(names[child]) or self._unknown(child)
+            if told is None:
+                value = self._value(child, kind)
+            elif keys[child] == _VALUE and after == child + 1 and not masks[child] & TEXT:
+                # Nearly every element: one value, and nothing beside it.
+                value = told(tree.values[tree.offsets[child]])
+            else:
+                value, beside = self._primitive(child, told)
+            if name in several:
+                several[name].append(value)
+            else:
+                several[name] = [value]
+            if listed:
+                many.add(name)
+            if beside is not None:
+                besides.setdefault(name, {})[len(several[name]) - 1] = beside
+            child = after
+        for name, values in several.items():
+            as_list = len(values) > 1 or name in many
+            if values.count(None) < len(values):
+                made[name] = values if as_list else values[0]
+            if (found := besides.get(name)) is not None:
+                made[f"_{name}"] = [found.get(at) for at in range(len(values))] if as_list else found[0]
+        return made
 
-def _typed(text: str, type_: str) -> Any:
-    if type_ == "boolean" and text in ("true", "false"):
-        return text == "true"
-    if type_ in _NUMBERS and len(text) <= MOST_DIGITS and _NUMBER.fullmatch(text) and not immeasurable(text):
-        return Number(text)
-    return text
+    def _attributes(self, index: int) -> list[tuple[str, str]]:
+        keys = self.tree.keys[index]
+        if not keys:
+            return []
+        begin = self.tree.offsets[index]
+        return list(zip(keys, self.tree.values[begin : begin + len(keys)], strict=True))
 
+    def _unknown(self, index: int) -> _Tag:
+        """An element that its type does not have: narrative, or a name of FHIR that is read as it stands."""
+        name = self.tree.names[index]
+        if name == _DIV:
+            return "div", "xhtml", False, None
+        space, local = _split(name)
+        if space != _FHIR:
+            raise _wrong()
+        return local, "", False, str if "value" in self.tree.keys[index] else None
 
-def _put(made: dict[str, Any], name: str, values: list[tuple[Any, Any]], *, many: bool) -> None:
-    listed = many or len(values) > 1
-    if any(value is not None for value, _ in values):
-        made[name] = [value for value, _ in values] if listed else values[0][0]
-    if any(beside is not None for _, beside in values):
-        made[f"_{name}"] = [beside for _, beside in values] if listed else values[0][1]
+    def _value(self, index: int, type_: str) -> Any:
+        """An element that is no primitive."""
+        if type_ == "Resource":
+            tree = self.tree
+            inner, end = index + 1, tree.ends[index]
+            if inner == end or tree.ends[inner] != end or tree.keys[index] or tree.building[index] & TEXT:
+                raise _wrong()
+            return self.resource(inner)
+        if type_ == "xhtml":
+            return self._narrative(index)
+        return self._members(index, type_)
 
+    def _primitive(self, index: int, told: Callable[[str], Any]) -> tuple[Any, Any]:
+        """A primitive as (its value, what stands beside it)."""
+        beside = self._members(index, "Element")
+        value = beside.pop("value", None)
+        return (None if value is None else told(value)), beside or None
 
-def _narrative(element: Element) -> str:
-    """XHTML as text, as it stands in JSON."""
-    said: list[str] = []
-    _write(element, said, top=True)
-    return "".join(said)
+    def _narrative(self, index: int) -> str:
+        """XHTML as text, as it stands in JSON."""
+        said: list[str] = []
+        self._write(index, said, f' xmlns="{_XHTML}"')
+        return "".join(said)
 
-
-def _write(element: Element, said: list[str], *, top: bool = False) -> None:
-    space, name = _split(element.name)
-    if space != _XHTML:
-        raise _wrong()
-    written = "".join(f" {_split(key)[1]}={quoteattr(value)}" for key, value in element.attributes.items())
-    said.append(f'<{name} xmlns="{_XHTML}"{written}' if top else f"<{name}{written}")
-    if name in _EMPTY and not element.children and not element.text:
-        said.append("/>")
-        return
-    said.append(f">{escape(element.text)}")
-    for child in element.children:
-        _write(child, said)
-        said.append(escape(child.tail))
-    said.append(f"</{name}>")
+    def _write(self, index: int, said: list[str], declared: str = "") -> None:
+        tree = self.tree
+        space, name = _split(tree.names[index])
+        if space != _XHTML:
+            raise _wrong()
+        written = "".join(f" {_split(key)[1]}={quoteattr(value)}" for key, value in self._attributes(index))
+        said.append(f"<{name}{declared}{written}")
+        text, child, end = tree.texts[index], index + 1, tree.ends[index]
+        if name in _EMPTY and child == end and not text:
+            said.append("/>")
+            return
+        said.append(f">{escape(text)}")
+        while child < end:
+            self._write(child, said)
+            said.append(escape(tree.tails[child]))
+            child = tree.ends[child]
+        said.append(f"</{name}>")
