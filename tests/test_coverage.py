@@ -90,7 +90,7 @@ def test_the_proof_finds_nothing() -> None:
 def test_codes_that_no_table_has_are_ready_to_be_filled_in(tmp_path) -> None:
     made = run(FEED, UNKNOWN, "--codes", tmp_path / "codes")
     written = {path.stem: path.read_text("utf-8") for path in (tmp_path / "codes").iterdir()}
-    assert {"gender", "legal_status"} <= written.keys()
+    assert {"gender_itk_0001", "legal_status"} <= written.keys()
     for name, text in written.items():
         header, *rows = csv.reader(text.splitlines())
         assert tuple(header) == CODE_HEADER
@@ -99,7 +99,7 @@ def test_codes_that_no_table_has_are_ready_to_be_filled_in(tmp_path) -> None:
         # The header is the one that tables are read by.
         _, problems = load_table("x.csv", text, NO_SYSTEMS, unmapped="keep", name=name)
         assert not any("header" in problem.message for problem in problems)
-    assert written["gender"].splitlines()[1].split(",")[3] == "administrative-gender", "only one is possible"
+    assert written["gender_itk_0001"].splitlines()[1].split(",")[3] == "administrative-gender", "only one is possible"
     codes = {row[2] for text in written.values() for row in csv.reader(text.splitlines()[1:])}
     assert not any(code in made.stdout + made.stderr for code in codes if len(code) > 3)
 
@@ -167,5 +167,25 @@ def test_codes_are_added_to_a_table_that_is_there(tmp_path) -> None:
     assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir() if p != path} == {
         name: text for name, text in before.items() if name != path.name
     }
-    assert "0 codes to be filled in" in again.stderr
-    assert "0 codes to be filled in" not in first.stderr
+    assert "0 codes of the table" in again.stderr
+    assert "0 codes of the table" not in first.stderr
+
+
+def test_codes_of_everybodys_table_stand_in_a_copy_that_is_read(tmp_path) -> None:
+    root = without(tmp_path, "  referrer: = PV1-8\n")
+    mine = root / "suppliers" / FEED.partition("/")[0] / "codes" / "tables"
+    before = {one.name: one.read_bytes() for one in mine.iterdir()}
+    made = run(FEED, UNKNOWN, "--codes", mine, "--mappings", root)
+    path = mine / "gender_itk_0001.csv"
+    shared = (ROOT / "mappings/codes/tables/gender_itk_0001.csv").read_text("utf-8")
+    text = path.read_text("utf-8")
+    assert text.startswith(shared)
+    added = text.removeprefix(shared)
+    assert added.endswith(",administrative-gender,,,,\n")
+    assert f"{path}: 1 code of the table gender to be filled in" in made.stderr
+    assert "which is not read for" in made.stderr
+    for other in mine.iterdir():
+        other.write_bytes(before[other.name]) if other.name in before else other.unlink()
+    path.write_text(shared + added.replace(",,,,\n", ",,other,Other,wider\n"), "utf-8")
+    after = run(FEED, UNKNOWN, "--mappings", root)
+    assert "table gender:" not in after.stderr, "what was filled in is what the mapping reads"

@@ -106,6 +106,14 @@ def test_the_trace_names_item_path_and_line() -> None:
     assert text[number - 1] == "  birth_date: = PID-7"
 
 
+def test_a_field_that_a_template_did_not_get_comes_from_nowhere() -> None:
+    mapping = catalogue().mapping(LETTER)
+    body = (built_in("fixtures") / LETTER / "plain.hl7").read_bytes()
+    [(message, _)] = mapping.format.messages(body, [mapping.source])
+    [line] = [one for one in trace(mapping, message, RECEIVED_AT) if one.element == "Location[1].name"]
+    assert line.items == ("ward.ward",), "it is the name of the place, or else the ward; the place has no name here"
+
+
 def test_static_lineage_has_conditions_templates_and_narrative() -> None:
     lines = catalogue().mapping(LETTER).lineage()
     found = {(line.element, line.item, line.path, line.as_) for line in lines}

@@ -200,3 +200,26 @@ def test_invented_values_keep_kind_order_and_equality() -> None:
     assert phone.startswith("01632 960")
     assert number.startswith("999")
     assert not {first, second, born, name, postcode, phone, number} & set(texts)
+
+
+@pytest.mark.parametrize(("sex", "file"), [("2", "gender_itk_0001.csv"), ("F", "gender_0001.csv")])
+def test_of_two_lists_the_one_that_knows_the_codes_of_the_samples(here, sex, file) -> None:
+    document, sample = SAMPLES["letters"]
+    lines = (FIXTURES / sample).read_bytes().split(b"\r")
+    at = next(number for number, line in enumerate(lines) if line.startswith(b"PID|"))
+    fields = lines[at].split(b"|")
+    fields[8] = sex.encode()
+    lines[at] = b"|".join(fields)
+    (here / "sample.hl7").write_bytes(b"\r".join(lines))
+    assert run("new", "riverside/letters", "sample.hl7", "--document", document) == 0
+    text = (here / "mappings/suppliers/riverside/letters.yaml").read_text("utf-8")
+    assert f"  gender: {{file: {file}, unmapped: omit}}\n" in text
+
+
+def test_samples_that_are_a_whole_folder_are_named_by_it(here, capsys) -> None:
+    document, sample = SAMPLES["letters"]
+    (here / "samples").mkdir()
+    for name in ("a.hl7", "b.hl7"):
+        (here / "samples" / name).write_bytes((FIXTURES / sample).read_bytes())
+    assert run("new", "riverside/letters", "samples/a.hl7", "samples/b.hl7", "--document", document) == 0
+    assert "mhbridge coverage riverside/letters samples --mappings mappings\n" in capsys.readouterr().err

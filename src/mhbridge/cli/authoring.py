@@ -178,9 +178,9 @@ def functions(name: str | None, as_json: bool, markdown: bool) -> int:
 
     known = registered()
     if name is not None and name not in known:
-        from mhbridge.mapping.checker.declarations import did_you_mean
+        from mhbridge.mapping.checker.calls import instead
 
-        raise click.UsageError(f"there is no function {name!r}. {did_you_mean(name, known)}".strip())
+        raise click.UsageError(f"there is no function {name!r}: {instead(name)}")
     chosen = [known[name]] if name is not None else list(known.values())
     if markdown:
         from mhbridge.mapping.functions.reference import reference

@@ -175,7 +175,7 @@ def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[P
     if not as_they_are:
         say("No value of the samples was written: the fixture has invented ones.")
     where, tables = f"--mappings {mappings}", f"{mappings}/suppliers/{made.name.partition('/')[0]}/codes/tables"
-    feed = f"{made.name} {' '.join(map(str, samples))} {where}"
+    feed = f"{made.name} {_together(samples)} {where}"
     say("")
     for words, command in (
         ("every problem, again whenever you save", f"check {mappings} --watch"),
@@ -186,6 +186,16 @@ def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[P
     ):
         say(f"{words}:\n  mhbridge {command}")
     return 1 if errors else 0
+
+
+def _together(samples: tuple[Path, ...]) -> str:
+    """The samples as arguments: their folder, where all that is in it are samples."""
+    folders = {path.parent for path in samples}
+    if len(samples) > 1 and len(folders) == 1:
+        [folder] = folders
+        if folder != Path() and {path.name for path in folder.iterdir()} == {path.name for path in samples}:
+            return str(folder)
+    return " ".join(map(str, samples))
 
 
 def _concerns(file: str, mappings: Path) -> bool:

@@ -41,7 +41,7 @@ _COLOURS = {
     "--codes",
     type=click.Path(file_okay=False, allow_dash=True),
     metavar="DIR",
-    help="Write the codes that no table has into DIR as tables ready to be filled in; - prints them.",
+    help="Add the codes that no table has to the tables in DIR, ready to be filled in; - prints them.",
 )
 @as_json
 @mappings_option
@@ -86,7 +86,7 @@ def coverage(
     elif codes != "-":
         _show(found, everything=everything)
     if codes is not None:
-        _write_codes(found, codes)
+        _write_codes(found, codes, catalogue, roots)
     failed = False
     if fail_under is not None and found.percent < fail_under:
         say(
@@ -144,25 +144,36 @@ def _show(found: Coverage, *, everything: bool) -> None:
     for table, unmapped in sorted(found.unmapped.items()):
         total = sum(unmapped.codes.values())
         say(
-            f"table {table}: {len(unmapped.codes)} codes that it does not have, {total} times",
+            f"table {table}: {_codes(len(unmapped.codes))} that it does not have, {total} times",
             severity=Severity.WARNING,
         )
 
 
-def _write_codes(found: Coverage, where: str) -> None:
-    """One table a file, in the header form of code tables; the codes go to nobody who did not ask."""
+def _write_codes(found: Coverage, where: str, catalogue: Catalogue, roots: Iterable[Path]) -> None:
+    """
+    One table a file, in the header form of code tables; the codes go to nobody who did not ask. In the supplier's own
+    folder of tables a file is read instead of everybody's of that name, so it has what that one has.
+    """
+    supplier, folder = found.mapping.supplier.name, Path(where)
+    own = any((root / "suppliers" / supplier / "codes/tables").resolve() == folder.resolve() for root in roots)
     for table, unmapped in sorted(found.unmapped.items()):
         if where == "-":
             click.echo(unmapped.rows(), nl=False)
             continue
-        folder = Path(where)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{table}.csv"
-        there = path.read_text("utf-8") if path.is_file() else ""
+        path = folder / unmapped.file
+        there, copied = path.read_text("utf-8") if path.is_file() else "", ""
+        if not there and own and (shared := catalogue.library.table(f"codes/tables/{path.name}")) is not None:
+            there, copied = shared[1] or "", f", below a copy of {shared[0]}, which is not read for {supplier} any more"
         new = unmapped.rows(there)
         path.write_text(there + ("" if not there or there.endswith("\n") else "\n") + new, "utf-8")
         count = len(new.splitlines()) - (not there)
-        say(f"{path}: {count} codes to be filled in, {sum(unmapped.codes.values())} times")
+        total = sum(unmapped.codes.values())
+        say(f"{path}: {_codes(count)} of the table {table} to be filled in, {total} times{copied}")
+
+
+def _codes(count: int) -> str:
+    return f"{count} code{'' if count == 1 else 's'}"
 
 
 def _prove(catalogue: Catalogue, name: str, files: list[Path], every: int) -> int:

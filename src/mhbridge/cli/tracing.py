@@ -116,7 +116,7 @@ def _sources(one: Traced) -> Iterable[str]:
         more = f" and {len(several) - 4} more" if len(several) > 4 else ""
         yield f"{', '.join(several[:4])}{more}  ({place})"
     if not by_place:
-        yield f"({one.build})"
+        yield f"derived ({one.build})" if one.build else "derived, of what the message says and does not say"
 
 
 def _short(value: Any) -> str:

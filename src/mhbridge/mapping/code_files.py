@@ -159,12 +159,9 @@ def _known(rows: Rows, row: Line, column: str, systems: CodeSystems) -> bool:
     if name in systems.by_name:
         return True
     what = f"unknown code system {name!r}" if name else f"{column} is empty"
-    near = get_close_matches(name, list(systems.names()), 1)
-    hint = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else "code systems are named in codes/systems.csv, or in the supplier's own"
-    )
+    near = get_close_matches(name, list(systems.names()), 1, 0.75)
+    hint = "code systems are named in codes/systems.csv, or in the supplier's own"
+    hint = f"did you mean {near[0]!r}? {hint.capitalize()}" if near else hint
     rows.report("E401", what, row.cells[column].span, hint)
     return False
 
@@ -216,7 +213,8 @@ class _Stretches:
                     what = f"this code holds in line {line} on some of the same days"
                     rows.report("E403", what, row.span, "'until' is the last day; the next row begins the day after")
                 else:
-                    rows.report("E411", f"this code stands in line {line} already", row.cells[column].span)
+                    what, hint = f"this code stands in line {line} already", "take one of the two rows out"
+                    rows.report("E411", what, row.cells[column].span, hint)
                 return False
         earlier.append((days, row.number))
         return True
@@ -262,12 +260,17 @@ def load_table(
                 Row(system, code, target, says, display, equivalence, version, target_version, *days)
             )
     dated = any(row.since or row.until for same in found.values() for row in same)
-    table = Table(name or file, _tuples(found), tuple(sources), dated, unmapped)
+    table = Table(name or file, _tuples(found), tuple(sources), dated, unmapped, file)
     return table, tuple(rows.diagnostics)
 
 
 def _days_of(rows: Rows, row: Line, systems: CodeSystems) -> tuple[str, str] | None:
     """When a row of a table holds; `None` when something is wrong with it, which is reported."""
+    if not row["target_code"] and not row["equivalence"]:
+        hint = "the target's code, and 'equivalent' or what else is so; or 'unmatched' where there is no counterpart"
+        hint = hint if row["target_system"] else f"target_system, a name of codes/systems.csv; {hint}"
+        rows.report("E409", "this row is still to be filled in", row.cells["target_code"].span, hint)
+        return None
     known = [_known(rows, row, column, systems) for column in ("source_system", "target_system")]
     days = _dates(rows, row)
     return days if all(known) and days is not None and _complete(rows, row) else None

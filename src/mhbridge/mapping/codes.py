@@ -159,6 +159,7 @@ class Table:
         source_systems: names of the systems that the source codes belong to.
         dated: some row has a first or last day, so that a look-up needs a date.
         unmapped: what becomes of a code that is not in it: `keep`, `omit` or `refuse`.
+        file: where it stands, as people are shown it.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Table:
     source_systems: tuple[str, ...]
     dated: bool = False
     unmapped: str = "keep"
+    file: str = ""
 
     def find(self, code: str, system: str = "", date: str = "") -> Row | None:
         """

@@ -436,7 +436,8 @@ class Loader:
                 self.library.reported.extend(diagnostics)
                 return table
         known = [f"{one}.csv" for folder in folders for one in self.library.names(folder, ".csv")]
-        hint = did_you_mean(wanted, known, f"it is looked for in {folders[0]}/ and {folders[1]}/")
+        near = did_you_mean(wanted, known, least=0.75)
+        hint = f"{near} It is looked for in {folders[0]}/ and {folders[1]}/".lstrip()
         file.report("E205", f"there is no table file {wanted!r}", declared.entries["file"].span, hint)
         return None
 

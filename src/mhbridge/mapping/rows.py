@@ -125,7 +125,9 @@ class Rows:
                 yield row
             else:
                 what = f"the row has {len(row.said)} cells and the header has {len(columns)}"
-                self.report("E409", what, row.span, "text with a comma stands in double quotes")
+                short = len(row.said) < len(columns)
+                hint = "an empty cell keeps its comma" if short else "text with a comma stands in double quotes"
+                self.report("E409", what, row.span, hint)
 
     def _hint(self) -> str:
         rest = self.columns[self.required :]

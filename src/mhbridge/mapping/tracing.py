@@ -216,6 +216,8 @@ class _Walk:
             return [self.records[id(element)]]
         if not isinstance(element, Mapping):
             return [one for one in self.records.values() if isinstance(one.value, list) and element in one.value][:1]
+        if fields and fields[0] not in element:
+            return []  # nothing comes from there, and all that has no such field has the same nothing
         wanted = element.get(fields[0]) if fields else element.get("identifiers") or element.get("name")
         key = fields[0] if fields else ("identifiers" if element.get("identifiers") else "name")
         like = [k for k in self.records.values() if isinstance(k.value, dict) and k.value.get(key) is wanted]

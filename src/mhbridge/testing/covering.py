@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
+from pathlib import Path
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
@@ -60,6 +61,8 @@ class Unmapped:
     """The codes that a table did not have: (system, version, code) → how often. Values: only for who asks."""
 
     table: str
+    #: Name of the file that the mapping reads it from.
+    file: str
     codes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     #: The system that they are to be translated to, where only one is possible.
     target: str = ""
@@ -136,7 +139,8 @@ class Coverage:
                 self._used |= {id(mark) for mark, kind, _, _ in trace if kind > marks.PLAIN or kind in _READ}
 
     def _unknown(self, table: Table, codings: Sequence[Mapping[str, str]], text: str) -> None:
-        known = self.unmapped.setdefault(table.name, Unmapped(table.name, target=self._target(table)))
+        file = Path(table.file).name or f"{table.name}.csv"
+        known = self.unmapped.setdefault(table.name, Unmapped(table.name, file, target=self._target(table)))
         own = f"{self.mapping.supplier.name}-{table.name.replace('_', '-')}"
         for coding in codings or ({"code": text},):
             if code := coding.get("code", ""):

@@ -27,7 +27,8 @@ Counted = tuple[str, str, str, str, str]
 _LONDON: Final = ZoneInfo("Europe/London")
 _HOUR: Final = 3_600_000_000
 _NOT_MAPPED: Final = "I602"
-_TABLE: Final = "the code is not in the table "
+#: Which table, of what I602 says: the code is not in it, or has no counterpart in it.
+_TABLE: Final = re.compile(r"the code is not in the table |the table (?=.* has no)| has no counterpart for the code")
 #: Which of several: `OBX[19]-5.1` is like `OBX[3]-5.1`.
 _NUMBER: Final = re.compile(r"\[\d+\]")
 #: A name that a person would give a field: short, and no number in it that could be anybody's.
@@ -52,7 +53,7 @@ def of_outcome(outcome: Outcome) -> tuple[Counted, ...]:
     # Text and path are the mapping's own words.
     codes = [one for one in outcome.issues if one.code == _NOT_MAPPED]
     if codes:
-        names = (f"{one.text.removeprefix(_TABLE)} {_NUMBER.sub('', one.path)}".strip() for one in codes)
+        names = (f"{_TABLE.sub('', one.text)} {_NUMBER.sub('', one.path)}".strip() for one in codes)
         found += [(mapping, "", Measure.CODE.value, name[:200], "") for name in dict.fromkeys(names)]
     return tuple(found)
 

@@ -75,6 +75,8 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_]+")
 _NUMBER: Final = re.compile(r"[0-9]+")
 _SEGMENT: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
 _BLANKS: Final = re.compile(r"[ \t]*")
+#: A word without quotes, or in those of other languages.
+_BARE: Final = re.compile(r"'?([\w^.-]+)'?")
 _STRING: Final = re.compile(r'"((?:[^"\\\r\n]|\\["\\])*)"')
 _AND: Final = re.compile(r"and(?![A-Za-z0-9_])")
 
@@ -288,7 +290,8 @@ class _Scan:
         self.match(_BLANKS)
         found = self.match(_STRING)
         if found is None:
-            raise self.error("expected a text in double quotes")
+            bare = _BARE.match(self.text, self.at, self.end)
+            raise self.error("expected a text in double quotes", f'write "{bare[1]}"' if bare else "")
         text = found[1].replace('\\"', '"').replace("\\\\", "\\")
         if not text:
             self.at = found.start()

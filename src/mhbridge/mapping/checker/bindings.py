@@ -186,9 +186,8 @@ class Binder:
             if key == "$when":
                 continue
             if key not in fields:
-                self.file.report(
-                    "E202", f"a {item.type.name} has no field {key!r}", node.keys[key], did_you_mean(key, fields)
-                )
+                hint = did_you_mean(key, fields, f"one of {', '.join(fields)}")
+                self.file.report("E202", f"a {item.type.name} has no field {key!r}", node.keys[key], hint)
                 continue
             inner = fields[key]
             body = self.body(value, inner, env.binding_of(inner, f"{item.name}.{key}"))

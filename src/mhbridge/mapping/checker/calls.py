@@ -6,6 +6,7 @@ Resolves the calls of an expression: which function, what each argument may be, 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mhbridge.fhir.definitions import r4
@@ -22,7 +23,16 @@ from mhbridge.mapping.types import Type
 if TYPE_CHECKING:
     from mhbridge.mapping.checker.expressions import Resolver
 
-__all__ = ["resolve_call"]
+__all__ = ["instead", "resolve_call"]
+
+
+def instead(name: str) -> str:
+    """A hint for a function that there is not: one of nearly that name, or those that say that they are about it."""
+    known = functions()
+    about = [one.name for one in known.values() if re.search(rf"\b{re.escape(name)}s?\b", one.summary, re.IGNORECASE)]
+    said = f"{', '.join(map(repr, about[:4]))} {'is' if len(about) == 1 else 'are'} about that"
+    near = did_you_mean(name, known, least=0.75)
+    return near or (f"{said}: mhbridge functions {about[0]}" if about else "`mhbridge functions` lists them")
 
 
 def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes.Expression | None:
@@ -30,8 +40,7 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
     known = functions()
     function = known.get(tree.name)
     if function is None:
-        hint = did_you_mean(tree.name, known, "`mhbridge functions` lists them")
-        return resolver.wrong("E104", f"unknown function {tree.name!r}", tree.name_span, hint)
+        return resolver.wrong("E104", f"unknown function {tree.name!r}", tree.name_span, instead(tree.name))
     if not _counted(resolver, tree, function):
         return None
     if tree.name == "ref":
@@ -205,7 +214,8 @@ def _check_literal(resolver: Resolver, tree: syntax.CallNode, args: list[nodes.E
     elif tree.name == "identifier" and env.issuers is not None:
         known = {*env.issuers, *env.systems.names()}
         if word.strip() not in known and ":" not in word:
-            hint = did_you_mean(word, known, "a name of systems.csv, a URI, or an issuer of supplier.yaml")
+            near = did_you_mean(word, known, least=0.75)
+            hint = near or "declare it in the supplier's codes/systems.csv, or as an issuer in supplier.yaml"
             resolver.wrong("E401", f"nobody declares the issuer {word!r}", span, hint)
 
 

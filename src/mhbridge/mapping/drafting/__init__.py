@@ -22,7 +22,7 @@ from mhbridge.errors import MhbridgeError
 from mhbridge.formats import Format, Source
 from mhbridge.mapping import marks
 from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.codes import TABLE_COLUMNS
+from mhbridge.mapping.codes import TABLE_COLUMNS, Table
 from mhbridge.mapping.drafting.columns import Columns, binding, names_of, plain_name
 from mhbridge.mapping.drafting.outline import Branch, Entry, Leaf, leaves, outline, prune, written
 from mhbridge.mapping.drafting.shapes import shape
@@ -173,6 +173,7 @@ class _Drafting:
         self._refuse_what_is_wrong(items)
         if not self.sketch.names:  # the name of an empty column is as plain as that of a full one
             self._drop_what_found_nothing(items)
+        self._fitting_tables(items)
         text = self._text(items, self._left(items))
         relative = f"suppliers/{self.name}.yaml"
         self.files = {**self._needed(items), relative: text}
@@ -260,6 +261,24 @@ class _Drafting:
             alive |= {int(mark.rule.rsplit(":", 2)[1]) for mark in found if mark.rule}
         at = {id(leaf) for number, (_, leaf) in enumerate(lines, 1) if leaf is not None and number in alive}
         prune(items, lambda leaf: id(leaf) in at)
+
+    def _fitting_tables(self, items: Branch) -> None:
+        """Where a pattern has several tables for one list, `gender` and `gender~2`, the one that knows most codes."""
+        for name in self._tables(items):
+            several = [raw for key, raw in self.pattern.tables.items() if key.partition("~")[0] == name]
+            if len(several) > 1:
+                self.pattern.tables[name] = min(several, key=lambda raw: self._not_known(items, name, raw))
+
+    def _not_known(self, items: Branch, name: str, raw: str) -> int:
+        """How many codes of the samples a table does not have."""
+        self.pattern.tables[name] = raw
+        relative = f"suppliers/{self.name}.yaml"
+        text = "\n".join(line for line, _ in self._lines(items, with_ignored=False)) + "\n"
+        mapping = self._catalogue({**self._needed(items), relative: text}).mapping(self.name)
+        missed: list[Table] = []
+        for sample in self.samples:
+            mapping.read_traced(sample.message, _RECEIVED, lambda table, _codings, _words: missed.append(table))
+        return sum(table.name == name for table in missed)
 
     # -- writing --------------------------------------------------------------------------------------------
 

@@ -129,13 +129,13 @@ def code(context: Context, value: Any, table: Table, date: Any = ABSENT, *, want
     The code that a table has for a code: the target's coding first, then what was received. Where a primitive is
     wanted, the target's code alone. A table with dates needs the date that counts.
 
-    A code that the table does not have: `unmapped: keep` keeps it as received with its text, `omit` gives
-    unknown("error"), `refuse` parks the message; each time an issue I602 says so.
+    A code that the table does not have, or has without a counterpart: `unmapped: keep` keeps it as received with its
+    text, `omit` gives unknown("error"), `refuse` parks the message; each time an issue I602 says so.
     """
     codings, text = _received(value, table)
     row = _find(codings, text, table, "" if isinstance(date, State) else date, context)
     if row is None or not row.target_code:
-        return _unmapped(context, codings, text, table, want)
+        return _unmapped(context, codings, text, table, want, decided=row is not None)
     if want != "CodeableConcept":
         return _primitive(row.target_code, want)
     # What the table says is the same for all whom it is said of (`stated`); what came is theirs.
@@ -166,9 +166,15 @@ def _primitive(target: str, want: str) -> Any:
     return target == "true"
 
 
-def _unmapped(context: Context, codings: list[dict[str, str]], text: str, table: Table, want: str) -> Any:
+def _unmapped(
+    context: Context, codings: list[dict[str, str]], text: str, table: Table, want: str, *, decided: bool
+) -> Any:
+    """`decided`: the table has the code, and says that it has no counterpart."""
     reason = f"the code is not in the table {table.name}"
-    context.unknown(table, codings, text)
+    if decided:
+        reason = f"the table {table.name} has no counterpart for the code"
+    else:
+        context.unknown(table, codings, text)
     if table.unmapped == "refuse":
         raise Unconvertible(reason, code=_NOT_MAPPED, refused=True)
     context.note(_NOT_MAPPED, reason)
