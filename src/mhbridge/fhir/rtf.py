@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mhbridge.model.signs import sign_of
+
 __all__ = ["BadRtf", "is_rtf", "text_of"]
 
 _START: Final = re.compile(r"\s*\{\\rtf\d?")
@@ -65,23 +67,6 @@ _CHARSETS: Final = {
     163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
 }  # fmt: skip
 _SIGNS: Final = 2
-#: What stands for a sign that is not known.
-_SIGN: Final = "[symbol]"
-#: Adobe's Symbol encoding from U+0020 to U+007E, where most signs are not their ASCII; a blank: not known.
-_SYMBOL_LOW: Final = " !∀#∃%&∋()∗+,−./0123456789:;<=>?≅ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_ αβχδεφγηιϕκλμνοπθρστυϖωξψζ{|}∼"
-#: The rest of it, as far as letters of clinics have it.
-_SYMBOL_HIGH: Final = {
-    0xA2: "′", 0xA3: "≤", 0xA5: "∞", 0xAB: "↔", 0xAC: "←", 0xAD: "↑", 0xAE: "→", 0xAF: "↓", 0xB0: "°", 0xB1: "±",
-    0xB2: "″", 0xB3: "≥", 0xB4: "×", 0xB5: "∝", 0xB7: "•", 0xB8: "÷", 0xB9: "≠", 0xBA: "≡", 0xBB: "≈", 0xBC: "…",
-}  # fmt: skip
-#: Font → byte → sign. Of Wingdings, ticks and crosses matter; bullets are what lists begin with.
-_OF_FONT: Final[dict[str, dict[int, str]]] = {
-    "symbol": {0x20 + n: c for n, c in enumerate(_SYMBOL_LOW) if c != " " or not n} | _SYMBOL_HIGH,
-    "wingdings": {
-        0x20: " ", 0x6C: "•", 0x6E: "•", 0x6F: "☐", 0x71: "☐", 0x76: "•", 0x9F: "•", 0xA7: "•", 0xA8: "☐", 0xD8: "•",
-        0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑",
-    },
-}  # fmt: skip
 #: The instruction of a field that shows one sign: what a word processor writes where one was put in by hand.
 _SYMBOL_FIELD: Final = re.compile(r"\s*SYMBOL\s+(\d{1,5})\s.*?\\f\s*\"?([A-Za-z]+)", re.IGNORECASE | re.DOTALL)
 
@@ -113,9 +98,7 @@ class _Font:
 
     def sign(self, unit: int) -> str:
         """What a character of it shows, if it is a font of signs."""
-        # Such fonts are also addressed in the private area, at U+F000 and what the byte is.
-        byte = unit - 0xF000 if 0xF000 <= unit <= 0xF0FF else unit
-        return _OF_FONT.get(self.name.strip(" ;").casefold(), {}).get(byte, _SIGN)
+        return sign_of(self.name.strip(" ;"), unit)
 
 
 def is_rtf(text: str) -> bool:

@@ -11,6 +11,7 @@ mhbridge and must never do work: no parsing, no I/O, no clock.
     readings    what messages say, and what is known by them
     documents   documents, versions, deliveries and their states
     outcomes    what became of a message, and the answer to it
+    signs       what fonts of signs show
 """
 
 from __future__ import annotations

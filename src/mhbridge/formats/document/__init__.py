@@ -1,16 +1,20 @@
 """
-Documents: a letter as PDF, RTF, HTML or plain text, and a file beside it that says what it is, or its own name.
+Documents: a letter as PDF, DOCX, RTF, HTML or plain text, and a file beside it that says what it is, or its own name.
 
 `FORMAT` is the door (see `mhbridge.formats.Format`); everything else is behind it:
 
     declaration   what a `source:` block says: names, the index, how long one waits for the other
     message       files → letters, and what is wrong with one
     places        where things are, for the field ledger
+    reading       what is written in a document whose text is not simply there
+    blocks        what that is: paragraphs and tables, as text or as XHTML
+    word          DOCX; its package, numbering (and styles), and line (of a paragraph)
 
 `[file:content]` is the document, `[file:letter_no]` what its name says, and every other path goes into the index, in
 the words of the index's own format. The document is sent on as it came; its text is read where that can be done
-faithfully: of RTF, HTML and plain text. That of a PDF is not: a PDF says where signs stand on a page and not in which
-order they are read, and a dose that slips to another medicine is worse than a letter that has to be opened.
+faithfully: of RTF, HTML and plain text, and of a DOCX in which there is nothing that could not be placed. That of a PDF
+is not: it says where signs stand on a page and not in which order they are read, and a dose that slips to another
+medicine is worse than a letter that has to be opened.
 """
 
 from __future__ import annotations

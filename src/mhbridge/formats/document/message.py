@@ -49,7 +49,8 @@ class Content:
     A document, as it came.
 
     Args:
-        text: of HTML, RTF and plain text what is written, with its markup; `None`: its text is not read.
+        text: of HTML, RTF and plain text what is written, with its markup; `None`: `reading` says what is
+            written, where it can.
     """
 
     name: str

@@ -8,12 +8,15 @@ that is said.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
 from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT
+
+if TYPE_CHECKING:
+    from mhbridge.formats.document.blocks import Block
 
 __all__ = ["conversions"]
 
@@ -24,22 +27,60 @@ def _attachment(content: Any, context: Context) -> dict[str, Any]:  # noqa: ARG0
 
 
 def _text(content: Any, context: Context) -> Any:
-    """The words of RTF, HTML and plain text."""
+    """The words of a document: of a table each row as a line."""
     from mhbridge.fhir.plaintext import plain
-    from mhbridge.fhir.rtf import BadRtf, text_of
 
     if content.text is None:
-        context.note("I690", "the text of such a document is not read; the document itself is attached")
-        return ABSENT
+        from mhbridge.formats.document.blocks import as_text
+
+        return as_text(_read(content, context)) or ABSENT
     if content.media_type == "text/rtf":
-        try:
-            return text_of(content.text) or ABSENT
-        except BadRtf as error:
-            raise Unconvertible(str(error)) from None
+        return _of_rtf(content.text) or ABSENT
     text = (
         plain(content.text, _WIDTH).replace("-" * _WIDTH, "---") if content.media_type == "text/html" else content.text
     )
     return text.strip() or ABSENT
+
+
+def _xhtml(content: Any, context: Context) -> Any:
+    """The same with its tables, headings and lists."""
+    from mhbridge.fhir.xhtml import div, paragraph, sanitise
+
+    if content.text is None:
+        from mhbridge.formats.document.blocks import as_xhtml
+
+        markup = as_xhtml(_read(content, context))
+    elif content.media_type == "text/html":
+        return sanitise(content.text) or ABSENT
+    else:
+        text = _of_rtf(content.text) if content.media_type == "text/rtf" else content.text
+        markup = paragraph(text.strip()) if text.strip() else ""
+    return div(markup) if markup else ABSENT
+
+
+def _of_rtf(rtf: str) -> str:
+    from mhbridge.fhir.rtf import BadRtf, text_of
+
+    try:
+        return text_of(rtf)
+    except BadRtf as error:
+        raise Unconvertible(str(error)) from None
+
+
+def _read(content: Any, context: Context) -> Sequence[Block]:
+    """What is written in a document of a word processor or a PDF; nothing, with the reason, where that is unsure."""
+    from mhbridge.formats.document.blocks import Unread, says
+    from mhbridge.formats.document.reading import read
+
+    try:
+        blocks = read(content.media_type, content.body)
+    except Unread as unread:
+        context.note("I690", f"the text of the document is not read: {unread.reason}; the document itself is attached")
+        return ()
+    if not says(blocks):
+        context.note("I690", "the text of the document is not read: there is no word in it; the document is attached")
+        return ()
+    return blocks
 
 
 #: A rule across the page is as wide as the page, and no line is broken for its width.
@@ -50,3 +91,4 @@ def conversions() -> Iterator[Conversion]:
     """All conversions of documents."""
     yield Conversion("document", Type("Attachment"), _attachment, frozenset({WHOLE}))
     yield Conversion("document", Type("text"), _text, frozenset({WHOLE}))
+    yield Conversion("document", Type("xhtml"), _xhtml, frozenset({WHOLE}))
