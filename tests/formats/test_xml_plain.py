@@ -29,7 +29,7 @@ NS = "urn:hl7-org:v3"
 def told(tree: Tree) -> tuple:
     """All that a tree says."""
     held = [list(tree.held(index).items()) for index in range(len(tree.names))]
-    return tree.names, tree.parents, tree.ends, tree.texts, tree.tails, tree.building, held
+    return tree.names, tree.parents, tree.ends, tree.texts, tree.tails, tree.masks, held
 
 
 PLAIN = {

@@ -108,7 +108,7 @@ class _Reader:
 
     def _members(self, index: int, type_: str) -> dict[str, Any]:
         tree = self.tree
-        names, keys, ends, masks = tree.names, tree.keys, tree.ends, tree.building
+        names, keys, ends, masks = tree.names, tree.keys, tree.ends, tree.masks
         made: dict[str, Any] = {}
         if keys[index]:
             made = {_attribute(name): value for name, value in self._attributes(index)}
@@ -169,7 +169,7 @@ class _Reader:
         if type_ == "Resource":
             tree = self.tree
             inner, end = index + 1, tree.ends[index]
-            if inner == end or tree.ends[inner] != end or tree.keys[index] or tree.building[index] & TEXT:
+            if inner == end or tree.ends[inner] != end or tree.keys[index] or tree.masks[index] & TEXT:
                 raise _wrong()
             return self.resource(inner)
         if type_ == "xhtml":

@@ -104,7 +104,7 @@ class Xml:
 
     def shapes(self, message: Any) -> tuple[Sequence[str], Sequence[Hashable]]:
         """A document is one group, and its shape is which leaves of each element are populated."""
-        return ("",), (message.tree.masks,)
+        return ("",), (tuple(message.tree.masks),)
 
     def layout(self, kind: str, shape: Any) -> Sequence[Cell]:  # noqa: ARG002  # the protocol's
         """Every element that has text or attributes."""

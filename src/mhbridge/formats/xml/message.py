@@ -20,7 +20,7 @@ from mhbridge.formats.xml.itk import Wrapped, unwrapped
 from mhbridge.formats.xml.parsing import parsed
 from mhbridge.formats.xml.path import XmlPath
 from mhbridge.formats.xml.reach import Route, route
-from mhbridge.formats.xml.tree import BLANKS, Element, Leaf, Tree, written_name
+from mhbridge.formats.xml.tree import BLANKS, TEXT, Element, Leaf, Tree, written_name
 from mhbridge.formats.xml.writing import written
 from mhbridge.model import Issue, MessageFacts
 
@@ -265,7 +265,7 @@ def structural(message: XmlMessage, source: Source) -> Iterator[tuple[int, int]]
         if isinstance(value, Leaf):
             yield value.index, 1 << value.bit
         elif isinstance(value, Element):
-            yield from ((index, 1) for index, mask in root.tree.populated(value.index, value.end) if mask & 1)
+            yield from ((index, TEXT) for index, mask in root.tree.populated(value.index, value.end) if mask & TEXT)
     elif root.name == _DOCUMENT:
         yield from _named(root, f"{{{CDA}}}id", ("root", "extension"))
     if root.name == _DOCUMENT:

@@ -45,7 +45,7 @@ class _Builder:
     def __init__(self) -> None:
         tree = self.tree = Tree()
         names, keys, parents, ends = tree.names, tree.keys, tree.parents, tree.ends
-        starts, tails, masks = tree.texts, tree.tails, tree.building
+        starts, tails, masks = tree.texts, tree.tails, tree.masks
         opened: list[int] = []
         #: How many children each open element has.
         counts: list[int] = []

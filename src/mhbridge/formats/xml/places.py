@@ -329,12 +329,7 @@ def _step(tree: Tree, place: int, prefixes: dict[str, str], *, exact: bool) -> s
     said = _said(tree.names[place], prefixes)
     parent = tree.parents[place]
     if exact and parent >= 0:
-        alike: dict[str, list[int]] | None = tree.memo.get(("alike", parent))
-        if alike is None:
-            alike = tree.memo["alike", parent] = {}
-            for child in tree.children(parent):
-                alike.setdefault(tree.names[child], []).append(child)
-        here = alike[tree.names[place]]
+        here = tree.called(parent)[tree.names[place]]
         if len(here) > 1:
             return f"{said}[{bisect_left(here, place) + 1}]"
     return said

@@ -288,7 +288,7 @@ class _Reader:
         pieces = _pieces(outside)
         tree = self.tree
         names, parents, ends, texts, tails = tree.names, tree.parents, tree.ends, tree.texts, tree.tails
-        keys, offsets, masks = tree.keys, tree.offsets, tree.building
+        keys, offsets, masks = tree.keys, tree.offsets, tree.masks
         shapes, declaring = self.scope.shapes, self.outside
         blank = str.isspace if outside.isascii() else _is_blank
         #: The end tags that come after the next one, outermost first.
@@ -364,7 +364,7 @@ class _Reader:
         if text.strip(BLANKS):
             if owner < 0:
                 raise _Odd
-            self.tree.building[owner] |= TEXT
+            self.tree.masks[owner] |= TEXT
         return text
 
     def _tag(self, tag: str, taken: int) -> _Start:
@@ -431,7 +431,7 @@ class _Reader:
             raise _Odd
         tree.values = values
         if values and min(values)[:1] <= " ":
-            masks = tree.building
+            masks = tree.masks
             for index, (at, keys) in enumerate(zip(tree.offsets, tree.keys, strict=True)):
                 for bit, value in enumerate(values[at : at + len(keys)], 1):
                     if not value.strip(BLANKS):

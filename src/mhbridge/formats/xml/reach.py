@@ -231,21 +231,10 @@ def _below(tree: Tree, element: int, name: str) -> list[int]:
     return list(range(element + 1, tree.ends[element])) if name == "*" else tree.named(name, element)
 
 
-def _children(tree: Tree, element: int, name: str) -> list[int]:
+def _children(tree: Tree, element: int, name: str) -> Sequence[int]:
     """The children of a name of one element."""
-    names, ends = tree.names, tree.ends
-    at, end, steps = element + 1, ends[element], 1
-    out: list[int] = []
-    if name == "*":
-        out = tree.children(element)
-        steps += len(out)
-    else:
-        while at < end:
-            if names[at] == name:
-                out.append(at)
-            at = ends[at]
-            steps += 1
-    tree.spend(steps)
+    out = tree.children(element) if name == "*" else tree.called(element).get(name, ())
+    tree.spend(1 + len(out))
     return out
 
 
@@ -259,10 +248,9 @@ def _moved(tree: Tree, found: Sequence[int], axis: str, name: str, *, deep: bool
     if axis == "parent":
         tree.spend(len(found))
         return sorted({tree.parents[one] for one in found if one != tree.top} - {-1})
-    ends = tree.ends
     out: list[int] = []
     if deep:
-        last = -1
+        ends, last = tree.ends, -1
         for element in found:
             if element < last:
                 continue  # it is inside one whose descendants are all there already
@@ -270,16 +258,9 @@ def _moved(tree: Tree, found: Sequence[int], axis: str, name: str, *, deep: bool
             out += _below(tree, element, name)
         tree.spend(len(out) + len(found))
         return out
-    names, steps, whole = tree.names, len(found), name == "*"
     for element in found:
-        at, end = element + 1, ends[element]
-        while at < end:
-            if whole or names[at] == name:
-                out.append(at)
-            at = ends[at]
-            steps += 1
-    tree.spend(steps)
-    if len(found) > 1 and any(b < a for a, b in pairwise(out)):
+        out += _children(tree, element, name)
+    if any(b < a for a, b in pairwise(out)):
         out.sort()
     return out
 
@@ -319,7 +300,7 @@ def ended(tree: Tree, found: Sequence[int], ending: Ending) -> list[_Found]:
                     if value.strip(BLANKS):
                         out.append((one, at, value))
         else:
-            masks = tree.building
+            masks = tree.masks
             out += [(one, 0, tree.own(one)) for one in inside if masks[one] & TEXT]
     return out
 

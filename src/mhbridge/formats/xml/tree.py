@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from contextlib import suppress
-from itertools import accumulate
+from itertools import compress, count, repeat
+from operator import contains
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage
@@ -149,8 +150,8 @@ class Tree:
         self.ends: list[int] = []
         self.texts: list[str] = []
         self.tails: list[str] = []
-        #: The populated leaves of each element, while it is read.
-        self.building: list[int] = []
+        #: The populated leaves of each element.
+        self.masks: list[int] = []
         #: The element that the message is in: that of a document in an envelope.
         self.top = 0
         self.steps = 0
@@ -160,9 +161,7 @@ class Tree:
         self._held: dict[int, dict[str, str]] = {}
         self._own: dict[int, str] = {}
         self._by_name: dict[str, list[int]] = {}
-        self._masks: tuple[int, ...] | None = None
-        #: All that have leaves, and how many of them there are before each element.
-        self._populated: tuple[list[tuple[int, int]], list[int]] | None = None
+        self._called: dict[int, dict[str, list[int]]] = {}
 
     def element(self, index: int) -> Element:
         """The element of a number; the same object each time."""
@@ -189,13 +188,6 @@ class Tree:
     def limit(self) -> int:
         """How many steps may be taken."""
         return _STEPS + _EACH * len(self.names)
-
-    @property
-    def masks(self) -> tuple[int, ...]:
-        """The populated leaves of each element."""
-        if self._masks is None:
-            self._masks = tuple(self.building)
-        return self._masks
 
     def held(self, index: int) -> dict[str, str]:
         """The attributes of an element."""
@@ -224,9 +216,21 @@ class Tree:
             at = ends[at]
         return found
 
+    def called(self, index: int) -> dict[str, list[int]]:
+        """The elements directly in one, by their names."""
+        found = self._called.get(index)
+        if found is None:
+            found = self._called[index] = {}
+            names, ends = self.names, self.ends
+            at, end = index + 1, ends[index]
+            while at < end:
+                found.setdefault(names[at], []).append(at)
+                at = ends[at]
+        return found
+
     def own(self, index: int) -> str:
         """All direct text of an element together, or empty when that is blank."""
-        if not self.building[index] & TEXT:
+        if not self.masks[index] & TEXT:
             return ""
         if self.ends[index] == index + 1:
             return self.texts[index]
@@ -255,7 +259,7 @@ class Tree:
 
     def says(self, index: int) -> bool:
         """Whether anything is in an element."""
-        masks = self.building
+        masks = self.masks
         if masks[index]:
             return True
         end = self.ends[index]
@@ -263,11 +267,7 @@ class Tree:
 
     def populated(self, begin: int, end: int) -> list[tuple[int, int]]:
         """The elements of a stretch that have leaves, each with the mask of them."""
-        if self._populated is None:
-            masks = self.masks
-            self._populated = [cell for cell in enumerate(masks) if cell[1]], [0, *accumulate(map(bool, masks))]
-        cells, before = self._populated
-        return cells[before[begin] : before[end]]
+        return [(at, mask) for at, mask in enumerate(self.masks[begin:end], begin) if mask]
 
     def spend(self, steps: int) -> None:
         """
@@ -314,9 +314,8 @@ class Tree:
         known: dict[str, int] | None = self.memo.get("ID")
         if known is None:
             known = self.memo["ID"] = {}
-            for index, keys in enumerate(self.keys):
-                if "ID" in keys:
-                    known.setdefault(self.said(index, "ID"), index)
+            for index in compress(count(), map(contains, self.keys, repeat("ID"))):
+                known.setdefault(self.said(index, "ID"), index)
         return known.get(name)
 
 

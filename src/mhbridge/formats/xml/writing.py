@@ -57,7 +57,7 @@ def _escaped(value: str) -> str:
 
 
 def _write(element: Element, keep: Callable[[Element], bool], prefixes: dict[str, str], out: list[str]) -> None:
-    # Documents are at most `parsing.MAX_DEPTH` deep, so this may recurse.
+    # Documents are at most `bounds.MAX_DEPTH` deep, so this may recurse.
     name = _name(element.name, prefixes)
     attributes = "".join(f' {_name(one, prefixes)}="{_escaped(value)}"' for one, value in element.attributes.items())
     out.append(f"<{name}{_END}{attributes}>")

@@ -16,10 +16,12 @@ from mhbridge.mapping.types import Type
 if TYPE_CHECKING:
     from mhbridge.formats.xml.tree import Tree
 
-__all__ = ["CDA", "XSI", "At", "leaf", "made"]
+__all__ = ["CDA", "TEXT", "XSI", "At", "leaf", "made"]
 
 CDA: Final = "{urn:hl7-org:v3}"
 XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
+#: The bit of an element's own text (`mhbridge.formats.xml.tree.TEXT`, which a mapping of HL7 v2 never loads).
+TEXT: Final = 1
 _BLANKS: Final = " \t\r\n"
 _ALL: Final = frozenset({WHOLE})
 
@@ -63,37 +65,21 @@ class At:
 
     def peek(self, attribute: str) -> str:
         """What an attribute says, without blanks around it."""
-        tree, index = self.tree, self.index
-        keys = tree.keys[index]
-        if attribute not in keys:
-            return ""
-        return tree.values[tree.offsets[index] + keys.index(attribute)].strip(_BLANKS)
+        return self.tree.said(self.index, attribute).strip(_BLANKS)
 
     def all(self, name: str) -> list[At]:
         """The children of a name of CDA."""
-        tree, index, seen, wanted = self.tree, self.index, self.seen, CDA + name
-        names, ends = tree.names, tree.ends
-        found: list[At] = []
-        at, end = index + 1, ends[index]
-        while at < end:
-            if names[at] == wanted:
-                found.append(At(tree, at, seen))
-            at = ends[at]
-        return found
+        tree, seen = self.tree, self.seen
+        return [At(tree, at, seen) for at in tree.called(self.index).get(CDA + name, ())]
 
     def one(self, *names: str) -> At | None:
         """The first child of the first of the names that there is."""
         tree, index = self.tree, self.index
-        called, ends = tree.names, tree.ends
-        begin, end = index + 1, ends[index]
-        if begin == end:
-            return None
-        for name in names:
-            wanted, at = CDA + name, begin
-            while at < end:
-                if called[at] == wanted:
-                    return At(tree, at, self.seen)
-                at = ends[at]
+        if tree.ends[index] > index + 1:
+            called = tree.called(index)
+            for name in names:
+                if found := called.get(CDA + name):
+                    return At(tree, found[0], self.seen)
         return None
 
     @property
@@ -121,7 +107,7 @@ class At:
 
     def take_own(self) -> None:
         """The result depends on the element's own text."""
-        if self.seen is not None and self.tree.building[self.index] & 1:
+        if self.seen is not None and self.tree.masks[self.index] & TEXT:
             self.seen.add(leaf(self.index))
 
     def own(self) -> str:
@@ -133,12 +119,8 @@ class At:
         """All text in it, blanks made one space, and the result depends on it."""
         tree, index = self.tree, self.index
         if self.seen is not None:
-            end = tree.ends[index]
-            if end == index + 1:
-                if tree.building[index] & 1:
-                    self.seen.add(leaf(index))
-            else:
-                self.seen.update([leaf(at) for at, mask in tree.populated(index, end) if mask & 1])
+            masks = tree.masks
+            self.seen.update([leaf(at) for at in range(index, tree.ends[index]) if masks[at] & TEXT])
         return " ".join(tree.words(index).split())
 
     def whole(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mhbridge.fhir.xhtml import div, escape
 from mhbridge.mapping.conversions import Context, Conversion, Unconvertible
-from mhbridge.mapping.conversions.at import CDA, XSI, At, leaf, made
+from mhbridge.mapping.conversions.at import CDA, TEXT, XSI, At, leaf, made
 
 if TYPE_CHECKING:
     from mhbridge.formats.xml.tree import Tree
@@ -258,7 +258,7 @@ def _component_xhtml(at: At, level: int, out: list[str]) -> None:
 
 def _inner(tree: Tree, index: int, seen: set[Any] | None, out: list[str]) -> None:
     """What is in an element, and that it is read."""
-    if seen is not None and tree.building[index] & 1:
+    if seen is not None and tree.masks[index] & TEXT:
         seen.add(leaf(index))
     if text := tree.texts[index]:
         out.append(text if text.isspace() else escape(text))
