@@ -25,7 +25,7 @@ from mhbridge.adapters.postgres import opening
 from mhbridge.adapters.postgres.opening import Address
 from mhbridge.adapters.postgres.session import PostgresSession
 from mhbridge.adapters.postgres.sharing import Listener, Sharing
-from mhbridge.adapters.sql import leases
+from mhbridge.adapters.sql import leases, stories
 from mhbridge.adapters.sql.books import Books
 from mhbridge.adapters.sql.committing import Die, Writer, checked_head, refusal
 from mhbridge.adapters.sql.reading import Reader
@@ -210,7 +210,7 @@ class PostgresStore(Sharing):
             session = PostgresSession(lambda: connection)
             reader = Reader(session, self._keys, alone=False)
             try:
-                original = reader.part(message)
+                original = stories.part(reader, message)
             except Exception as error:  # noqa: BLE001, whatever it is, its caller is told
                 raise refusal(error, session) from None
         if original is None:

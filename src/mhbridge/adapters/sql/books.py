@@ -18,7 +18,7 @@ from mhbridge.adapters.sql.sealing import Keys, Seal
 from mhbridge.adapters.sql.session import Session
 from mhbridge.ports import Duties, Retention, RetentionClass
 
-__all__ = ["CLASS_OF", "GATEWAY", "NAMED_AT_MOST", "OTHERS", "Books", "Fence", "Mark", "micros", "when"]
+__all__ = ["CLASS_OF", "GATEWAY", "NAMED_AT_MOST", "OTHERS", "Books", "Fence", "Mark", "micros", "when", "when_said"]
 
 
 #: How long the body of a row of each table is kept.
@@ -48,6 +48,11 @@ def micros(at: datetime) -> int:
 def when(at: int) -> datetime:
     """The instant that the database has."""
     return _EPOCH + timedelta(microseconds=at)
+
+
+def when_said(at: int | None) -> datetime | None:
+    """The same, where there may be none."""
+    return None if at is None else when(at)
 
 
 class Mark(NamedTuple):

@@ -20,6 +20,7 @@ from mhbridge.adapters.sql import (
     acknowledging,
     auditing,
     backlog,
+    following,
     intake,
     leases,
     letters,
@@ -128,7 +129,7 @@ def checked_head(session: Session, keys: Keys, writer: int) -> Chain:
     values = {"writer": writer, "seq": head[0] - CHECKED_AT_START}
     before = next(iter(session.run("log_before", values)), None)
     chain = Chain(keys.log, writer, *(before or ()))
-    Reader(session, keys).log_from(chain)
+    following.log_from(Reader(session, keys), chain)
     return chain
 
 

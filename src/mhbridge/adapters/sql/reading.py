@@ -1,27 +1,23 @@
 """
-What is read: the next deliveries, what is known, messages and their stories, originals.
+A session that reads: what is known of patients, and bodies. What else is read has modules of its own:
 
-Each function takes a session that does not write and holds its snapshot for one answer. Every body is checked against
+    upcoming    the next deliveries
+    stories     what people ask for
+    following   the log
+
+Each question takes a session that does not write and holds its snapshot for one answer. Every body is checked against
 its seal before it is used. This module must never hold a snapshot while somebody waits.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from itertools import chain, islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import orjson
-
-from mhbridge.adapters.sql import heads as told
 from mhbridge.adapters.sql import merging, series
-from mhbridge.adapters.sql.books import GATEWAY, when
-from mhbridge.adapters.sql.chain import Chain, LogRow
 from mhbridge.adapters.sql.counts import Counts
-from mhbridge.adapters.sql.finding import LAST, Search, found
 from mhbridge.adapters.sql.folds import Folds, Said
 from mhbridge.adapters.sql.ready import episode_token, patient_token
 from mhbridge.adapters.sql.sealing import Keys, Seal
@@ -31,18 +27,15 @@ from mhbridge.mapping import record
 from mhbridge.mapping.known import only
 from mhbridge.model import (
     Carry,
-    DeliveryState,
     Document,
     Joining,
     Key,
     Known,
     Later,
-    MessageState,
     Past,
     Place,
     Recorded,
 )
-from mhbridge.ports import ClockRow, DueDelivery, MessageRow, Original, Task, Trace, TraceLine, Waiting
 
 __all__ = ["PURGED", "Reader"]
 
@@ -51,31 +44,6 @@ PURGED: Final = "S222"
 
 #: Patients of whom it is remembered how many readings they have: more than `Folds` remembers.
 _STAMPS: Final = 4_000
-
-#: So many log rows are checked with one snapshot.
-_LOG_ROWS: Final = 2_000
-
-
-class Head(NamedTuple):
-    """The head of a lane, before its document is read. The columns of `due_heads`."""
-
-    next_at: int
-    id: int
-    message: int
-    patient: int
-    seq: int
-    state: str
-    attempts: int
-    deadline: int | None
-    document: int
-    sent_at: int | None
-    needs: int
-
-
-def _urgent(found: tuple[Head, str]) -> tuple[int, int]:
-    """Which of two letters is the more urgent: the one that is due at its receiver sooner."""
-    head, _ = found
-    return LAST if head.deadline is None else head.deadline, head.next_at
 
 
 class Reader:
@@ -273,169 +241,10 @@ class Reader:
                 continue
             yield Said(number, document, episode, event_at, sent_at, said)
 
-    def due(self, now: int, most: int, without: Collection[str]) -> tuple[list[DueDelivery], list[tuple[int, str]]]:
-        """Due heads with their documents, and the deliveries whose documents cannot be read, with the code of why."""
-        deliveries: list[DueDelivery] = []
-        damaged: list[tuple[int, str]] = []
-        for destination, head in self._heads(now, most, without):
-            try:
-                document = self._document(self.row("document", id=head.document))
-            except StoreError as error:
-                damaged.append((head.id, error.code))
-                continue
-            deliveries.append(
-                DueDelivery(
-                    id=head.id,
-                    message=head.message,
-                    destination=destination,
-                    patient=head.patient,
-                    number=head.seq,
-                    state=DeliveryState(head.state),
-                    attempts=head.attempts,
-                    document=document,
-                    deadline=_maybe(head.deadline),
-                    sent_at=_maybe(head.sent_at),
-                    needs=head.needs,
-                )
-            )
-        return deliveries, damaged
+    # --- bodies ---
 
-    def lapsed(self, at: int) -> bool:
-        """Whether an acknowledgement was to be here by now."""
-        return bool(self.rows("awaiting_due", now=at, most=1))
-
-    def next_due(self, without: Collection[str]) -> int | None:
-        """When the next lane has work."""
-        times = (self.value("next_due", destination=about) for about, _ in self._destinations(without))
-        return min((at for at in times if at is not None), default=None)
-
-    def _destinations(self, without: Collection[str]) -> list[tuple[int, str]]:
-        return [row for row in self.rows("destinations") if row[1] not in without]
-
-    def _heads(self, now: int, most: int, without: Collection[str]) -> list[tuple[str, Head]]:
-        # One search of an index for each destination, so that one with a long queue costs the others nothing.
-        destinations, found = self._destinations(without), list[tuple[str, Head]]()
-        for query, key in (("due_letters", _urgent), ("due_heads", None)):
-            heads = [
-                sorted(((Head(*row), name) for row in rows), key=key)
-                for about, name in destinations
-                if (rows := self.rows(query, destination=about, now=now, most=most - len(found)))
-            ]
-            found += [(name, head) for head, name in islice(heapq.merge(*heads, key=key), most - len(found))]
-        return found
-
-    # --- for people ---
-
-    def messages(self, sought: Search, before: int, most: int) -> list[MessageRow]:
-        """The newest messages that fit."""
-        with self.snapshot():
-            return [self.shown(about) for about in found(self, sought, before, most)]
-
-    def shown(self, about: int) -> MessageRow:
-        """A message as people see it."""
-        return self._row(about)[0]
-
-    def _row(self, about: int) -> tuple[MessageRow, str]:
-        """A message as people see it, and its issues as they are stored."""
-        number, envelope, feed, kind, place, received_at, state, code, mapping, fanout, issues = self._message(about)
-        deliveries: dict[str, int] = dict(self.rows("delivery_states", message=about))
-        waiting = self.rows("waiting", message=about) if DeliveryState.PARKED in deliveries else ()
-        return (
-            MessageRow(
-                id=number,
-                envelope=envelope,
-                feed=feed,
-                kind=kind,
-                place=place,
-                received_at=when(received_at),
-                state=MessageState(state),
-                code=code,
-                mapping=mapping,
-                fanout=fanout,
-                deliveries=deliveries,
-                waiting=tuple([Waiting(*row) for row in waiting]),
-            ),
-            issues,
-        )
-
-    def _message(self, about: int) -> Sequence[Any]:
-        row: Sequence[Any] | None = self.row("message", id=about)
-        if row is None:
-            raise StoreError("S214", f"there is no message {about}")
-        return row
-
-    def trace(self, message: int) -> Trace | None:
-        """All that is known about one message."""
-        with self.snapshot():
-            if self.row("message", id=message) is None:
-                return None
-            row, issues = self._row(message)
-            deliveries = tuple([self._delivery(about) for about in self.rows("deliveries", message=message)])
-            abouts = [message, *(delivery["id"] for delivery in deliveries)]
-            clocks = [_clock(clock) for clock in self.rows("clocks_of_patient", message=message)]
-            abouts += [clock.id for clock in clocks]
-            tasks = [_task(task) for about in abouts for task in self.rows("tasks_about", about=about)]
-            return Trace(
-                message=row,
-                issues=tuple(orjson.loads(issues)),
-                lines=(self._received(row), *self._lines([row.envelope, *abouts, *(task.id for task in tasks)])),
-                deliveries=deliveries,
-                documents=tuple([_described(about) for about in self.rows("documents", message=message)]),
-                tasks=tuple(tasks),
-                clocks=tuple(clocks),
-            )
-
-    def _received(self, row: MessageRow) -> TraceLine:
-        _, transport, peer, answer = self.row("envelope", id=row.envelope) or (0, "", "", "{}")
-        said = f"{transport}: {orjson.loads(answer).get('verdict', '')}"
-        return TraceLine(row.received_at, "envelope", row.envelope, said, peer or GATEWAY)
-
-    def _lines(self, abouts: Sequence[int]) -> list[TraceLine]:
-        rows = sorted(
-            chain.from_iterable(self.rows("log_about", about=about) for about in abouts),
-            key=lambda row: row[-1],
-        )
-        return [TraceLine(when(at), what, about, moves, who) for at, what, about, moves, who, _ in rows]
-
-    def _delivery(self, row: Sequence[Any]) -> dict[str, Any]:
-        number, destination, document, seq, state, code, level, attempts, due_at, deadline, remote_id, sent_at = row
-        tried = self.rows("attempts", delivery=number)
-        head = self.row("head_before", id=number)
-        return {
-            "id": number,
-            "destination": destination,
-            "document": document,
-            "number": seq,
-            "state": state,
-            "code": code,
-            "level": level,
-            "attempts": attempts,
-            "due_at": _maybe(due_at),
-            "deadline": _maybe(deadline),
-            "remote_id": remote_id,
-            "sent_at": _maybe(sent_at),
-            "behind": None if head is None else dict(zip(("delivery", "message", "state", "code"), head, strict=True)),
-            "tried": tuple(
-                {"n": n, "started_at": when(started), "ended_at": when(ended), "result": result, "code": why}
-                for n, started, ended, result, why in tried
-            ),
-        }
-
-    def original(self, message: int) -> bytes | None:
-        """The envelope's bytes, as they were received."""
-        envelope = self.value("envelope_of_message", id=message)
-        return None if envelope is None else self.body("envelope", envelope)
-
-    def part(self, message: int) -> Original | None:
-        """The same, and which of the envelope's messages it is: they are stored in the envelope's order."""
-        row = self.row("part_of_envelope", id=message)
-        return None if row is None else Original(self.body("envelope", row[0]), *row[1:])
-
-    def documents(self, message: int) -> list[Document]:
-        """The documents that a message made."""
-        return [self._document(row) for row in self.rows("documents", message=message)]
-
-    def _document(self, row: Sequence[Any] | None) -> Document:
+    def document(self, row: Sequence[Any] | None) -> Document:
+        """A document, of its columns."""
         if row is None:
             raise StoreError("S208", "a document has a delivery, and is not there")
         about, series, _, kind, target, bundle, identifier, media_type, _, status, _ = row
@@ -448,86 +257,3 @@ class Reader:
         if row is None:
             raise StoreError("S208", f"{table} {about} has no body")
         return self.seal.open(table, about, row[1], row[0])
-
-    # --- tasks ---
-
-    def tasks(self, queue: str, ended: bool, before: int, most: int) -> list[Task]:
-        """Open tasks, the most urgent first; or all of them, the newest first."""
-        if ended:
-            rows = self.rows("all_tasks", queue=queue, before=before or LAST, most=most)
-        elif queue:
-            rows = self.rows("open_tasks_of_queue", queue=queue, most=most)
-        else:
-            rows = self.rows("open_tasks", most=most)
-        return [_task(row) for row in rows]
-
-    # --- the log's chain ---
-
-    def writers(self) -> list[int]:
-        """The numbers of those who have written the log: each has a chain of its own."""
-        return [writer for (writer,) in self.rows("writers")]
-
-    def log_from(self, chain: Chain) -> int:
-        """Follow the log from a row, a short snapshot at a time. Returns how many rows held."""
-        followed = 0
-        while rows := self._log_rows(chain.writer, chain.seq):
-            chain.follow(rows)
-            followed += len(rows)
-        return followed
-
-    def last_of(self, writer: int) -> tuple[int, bytes]:
-        """Number and mac of the last row that a writer wrote; 0 when there is none."""
-        seq, mac = self.row("log_head", writer=writer) or (0, b"")
-        return seq, mac
-
-    def has_heads(self, heads: Sequence[told.Head]) -> None:
-        """
-        Check that rows which were told of outside are there, and are what they were.
-
-        Raises:
-            StoreError: S224, naming the first that is not.
-        """
-        for head in heads:
-            # An empty log has no row, and nothing could be cut off it.
-            if head.seq and self.value("log_mac", writer=head.writer, seq=head.seq) != head.mac:
-                at = when(head.at)
-                raise StoreError("S224", f"row {head.seq} of the log, its last on {at:%d %B %Y at %H:%M}, is not there")
-
-    def _log_rows(self, writer: int, seq: int) -> list[LogRow]:
-        return [LogRow(*row) for row in self.rows("log_rows", writer=writer, seq=seq, most=_LOG_ROWS)]
-
-
-def _described(row: Sequence[Any]) -> dict[str, Any]:
-    about, series, version, kind, target, bundle, identifier, media_type, digest, status, replaces = row
-    return {
-        "id": about,
-        "series": series.hex(),
-        "version": version,
-        "type": kind,
-        "target": target,
-        "bundle": bundle,
-        "identifier": identifier,
-        "media_type": media_type,
-        "sha256": digest.hex(),
-        "status": status,
-        "replaces": replaces,
-    }
-
-
-def _clock(row: Sequence[Any]) -> ClockRow:
-    about, name, kind, recipient, started_at, due_at, next_at, step, ladder, state, place = row
-    of = len(orjson.loads(ladder))
-    starts, due = when(started_at), when(due_at)
-    return ClockRow(about, name, kind, recipient, starts, due, _maybe(next_at), step, of, state, place)
-
-
-def _task(row: Sequence[Any]) -> Task:
-    about, what, of, name, cause, queue, severity, opened_at, deadline, next_at, holder, closed_at, closed_as = row
-    return Task(
-        about, what, of, name, cause, queue, severity, when(opened_at), _maybe(deadline), _maybe(next_at), holder,
-        _maybe(closed_at), closed_as,
-    )  # fmt: skip
-
-
-def _maybe(at: int | None) -> Any:
-    return None if at is None else when(at)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-from mhbridge.adapters.sql.books import Books, micros, when
+from mhbridge.adapters.sql.books import Books, micros, when, when_said
 from mhbridge.ports import Gap, Profile
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def profiles(reader: Reader) -> list[Profile]:
             date.fromisoformat(day),
             count,
             expected,
-            None if silent_since is None else when(silent_since),
+            when_said(silent_since),
         )
         for feed, day, count, expected, silent_since in reader.rows("listening")
     ]

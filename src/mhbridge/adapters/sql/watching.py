@@ -8,10 +8,9 @@ that, from all that is known then. This module must never decide what is told.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mhbridge.adapters.sql.books import Books, when
+from mhbridge.adapters.sql.books import Books, when, when_said
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.pipeline.persons import Heard, Person, Told, Trail
@@ -138,7 +137,7 @@ def _trail(reader: Reader, patient: int) -> Iterator[Trail]:
     for episode, due_at, name, who, state in reader.rows("clocks_seen", patient=patient):
         yield Trail(patient, bytes(episode), when(due_at), "deadline", name, who, state)
     for episode, sent_at, kind, who, state, level in reader.rows("deliveries_seen", patient=patient):
-        yield Trail(patient, bytes(episode), _maybe(sent_at), "delivery", kind, who, _state(state, level))
+        yield Trail(patient, bytes(episode), when_said(sent_at), "delivery", kind, who, _state(state, level))
 
 
 def _state(state: str, level: int) -> str:
@@ -146,7 +145,3 @@ def _state(state: str, level: int) -> str:
     if state in ("done", "awaiting"):
         return "acknowledged" if level >= _ACKNOWLEDGED else "delivered" if state == "done" else "awaiting"
     return state
-
-
-def _maybe(at: int | None) -> datetime | None:
-    return None if at is None else when(at)

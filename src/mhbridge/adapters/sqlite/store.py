@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from mhbridge.adapters.disk import free_of
+from mhbridge.adapters.sql import stories
 from mhbridge.adapters.sql.books import GATEWAY, Books
 from mhbridge.adapters.sql.committing import Die, checked_head
 from mhbridge.adapters.sql.door import Door
@@ -213,7 +214,7 @@ class SqliteStore(Door):
         """
         connection = opening.open_reader(self._path, self._connect)
         try:
-            original = Reader(SqliteSession(connection), self._keys).part(message)
+            original = stories.part(Reader(SqliteSession(connection), self._keys), message)
         finally:
             connection.close()
         if original is None:

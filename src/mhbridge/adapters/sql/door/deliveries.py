@@ -14,11 +14,10 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from mhbridge.adapters.sql import acknowledging
+from mhbridge.adapters.sql import acknowledging, upcoming
 from mhbridge.adapters.sql import moves as verbs
-from mhbridge.adapters.sql.books import micros, when
+from mhbridge.adapters.sql.books import micros, when_said
 from mhbridge.adapters.sql.door.calling import Calling
-from mhbridge.adapters.sql.reading import Reader
 from mhbridge.model import DeliveryState
 from mhbridge.ports import DueDelivery, Move
 
@@ -32,14 +31,14 @@ class Deliveries(Calling):
 
     async def due(self, now: datetime, most: int, *, without: Collection[str] = ()) -> Sequence[DueDelivery]:
         at = micros(now)
-        deliveries, damaged = await self._ask(self._flow, Reader.due, at, most, without)
+        deliveries, damaged = await self._ask(self._flow, upcoming.due, at, most, without)
         for about, code in damaged:
             await self.write(verbs.park, verbs.Parking(about, code, at))
         return [replace(found, original=partial(self._relayed, found.message)) for found in deliveries]
 
     async def next_due(self, *, without: Collection[str] = ()) -> datetime | None:
-        at = await self._ask(self._flow, Reader.next_due, without)
-        return None if at is None else when(at)
+        at = await self._ask(self._flow, upcoming.next_due, without)
+        return when_said(at)
 
     async def start(self, deliveries: Sequence[int], now: datetime, look_at: datetime) -> Sequence[int]:
         taken: list[int] = await self.write(
@@ -67,7 +66,7 @@ class Deliveries(Calling):
     async def lapse(self, now: datetime, most: int = 100) -> Sequence[int]:
         # Most of the time none has lapsed, and then nothing is written.
         at = micros(now)
-        if not await self._ask(self._flow, Reader.lapsed, at):
+        if not await self._ask(self._flow, upcoming.lapsed, at):
             return []
         late: list[int] = await self.write(acknowledging.lapse, acknowledging.Lapsing(at, most))
         return late

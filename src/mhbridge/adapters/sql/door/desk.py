@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from mhbridge.adapters.sql import accounts, auditing
+from mhbridge.adapters.sql import accounts, auditing, following, stories
 from mhbridge.adapters.sql.books import Mark, micros
 from mhbridge.adapters.sql.chain import Chain
 from mhbridge.adapters.sql.committing import log_head, probe
 from mhbridge.adapters.sql.door.calling import Calling
 from mhbridge.adapters.sql.finding import LAST, Search
-from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.searching import tokens
 from mhbridge.errors import StoreError
 from mhbridge.model import Document
@@ -53,16 +52,16 @@ class Desk(Calling):
         if search and not (sought.tokens or sought.remote_id):
             # What it says cannot be one of this kind.
             return []
-        return await self.ask(Reader.messages, sought, before or LAST, most)
+        return await self.ask(stories.messages, sought, before or LAST, most)
 
     async def trace(self, message: int) -> Trace | None:
-        return await self.ask(Reader.trace, message)
+        return await self.ask(stories.trace, message)
 
     async def original(self, message: int) -> bytes | None:
-        return await self.ask(Reader.original, message)
+        return await self.ask(stories.original, message)
 
     async def documents(self, message: int) -> Sequence[Document]:
-        return await self.ask(Reader.documents, message)
+        return await self.ask(stories.documents, message)
 
     async def receipts(self) -> int:
         return await self.ask(accounts.receipts)
@@ -82,9 +81,9 @@ class Desk(Calling):
     async def verify_log(self) -> int:
         head: Mark | None = None if self._read_only else await self.write(log_head, None)
         held = 0
-        for writer in await self.ask(Reader.writers):
+        for writer in await self.ask(following.writers):
             chain = Chain(self._keys.log, writer)
-            held += await self.ask(Reader.log_from, chain)
+            held += await self.ask(following.log_from, chain)
             # The end may be cut off without breaking the chain: what was last written here must still be there.
             if head is not None and writer == self._writer.number and chain.seq < head.seq:
                 raise _missing(chain.seq + 1)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from mhbridge.adapters.sql import expiring, moves, searching, shredding
+from mhbridge.adapters.sql import expiring, following, moves, searching, shredding
 from mhbridge.adapters.sql.books import GATEWAY, Mark, micros
 from mhbridge.adapters.sql.committing import log_head
 from mhbridge.adapters.sql.door.desk import Desk
@@ -63,7 +63,7 @@ class Keeping(Desk):
 
     async def verify_heads(self, lines: Sequence[str]) -> int:
         heads = heads_in(self._keys, lines)
-        await self.ask(Reader.has_heads, heads)
+        await self.ask(following.has_heads, heads)
         return len(heads)
 
     async def verify_bodies(self) -> tuple[int, int, int]:
@@ -85,8 +85,8 @@ class Keeping(Desk):
         Args:
             lines: what has been told. Who wrote the log since then, and is not in it any more, is told of as well.
         """
-        writers = {head.writer for head in heads_in(self._keys, lines)} | set(await self.ask(Reader.writers))
-        last = [(writer, await self.ask(Reader.last_of, writer)) for writer in sorted(writers)]
+        writers = {head.writer for head in heads_in(self._keys, lines)} | set(await self.ask(following.writers))
+        last = [(writer, await self.ask(following.last_of, writer)) for writer in sorted(writers)]
         return [line_of(self._keys, Head(micros(now), writer, *row, restored=True)) for writer, row in last]
 
     async def restored(self, of: datetime, who: str, now: datetime) -> int:

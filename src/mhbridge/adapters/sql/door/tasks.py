@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from mhbridge.adapters.sql import letters, tasks
-from mhbridge.adapters.sql.books import micros, when
+from mhbridge.adapters.sql import letters, stories, tasks
+from mhbridge.adapters.sql.books import micros, when_said
 from mhbridge.adapters.sql.door.calling import Calling
 from mhbridge.adapters.sql.reading import Reader
 from mhbridge.ports import Fired, Task, Urgency
@@ -45,7 +45,7 @@ class Tasks(Calling):
         return ended
 
     async def tasks(self, *, queue: str = "", ended: bool = False, before: int = 0, most: int = 100) -> Sequence[Task]:
-        return await self.ask(Reader.tasks, queue, ended, before, most)
+        return await self.ask(stories.tasks, queue, ended, before, most)
 
     async def take_task(self, task: int, who: str, now: datetime) -> bool:
         taken: bool = await self.write(tasks.take, tasks.Taking(task, who, micros(now)))
@@ -66,4 +66,4 @@ class Tasks(Calling):
 
     async def next_fire(self) -> datetime | None:
         at = await self._ask(self._flow, Reader.value, "next_fire")
-        return None if at is None else when(at)
+        return when_said(at)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from mhbridge.adapters.sql import backlog, intake
-from mhbridge.adapters.sql.books import micros, when
+from mhbridge.adapters.sql.books import micros, when_said
 from mhbridge.adapters.sql.door.receipts import Receipts
 from mhbridge.adapters.sql.ready import ReadyMessage, ready_message
 from mhbridge.model import Envelope, Key, MessageState, Outcome
@@ -35,7 +35,7 @@ class WaitingMessages(Receipts):
 
     async def next_waiting(self, now: datetime) -> datetime | None:
         at = await self._ask(self._flow, backlog.next_waiting, micros(now))
-        return None if at is None else when(at)
+        return when_said(at)
 
     async def begin(self, messages: Sequence[Pending], now: datetime, until: datetime) -> Sequence[Pending]:
         taken: list[Pending] = await self.write(
