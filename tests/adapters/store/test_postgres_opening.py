@@ -88,7 +88,7 @@ async def test_each_setting_is_read_back(address, setting, monkeypatch):
 
 async def test_what_stands_in_the_database_does_not_change_a_connection(address):
     for setting in (
-        "TimeZone = 'Asia/Tokyo'", "default_transaction_isolation = 'serializable'", "statement_timeout = '1ms'",
+        "TimeZone = 'Asia/Tokyo'", "default_transaction_isolation = 'serializable'", "statement_timeout = '2s'",
     ):  # fmt: skip
         execute(address, f"alter database {name_of(address)} set {setting}")
     await kept(address, 1)
