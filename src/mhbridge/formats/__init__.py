@@ -55,6 +55,7 @@ __all__ = [
     "Typed",
     "format_named",
     "formats",
+    "no_more",
     "nowhere",
     "sniff",
 ]
@@ -173,6 +174,11 @@ def nowhere(kind: str, place: int) -> int:  # noqa: ARG001  # as `Format.ignorin
     return 0
 
 
+def no_more(message: Any, cells: Sequence[Cell]) -> tuple[Cell, ...]:  # noqa: ARG001  # as `Format.ignoring` has it
+    """What is ignored in one message and not in all, where there is nothing."""
+    return ()
+
+
 Spill: TypeAlias = Callable[[], BinaryIO]
 """Makes a file without a name, which ends with whoever holds it."""
 
@@ -196,6 +202,7 @@ class LoopSpot(Protocol):
         subject: what its predicate looks at, where that is the same leaves whatever it wants to see there; else `None`.
         question: the same, where it looks at all of them; paths with the same question need to be asked only once.
         within: a question of others that looks at all that its predicate looks at; else `None`.
+        kind: the kind of group that is asked, if it is asked from the outermost cursor; empty: any.
         everywhere: (kind of group, a place or `Format.like` of places, mask) of what the question looks at, where that
             is in every group of the kind if it is asked from the outermost cursor; else `None`.
     """

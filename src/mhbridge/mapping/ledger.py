@@ -21,7 +21,20 @@ from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Cell, Format, Loop, Message, Nested, Path, Source, nowhere
+from mhbridge.formats import (
+    PLACE,
+    PLACE_BITS,
+    STATE_BITS,
+    Cell,
+    Format,
+    Loop,
+    Message,
+    Nested,
+    Path,
+    Source,
+    no_more,
+    nowhere,
+)
 from mhbridge.mapping import marks, nodes
 from mhbridge.mapping.conversions import WHOLE, Context
 from mhbridge.mapping.marks import Mark, Trace, raw_of
@@ -44,6 +57,8 @@ _WIDTH: Final = 32
 _MOST: Final = 2048
 _LONGEST: Final = 512
 _MOST_REACHED: Final = 256
+#: Messages in which more was read are seldom alike.
+_MOST_READ: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,11 @@ class FieldLedger:
         self._waiting = [
             mark for mark in self._asking if self._settled.isdisjoint((mark.spot.question, mark.spot.within))
         ]
+        #: The kinds of group that these paths ask about; the empty one is any.
+        self._wait_for = frozenset([getattr(mark.spot, "kind", "") for mark in self._waiting])
+        self._by_shape = bool(getattr(format_, "reached_by_shape", False)) and self.ignoring_here is no_more
+        #: What decides of a whole message (`alike`) → its ledger.
+        self.whole: dict[Any, Ledger] = {}
         #: Kind and shape of a group, and what was taken of it → what became of its leaves.
         self.known: dict[Any, _Outcome] = {}
         self._reached: dict[frozenset[Any], tuple[_Level, frozenset[Mark]]] = {}
@@ -149,10 +169,42 @@ class FieldLedger:
 
     # -- what was read --------------------------------------------------------------------------------------
 
-    def take(self, message: Message, trace: Trace, into: Sequence[list[int]]) -> None:
-        """Add what a trace says to what was taken of each group, but for what is selected everywhere."""
+    def alike(self, message: Message, trace: Trace, kinds: Sequence[str], shapes: Sequence[Any]) -> Any:
+        """
+        What tells messages apart whose ledgers differ: shapes, and which path read what of which group. `None` where it
+        is what the message says, or so much that no other is like it.
+        """
+        if not self._by_shape or len(trace) > _MOST_READ or not self._wait_for.isdisjoint((*kinds, "")):
+            return None
+        if sum(map(len, shapes)) > _LONGEST:
+            return None
+        read: list[Any] = []
+        for mark, kind, raw, cursor in trace:
+            if kind > marks.PLAIN or kind < 0:
+                read.append((mark, kind, cursor.position))
+            elif kind == marks.READ and not mark.converts:
+                read.append((mark, *mark.spot.present(raw)))
+            else:
+                return None
+        return tuple(kinds), tuple(shapes), tuple(read), self.format.structural(message, self.source)
+
+    def by_shape(self, left: Iterable[Cell], message: Message) -> bool:
+        """Whether shapes decide which of these leaves were passed over."""
+        return not self._reaching(frozenset([self.format.touched(message, cell) for cell, _ in left]))[0].asks
+
+    def take(
+        self, message: Message, trace: Trace, into: Sequence[list[int]], kinds: Collection[str] | None = None
+    ) -> None:
+        """
+        Add what a trace says to what was taken of each group, but for what is selected everywhere.
+
+        Args:
+            kinds: the kinds of group that there are, where they tell what there is to be asked.
+        """
         top = self.format.cursor(message)
-        asking = [(mark, top) for mark in self._waiting]
+        asking = []
+        if kinds is None or not self._wait_for.isdisjoint((*kinds, "")):
+            asking = [(mark, top) for mark in self._waiting]
         context = self.context
         for mark, kind, raw, cursor in trace:
             if kind > marks.PLAIN:
@@ -374,11 +426,15 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
     if first.nested is not None:
         return _of_nested(first.nested, message, taken)
     kinds, shapes = first.format.shapes(message)
-    into = _taken(message, taken, len(shapes))
+    alike = first.alike(message, taken[0][1], kinds, shapes) if len(taken) == 1 else None
+    if alike is not None and (before := first.whole.get(alike)) is not None:
+        return before
+    into = _taken(message, taken, len(shapes), kinds)
     known = first.known if len(ledgers) == 1 else {}
     counts = 0
     lost: list[Cell] = []
     open_: list[Cell] = []
+    left: list[Cell] = []
     for group, key in enumerate(zip(kinds, shapes, map(tuple, into), strict=True)):
         outcome = known.get(key)
         if outcome is None:
@@ -397,7 +453,12 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
         if left:
             passed, unmapped = _left_over(message, taken, kinds, shapes, left)
     bound, selectors, ignored = (counts >> part * _WIDTH & (1 << _WIDTH) - 1 for part in range(3))
-    return Ledger(bound, selectors, ignored, passed, _paths(first, message, lost) if lost else (), unmapped)
+    made = Ledger(bound, selectors, ignored, passed, _paths(first, message, lost) if lost else (), unmapped)
+    if alike is not None and first.by_shape(left, message):
+        if len(first.whole) >= _MOST_REACHED:
+            first.whole.clear()
+        first.whole[alike] = made
+    return made
 
 
 def _of_nested(format_: Nested, message: Message, taken: Sequence[Taken]) -> Ledger:
@@ -415,11 +476,13 @@ def _paths(ledger: FieldLedger, message: Message, cells: Iterable[Cell]) -> tupl
     return tuple([path(message, cell, bit, source, exact=True) for cell, mask in cells for bit in _bits(mask)])
 
 
-def _taken(message: Message, taken: Sequence[Taken], groups: int) -> list[list[int]]:
+def _taken(
+    message: Message, taken: Sequence[Taken], groups: int, kinds: Collection[str] | None = None
+) -> list[list[int]]:
     """What was taken of each group, each cell and its state as one number."""
     into: list[list[int]] = [[] for _ in range(groups)]
     for ledger, trace in taken:
-        ledger.take(message, trace, into)
+        ledger.take(message, trace, into, kinds)
     taken[0][0].take_structure(message, into)
     return into
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Asked, Cell, Scope
+from mhbridge.formats import PLACE, PLACE_BITS, STATE_BITS, Asked, Cell, Scope, no_more
 from mhbridge.formats.hl7v2.cells import WHOLE, all_of, bit_of, cell_of, field_of
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
@@ -77,6 +77,7 @@ class Places:
         "_which",
         "asks",
         "everywhere",
+        "kind",
         "question",
         "subject",
         "within",
@@ -98,6 +99,7 @@ class Places:
         else:
             self._name, self._reach = read_segment(path, scope)
             self._segment, self._which, self._field = path.steps[0].which, path.which, path.field
+        self.kind = self._name
         self._test = repetition_test(self._which)
         self._chosen = filtered(self._reach, self._segment)
         self.asks = _tests(self._segment) or _tests(self._which)
@@ -224,12 +226,13 @@ class Places:
 class LoopPlaces:
     """What the predicates of a `$each` look at."""
 
-    __slots__ = ("_field", "_steps", "_which", "asks", "everywhere", "question", "subject", "within")
+    __slots__ = ("_field", "_steps", "_which", "asks", "everywhere", "kind", "question", "subject", "within")
 
     def __init__(self, path: Hl7Path, scope: Scope) -> None:
         self._steps = loop_steps(path, scope)
         self._field, self._which = path.field, path.which
         self.asks = _tests(self._which) or any(_tests(which) for _, which in self._steps)
+        self.kind = path.steps[0].segment
         alone = len(self._steps) == 1 and not _tests(self._which)
         self.question = self.subject = _subject(path.steps[0].segment, path.steps[0].which) if alone else None
         self.within = None
@@ -393,7 +396,7 @@ def ignoring(
         for other in others:
             yield from other.among(message, cells)
 
-    return everywhere, here
+    return everywhere, here if others else no_more
 
 
 def ignored(path: Hl7Path) -> _Ignored:
