@@ -204,7 +204,8 @@ def _put(entry: Entry) -> dict[str, Any]:
     else:
         system, value = entry.upsert
         url = f"{kind}?identifier={_system_in_url(system)}%7C{_in_url(value)}"
-        resource = {key: content for key, content in resource.items() if key != "id"}
+        resource = dict(resource)
+        resource.pop("id", None)
     return {"fullUrl": entry.full_url, "resource": resource, "request": {"method": "PUT", "url": url}}
 
 

@@ -200,7 +200,7 @@ class Segment:
         if name == "MSH":
             line = line[len(limits.field.join(self.fields[:2])) :]  # the separators of MSH-2 separate nothing
         #: There are only fields, repetitions and components in it; see `Delimiters.plain`.
-        self.plain = limits.escape_character not in line and '"' not in line and limits.subcomponent not in line
+        self.plain = limits.plain(line)
         if name == "MSH":
             # The one place of the MSH offset (HL7 v2.5.1 §2.14.9.1): MSH-1 is the separator itself, so splitting at it
             # leaves MSH-2 where field 1 belongs. `level` keeps MSH-1 and MSH-2 whole, as they hold separators.
@@ -411,8 +411,12 @@ class Message:
         found = [("control_id", self.facts.control_id)]
         for pid in self.named("PID"):
             for encoded in pid.repetitions(3):
-                identifier = Value(encoded, pid, _REPETITION)
-                value, authority = identifier.component(1), identifier.component(4)
+                if pid.plain:
+                    parts = encoded.split(self.delimiters.component, 4)
+                    value, authority = parts[0], parts[3] if len(parts) > 3 else ""
+                else:
+                    identifier = Value(encoded, pid, _REPETITION)
+                    value, authority = identifier.component(1), identifier.component(4)
                 if value:
                     found.append(("patient", value))
                     if authority:

@@ -13,7 +13,7 @@ from mhbridge.formats import PathError, Plain, PlainValue, Plan, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path
-from mhbridge.formats.hl7v2.predicate import filtered, inside, repetition_test, repetitions
+from mhbridge.formats.hl7v2.predicate import EveryNamed, filtered, inside, repetition_test, repetitions
 from mhbridge.formats.hl7v2.reach import FieldLoop, read_segment
 from mhbridge.formats.hl7v2.shapes import REPETITIONS
 from mhbridge.model import ABSENT, DELETED
@@ -39,10 +39,17 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         return None
     name, reach = read_segment(path, scope)
     reach = filtered(reach, path.steps[0].which)
+    if isinstance(reach, EveryNamed):
 
-    def row(cursor: Any) -> tuple[Segment | None, Sequence[str]]:
-        found = reach(cursor)
-        return (found[0], found[0].fields) if found else _NO_SEGMENT
+        def row(message: Any) -> tuple[Segment | None, Sequence[str]]:
+            found = message.named(name)
+            return (found[0], found[0].fields) if found else _NO_SEGMENT
+
+    else:
+
+        def row(cursor: Any) -> tuple[Segment | None, Sequence[str]]:
+            found = reach(cursor)
+            return (found[0], found[0].fields) if found else _NO_SEGMENT
 
     parts: Callable[[str, Segment], list[str] | None] | None = None
     chosen: Callable[[str, Segment], PlainValue | None] | None = None

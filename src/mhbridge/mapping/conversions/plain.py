@@ -3,7 +3,8 @@ The quick forms of the commonest HL7 v2 conversions: of a field in which only co
 
 Such a field is the list of its components: nothing in it is escaped, deleted or has subcomponents. A plain form gives
 what the general form gives, and which components that depends on; where it is in doubt it gives `None`, and the general
-form is asked. `test_plain_forms` holds the two equal. This module must never refuse a value, nor note anything.
+form is asked. `test_a_plain_form_gives_what_the_general_form_gives` holds the two equal. This module must never refuse
+a value, nor note anything.
 """
 
 from __future__ import annotations
