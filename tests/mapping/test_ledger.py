@@ -112,6 +112,17 @@ def test_states(tmp_path, segments, expected) -> None:
     assert {path: state for path, state in found.items() if not path.startswith("PV1")} == expected
 
 
+def test_what_is_remembered_of_shapes_holds_of_no_other_message(tmp_path) -> None:
+    """One mapping for all messages, each of them twice, and each again with other words in the same places."""
+    made = mapping(tmp_path)
+    found = {}
+    for name, (segments, _) in 2 * list(CASES.items()):
+        for other in (segments, segments.replace("ACME", "PLUS"), segments.replace("|A", "|B"), f"{segments}\rZZZ|1"):
+            again = leaves(made, *other.split("\r"))  # compares with what is found leaf by leaf
+            assert found.setdefault((name, other), again) == again
+    assert made.ledger.whole
+
+
 def test_a_condition_selects(tmp_path) -> None:
     found = leaves(mapping(tmp_path), HEADER, "PV1||||||||||||||||N|||V1^^^ACME")
     assert found == {"PV1-16": SELECTOR, "PV1-19.1": BOUND, "PV1-19.4": BOUND}

@@ -41,8 +41,8 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
     reach = filtered(reach, path.steps[0].which)
     if isinstance(reach, EveryNamed):
 
-        def row(message: Any) -> tuple[Segment | None, Sequence[str]]:
-            found = message.named(name)
+        def row(cursor: Any) -> tuple[Segment | None, Sequence[str]]:
+            found = cursor.named(name)  # it is the message
             return (found[0], found[0].fields) if found else _NO_SEGMENT
 
     else:
