@@ -7,9 +7,13 @@ import re
 import pytest
 
 from mhbridge.cli import main
+from mhbridge.formats import format_named
+from mhbridge.formats.csv.sets.declaration import tables_of
 from mhbridge.mapping.catalogue import load
+from mhbridge.mapping.checker.declarations import plain
 from mhbridge.mapping.drafting.shapes import shape
 from mhbridge.mapping.library import built_in
+from mhbridge.mapping.reader import Pairs, read
 from mhbridge.model import Severity
 from mhbridge.testing.replaying import cases, compare, replay
 from mhbridge.testing.synthetic import Invented
@@ -223,3 +227,28 @@ def test_samples_that_are_a_whole_folder_are_named_by_it(here, capsys) -> None:
         (here / "samples" / name).write_bytes((FIXTURES / sample).read_bytes())
     assert run("new", "riverside/letters", "samples/a.hl7", "samples/b.hl7", "--document", document) == 0
     assert "mhbridge coverage riverside/letters samples --mappings mappings\n" in capsys.readouterr().err
+
+
+def test_samples_of_several_tables_are_proposed_as_one_set(here, capsys) -> None:
+    (here / "letters_20260301.csv").write_text("LetterID,Pat ID,Written On\nL1,P1,28/02/2026\nL2,P2,27/02/2026\n")
+    (here / "patients_20260301.csv").write_text("Pat ID,Surname\nP1,Madeup\nP2,Invented\n")
+    (here / "meds.csv").write_text("LetterID,Drug,Dose\nL1,Something,1\nL1,Another,2\n")
+    names = ["letters_20260301.csv", "patients_20260301.csv", "meds.csv"]
+    assert run("new", "riverside/letters", *names, "--document", "community-discharge") == 0
+    assert "the samples are several tables, and only letters_20260301.csv was looked at" in capsys.readouterr().err
+    text = (here / "mappings/suppliers/riverside/letters.yaml").read_text("utf-8")
+    assert not any(word in text for word in ("Madeup", "Invented", "Something", "Another"))
+    said = text[text.index("#   source:") : text.index("items:")]
+    assert said.splitlines() == [
+        "#   source:",
+        "#     format: csv",
+        "#     message_per: letters",
+        "#     tables:",
+        "#       letters: {key: LetterID, columns: [LetterID, Pat ID, Written On]}",
+        "#       patients: {one_for: letters, by: Pat ID, columns: [Pat ID, Surname]}",
+        "#       meds: {many_for: letters, by: LetterID, columns: [LetterID, Drug, Dose]}",
+    ]
+    proposed = read("x.yaml", "\n".join(line.removeprefix("#   ") for line in said.splitlines()).encode())
+    assert isinstance(proposed.root, Pairs)
+    source = plain(proposed.root.entries["source"])
+    assert tables_of(format_named("csv").declare("Europe/London", "", source)) is not None, "it can be declared"

@@ -267,6 +267,15 @@ def test_a_single_extract_and_a_set_of_one_supplier_are_told_apart() -> None:
 # --- large files -------------------------------------------------------------------------------------------
 
 
+def test_one_table_alone_is_said_to_be_one_of_a_set() -> None:
+    other = FORMAT.declare("Europe/London", "", {"columns": ["Nothing", "Like", "This"]})
+    for file in files(ROWS):
+        [(item, taken)] = FORMAT.messages(file.body, [other, SOURCE])
+        assert isinstance(item, MessageError)
+        assert (item.code, taken) == ("M770", ())
+        assert f"it is {file.name.partition('.')[0].partition('_')[0]} of a set of {len(TABLES)} tables" in str(item)
+
+
 def in_parts(made: list[File], before: Before = NOTHING_BEFORE) -> list[Record | MessageError]:
     gathering = FORMAT.gathers([SOURCE])
     assert gathering is not None

@@ -64,6 +64,7 @@ def new(
     from mhbridge.formats import DeclarationError
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.drafting import draft
+    from mhbridge.mapping.drafting.sets import as_set
     from mhbridge.mapping.library import Snapshot, default_roots
 
     if not _NAME.fullmatch(name):
@@ -85,7 +86,13 @@ def new(
         hint = did_you_mean(document or "", catalogue.library.folders("documents"))
         raise click.UsageError(f"there is no document type {document!r}. {hint}".strip())
     try:
-        made = draft(Snapshot.of(default_roots([*roots, *own])), name, kind, format_, bodies, title)
+        snapshot = Snapshot.of(default_roots([*roots, *own]))
+        proposed = (
+            as_set([(path.name, body) for path, body in zip(samples, bodies, strict=True)])
+            if (format_.name == "csv")
+            else []
+        )
+        made = draft(snapshot, name, kind, format_, bodies, title, proposed)
     except MessageError as error:
         raise click.UsageError(f"the samples cannot be read as {format_.name}: {error}") from None
     except DeclarationError as error:
@@ -105,6 +112,9 @@ def new(
     after = load([mappings, *roots])
     for path in _fixtures(made, after, out / "fixtures" / name, samples, bodies if as_they_are else None):
         say(f"{path}")
+    if proposed:
+        what = f"the samples are several tables, and only {samples[0]} was looked at"
+        say(f"{what}: how they may be one set stands in {target}", severity=Severity.WARNING)
     return _summary(made, after, mappings, samples, as_they_are)
 
 

@@ -53,7 +53,8 @@ def say(text: str, *, severity: Severity | None = None) -> None:
 def issue_lines(issues: Iterable[Issue], indent: str = "  ") -> list[tuple[Severity, str]]:
     """Issues for people: code, place in the source, what, and the rule that decided."""
     return [
-        (issue.severity, f"{indent}{' '.join(filter(None, (issue.code, issue.item, issue.path)))}: {issue.text}"
+        (issue.severity, f"{indent}{' '.join(filter(None, (issue.code, issue.item, issue.path)))}: "
+         + issue.text.removeprefix(f"{issue.path}: ")
          + (f"  ({issue.rule})" if issue.rule else ""))
         for issue in issues
     ]  # fmt: skip

@@ -343,7 +343,7 @@ def _chosen(body: bytes, sources: Sequence[Source]) -> tuple[tuple[int, ...], He
         line, codec = _first_line(body), "latin-1"
         if len(alone) == 1:
             line, codec, _ = _opened(body, alone[0])
-        error = MalformedMessage("M770", difference(line, alone), offset=0)
+        error = MalformedMessage("M770", _of_a_set(body, sources) or difference(line, alone), offset=0)
         if not is_table(line, codec):
             raise error
         return error
@@ -352,6 +352,20 @@ def _chosen(body: bytes, sources: Sequence[Source]) -> tuple[tuple[int, ...], He
     taken = tuple(i for i in found if frozenset(found[i].columns) == columns and _reading(sources[i]) == how)
     line, codec, rest = _opened(body, sources[taken[0]])
     return taken, found[taken[0]], Lines(rest, codec, 1, len(line)), codec
+
+
+def _of_a_set(body: bytes, sources: Sequence[Source]) -> str:
+    """That a body is one table of a set, which nobody takes without the others."""
+    for tables in filter(None, map(tables_of, sources)):
+        for table in tables.by_name.values():
+            try:
+                line, codec, _ = _opened(body, table.alone)
+            except MalformedMessage:
+                continue
+            if read_header(line, codec, table.alone) is not None:
+                several = "a ZIP file, or files whose names differ in nothing but the table"
+                return f"it is {table.name} of a set of {len(tables.by_name)} tables, which comes as {several}"
+    return ""
 
 
 def _reading(source: Source) -> tuple[str, str, str]:

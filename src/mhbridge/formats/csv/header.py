@@ -117,10 +117,12 @@ def difference(line: bytes, sources: Sequence[Source]) -> str:
         return "no mapping declares a header for this file"
     best, found = max(
         ((source.options["columns"], _cells(line, codec_of(source), source)) for source in sources),
-        key=lambda pair: len(set(pair[0]) & set(pair[1])),
+        key=lambda pair: (len(set(pair[0]) & set(pair[1])), -len(pair[0])),
     )
     if text := _other_text(line, found, best):
         return text
+    if len(sources) > 1 and 2 * len(set(best) & set(found)) < len(best):
+        return f"no mapping declares columns like these ({len(sources)} headers are declared)"
     said = _other_columns(found, best)
     return said if len(sources) == 1 else f"{said} (the nearest of {len(sources)} declared)"
 

@@ -190,7 +190,7 @@ class Binder:
                 self.file.report("E202", f"a {item.type.name} has no field {key!r}", node.keys[key], hint)
                 continue
             inner = fields[key]
-            body = self.body(value, inner, env.binding_of(inner, f"{item.name}.{key}"))
+            body = self.body(value, inner, env.binding_of(inner, f"{env.item or item.name}.{key}"))
             if body is not None:
                 bound.append((key, body))
         record = self.document.records.get(item.type.name)

@@ -94,7 +94,13 @@ class _Pattern:
 
 
 def draft(
-    snapshot: Snapshot, name: str, document: DocumentType, format_: Format, bodies: Sequence[bytes], title: str = ""
+    snapshot: Snapshot,
+    name: str,
+    document: DocumentType,
+    format_: Format,
+    bodies: Sequence[bytes],
+    title: str = "",
+    proposed: Sequence[str] = (),
 ) -> Draft:
     """
     A first mapping of a feed.
@@ -104,11 +110,12 @@ def draft(
         name: `supplier/feed`.
         bodies: the samples.
         title: the supplier's name for people.
+        proposed: another `source:` that the samples may have, to be thought about by a person.
 
     Raises:
         MessageError: the samples cannot be read.
     """
-    return _Drafting(snapshot, name, document, format_, bodies, title).done()
+    return _Drafting(snapshot, name, document, format_, bodies, title, proposed).done()
 
 
 class _Drafting:
@@ -120,7 +127,9 @@ class _Drafting:
         format_: Format,
         bodies: Sequence[bytes],
         title: str,
+        proposed: Sequence[str],
     ) -> None:
+        self.proposed = proposed
         self.snapshot, self.name, self.document, self.format = snapshot, name, document, format_
         self.supplier = name.partition("/")[0]
         self.title = title or f"{self.supplier} (say its name here)"
@@ -422,7 +431,17 @@ class _Drafting:
         lines.insert(0, f"# yaml-language-server: $schema=../../{schema}")
         body = self._lines(items)
         cut = next((number for number, (line, _) in enumerate(body) if line == "ignore:"), len(body))
-        lines += [line for line, _ in body[:cut]]
+        if self.proposed:
+            at = next(number for number, (line, _) in enumerate(body) if line.startswith(("tables:", "items:")))
+            lines += [line for line, _ in body[:at]]
+            lines.append(
+                "# The samples are several tables, and what stands below is made of the first alone. As one set their"
+            )
+            lines.append("# source may be this; a path is then [Table.Column] (mappings/REFERENCE.md, Several tables).")
+            lines += [f"#   {line}" for line in self.proposed]
+            lines += [line for line, _ in body[at:cut]]
+        else:
+            lines += [line for line, _ in body[:cut]]
         lines += self._wanted(items)
         lines += self._unbound_kinds(items)
         if left:

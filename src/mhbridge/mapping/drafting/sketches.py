@@ -16,7 +16,7 @@ from typing import Any, Final
 from mhbridge.errors import MessageError
 from mhbridge.formats import Format, Message, Source
 
-__all__ = ["Sample", "Sketch", "samples_of", "sketch"]
+__all__ = ["Sample", "Sketch", "column", "read_as", "samples_of", "sketch"]
 
 #: So many messages of the samples are looked at.
 MOST: Final = 200
@@ -176,18 +176,22 @@ _DELIMITERS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a
 _DAY_FIRST: Final = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d\d(:\d\d)?)?")
 
 
-def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
-    body = bodies[0]
+def read_as(body: bytes) -> tuple[str, str, str]:
+    """The text of a file, its character set where that is not UTF-8, and what stands between cells."""
     charset = ""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         text, charset = body.decode("windows-1252", "replace"), "windows-1252"
     first = text.splitlines()[0] if text.strip() else ""
-    delimiter = max(_DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), [])))
-    columns = next(csv.reader([first], delimiter=delimiter), [])
+    return text, charset, max(_DELIMITERS, key=lambda one: len(next(csv.reader([first], delimiter=one), [])))
+
+
+def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
+    text, charset, delimiter = read_as(bodies[0])
+    columns = next(csv.reader(text.splitlines()[:1], delimiter=delimiter), [])
     options: dict[str, Any] = {"columns": columns, "delimiter": delimiter}
-    source = [("columns", f"[{', '.join(_column(name) for name in columns)}]", "")]
+    source = [("columns", f"[{', '.join(column(name) for name in columns)}]", "")]
     if delimiter != ",":
         shown = '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
         source.append(("delimiter", shown, _DELIMITERS[delimiter]))
@@ -205,7 +209,7 @@ def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
     return Sketch(tuple(source), options, charset, {name: f"[{name}]" for name in columns})
 
 
-def _column(name: str) -> str:
+def column(name: str) -> str:
     """The name of a column as it stands in a list in flow style."""
     return name if re.fullmatch(r"[A-Za-z][\w ./()-]*", name) else "'" + name.replace("'", "''") + "'"
 

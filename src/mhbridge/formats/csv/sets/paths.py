@@ -86,7 +86,11 @@ def check(path: Path, scope: Scope) -> Found:
     width = len(path.text)
     table = tables.by_name.get(name)
     if table is None or not dot:
-        hint = near(name, tuple(tables.by_name)).replace("columns", "tables") if dot else "a cell is [Table.Column]"
+        if dot:
+            hint = near(name, tuple(tables.by_name)).replace("columns", "tables")
+        else:
+            having = [f"[{one.name}.{name}]" for one in tables.by_name.values() if name in one.columns]
+            hint = f"write {' or '.join(having)}" if having else "a cell is [Table.Column]"
         raise PathError(
             "E205", f"there is no table {name!r}" if dot else "the table is missing", width=width, hint=hint
         )
