@@ -323,6 +323,14 @@ SCENARIOS = {
         [("final", "2025-03-20T03:40:00+00:00", "")],
     ),
     "a trace finds it": ([(0, LEFT), (400, traced("died"))], [("final", "2025-03-20", "")]),
+    "a notice is removed, and a later trace still has the date": (
+        [(0, LEFT), (200, INFORMAL), (300, REMOVED), (400, traced("died"))],
+        [("final", DIED, "1"), TAKEN_BACK],
+    ),
+    "a trace has it, and then a notice is removed": (
+        [(0, LEFT), (100, traced("died")), (300, REMOVED)],
+        [("final", "2025-03-20", ""), TAKEN_BACK],
+    ),
     "a trace finds it by likeness alone": ([(0, LEFT), (400, traced("found-by-likeness"))], []),
     "another person's death": ([(0, LEFT), (200, national("informal", ("9990001014", "9990020108")))], []),
     "who died on the ward did not die after it": ([(0, DIED_THERE), (200, INFORMAL)], []),
