@@ -18,14 +18,15 @@ from typing import Any, Final
 
 from mhbridge.adapters.sql import (
     acknowledging,
+    attempts,
     auditing,
     backlog,
+    decisions,
     following,
     intake,
     leases,
     letters,
     migrating,
-    moves,
     repairing,
     shredding,
     silence,
@@ -74,15 +75,15 @@ def log_head(books: Books, items: Sequence[None]) -> list[Mark]:
 _ORDER: Final[Sequence[Verb]] = (
     *leases.VERBS,
     auditing.audit,
-    moves.recover,
-    moves.doubt,
-    moves.finish,
+    attempts.recover,
+    attempts.doubt,
+    attempts.finish,
     acknowledging.acknowledge,
     acknowledging.lapse,
-    moves.park,
-    moves.start,
-    moves.release,
-    moves.close,
+    attempts.park,
+    attempts.start,
+    decisions.release,
+    decisions.close,
     intake.refuse,
     intake.repeat,
     intake.commit,
@@ -91,7 +92,7 @@ _ORDER: Final[Sequence[Verb]] = (
     backlog.put_back,
     backlog.begin,
     repairing.reprocess,
-    moves.resend,
+    decisions.resend,
     tasks.open_task,
     tasks.end,
     tasks.take,
@@ -108,7 +109,7 @@ _ORDER: Final[Sequence[Verb]] = (
 
 #: What a person does, or a receiver says: any gateway may write it down, whoever has the patient.
 _BY_ANYBODY: Final[frozenset[Verb]] = frozenset(
-    {acknowledging.acknowledge, moves.release, moves.close, moves.resend, repairing.reprocess}
+    {acknowledging.acknowledge, decisions.release, decisions.close, decisions.resend, repairing.reprocess}
 )
 
 UNUSABLE: Final = "the store had an I/O error and takes nothing more"

@@ -1,7 +1,7 @@
 """
-The one way in which messages and deliveries change state, and what people and senders ask for in those terms.
+The one way in which messages and deliveries change state.
 
-`move` and `_move_deliveries` change rows that must be in the state that they are said to be in, and with them the log,
+`move` and `move_deliveries` change rows that must be in the state that they are said to be in, and with them the log,
 the tallies and the task of what is parked, in the transaction of their caller: all deliveries of a batch with one
 statement. No other function of the store writes a state; the first one is written by `intake`, through `arrive`. After
 a move of a delivery its lane is settled: depth, next time and hold follow from the lane's head.
@@ -10,105 +10,39 @@ a move of a delivery its lane is settled: depth, next time and hold follow from 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mhbridge.adapters.sql import clocks, tasks
-from mhbridge.adapters.sql.books import GATEWAY, Books, micros
+from mhbridge.adapters.sql.books import GATEWAY, Books
 from mhbridge.adapters.sql.transitions import IN_LANE, NEW, What, require
 from mhbridge.errors import StoreError
-from mhbridge.model import HELD_AS_STALE, DeliveryState, MessageState, Withdrawal
-from mhbridge.ports import Move
+from mhbridge.model import HELD_AS_STALE, DeliveryState, Withdrawal
 
 __all__ = [
-    "Closing",
-    "Doubting",
-    "Finishing",
-    "Parking",
-    "Releasing",
-    "Resending",
-    "Starting",
+    "MAY_HAVE_LEFT",
+    "WAITS",
+    "Standing",
+    "Step",
     "arrive",
-    "close",
-    "doubt",
-    "finish",
+    "each_of",
+    "find",
     "hold",
     "move",
-    "park",
-    "recover",
-    "release",
-    "resend",
+    "move_deliveries",
     "shift",
-    "start",
     "withdraw",
 ]
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 
-_WAITS = frozenset({DeliveryState.QUEUED, DeliveryState.RETRY})
-_MAY_HAVE_LEFT = frozenset({DeliveryState.SENDING, DeliveryState.UNKNOWN})
-_STARTED = _MAY_HAVE_LEFT | {DeliveryState.AWAITING}
-_NEEDS_TIME = frozenset({DeliveryState.RETRY, DeliveryState.UNKNOWN, DeliveryState.AWAITING})
-_WENT_WELL = frozenset({DeliveryState.DONE, DeliveryState.AWAITING})
+#: Nothing of it has left.
+WAITS: Final = frozenset({DeliveryState.QUEUED, DeliveryState.RETRY})
+MAY_HAVE_LEFT: Final = frozenset({DeliveryState.SENDING, DeliveryState.UNKNOWN})
+_WENT_WELL: Final = frozenset({DeliveryState.DONE, DeliveryState.AWAITING})
 
 
-class Starting(NamedTuple):
-    """Deliveries of which bytes may leave now; `look_at` is when somebody must ask what became of them."""
-
-    deliveries: Sequence[int]
-    now: int
-    look_at: int
-
-
-class Finishing(NamedTuple):
-    """Results of attempts."""
-
-    moves: Sequence[Move]
-    now: int
-
-
-class Doubting(NamedTuple):
-    """So many deliveries of a store that came from a backup."""
-
-    most: int
-    now: int
-
-
-class Parking(NamedTuple):
-    """A delivery that cannot be sent as it stands."""
-
-    delivery: int
-    code: str
-    now: int
-
-
-class Resending(NamedTuple):
-    """A message whose documents a person sends again: to one destination, or to each that it was sent to."""
-
-    message: int
-    who: str
-    now: int
-    to: str = ""
-
-
-class Releasing(NamedTuple):
-    """A parked delivery that a person lets go."""
-
-    delivery: int
-    who: str
-    now: int
-
-
-class Closing(NamedTuple):
-    """A message that a person ends."""
-
-    message: int
-    who: str
-    why: str
-    now: int
-
-
-class _Delivery(NamedTuple):
+class Standing(NamedTuple):
     """A delivery as it stands. The columns of `delivery_now`."""
 
     state: str
@@ -199,11 +133,11 @@ def _account(
     tasks.follow(books, what, about, old, new, at=at, who=who, code=code)
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """A move of one delivery. `due_at` is when it is looked at next."""
 
     about: int
-    now: _Delivery
+    now: Standing
     new: str
     at: int
     due_at: int | None
@@ -216,6 +150,7 @@ class _Step(NamedTuple):
 
     @property
     def starts(self) -> bool:
+        """Whether bytes may leave with it."""
         return self.new == DeliveryState.SENDING
 
     @property
@@ -227,7 +162,7 @@ class _Step(NamedTuple):
         )  # fmt: skip
 
 
-def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
+def move_deliveries(books: Books, steps: Sequence[Step]) -> None:
     """
     Change the states of deliveries, each of which must be in the state that it is said to be in; settle their lanes.
 
@@ -261,13 +196,13 @@ def _move_deliveries(books: Books, steps: Sequence[_Step]) -> None:
     clocks.follow(books, steps)
 
 
-def _find(books: Books, abouts: Iterable[int]) -> dict[int, _Delivery]:
+def find(books: Books, abouts: Iterable[int]) -> dict[int, Standing]:
     """Deliveries as they stand, by id."""
     rows = books.among("delivery_now", list(dict.fromkeys(abouts)))
-    return {about: _Delivery(*row) for about, *row in rows}
+    return {about: Standing(*row) for about, *row in rows}
 
 
-def _each(function: Callable[[Books, _Item], _Value]) -> Callable[[Books, Sequence[_Item]], list[_Value]]:
+def each_of(function: Callable[[Books, _Item], _Value]) -> Callable[[Books, Sequence[_Item]], list[_Value]]:
     """A verb that works its items one after the other."""
 
     def verb(books: Books, items: Sequence[_Item]) -> list[_Value]:
@@ -276,71 +211,6 @@ def _each(function: Callable[[Books, _Item], _Value]) -> Callable[[Books, Sequen
     verb.__name__ = verb.__qualname__ = function.__name__.strip("_")
     verb.__doc__ = function.__doc__
     return verb
-
-
-def start(books: Books, items: Sequence[Starting]) -> list[list[int]]:
-    """
-    Take heads of lanes in hand whose time has come, and return those that were.
-
-    What waits is sent. What may have arrived is looked up: it stays `unknown`, and so becomes what was being sent
-    by somebody who has not come back by the time that was set.
-    """
-    found = _find(books, (about for item in items for about in item.deliveries))
-    steps: list[_Step] = []
-    taken: list[list[int]] = []
-    for item in items:
-        mine = []
-        for about in item.deliveries:
-            delivery = found.get(about)
-            if delivery is None or not delivery.head or delivery.due_at is None or delivery.due_at > item.now:
-                continue
-            if delivery.state in _WAITS:
-                new = DeliveryState.SENDING
-            elif delivery.state in _MAY_HAVE_LEFT:
-                new = DeliveryState.UNKNOWN
-            else:
-                continue
-            # Whoever asks for it again in this batch comes too late.
-            del found[about]
-            steps.append(_Step(about, delivery, new, item.now, item.look_at))
-            mine.append(about)
-        taken.append(mine)
-    _move_deliveries(books, steps)
-    return taken
-
-
-def finish(books: Books, items: Sequence[Finishing]) -> list[None]:
-    """
-    Record what became of attempts: all of them or, when one cannot be, none.
-
-    Raises:
-        StoreError: S212 for what was not started or cannot end so, S214 when there is no such delivery.
-    """
-    found = _find(books, (result.delivery for item in items for result in item.moves))
-    steps = []
-    for item in items:
-        for result in item.moves:
-            delivery = found.get(result.delivery)
-            if delivery is None:
-                raise StoreError("S214", f"there is no delivery {result.delivery}")
-            if delivery.state not in _STARTED:
-                raise StoreError("S212", f"a delivery that is {delivery.state!r} has no attempt to finish")
-            due_at = micros(result.due_at) if result.state in _NEEDS_TIME and result.due_at is not None else None
-            steps.append(
-                _Step(
-                    result.delivery,
-                    delivery,
-                    result.state,
-                    item.now,
-                    due_at,
-                    code=result.code,
-                    level=result.level,
-                    remote_id=result.remote_id,
-                    burnt=result.burnt,
-                )
-            )
-    _move_deliveries(books, steps)
-    return [None] * len(items)
 
 
 def shift(
@@ -352,10 +222,10 @@ def shift(
     Raises:
         StoreError: S212 when it may not go there, S214 when there is no such delivery.
     """
-    delivery = _find(books, [about]).get(about)
+    delivery = find(books, [about]).get(about)
     if delivery is None:
         raise StoreError("S214", f"there is no delivery {about}")
-    _move_deliveries(books, [_Step(about, delivery, new, at, due_at, code=code, level=level)])
+    move_deliveries(books, [Step(about, delivery, new, at, due_at, code=code, level=level)])
 
 
 def withdraw(books: Books, withdrawals: Sequence[Withdrawal], message: int, now: int) -> None:
@@ -367,142 +237,21 @@ def withdraw(books: Books, withdrawals: Sequence[Withdrawal], message: int, now:
     """
     if not withdrawals:
         return
-    found = _find(books, (one.delivery for one in withdrawals))
+    found = find(books, (one.delivery for one in withdrawals))
     for about, delivery in found.items():
         if delivery.state == DeliveryState.PARKED and books.value("code_of_delivery", id=about) != HELD_AS_STALE:
             raise StoreError("S212", f"delivery {about} may have left, and waits for a person")
     why = f"by message {message}"
-    _move_deliveries(
-        books, [_Step(one.delivery, found[one.delivery], one.state, now, None, why=why) for one in withdrawals]
+    move_deliveries(
+        books, [Step(one.delivery, found[one.delivery], one.state, now, None, why=why) for one in withdrawals]
     )
-
-
-def _recover(books: Books, now: int) -> int:
-    """What was being sent when the last process ended may have arrived: it is looked up, at once."""
-    books.run("left_in_hand", now=now)
-    found = _find(books, (about for (about,) in books.run("found_sending")))
-    _move_deliveries(
-        books, [_Step(about, delivery, DeliveryState.UNKNOWN, now, now) for about, delivery in found.items()]
-    )
-    return len(found)
-
-
-def _doubt(books: Books, item: Doubting) -> int:
-    """
-    A portion of the deliveries that a backup has as waiting or being sent: since its instant they may have left.
-
-    What waits becomes `sending` and what is being sent `unknown`, so all of them are looked up before they are sent.
-    """
-    found = _find(books, (about for (about,) in books.run("may_have_left", most=item.most)))
-    steps = [
-        _Step(
-            about,
-            delivery,
-            DeliveryState.UNKNOWN if delivery.state == DeliveryState.SENDING else DeliveryState.SENDING,
-            item.now,
-            item.now,
-        )
-        for about, delivery in found.items()
-    ]
-    _move_deliveries(books, steps)
-    return len(steps)
-
-
-def _park(books: Books, item: Parking) -> bool:
-    """Park what is due; what somebody took in hand meanwhile is left alone."""
-    delivery = _find(books, [item.delivery]).get(item.delivery)
-    if delivery is None or delivery.due_at is None or delivery.due_at > item.now:
-        return False
-    if delivery.state not in _WAITS | _MAY_HAVE_LEFT:
-        return False
-    _move_deliveries(books, [_Step(item.delivery, delivery, DeliveryState.PARKED, item.now, None, code=item.code)])
-    return True
 
 
 def hold(books: Books, deliveries: Sequence[int], now: int) -> None:
     """What has not left waits for a person, because something newer is known than what it says."""
     steps = [
-        _Step(about, delivery, DeliveryState.PARKED, now, None, code=HELD_AS_STALE)
-        for about, delivery in _find(books, deliveries).items()
-        if delivery.state in _WAITS
+        Step(about, delivery, DeliveryState.PARKED, now, None, code=HELD_AS_STALE)
+        for about, delivery in find(books, deliveries).items()
+        if delivery.state in WAITS
     ]
-    _move_deliveries(books, steps)
-
-
-def _release(books: Books, item: Releasing) -> bool:
-    """A person lets a parked delivery go: it is the head of its lane, and due."""
-    delivery = _find(books, [item.delivery]).get(item.delivery)
-    if delivery is None or delivery.state != DeliveryState.PARKED:
-        return False
-    books.run("not_stale", delivery=item.delivery, code=HELD_AS_STALE)
-    _move_deliveries(books, [_Step(item.delivery, delivery, DeliveryState.QUEUED, item.now, item.now, who=item.who)])
-    return True
-
-
-def _close(books: Books, item: Closing) -> bool:
-    """A person ends a parked message, and with it the message's parked deliveries: their lanes go on."""
-    row = books.row("message_now", id=item.message)
-    if row is None:
-        return False
-    state, feed, code, _ = row
-    closed = False
-    if state == MessageState.PARKED:
-        move(
-            books,
-            "message",
-            item.message,
-            state,
-            MessageState.CLOSED,
-            feed=feed,
-            at=item.now,
-            who=item.who,
-            code=code,
-            why=item.why,
-            due_at=None,
-        )
-        closed = True
-    parked = _find(books, (about for (about,) in books.run("parked_of_message", message=item.message)))
-    _move_deliveries(
-        books,
-        [
-            _Step(about, delivery, DeliveryState.CLOSED, item.now, None, who=item.who, why=item.why)
-            for about, delivery in parked.items()
-        ],
-    )
-    return closed or bool(parked)
-
-
-def _resend(books: Books, item: Resending) -> int:
-    """
-    New deliveries of what this message sent, at the end of the lanes.
-
-    Left out is what is still under way, and what a newer version has replaced: an old one sent after it would
-    bring back at the receiver what has been put right.
-    """
-    row = books.row("message_now", id=item.message)
-    if row is None:
-        return 0
-    received_at = row[3]
-    ended = books.run("may_be_sent_again", message=item.message, to=item.to)
-    books.act_for(row[4] for row in ended)
-    for about, document, destination, name, patient, deadline, needs, letter in ended:
-        # As long as the first one had.
-        again = None if deadline is None else item.now + deadline - received_at
-        ((_, _, seq),) = books.each("extend_lane", [(patient, destination, 1, 1, item.now, letter)])
-        delivery = books.id()
-        state = DeliveryState.QUEUED
-        arrive(books, "delivery", state, name)
-        values = (delivery, item.message, document, destination, patient, seq, state, item.now, again, needs)
-        books.each("add_delivery", [values])
-        books.log(item.now, "delivery", delivery, f"{NEW}>{state} again after {about}, historic", item.who)
-    if ended:
-        books.run("raise_fanout", id=item.message, n=len(ended))
-    return len(ended)
-
-
-recover = _each(_recover)
-doubt = _each(_doubt)
-park = _each(_park)
-release = _each(_release)
-close = _each(_close)
-resend = _each(_resend)
+    move_deliveries(books, steps)

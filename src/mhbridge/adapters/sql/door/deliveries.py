@@ -14,8 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from mhbridge.adapters.sql import acknowledging, upcoming
-from mhbridge.adapters.sql import moves as verbs
+from mhbridge.adapters.sql import acknowledging, attempts, upcoming
 from mhbridge.adapters.sql.books import micros, when_said
 from mhbridge.adapters.sql.door.calling import Calling
 from mhbridge.model import DeliveryState
@@ -33,7 +32,7 @@ class Deliveries(Calling):
         at = micros(now)
         deliveries, damaged = await self._ask(self._flow, upcoming.due, at, most, without)
         for about, code in damaged:
-            await self.write(verbs.park, verbs.Parking(about, code, at))
+            await self.write(attempts.park, attempts.Parking(about, code, at))
         return [replace(found, original=partial(self._relayed, found.message)) for found in deliveries]
 
     async def next_due(self, *, without: Collection[str] = ()) -> datetime | None:
@@ -42,7 +41,7 @@ class Deliveries(Calling):
 
     async def start(self, deliveries: Sequence[int], now: datetime, look_at: datetime) -> Sequence[int]:
         taken: list[int] = await self.write(
-            verbs.start, verbs.Starting(tuple(deliveries), micros(now), micros(look_at))
+            attempts.start, attempts.Starting(tuple(deliveries), micros(now), micros(look_at))
         )
         return taken
 
@@ -50,10 +49,10 @@ class Deliveries(Calling):
         for move in moves:
             if move.state in _NEEDS_TIME and move.due_at is None:
                 raise ValueError(f"delivery {move.delivery} has no time at which {move.state} is looked at")
-        await self.write(verbs.finish, verbs.Finishing(tuple(moves), micros(now)))
+        await self.write(attempts.finish, attempts.Finishing(tuple(moves), micros(now)))
 
     async def recover(self, now: datetime) -> int:
-        found: int = await self.write(verbs.recover, micros(now))
+        found: int = await self.write(attempts.recover, micros(now))
         return found
 
     async def acknowledge(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from mhbridge.adapters.sql import expiring, following, moves, searching, shredding
+from mhbridge.adapters.sql import attempts, expiring, following, searching, shredding
 from mhbridge.adapters.sql.books import GATEWAY, Mark, micros
 from mhbridge.adapters.sql.committing import log_head
 from mhbridge.adapters.sql.door.desk import Desk
@@ -92,7 +92,7 @@ class Keeping(Desk):
     async def restored(self, of: datetime, who: str, now: datetime) -> int:
         """Once, after this store was made from a backup of an instant. Returns how many deliveries are doubtful."""
         await self.write(shredding.note, shredding.Noting(of, who, micros(now)))
-        while await self.write(moves.doubt, moves.Doubting(_DOUBTED, micros(now))):
+        while await self.write(attempts.doubt, attempts.Doubting(_DOUBTED, micros(now))):
             pass
         await self.write(shredding.tidy, None)
         return (await self.status(now)).deliveries.get(DeliveryState.UNKNOWN, 0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from mhbridge.adapters.sql import moves, repairing
+from mhbridge.adapters.sql import decisions, repairing
 from mhbridge.adapters.sql.books import micros
 from mhbridge.adapters.sql.door.calling import Calling
 from mhbridge.ports import ParkedCause
@@ -23,7 +23,7 @@ class Repairing(Calling):
     """The port `Repairing`."""
 
     async def resend(self, message: int, who: str, now: datetime, *, to: str = "") -> int:
-        made: int = await self.write(moves.resend, moves.Resending(message, who, micros(now), to))
+        made: int = await self.write(decisions.resend, decisions.Resending(message, who, micros(now), to))
         return made
 
     async def reprocess(self, messages: Sequence[int], who: str, now: datetime, *, every: float = 0.0) -> Sequence[int]:
@@ -43,9 +43,9 @@ class Repairing(Calling):
         return await self.ask(repairing.parked_of, code, feed, most)
 
     async def release(self, delivery: int, who: str, now: datetime) -> bool:
-        released: bool = await self.write(moves.release, moves.Releasing(delivery, who, micros(now)))
+        released: bool = await self.write(decisions.release, decisions.Releasing(delivery, who, micros(now)))
         return released
 
     async def close_message(self, message: int, who: str, why: str, now: datetime) -> bool:
-        closed: bool = await self.write(moves.close, moves.Closing(message, who, why, micros(now)))
+        closed: bool = await self.write(decisions.close, decisions.Closing(message, who, why, micros(now)))
         return closed
