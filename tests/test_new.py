@@ -252,3 +252,20 @@ def test_samples_of_several_tables_are_proposed_as_one_set(here, capsys) -> None
     assert isinstance(proposed.root, Pairs)
     source = plain(proposed.root.entries["source"])
     assert tables_of(format_named("csv").declare("Europe/London", "", source)) is not None, "it can be declared"
+
+
+@pytest.mark.parametrize("first", ["1,MADEUP,01/02/1980", "A1,MADEUP,9990000018", "A1,MADEUP,M"])
+def test_a_row_is_not_taken_for_a_header(here, capsys, first) -> None:
+    (here / "extract.csv").write_text(f"{first}\nB2,OTHER,M\n")
+    assert run("new", "riverside/x", "extract.csv", "--format", "csv", "--document", "community-discharge") == 2
+    said = capsys.readouterr().err
+    assert "its first line is a row and no header" in said
+    assert "MADEUP" not in said
+    assert not (here / "mappings").exists()
+
+
+def test_samples_of_another_format_are_not_passed_over(here, capsys) -> None:
+    (here / "a.csv").write_text("LetterID,Surname\nL1,Madeup\n")
+    (here / "a.rtf").write_text("{\\rtf1\\ansi Dear Somebody,\\par and so on.\\par}")
+    assert run("new", "riverside/x", "a.csv", "a.rtf", "--document", "community-discharge") == 2
+    assert "a.csv is csv, and a.rtf is not" in capsys.readouterr().err

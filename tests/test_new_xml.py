@@ -35,3 +35,20 @@ def test_a_first_mapping_of_a_cda(tmp_path, monkeypatch, capsys) -> None:
         assert value not in fixture.read_text("utf-8")
     capsys.readouterr()
     assert run("check", tmp_path / "mappings") == 0
+
+
+def test_sections_that_no_item_has_are_listed_by_code_or_title(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = "<component><section>{}<title>{}</title><text>Something.</text></section></component>"
+    coded = section.format('<code code="CLS"/>', "Own")
+    common = coded + section.format("", "Clinical summary") + section.format("", "Plan and actions")
+    for name, more in (("a.xml", section.format("", "About Madeup")), ("b.xml", "")):
+        (tmp_path / name).write_text(
+            '<ClinicalDocument xmlns="urn:hl7-org:v3"><id root="1.2.3"/><effectiveTime value="20260301"/>'
+            f"<component><structuredBody>{common}{more}</structuredBody></component></ClinicalDocument>"
+        )
+    assert run("new", "riverside/summaries", "a.xml", "b.xml", "--document", "acute-inpatient-discharge") == 0
+    text = (tmp_path / "mappings/suppliers/riverside/summaries.yaml").read_text("utf-8")
+    listed = text[text.index("sections that no item has yet") :].splitlines()[1:3]
+    assert listed == ['  #   = //section[code/@code="CLS"]', '  #   = //section[title="Plan and actions"]']
+    assert "Madeup" not in text, "what one sample alone says may be about its patient"

@@ -76,7 +76,7 @@ def new(
     own = [mappings] if mappings.is_dir() else []
     catalogue = load([*roots, *own])
     bodies = [path.read_bytes() for path in samples]
-    format_ = _format(format_name, bodies)
+    format_ = _format(format_name, samples, bodies)
     known = catalogue.supplier(name.partition("/")[0])
     title = title or (known.title if known is not None else "")
     kind = catalogue.document(document or _told(catalogue, format_, bodies))
@@ -118,13 +118,19 @@ def new(
     return _summary(made, after, mappings, samples, as_they_are)
 
 
-def _format(name: str | None, bodies: list[bytes]) -> Format:
+def _format(name: str | None, samples: tuple[Path, ...], bodies: list[bytes]) -> Format:
     from mhbridge.formats import format_named, formats, sniff
 
     found = format_named(name) if name is not None else sniff(bodies[0])
     if found is None:
         what = f"there is no format {name!r}" if name else "no format recognises the first sample"
         raise click.UsageError(f"{what}: --format is one of {', '.join(formats())}")
+    for path, body in zip(samples, bodies, strict=True) if name is None else ():
+        if not found.recognise(body[:4096]):
+            what = f"{samples[0]} is {found.name}, and {path} is not: name samples of one feed, or say --format"
+            raise click.UsageError(
+                f"{what}. For letters with an index beside them see mappings/REFERENCE.md, Documents"
+            )
     return found
 
 

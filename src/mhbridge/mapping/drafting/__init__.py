@@ -26,7 +26,7 @@ from mhbridge.mapping.codes import TABLE_COLUMNS, Table
 from mhbridge.mapping.drafting.columns import Columns, binding, names_of, plain_name
 from mhbridge.mapping.drafting.outline import Branch, Entry, Leaf, leaves, outline, prune, written
 from mhbridge.mapping.drafting.shapes import shape
-from mhbridge.mapping.drafting.sketches import Sample, Sketch, samples_of, sketch
+from mhbridge.mapping.drafting.sketches import Sample, Sketch, samples_of, sections, sketch
 from mhbridge.mapping.interpreter import Interpreter
 from mhbridge.mapping.ledger import detailed
 from mhbridge.mapping.library import Library, Snapshot
@@ -482,6 +482,14 @@ class _Drafting:
                 lines += [
                     f'  #   = {rule["segment"]}[{rule["by"]}="{code}"]-{rule["value"]}{through}' for code in open_
                 ]
+        if self.source.options.get("dialect") == "cda":
+            found = Counter(way for sample in self.samples for way in sections(self.format.cursor(sample.message)))
+            # What only one of several says may be about its patient.
+            usual = [tests for tests, count in found.items() if count > 1 or len(self.samples) == 1]
+            ways = [tests[0] for tests in usual if not any(f"//section[{test}]" in bound for test in tests)]
+            if ways:
+                lines += ["", "  # --- sections that no item has yet; a text takes one as lines"]
+                lines += [f"  #   = //section[{way}]" for way in ways]
         return lines
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mhbridge.errors import MessageError
+from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.formats import Format, Message, Source
 
-__all__ = ["Sample", "Sketch", "column", "read_as", "samples_of", "sketch"]
+__all__ = ["Sample", "Sketch", "column", "read_as", "samples_of", "sections", "sketch"]
 
 #: So many messages of the samples are looked at.
 MOST: Final = 200
@@ -176,6 +176,16 @@ _DELIMITERS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a
 _DAY_FIRST: Final = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d\d(:\d\d)?)?")
 
 
+#: What is the value of a cell, and not the name of a column: a number, a date.
+_SAID: Final = re.compile(r"\d+|\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*|[\d ]{10,}")
+
+
+def _stands_below(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the name of a column stands in it as a value, too; a header that comes again says nothing."""
+    rows = [row for row in rows if row != columns]
+    return any(name and name in {row[at] for row in rows if at < len(row)} for at, name in enumerate(columns))
+
+
 def read_as(body: bytes) -> tuple[str, str, str]:
     """The text of a file, its character set where that is not UTF-8, and what stands between cells."""
     charset = ""
@@ -189,7 +199,10 @@ def read_as(body: bytes) -> tuple[str, str, str]:
 
 def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
     text, charset, delimiter = read_as(bodies[0])
-    columns = next(csv.reader(text.splitlines()[:1], delimiter=delimiter), [])
+    columns, *rows = [*csv.reader(text.splitlines(), delimiter=delimiter)] or [[]]
+    if any(_SAID.fullmatch(name.strip()) for name in columns) or _stands_below(columns, rows):
+        # A draft holds the names of columns: what a row says must not be taken for them.
+        raise MalformedMessage("M770", "its first line is a row and no header; an extract has a header")
     options: dict[str, Any] = {"columns": columns, "delimiter": delimiter}
     source = [("columns", f"[{', '.join(column(name) for name in columns)}]", "")]
     if delimiter != ",":
@@ -268,3 +281,17 @@ def _xml(format_: Format, bodies: Sequence[bytes]) -> Sketch:
     paths = dict.fromkeys(like for sample in samples_of(format_, bodies, declared) for like, *_ in sample.leaves)
     names = {} if space == _CDA else {_last_word(path): path for path in reversed(paths)}
     return Sketch(tuple(source), options, names=names)
+
+
+def sections(root: Any) -> dict[tuple[str, ...], None]:
+    """The sections of a CDA, each by the tests that find it: its code, its title."""
+    found: dict[tuple[str, ...], None] = {}
+    for element in root.inside():
+        if element.name == f"{{{_CDA}}}section":
+            inside = {one.name.rpartition("}")[2]: one for one in reversed(list(element.children))}
+            code = inside["code"].attributes.get("code", "") if "code" in inside else ""
+            title = " ".join(inside["title"].text.split()) if "title" in inside else ""
+            tests = [f'{path}="{said}"' for path, said in (("code/@code", code), ("title", title)) if said]
+            if tests and not any('"' in said for said in (code, title)):
+                found[tuple(tests)] = None
+    return found
