@@ -167,9 +167,9 @@ def test_a_segment_is_asked_for_once_in_a_message(tmp_path, monkeypatch) -> None
     def counting(path, scope):
         plan = real(path, scope)
 
-        def row(cursor):
+        def row(cursor, width):
             asked.append(plan.key[0])
-            return plan.row(cursor)
+            return plan.row(cursor, width)
 
         return replace(plan, row=row)
 

@@ -443,7 +443,8 @@ class Plan:
 
     Args:
         key: plans with equal keys find the same row from the same cursor.
-        row: cursor → the row and what stands at its places; no places where there is no row.
+        row: (cursor, width) → the row, and what stands at its places, which are at least so many: nothing stands at
+            those that it lacks, or at any where there is no row.
         place: the index of the place.
         value: (what stands at the place, the row) → the raw value, `ABSENT`, or `DELETED`.
         parts: (the same) → the components of the raw value as texts, where it has no other parts and nothing in it is
@@ -454,7 +455,7 @@ class Plan:
     """
 
     key: Hashable
-    row: Callable[[Any], tuple[Any, Sequence[Any]]]
+    row: Callable[[Any, int], tuple[Any, Sequence[Any]]]
     place: int
     value: Callable[[Any, Any], Any]
     parts: Callable[[Any, Any], list[str] | None] | None = None
@@ -462,8 +463,8 @@ class Plan:
 
     def find(self, cursor: Any) -> Any:
         """What `Format.first` finds; what generated code does instead is exactly this."""
-        row, places = self.row(cursor)
-        return self.value(places[self.place], row) if len(places) > self.place and places[self.place] else ABSENT
+        row, places = self.row(cursor, self.place + 1)
+        return self.value(places[self.place], row) if places[self.place] else ABSENT
 
 
 @dataclass(frozen=True, slots=True)

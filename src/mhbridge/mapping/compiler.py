@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from mhbridge.errors import Span
 from mhbridge.fhir.stated import stated
 from mhbridge.mapping import nodes
-from mhbridge.mapping.emitting import Block, Emitter, Lines, call, is_, load, shareable, store
-from mhbridge.mapping.leaves import as_list, splice
+from mhbridge.mapping.emitting import Case, Emitter, Lines, shareable
+from mhbridge.mapping.leaves import as_list, settling, splice, whole_settling
 from mhbridge.mapping.ledger import always_read
+from mhbridge.mapping.placed import Block
 from mhbridge.model import ABSENT
 
 __all__ = ["Compiler"]
@@ -39,27 +41,27 @@ class Compiler:
     def bind(self, items: tuple[nodes.BoundItem, ...], span: Span) -> Callable[[Any, Any], dict[str, Any]]:
         """`bind(cursor, run)` → items. Items that are absent have no key."""
         function = _Function(span, self._lines)
-        body: Block = [function.at(ast.Assign([store("out")], ast.Dict([], [])), span)]
+        at = function.at(span)
+        body: Block = [at.set("out", at.dict_([], []))]
         function.hoist(tuple(item.body for item in items), body, "cursor")
         for read in _asked_often(items):
-            function.shared[read.path] = function.expression(read, body)
+            function.shared[read.path] = function.keep(function.value(read, body), body, read.span).id
         for item in items:
-            value = function.binding(item.body, body, "cursor")
-            put = ast.Assign([ast.Subscript(load("out"), ast.Constant(item.name), ast.Store())], value)
-            function.when(is_(value, "ABSENT", negated=True), [put], body, item.body.span)
-        body.append(function.at(ast.Return(load("out")), span))
+            function.bound("out", item.name, item.body, body, "cursor")
+        body.append(at.give(at.call("present_alone", at.load("out"))))
         return function.finish("bind", ("cursor", "run"), body)
 
     def derive(self, derived: tuple[nodes.Derived, ...], span: Span) -> Callable[[dict[str, Any], Any], None]:
         """`derive(items, run)` adds the derived items that are present."""
         function = _Function(span, self._lines)
-        body: Block = [function.at(ast.Pass(), span)]
+        body: Block = [function.at(span).nothing()]
         for item in derived:
-            value = function.expression(item.value, body)
-            if item.type.many:
-                value = function.keep(call("as_list", value), body, item.value.span)
-            put = ast.Assign([ast.Subscript(load("items"), ast.Constant(item.name), ast.Store())], value)
-            function.when(is_(value, "ABSENT", negated=True), [put], body, item.value.span)
+            value = function.value(item.value, body)
+            at = function.at(item.value.span)
+            value = function.kept(at.call("as_list", value) if item.type.many else value, body, item.value.span)
+            put = at.put("items", at.constant(item.name), value)
+            absent = not isinstance(value, ast.Constant)  # what the mapping states never is
+            body.append(at.when(at.is_not(value, at.load("ABSENT")), [put], []) if absent else put)
         return function.finish("derive", ("items", "run"), body)
 
     def condition(self, condition: nodes.Condition, alias: str = "") -> Callable[..., bool]:
@@ -67,15 +69,15 @@ class Compiler:
         function = _Function(condition.span, self._lines, alias)
         body: Block = []
         test = function.condition(condition, body)
-        body.append(function.at(ast.Return(test), condition.span))
+        body.append(function.at(condition.span).give(test))
         return function.finish("exists", ("items", "assembly", "run", "element", "place"), body)
 
     def expression(self, expression: nodes.Expression, alias: str = "") -> Callable[..., Any]:
         """`expression(items, assembly, run, element, place)` → value."""
         function = _Function(expression.span, self._lines, alias)
         body: Block = []
-        value = function.expression(expression, body)
-        body.append(function.at(ast.Return(value), expression.span))
+        value = function.value(expression, body)
+        body.append(function.at(expression.span).give(value))
         return function.finish("value", ("items", "assembly", "run", "element", "place"), body)
 
     def node(self, node: nodes.Node, name: str, alias: str = "") -> Callable[..., Any]:
@@ -83,7 +85,7 @@ class Compiler:
         function = _Function(node.span, self._lines, alias)
         block: Block = []
         value = function.node(node, block)
-        block.append(function.at(ast.Return(value), node.span))
+        block.append(function.at(node.span).give(value))
         return function.finish(name, ("items", "assembly", "run", "element", "place"), block)
 
 
@@ -149,90 +151,109 @@ class _Function(Emitter):
 
     # -- bindings -------------------------------------------------------------------------------------------
 
+    def bound(self, into: str, name: str, body: nodes.Binding, block: Block, cursor: str) -> None:
+        """Put what is bound under a name. What is absent has none; seldom it is taken away again when all is there."""
+        at = self.at(body.span)
+        if isinstance(body, nodes.BindValue) and (held := self.held(body.value, cursor)) is not None:
+            block.append(at.when(held.there, [at.put(into, at.constant(name), held.taken)], []))
+            return
+        given = value = self.binding(body, block, cursor)
+        if not isinstance(value, ast.Name | ast.Constant):
+            local = self.local()
+            given, value = at.named(local, value), at.load(local)
+        put = at.put(into, at.constant(name), value)
+        stated_ = isinstance(value, ast.Constant)  # what the mapping states is never absent
+        block.append(put if stated_ else at.when(at.is_not(given, at.load("ABSENT")), [put], []))
+
     def binding(self, node: nodes.Binding, block: Block, cursor: str) -> ast.expr:
+        """Code for what is bound, to be used once, before anything else is put into the block."""
+        at = self.at(node.span)
         match node:
             case nodes.BindValue():
-                return self.expression(node.value, block, cursor)
+                return self.value(node.value, block, cursor)
             case nodes.BindRecord():
                 return self._record(node, block, cursor)
             case nodes.BindEach():
-                result, state, inner = self.local(), self.local(), self.local()
-                self.set(result, ast.List([], ast.Load()), block, node.span)
-                self.set(state, load("ABSENT"), block, node.span)
+                result, inner = self.local(), self.local()
+                block.append(at.set(result, at.list_([])))
                 body: Block = []
                 self.hoist(node.body, body, inner)
-                self._splice(result, state, self.binding(node.body, body, inner), body, node.body.span)
+                value = self.binding(node.body, body, inner)
+                below = self.at(node.body.span)
+                body.append(below.do(below.method(below.load(result), "append", value)))
                 if node.mark.spot.asks:
-                    noted = call("asked", self.given("m", node.mark), load(cursor), load("run"))
-                    block.append(self.at(ast.Expr(noted), node.span))
-                cursors = ast.Call(self.given("loop", node.loop.cursors), [load(cursor)], [])
-                block.append(self.at(ast.For(store(inner), cursors, body, []), node.span))
-                return self.keep(ast.BoolOp(ast.Or(), [load(result), load(state)]), block, node.span)
+                    mark = at.load(self.given("m", node.mark))
+                    block.append(at.do(at.call("asked", mark, at.load(cursor), at.load("run"))))
+                block.append(at.each(inner, at.call(self.given("loop", node.loop.cursors), at.load(cursor)), body))
+                return at.call("gathered", at.load(result))
             case nodes.BindCase():
-                result = self.local()
-                self.set(result, load("ABSENT"), block, node.span)
-                for condition, branch in node.branches:
-                    inside: Block = []
-                    self.set(result, self.binding(branch, inside, cursor), inside, branch.span)
-                    if condition is None:
-                        block += inside
-                        break
-                    otherwise: Block = []
-                    test = self.condition(condition, block, cursor)
-                    self.when(test, inside, block, branch.span, otherwise)
-                    block = otherwise
-                return load(result)
+                return self.first_of(
+                    [
+                        Case(condition, partial(self._branch, body, cursor), body.span)
+                        for condition, body in node.branches
+                    ],
+                    block,
+                    node.span,
+                    cursor,
+                )
             case nodes.BindList():
-                result, state = self.local(), self.local()
-                self.set(result, ast.List([], ast.Load()), block, node.span)
-                self.set(state, load("ABSENT"), block, node.span)
-                for entry in node.entries:
-                    self._splice(result, state, self.binding(entry, block, cursor), block, entry.span)
-                return self.keep(ast.BoolOp(ast.Or(), [load(result), load(state)]), block, node.span)
+                entries = _unfolded(node)
+                if len(entries) == 1:
+                    value = self.binding(entries[0], block, cursor)
+                    return value if isinstance(entries[0], nodes.BindEach) else at.call("as_list", value)
+                return at.call("gathered", at.list_(self._in_order(entries, block, cursor)))
 
-    def _splice(self, result: str, state: str, value: ast.expr, block: Block, span: Span) -> None:
-        """Append to a list, and keep the state that the list has when it stays empty."""
-        self.set(state, call("splice", load(result), value, load(state)), block, span)
+    def _branch(self, node: nodes.Binding, cursor: str, block: Block) -> ast.expr:
+        return self.binding(node, block, cursor)
+
+    def _in_order(self, entries: list[nodes.Binding], block: Block, cursor: str) -> list[ast.expr]:
+        """Code for several values that are used together: they are read in their order all the same."""
+        values: list[ast.expr] = []
+        for entry in entries:
+            before = len(block)
+            value = self.binding(entry, block, cursor)
+            if len(block) > before:
+                needed, block[before:] = block[before:], []
+                values = [self.kept(one, block, other.span) for one, other in zip(values, entries, strict=False)]
+                block += needed
+            values.append(value)
+        return values
 
     def _record(self, node: nodes.BindRecord, block: Block, cursor: str) -> ast.expr:
-        result, found, record = self.local(), self.local(), self.local()
-        self.set(result, load("ABSENT"), block, node.span)
-        inner: Block = block
-        if node.when is not None:
-            test = self.condition(node.when, block, cursor)
-            inner = []
-            self.when(test, inner, block, node.span)
-        counted = any(nodes.counts(body) for _, body in node.fields)
-        self.set(record, ast.Dict([], []), inner, node.span)
-        self.set(found, ast.Constant(value=not counted), inner, node.span)
-        before = None
+        if node.when is None:
+            return self._fields_of(node, cursor, block)
+        return self.first_of(
+            [Case(node.when, partial(self._fields_of, node, cursor), node.span)], block, node.span, cursor
+        )
+
+    def _fields_of(self, node: nodes.BindRecord, cursor: str, block: Block) -> ast.expr:
+        """A record, or the state that it is in when nothing is present in it but what the mapping states."""
+        at, record = self.at(node.span), self.local()
+        block.append(at.set(record, at.dict_([], [])))
+        failures = ""
         if node.whole:
-            before = self.keep(ast.Attribute(load("run"), "failures", ast.Load()), inner, node.span)
+            failures = self.keep(at.attribute(at.load("run"), "failures"), block, node.span).id
         for name, body in node.fields:
-            value = self.binding(body, inner, cursor)
-            put: Block = [ast.Assign([ast.Subscript(load(record), ast.Constant(name), ast.Store())], value)]
-            if nodes.counts(body):
-                there: Block = [ast.Assign([store(found)], ast.Constant(value=True))]
-                gone: Block = [ast.Assign([store(result)], load("DELETED"))]
-                put.append(ast.If(is_(value, "DELETED", negated=True), there, gone))
-            if node.solid and not isinstance(value, ast.Constant):
-                put = [ast.If(call("isinstance", value, load("State")), [ast.Assign([store(result)], value)], put)]
-            self.when(is_(value, "ABSENT", negated=True), put, inner, body.span)
-        if before is not None:
-            failed = ast.Compare(ast.Attribute(load("run"), "failures", ast.Load()), [ast.NotEq()], [before])
-            kept = call("whole_as_text", load(record), self.given("k", node), load(cursor), load("run"))
-            whole: Block = [ast.Assign([store(record), store(found)], kept)]
-            self.when(failed, whole, inner, node.span)
-        self.when(load(found), [ast.Assign([store(result)], load(record))], inner, node.span)
-        return load(result)
+            self.bound(record, name, body, block, cursor)
+        stated_ = frozenset(name for name, body in node.fields if not nodes.counts(body))
+        settle = settling(stated_, solid=node.solid)
+        if node.whole:
+            whole = self.given("whole", whole_settling(node, settle))
+            return at.call(whole, at.load(record), at.load(failures), at.load(cursor), at.load("run"))
+        if len(stated_) == len(node.fields):
+            return at.load(record)
+        return at.call("settled" if not stated_ and not node.solid else self.given("settled", settle), at.load(record))
 
     # -- builds ---------------------------------------------------------------------------------------------
 
     def node(self, node: nodes.Node, block: Block) -> ast.expr:
-        """Code for a piece of output: a value ready for JSON, or a state when there is nothing to write."""
+        """
+        Code for a piece of output: a value ready for JSON, or a state when there is nothing to write. It is to be used
+        once, before anything else is put into the block, but for names and constants.
+        """
         match node:
             case nodes.Fixed():
-                return self.constant(stated(node.value))
+                return self.constant(stated(node.value), self.at(node.span))
             case nodes.Write():
                 return self._write(node, block)
             case nodes.Build():
@@ -246,71 +267,63 @@ class _Function(Emitter):
             case nodes.BuildList():
                 return self._list(node, block, "")
 
+    def _kept_node(self, node: nodes.Node, block: Block) -> ast.Name | ast.Constant:
+        """The same, to be used more than once."""
+        return self.kept(self.node(node, block), block, node.span)
+
     def _collect(self, result: str, state: str, node: nodes.Node, block: Block) -> ast.expr:
         """Code for an entry of a list: it is appended, or its entries are, when it is present."""
-        value = self.node(node, block)
+        value, at = self._kept_node(node, block), self.at(node.span)
         if nodes.object_or_absent(node):
-            append = ast.Call(ast.Attribute(load(result), "append", ast.Load()), [value], [])
-            self.when(value, [ast.Expr(append)], block, node.span)
+            append = at.do(at.method(at.load(result), "append", value))
+            block.append(at.when(value, [append], []))
         else:
-            self._splice(result, state, value, block, node.span)
+            block.append(at.set(state, at.call("splice", at.load(result), value, at.load(state))))
         return value
 
     def _each(self, node: nodes.BuildEach, block: Block) -> ast.expr:
-        over = self.expression(node.value, block)
+        over, at = self.expression(node.value, block), self.at(node.span)
         result, state, element, place = self.local(), self.local(), self.local(), self.local()
-        self.set(result, ast.List([], ast.Load()), block, node.span)
-        self.set(state, load("ABSENT"), block, node.span)
+        block += [at.set(result, at.list_([])), at.set(state, at.load("ABSENT"))]
         outer = self.aliases
         self.aliases = {**outer, node.alias: (element, place)}
         body: Block = []
         self._collect(result, state, node.body, body)
         self.aliases = outer
-        target = ast.Tuple([store(place), store(element)], ast.Store())
-        loop: Block = [self.at(ast.For(target, call("enumerate", over), body, []), node.span)]
+        loop: Block = [at.each_pair(place, element, at.call("enumerate", over), body)]
         # A list is never empty, so what is false is a state.
-        self.when(over, loop, block, node.span, [self.at(ast.Assign([store(state)], over), node.span)])
-        return self.keep(ast.BoolOp(ast.Or(), [load(result), load(state)]), block, node.span)
+        block.append(at.when(over, loop, [at.set(state, over)]))
+        return self.keep(at.any_of([at.load(result), at.load(state)]), block, node.span)
 
     def _list(self, node: nodes.BuildList, block: Block, found: str) -> ast.expr:
         """A list. `found` is set when an entry that counts is present: literals among the entries do not."""
-        result, state = self.local(), self.local()
-        self.set(result, ast.List([], ast.Load()), block, node.span)
-        self.set(state, load("ABSENT"), block, node.span)
+        result, state, at = self.local(), self.local(), self.at(node.span)
+        block += [at.set(result, at.list_([])), at.set(state, at.load("ABSENT"))]
         for entry in node.entries:
             value = self._collect(result, state, entry, block)
             if found and nodes.counts(entry):
-                mark: Block = [ast.Assign([store(found)], ast.Constant(value=True))]
-                self.when(self.present(entry, value), mark, block, entry.span)
-        return self.keep(ast.BoolOp(ast.Or(), [load(result), load(state)]), block, node.span)
+                below = self.at(entry.span)
+                mark = below.set(found, below.constant(value=True))
+                block.append(below.when(self.present(entry, value, below), [mark], []))
+        return self.keep(at.any_of([at.load(result), at.load(state)]), block, node.span)
 
     def _write(self, node: nodes.Write, block: Block) -> ast.expr:
-        value = self.expression(node.value, block)
         if node.write is None:
-            return value
-        written = ast.Call(self.given("write", node.write), [value, load("run")], [])
-        return self.keep(ast.IfExp(self.present(node.value, value), written, value), block, node.span)
+            return self.value(node.value, block)
+        value, at = self.expression(node.value, block), self.at(node.span)
+        written = at.call(self.given("write", node.write), value, at.load("run"))
+        return at.choice(self.present(node.value, value, at), written, value)
 
     def _branches(
         self, branches: tuple[tuple[nodes.Condition | None, nodes.Node], ...], span: Span, block: Block
     ) -> ast.expr:
-        result = self.local()
-        self.set(result, load("ABSENT"), block, span)
-        for condition, body in branches:
-            inside: Block = []
-            self.set(result, self.node(body, inside), inside, body.span)
-            if condition is None:
-                block += inside
-                break
-            test = self.condition(condition, block)
-            otherwise: Block = []
-            self.when(test, inside, block, span, otherwise)
-            block = otherwise
-        return load(result)
+        cases = [Case(condition, partial(self.node, body), body.span) for condition, body in branches]
+        return self.first_of(cases, block, span)
 
     def _build(self, node: nodes.Build, block: Block) -> ast.expr:
+        at = self.at(node.span)
         if (said := _stated(node)) is not None:
-            return self.given("k", said)
+            return at.load(self.given("k", said))
         if (coded := _coded_alone(node)) is not None:
             return self._around(node, coded, block)
         result, found = self.local(), self.local()
@@ -319,76 +332,81 @@ class _Function(Emitter):
         values: list[ast.expr] = []
         while node.base is None and puts and (said := _stated_at(puts[0])) is not None:
             key, value = said
-            keys.append(ast.Constant(key))
-            values.append(self.constant(value))
+            keys.append(at.constant(key))
+            values.append(self.constant(value, at))
             puts = puts[1:]
-        self.set(result, ast.Dict(keys, values), block, node.span)
+        block.append(at.set(result, at.dict_(keys, values)))
         counted = any(nodes.counts(put.node) for put in node.puts) or node.base is not None
         if not node.always:
-            self.set(found, ast.Constant(value=not counted), block, node.span)
+            block.append(at.set(found, at.constant(value=not counted)))
         if node.base is not None:
-            base = self._write(node.base, block)
+            base, below = self.kept(self._write(node.base, block), block, node.base.span), self.at(node.base.span)
             start: Block = [
-                ast.Assign([store(result)], ast.Dict([None], [base])),
-                ast.Assign([store(found)], ast.Constant(value=True)),
+                below.set(result, below.dict_([None], [base])),
+                below.set(found, below.constant(value=True)),
             ]
-            self.when(self.present(node.base, base), start, block, node.base.span)
+            block.append(below.when(self.present(node.base, base, below), start, []))
         for put in puts:
             self._put(put, result, found, block, always=node.always, based=node.base is not None)
         if node.always:
-            return load(result)
-        return self.keep(ast.IfExp(load(found), load(result), load("ABSENT")), block, node.span)
+            return at.load(result)
+        return at.choice(at.load(found), at.load(result), at.load("ABSENT"))
 
     def _around(self, node: nodes.Build, coded: nodes.Put, block: Block) -> ast.expr:
         """An object that is all stated but for one code: round a code that is stated it is always the same one."""
-        value = self.node(coded.node, block)
-        said = {put.key: at for put in node.puts if (at := _stated_at(put)) is not None}
+        value, at = self._kept_node(coded.node, block), self.at(node.span)
+        said = {put.key: at_ for put in node.puts if (at_ := _stated_at(put)) is not None}
         keys: list[ast.expr | None] = []
         parts: list[ast.expr] = []
         for put in node.puts:
             key, part = said.get(put.key, (coded.key, None))
-            keys.append(ast.Constant(key))
-            parts.append(value if put is coded else self.constant(part))
-        known = self.given("known", {})
-        found = ast.Call(ast.Attribute(known, "get", ast.Load()), [call("id", value)], [])
-        made = ast.BoolOp(ast.Or(), [found, call("shared", ast.Dict(keys, parts), value, known)])
-        there = ast.IfExp(self.present(coded.node, value), made, load("ABSENT"))
-        return self.keep(there, block, node.span)
+            keys.append(at.constant(key))
+            parts.append(value if put is coded else self.constant(part, at))
+        known = at.load(self.given("known", {}))
+        found = at.method(known, "get", at.call("id", value))
+        made = at.any_of([found, at.call("shared", at.dict_(keys, parts), value, known)])
+        return at.choice(self.present(coded.node, value, at), made, at.load("ABSENT"))
 
     def _put(self, put: nodes.Put, result: str, found: str, block: Block, *, always: bool, based: bool) -> None:
-        said = _stated_at(put)
+        said, at = _stated_at(put), self.at(put.span)
         if said is not None and not based:
             name, stated_value = said
-            add: ast.stmt = ast.Assign(
-                [ast.Subscript(load(result), ast.Constant(name), ast.Store())], self.constant(stated_value)
-            )
-            block.append(self.at(add, put.span))
+            block.append(at.put(result, at.constant(name), self.constant(stated_value, at)))
             return
         if isinstance(put.node, nodes.BuildList):
-            value = self._list(put.node, block, "" if always else found)
+            value: ast.expr = self._list(put.node, block, "" if always else found)
         else:
-            value = self.node(put.node, block)
-        key: ast.expr = ast.Constant(put.key)
+            value = self._kept_node(put.node, block)
+        key: ast.expr = at.constant(put.key)
         if put.choice is not None:
-            chosen = ast.Call(self.given("choose", put.choice), [value], [])
-            key = self.keep(ast.IfExp(self.present(put.node, value), chosen, key), block, put.span)
+            chosen = at.call(self.given("choose", put.choice), value)
+            key = self.keep(at.choice(self.present(put.node, value, at), chosen, key), block, put.span)
         written = value
         if put.many and not isinstance(put.node, nodes.BuildList | nodes.BuildEach):
-            written = call("as_list", value)
-        add = ast.Assign([ast.Subscript(load(result), key, ast.Store())], written)
+            written = at.call("as_list", value)
+        add = at.put(result, key, written)
         if based:
             # `$from` starts from an object; the keys beside it fill what it lacks and never replace.
-            add = ast.Expr(call("fill", load(result), key, written))
+            add = at.do(at.call("fill", at.load(result), key, written))
         if isinstance(put.node, nodes.Fixed):
-            block.append(self.at(add, put.span))
+            block.append(add)
             return
-        mark: Block = [] if always else [ast.Assign([store(found)], ast.Constant(value=True))]
+        mark: Block = [] if always else [at.set(found, at.constant(value=True))]
         then: Block = [add]
         if not isinstance(put.node, nodes.BuildList) and nodes.counts(put.node):
             then += mark
         otherwise: Block = []
         if put.required:
             # A minimum-1 element that is unknown is said to be so (FHIR R4 §2.1.0.5.1, data-absent-reason).
-            why = call("data_absent", load(result), key, value, ast.Constant(put.primitive), ast.Constant(put.many))
-            otherwise = [ast.If(call("isinstance", value, load("Unknown")), [ast.Expr(why), *mark], [])]
-        self.when(self.present(put.node, value), then, block, put.span, otherwise)
+            primitive, many = at.constant(put.primitive), at.constant(put.many)
+            why = at.do(at.call("data_absent", at.load(result), key, value, primitive, many))
+            otherwise = [at.when(at.call("isinstance", value, at.load("Unknown")), [why, *mark], [])]
+        block.append(at.when(self.present(put.node, value, at), then, otherwise))
+
+
+def _unfolded(node: nodes.BindList) -> list[nodes.Binding]:
+    """The entries of a list, and of lists in it, which are spliced."""
+    entries: list[nodes.Binding] = []
+    for entry in node.entries:
+        entries += _unfolded(entry) if isinstance(entry, nodes.BindList) else [entry]
+    return entries

@@ -10,65 +10,48 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
-from operator import attrgetter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mhbridge.errors import Span
 from mhbridge.fhir.stated import shared
-from mhbridge.formats import Plan
 from mhbridge.mapping import nodes
 from mhbridge.mapping.leaves import (
     as_list,
     asked,
+    better,
+    by_row,
     data_absent,
     fill,
+    gathered,
     has_code,
     marks_of,
     position,
+    present_alone,
+    settled,
     splice,
-    whole_as_text,
 )
 from mhbridge.mapping.marks import DROPPED, Mark, flip
+from mhbridge.mapping.placed import Block, Placed
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
-__all__ = ["Block", "Emitter", "Lines", "call", "is_", "load", "not_", "shareable", "store"]
+__all__ = ["Case", "Emitter", "Lines", "shareable"]
 
 #: (file, line number) → the text of that line.
 Lines = Callable[[str, int], str]
-Block = list[ast.stmt]
 
 #: All that generated code can name, beside what is handed in. There are no builtins.
 _NAMES: Final[Mapping[str, Any]] = {
     "ABSENT": ABSENT, "DELETED": DELETED, "State": State, "Unknown": Unknown, "isinstance": isinstance,
-    "enumerate": enumerate, "len": len, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
-    "whole_as_text": whole_as_text, "has_code": has_code, "position": position, "asked": asked, "flip": flip,
-    "id": id, "shared": shared,
+    "enumerate": enumerate, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
+    "has_code": has_code, "position": position, "asked": asked, "flip": flip, "id": id, "shared": shared,
+    "better": better, "gathered": gathered, "settled": settled, "present_alone": present_alone,
 }  # fmt: skip
-
-
-#: What a name or a subscript is there for: one for all of them, as Python's own parser has it.
-_LOAD: Final = ast.Load()
-_STORE: Final = ast.Store()
-
-
-def load(name: str) -> ast.Name:
-    """A name that is read."""
-    return ast.Name(name, _LOAD)
-
-
-def store(name: str) -> ast.Name:
-    """A name that is assigned to."""
-    return ast.Name(name, _STORE)
-
-
-def call(function: str, *args: ast.expr) -> ast.Call:
-    """A call of one of our own functions."""
-    return ast.Call(load(function), list(args), [])
-
 
 _WORDS: Final = ("string", "text")
 _LEAF: Final = frozenset({"1"})
+_TRUTH: Final = ("boolean",)
 
 
 def shareable(node: nodes.Read) -> bool:
@@ -77,47 +60,43 @@ def shareable(node: nodes.Read) -> bool:
     return mark.decides and made is not None and not mark.many and made.target.name in _WORDS and made.reads == _LEAF
 
 
-def is_(left: ast.expr, right: str, *, negated: bool = False) -> ast.expr:
-    """`left is right`. What the mapping states is no state, so nothing is asked of it."""
-    if isinstance(left, ast.Constant):
-        return ast.Constant(negated)
-    return ast.Compare(left, [ast.IsNot() if negated else ast.Is()], [load(right)])
-
-
-def not_(test: ast.expr) -> ast.expr:
-    """`not test`."""
-    return ast.UnaryOp(ast.Not(), test)
-
-
-#: Fields that hold words, operators and contexts, which have no place in a file.
-_PLACELESS: Final = frozenset({"id", "ctx", "attr", "op", "ops", "arg", "name", "kind", "type_comment"})
-
-
-def _nothing(_: Any) -> tuple[Any, ...]:
-    """What stands below a name or a constant."""
-    return ()
-
-
-def _below(kind: type[ast.AST]) -> Callable[[Any], tuple[Any, ...]]:
-    names = [name for name in kind._fields if name not in _PLACELESS]
-    return attrgetter(*names) if len(names) > 1 else lambda node: tuple([getattr(node, name) for name in names])
-
-
-#: Kind of node → what gives the nodes below one, and the lists of them.
-_BELOW: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
-    ast.Constant: _nothing,
-    ast.Name: _nothing,
-}
-
-
 def _bytes(text: str, column: int) -> int:
     """How many bytes stand before a column of a line."""
     return column - 1 if text.isascii() else len(text[: column - 1].encode())
 
 
+def _is_bool(test: ast.expr) -> bool:
+    """Whether what a test gives is true or false, and nothing that is merely taken for it."""
+    if isinstance(test, ast.BoolOp):
+        return all(map(_is_bool, test.values))
+    return isinstance(test, ast.Compare | ast.UnaryOp) or (
+        isinstance(test, ast.Constant) and test.value in (True, False)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One of several, of which the first that holds is taken. `make` puts into a block what its value needs."""
+
+    condition: nodes.Condition | None
+    make: Callable[[Block], ast.expr]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value that stands in a row: whether it is there, and what is then made of it."""
+
+    there: ast.expr
+    taken: ast.expr
+
+
 class Emitter:
     """
     One Python function under construction.
+
+    What `value` and `test` give is to be used once, before anything else is put into the block; what `expression` gives
+    may be used more than once, and later.
 
     Args:
         span: the place of the whole function; its file is the function's.
@@ -130,12 +109,12 @@ class Emitter:
         self.lines = lines
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
-        self._last: tuple[Span | None, dict[str, int]] = (None, {})
+        self._last: tuple[Span, Placed] | None = None
         self.names: dict[str, Any] = dict(_NAMES)
-        #: (Cursor, key of a plan) → the names of its row, of what stands at its places, and of their number.
-        self.rows: dict[tuple[str, Hashable], tuple[str, str, str]] = {}
-        #: Path of the message → where its text is kept, for conditions.
-        self.shared: dict[str, ast.expr] = {}
+        #: (Cursor, key of a plan) → the names of its row, and of what stands at its places.
+        self.rows: dict[tuple[str, Hashable], tuple[str, str]] = {}
+        #: Path of the message → the name under which its text is kept, for conditions.
+        self.shared: dict[str, str] = {}
 
     # -- making ---------------------------------------------------------------------------------------------
 
@@ -146,62 +125,22 @@ class Emitter:
         Args:
             name: what tracebacks call it; any text, so it is never an identifier of the code.
         """
-        arguments = ast.arguments([], [ast.arg(arg) for arg in args], None, [], [], None, [])
-        definition = self.at(ast.FunctionDef("made", arguments, body, []), self.span)
-        self._fill(definition.body)
+        tree = self.at(self.span).function("made", args, body)
         names = {**self.names, "__builtins__": {}}
-        exec(compile(ast.Module([definition], []), self.span.file, "exec"), names)  # noqa: S102 - our own tree: no text becomes code
+        exec(compile(tree, self.span.file, "exec"), names)  # noqa: S102 - our own tree: no text becomes code
         made: Any = names["made"]
         made.__code__ = made.__code__.replace(co_name=name, co_qualname=name)
         return made  # type: ignore[no-any-return]
 
-    def _fill(self, block: Block) -> None:
-        """A block that nothing was put into says so."""
-        for statement in block:
-            if isinstance(statement, (ast.If, ast.For)):
-                if statement.body:
-                    self._fill(statement.body)
-                else:
-                    statement.body = [self.at(ast.Pass(), self.span)]
-                self._fill(statement.orelse)
-            elif isinstance(statement, ast.Try):
-                self._fill(statement.body)
-                for handler in statement.handlers:
-                    self._fill(handler.body)
-
-    def at(self, node: Any, span: Span) -> Any:
-        """Give a node, and all below that has none, the place of `span`."""
-        place = self._place_of(span)
-        waiting: list[Any] = [node]
-        while waiting:
-            below = waiting.pop()
-            kind = below.__class__
-            if kind is list:
-                waiting += below
-                continue
-            if below is None:
-                continue
-            said = below.__dict__
-            if "lineno" in said:
-                continue  # what has a place, has it in all that is below
-            inside = _BELOW.get(kind) or _BELOW.setdefault(kind, _below(kind))
-            if inside is not _nothing:
-                waiting += inside(below)
-            said.update(place)
-        return node
-
-    def _place_of(self, span: Span) -> dict[str, int]:
-        """The place of a span, as nodes have it; the last one is asked for again and again."""
-        known, place = self._last
-        if known is not span:
-            file, line, column, end_line, end = span if span.file == self.span.file else self.span
-            text = self.lines(file, line)
-            last = text if end_line == line else self.lines(file, end_line)
-            place = {
-                "lineno": line, "col_offset": _bytes(text, column), "end_lineno": end_line,
-                "end_col_offset": _bytes(last, end),
-            }  # fmt: skip
-            self._last = span, place
+    def at(self, span: Span) -> Placed:
+        """What makes nodes at a place; the last one is asked for again and again."""
+        if self._last is not None and self._last[0] is span:
+            return self._last[1]
+        file, line, column, end_line, end = span if span.file == self.span.file else self.span
+        text = self.lines(file, line)
+        last = text if end_line == line else self.lines(file, end_line)
+        place = Placed(line, _bytes(text, column), end_line, _bytes(last, end))
+        self._last = span, place
         return place
 
     def local(self) -> str:
@@ -209,81 +148,96 @@ class Emitter:
         self.count += 1
         return f"v{self.count}"
 
-    def given(self, prefix: str, value: Any) -> ast.Name:
+    def given(self, prefix: str, value: Any) -> str:
         """Hand a value in by name."""
         self.count += 1
-        self.names[f"{prefix}{self.count}"] = value
-        return load(f"{prefix}{self.count}")
+        name = f"{prefix}{self.count}"
+        self.names[name] = value
+        return name
 
-    def constant(self, value: Any) -> ast.expr:
+    def constant(self, value: Any, at: Placed) -> ast.expr:
         """A value that the mapping states."""
         if value is None or isinstance(value, (str, bool, int)):
-            return ast.Constant(value)
-        return self.given("k", value)
+            return at.constant(value)
+        return at.load(self.given("k", value))
 
     def keep(self, value: ast.expr, block: Block, span: Span) -> ast.Name:
         """Assign to a new local."""
-        name = self.local()
-        block.append(self.at(ast.Assign([store(name)], value), span))
-        return load(name)
+        name, at = self.local(), self.at(span)
+        block.append(at.set(name, value))
+        return at.load(name)
 
-    def when(self, test: ast.expr, then: Block, block: Block, span: Span, otherwise: Block | None = None) -> None:
-        """An `if`. The blocks are kept, not copied: the caller may go on filling them."""
-        block.append(self.at(ast.If(test, then, [] if otherwise is None else otherwise), span))
+    def kept(self, value: ast.expr, block: Block, span: Span) -> ast.Name | ast.Constant:
+        """The same, for a value that is no name or constant already."""
+        return value if isinstance(value, ast.Name | ast.Constant) else self.keep(value, block, span)
 
-    def set(self, name: str, value: ast.expr, block: Block, span: Span) -> None:
-        """An assignment."""
-        block.append(self.at(ast.Assign([store(name)], value), span))
-
-    def present(self, node: nodes.Expression | nodes.Node, value: ast.expr) -> ast.expr:
-        """Whether a value is present, for an `if`, in the cheapest way that its type allows."""
-        return value if nodes.plain_truth(node) else not_(call("isinstance", value, load("State")))
-
-    def presence(self, node: nodes.Expression | nodes.Node, value: ast.expr) -> ast.expr:
-        """Whether a value is present, as a bool."""
-        test = self.present(node, value)
-        return not_(not_(test)) if test is value else test
+    def present(self, node: nodes.Expression | nodes.Node, value: ast.expr, at: Placed) -> ast.expr:
+        """Whether a value is present, to be decided by, in the cheapest way that its type allows."""
+        return value if nodes.plain_truth(node) else at.not_(at.call("isinstance", value, at.load("State")))
 
     # -- expressions ----------------------------------------------------------------------------------------
 
-    def expression(self, node: nodes.Expression, block: Block, cursor: str = "cursor") -> ast.expr:
-        """Code for a value; the result is a name or a constant that may be used more than once."""
+    def expression(self, node: nodes.Expression, block: Block, cursor: str = "cursor") -> ast.Name | ast.Constant:
+        """Code for a value that may be used more than once."""
+        return self.kept(self.value(node, block, cursor), block, node.span)
+
+    def value(self, node: nodes.Expression, block: Block, cursor: str = "cursor") -> ast.expr:
+        """Code for a value."""
+        at = self.at(node.span)
         match node:
             case nodes.Read():
                 if cursor == "cursor" and node.path in self.shared and shareable(node):
-                    return self.shared[node.path]
-                return self._read(node, block, cursor, node.quick)
+                    return at.load(self.shared[node.path])
+                return self._read(node, cursor, node.quick)
             case nodes.Literal():
-                return self.constant(node.value)
+                return self.constant(node.value, at)
             case nodes.ItemOf():
                 if node.name == "message":
-                    start: ast.expr = ast.Attribute(load("run"), "message", ast.Load())
-                    return self.keep(self._get(start, node.fields[0]), block, node.span)
-                value = self.keep(self._get(load("items"), node.name), block, node.span)
-                return self._fields(value, node.fields, block, node.span)
+                    return self._get(at.attribute(at.load("run"), "message"), node.fields[0], at)
+                return self._fields(self._get(at.load("items"), node.name, at), node.fields, at)
             case nodes.AliasOf():
-                return self._fields(load(self.aliases[node.alias][0]), node.fields, block, node.span)
+                return self._fields(at.load(self.aliases[node.alias][0]), node.fields, at)
             case nodes.PositionOf():
-                return self.keep(call("position", load(self.aliases[node.alias][1])), block, node.span)
+                return at.call("position", at.load(self.aliases[node.alias][1]))
             case nodes.Apply():
                 return self._apply(node, block, cursor)
             case nodes.Alternatives():
                 return self._alternatives(node, block, cursor)
             case nodes.Choose():
-                result = self.local()
-                yes: Block = []
-                no: Block = []
-                self.set(result, self.expression(node.then, yes, cursor), yes, node.then.span)
-                other = self.expression(node.otherwise, no, cursor) if node.otherwise is not None else load("ABSENT")
-                self.set(result, other, no, node.span)
-                self.when(self.condition(node.condition, block, cursor), yes, block, node.span, no)
-                return load(result)
+                then, otherwise = node.then, node.otherwise
+                cases = [Case(node.condition, lambda inner: self.value(then, inner, cursor), then.span)]
+                if otherwise is not None:
+                    cases.append(Case(None, lambda inner: self.value(otherwise, inner, cursor), otherwise.span))
+                return self.first_of(cases, block, node.span, cursor)
             case nodes.Decide():
                 return self.condition(node.condition, block, cursor)
             case nodes.Reference():
                 return self._reference(node, block, cursor)
 
-    def _read(self, node: nodes.Read, block: Block, cursor: str, quick: Callable[..., Any] | None = None) -> ast.Name:
+    def held(self, node: nodes.Expression, cursor: str) -> Held | None:
+        """
+        A value of the message that is looked for in a row, and of which nothing is said or done where there is none.
+        """
+        coded = node.coded if isinstance(node, nodes.Apply) else None
+        read = node.args[0] if isinstance(node, nodes.Apply) and coded is not None else node
+        if not isinstance(read, nodes.Read) or _is_told(read) or (cursor == "cursor" and read.path in self.shared):
+            return None
+        return self._in_row(read, cursor, coded or read.quick)
+
+    def _in_row(self, node: nodes.Read, cursor: str, quick: Callable[..., Any] | None) -> Held | None:
+        plan = node.plan
+        names = None if plan is None else self.rows.get((cursor, plan.key))
+        if plan is None or names is None:
+            return None
+        at, (row, places), value = self.at(node.span), names, self.local()
+        there = at.named(value, at.entry(places, plan.place))
+        held, row_ = at.load(value), at.load(row)
+        if quick is not None:
+            return Held(there, at.call(self.given("quick", quick), held, row_, at.load(cursor), at.load("run")))
+        found = at.call(self.given("value", plan.value), held, row_)
+        return Held(there, found if _is_told(node) else self._take(node, found, cursor, at))
+
+    def _read(self, node: nodes.Read, cursor: str, quick: Callable[..., Any] | None) -> ast.expr:
         """
         A value of the message. Where nothing stands at its place in a row nothing is called, unless the ledger is to
         be told that its predicate was asked.
@@ -291,69 +245,61 @@ class Emitter:
         Args:
             quick: what reads it in one go, where something does.
         """
-        plan = node.plan
-        if plan is None and quick is not None:
-            return self.keep(ast.Call(self.given("quick", quick), [load(cursor), load("run")], []), block, node.span)
-        take = self.given("take", node.take)
-        if plan is None:
-            found: ast.expr = ast.Call(self.given("find", node.find), [load(cursor)], [])
-            return self.keep(ast.Call(take, [found, load(cursor), load("run")], []), block, node.span)
-        row, places, count = self.row(plan, block, cursor, node.span)
-        value = self.local()
-        at = ast.Constant(plan.place)
-        there = ast.NamedExpr(store(value), ast.Subscript(load(places), at, ast.Load()))
-        there_is = ast.BoolOp(ast.And(), [ast.Compare(load(count), [ast.Gt()], [at]), there])
-        # Where its predicate is asked in every message, the ledger knows without being told.
-        told = node.mark.spot.asks and not node.mark.always
-        if quick is not None:
-            taken = ast.Call(self.given("quick", quick), [load(value), load(row), load(cursor), load("run")], [])
-            absent = ast.Call(take, [load("ABSENT"), load(cursor), load("run")], []) if told else load("ABSENT")
-            self.set(value, ast.IfExp(there_is, taken, absent), block, node.span)
-            return load(value)
-        found = ast.Call(self.given("value", plan.value), [load(value), load(row)], [])
-        if told:
-            found = ast.IfExp(there_is, found, load("ABSENT"))
-            self.set(value, ast.Call(take, [found, load(cursor), load("run")], []), block, node.span)
-        else:
-            taken = ast.Call(take, [found, load(cursor), load("run")], [])
-            self.set(value, ast.IfExp(there_is, taken, load("ABSENT")), block, node.span)
-        return load(value)
+        at, told = self.at(node.span), _is_told(node)
+        held = self._in_row(node, cursor, quick)
+        if held is not None:
+            absent: ast.expr = at.load("ABSENT")
+            if told and quick is not None:
+                absent = self._take(node, absent, cursor, at)
+            found: ast.expr = at.choice(held.there, held.taken, absent)
+            return found if quick is not None or not told else self._take(node, found, cursor, at)
+        if quick is None:
+            found = at.call(self.given("find", node.find), at.load(cursor))
+            return self._take(node, found, cursor, at)
+        if node.plan is not None:
+            quick = by_row(node.plan, quick, node.take if told else None)
+        return at.call(self.given("quick", quick), at.load(cursor), at.load("run"))
 
-    def row(self, plan: Plan, block: Block, cursor: str, span: Span) -> tuple[str, str, str]:
-        """The names of a row: as it was hoisted, or else found here."""
-        names = self.rows.get((cursor, plan.key))
-        if names is None:
-            names = row, places, count = self.local(), self.local(), self.local()
-            both = ast.Tuple([store(row), store(places)], ast.Store())
-            found = ast.Call(self.given("row", plan.row), [load(cursor)], [])
-            block.append(self.at(ast.Assign([both], found), span))
-            self.set(count, call("len", load(places)), block, span)
-        return names
+    def _take(self, node: nodes.Read, found: ast.expr, cursor: str, at: Placed) -> ast.expr:
+        return at.call(self.given("take", node.take), found, at.load(cursor), at.load("run"))
 
     def hoist(self, tree: Any, block: Block, cursor: str) -> None:
         """Find the rows that several paths look into once for all of them, before anything is read at this cursor."""
         reads = [node for node in nodes.walk(tree, closed=(nodes.BindEach,)) if isinstance(node, nodes.Read)]
         plans = [(read.plan, read.span) for read in reads if read.plan is not None]
         often = Counter(plan.key for plan, _ in plans)
+        width: dict[Hashable, int] = {}
+        for plan, _ in plans:
+            width[plan.key] = max(width.get(plan.key, 0), plan.place + 1)
         for plan, span in plans:
-            if often[plan.key] > 1:
-                self.rows[cursor, plan.key] = self.row(plan, block, cursor, span)
+            if often[plan.key] > 1 and (cursor, plan.key) not in self.rows:
+                at = self.at(span)
+                row, places = self.rows[cursor, plan.key] = self.local(), self.local()
+                found = at.call(self.given("row", plan.row), at.load(cursor), at.constant(width[plan.key]))
+                block.append(at.set_both(row, places, found))
 
     @staticmethod
-    def _get(value: ast.expr, key: str) -> ast.Call:
-        return ast.Call(ast.Attribute(value, "get", ast.Load()), [ast.Constant(key), load("ABSENT")], [])
+    def _get(value: ast.expr, key: str, at: Placed) -> ast.Call:
+        return at.method(value, "get", at.constant(key), at.load("ABSENT"))
 
-    def _fields(self, value: ast.Name, fields: tuple[str, ...], block: Block, span: Span) -> ast.expr:
+    def _fields(self, value: ast.expr, fields: tuple[str, ...], at: Placed) -> ast.expr:
         for field in fields:
             # A state has no fields, and is false: what is below it is in the same state.
-            got = ast.IfExp(value, self._get(value, field), value)
-            value = self.keep(got, block, span)
+            test = value
+            if not isinstance(value, ast.Name):
+                name = self.local()
+                test, value = at.named(name, value), at.load(name)
+            value = at.choice(test, self._get(value, field, at), value)
         return value
 
     def _apply(self, node: nodes.Apply, block: Block, cursor: str) -> ast.expr:
         read = node.args[0] if node.args else None
         if node.coded is not None and isinstance(read, nodes.Read):
-            return self._read(read, block, cursor, node.coded)
+            return self._read(read, cursor, node.coded)
+        apply, open_ = self.given("f", node.call), [arg for arg in node.args if not isinstance(arg, nodes.Literal)]
+        at = self.at(node.span)
+        if len(open_) <= 1:
+            return self._apply_to_one(node, apply, block, cursor)
         values: list[ast.expr] = []
         result = self.local()
         before: set[Mark] = set()
@@ -362,81 +308,164 @@ class Emitter:
             values.append(value)
             if passing and not isinstance(arg, nodes.Literal):
                 # Not called on a value that is not present: its state is the result (mapping language §3.1).
+                there = self.at(arg.span)
                 inner: Block = []
-                stop: Block = [self.at(ast.Assign([store(result)], value), arg.span)]
+                stop: Block = [there.set(result, value)]
                 if before:
                     # What was read for the other arguments is then used for nothing.
-                    trace = ast.Attribute(load("run"), "trace", ast.Load())
-                    marks = self.given("k", frozenset(before) | marks_of([arg]))
-                    stop.append(self.at(ast.Expr(call("flip", trace, marks, ast.Constant(DROPPED))), arg.span))
-                self.when(self.present(arg, value), inner, block, arg.span, stop)
+                    trace = there.attribute(there.load("run"), "trace")
+                    marks = there.load(self.given("k", frozenset(before) | marks_of([arg])))
+                    stop.append(there.do(there.call("flip", trace, marks, there.constant(DROPPED))))
+                block.append(there.when(self.present(arg, value, there), inner, stop))
                 block = inner
             before |= marks_of([arg])
-        self.set(result, ast.Call(self.given("f", node.call), [load("run"), *values], []), block, node.span)
-        return load(result)
+        block.append(at.set(result, at.call(apply, at.load("run"), *values)))
+        return at.load(result)
+
+    def _apply_to_one(self, node: nodes.Apply, apply: str, block: Block, cursor: str) -> ast.expr:
+        """A call of which all arguments are stated, or all but one."""
+        at = self.at(node.span)
+        test: ast.expr | None = None
+        values: list[ast.expr] = [at.load("run")]
+        state: ast.expr = at.load("ABSENT")
+        for arg, passing in zip(node.args, node.passing, strict=True):
+            value = self.value(arg, block, cursor)
+            if passing and not isinstance(arg, nodes.Literal):
+                there, given = self.at(arg.span), value
+                if not isinstance(value, ast.Name):
+                    name = self.local()
+                    given, value = there.named(name, value), there.load(name)
+                test, state = self.present(arg, given, there), value
+            values.append(value)
+        called = at.call(apply, *values)
+        return called if test is None else at.choice(test, called, state)
 
     def _alternatives(self, node: nodes.Alternatives, block: Block, cursor: str) -> ast.expr:
-        result, first = self.local(), self.local()
-        passes = ast.BoolOp(
-            ast.And(),
-            [call("isinstance", load(result), load("State")), ast.Attribute(load(result), "passes", ast.Load())],
-        )
-        self.set(result, self.expression(node.terms[0], block, cursor), block, node.terms[0].span)
-        self.set(first, load(result), block, node.terms[0].span)
-        outer = block
+        result, at = self.local(), self.at(node.terms[0].span)
+        block.append(at.set(result, self.value(node.terms[0], block, cursor)))
         for term in node.terms[1:]:
             # Present, deleted, error and masked stop here; the first unknown is kept in case nothing better comes.
             inner: Block = []
-            self.set(result, self.expression(term, inner, cursor), inner, term.span)
-            keep_first: Block = [self.at(ast.Assign([store(first)], load(result)), term.span)]
-            self.when(is_(load(first), "ABSENT"), keep_first, inner, term.span)
-            self.when(passes, inner, block, term.span)
+            value, at = self.value(term, inner, cursor), self.at(term.span)
+            inner.append(at.set(result, at.call("better", at.load(result), value)))
+            none = at.call("isinstance", at.load(result), at.load("State"))
+            passes = at.attribute(at.load(result), "passes")
+            block.append(at.when(at.all_of([none, passes]), inner, []))
             block = inner
-        back: Block = [self.at(ast.Assign([store(result)], load(first)), node.span)]
-        self.when(passes, back, outer, node.span)
-        return load(result)
+        return self.at(node.span).load(result)
 
     def _reference(self, node: nodes.Reference, block: Block, cursor: str) -> ast.expr:
+        at = self.at(node.span)
         method = {"one": "one", "each": "all" if node.element is None else "element", "for": "template"}[node.kind]
-        args: list[ast.expr] = [ast.Constant(node.resource)]
+        args: list[ast.expr] = [at.constant(node.resource)]
         if node.element is not None:
-            args.append(self.expression(node.element, block, cursor))
-        asked = ast.Call(ast.Attribute(load("assembly"), method, ast.Load()), args, [])
-        return self.keep(asked, block, node.span)
+            args.append(self.value(node.element, block, cursor))
+        return at.method(at.load("assembly"), method, *args)
 
     # -- conditions -----------------------------------------------------------------------------------------
 
+    def first_of(self, cases: Iterable[Case], block: Block, span: Span, cursor: str = "cursor") -> ast.expr:
+        """The value of the first case whose condition holds; absent where there is none."""
+        at = self.at(span)
+        made: list[tuple[Block, ast.expr | None, Block, ast.expr, Span]] = []
+        for case in cases:
+            asking: Block = []
+            inside: Block = []
+            test = None if case.condition is None else self.test(case.condition, asking, cursor)
+            made.append((asking, test, inside, case.make(inside), case.span))
+            if test is None:
+                break
+        if not any(inside or (asking and place) for place, (asking, _, inside, _, _) in enumerate(made)):
+            block += made[0][0]
+            value: ast.expr = at.load("ABSENT")
+            for _, test, _, then, _ in reversed(made):
+                value = then if test is None else at.choice(test, then, value)
+            return value
+        result = self.local()
+        for asking, test, inside, value, place in made:
+            inside.append(self.at(place).set(result, value))
+            block += asking
+            if test is None:
+                block += inside
+                break
+            otherwise: Block = []
+            block.append(at.when(test, inside, otherwise))
+            block = otherwise
+        else:
+            block.append(at.set(result, at.load("ABSENT")))
+        return at.load(result)
+
     def condition(self, node: nodes.Condition, block: Block, cursor: str = "cursor") -> ast.expr:
         """Code for a condition; the result is a plain bool."""
+        test = self.test(node, block, cursor)
+        if _is_bool(test):
+            return test
+        at = self.at(node.span)
+        return at.not_(at.not_(test))
+
+    def test(self, node: nodes.Condition, block: Block, cursor: str = "cursor") -> ast.expr:
+        """Code for a condition; the result is to be decided by, and may be anything that is as true as it is."""
+        at = self.at(node.span)
         match node:
-            case nodes.Truth() | nodes.Present():
+            case nodes.Truth(value=nodes.Literal(value=said)) if not nodes.plain_truth(node.value):
+                return at.constant(value=said is not False)
+            case nodes.Truth() if _may_be_false(node.value):
                 value = self.expression(node.value, block, cursor)
-                test: ast.expr = self.presence(node.value, value)
-                if isinstance(node, nodes.Truth) and not nodes.plain_truth(node.value):
-                    said = ast.Compare(value, [ast.IsNot()], [ast.Constant(value=False)])
-                    test = ast.BoolOp(ast.And(), [test, said])
-                return self.keep(test, block, node.span)
+                there = at.not_(at.call("isinstance", value, at.load("State")))
+                return at.all_of([there, at.is_not(value, at.constant(value=False))])
+            case nodes.Truth():
+                return self.value(node.value, block, cursor)
+            case nodes.Present():
+                return self.present(node.value, self.value(node.value, block, cursor), at)
             case nodes.Negation():
-                return self.keep(not_(self.condition(node.term, block, cursor)), block, node.span)
+                return at.not_(self.test(node.term, block, cursor))
             case nodes.AnyOf() | nodes.AllOf():
-                # Later terms are worked only when they decide: `and` stops at the first false, `or` at the first true.
-                result = self.local()
-                self.set(result, self.condition(node.terms[0], block, cursor), block, node.terms[0].span)
-                inner = block
-                for term in node.terms[1:]:
-                    later: Block = []
-                    decides = not_(load(result)) if isinstance(node, nodes.AnyOf) else load(result)
-                    self.set(result, self.condition(term, later, cursor), later, term.span)
-                    self.when(decides, later, inner, term.span)
-                    inner = later
-                return load(result)
+                return self._several(node, block, cursor)
             case nodes.Equal():
+                if isinstance(node.right, nodes.Literal) and node.right.value:
+                    # What is not present is equal to no literal.
+                    return at.equal(self.value(node.left, block, cursor), self.constant(node.right.value, at))
                 left, right = self.expression(node.left, block, cursor), self.expression(node.right, block, cursor)
-                same = ast.Compare(left, [ast.Eq()], [right])
-                return self.keep(ast.BoolOp(ast.And(), [self.presence(node.left, left), same]), block, node.span)
+                return at.all_of([self.present(node.left, left, at), at.equal(left, right)])
             case nodes.OneOf():
-                value = self.expression(node.value, block, cursor)  # a state is in no list of texts
-                return self.keep(ast.Compare(value, [ast.In()], [self.given("k", node.members)]), block, node.span)
+                value_ = self.value(node.value, block, cursor)  # a state is in no list of texts
+                return at.within(value_, at.load(self.given("k", node.members)))
             case nodes.Coded():
-                value = self.expression(node.value, block, cursor)
-                return self.keep(call("has_code", value, self.given("k", node.members)), block, node.span)
+                value_ = self.value(node.value, block, cursor)
+                return at.call("has_code", value_, at.load(self.given("k", node.members)))
+
+    def _several(self, node: nodes.AnyOf | nodes.AllOf, block: Block, cursor: str) -> ast.expr:
+        """Later terms are worked only when they decide: `and` stops at the first false, `or` at the first true."""
+        at, any_ = self.at(node.span), isinstance(node, nodes.AnyOf)
+        tests: list[tuple[ast.expr, Block, Span]] = []
+        for term in node.terms:
+            asking: Block = []
+            tests.append((self.test(term, asking, cursor), asking, term.span))
+        block += tests[0][1]
+        if not any(asking for _, asking, _ in tests[1:]):
+            together = [test for test, _, _ in tests]
+            if len(together) == 1:
+                return together[0]
+            return at.any_of(together) if any_ else at.all_of(together)
+        result = self.local()
+        for place, (test, asking, span) in enumerate(tests):
+            inner = block
+            if place:
+                inner = asking
+                decides = at.load(result)
+                block.append(at.when(at.not_(decides) if any_ else decides, inner, []))
+            inner.append(self.at(span).set(result, test))
+            block = inner
+        return at.load(result)
+
+
+def _may_be_false(node: nodes.Expression) -> bool:
+    """Whether Python may take a value for false that is neither `false` nor a state."""
+    if nodes.plain_truth(node):
+        return False
+    return not isinstance(node, nodes.Apply | nodes.Read | nodes.Decide) or node.type.names != _TRUTH
+
+
+def _is_told(node: nodes.Read) -> bool:
+    """Whether the ledger is to be told that its predicate was asked: where that is so in every message, it knows."""
+    return bool(node.mark.spot.asks) and not node.mark.always

@@ -37,12 +37,15 @@ __all__ = [
     "Taker",
     "as_list",
     "asked",
+    "better",
+    "by_row",
     "calling",
     "coded",
     "data_absent",
     "every",
     "fill",
     "first",
+    "gathered",
     "has_code",
     "marks_of",
     "one_number",
@@ -50,9 +53,13 @@ __all__ = [
     "plain_first",
     "position",
     "presence",
+    "present_alone",
+    "settled",
+    "settling",
     "splice",
     "texts",
     "whole_as_text",
+    "whole_settling",
 ]
 
 #: (what was found, cursor, run) → a value, a list of values, or a state.
@@ -173,6 +180,25 @@ def _remembering(read: Callable[[Any, Any, Any, Run], Any], mark: Mark) -> Calla
     return read_again
 
 
+def by_row(plan: Plan, read: Callable[[Any, Any, Any, Run], Any], told: Taker | None) -> Callable[[Any, Run], Any]:
+    """
+    Reads what stands at a place in a row that nothing else looks into.
+
+    Args:
+        told: takes what is not there, where the ledger is to know that it was looked for.
+    """
+    row_of, place = plan.row, plan.place
+
+    def look(cursor: Any, run: Run) -> Any:
+        row, places = row_of(cursor, place + 1)
+        held = places[place]
+        if held:
+            return read(held, row, cursor, run)
+        return ABSENT if told is None else told(ABSENT, cursor, run)
+
+    return look
+
+
 def plain_every(
     every: Plain, find: Callable[[Any], Any], take: Taker, mark: Mark, *, alone: Plan | None = None
 ) -> Callable[[Any, Run], Any] | None:
@@ -220,7 +246,7 @@ def _is_alone(found: list[PlainValue], plan: Plan, cursor: Any) -> bool:
     """Whether there is one value, and it is the first that stands at the plan's place."""
     if len(found) != 1 or (plan.chosen is None and found[0][3]):
         return False
-    return plan.row(cursor)[0] is found[0][2]
+    return plan.row(cursor, 0)[0] is found[0][2]
 
 
 def one_number(find_all: Callable[[Any], list[Any]], found: Conversion, mark: Mark, *, on_bad: str) -> Taker:
@@ -463,6 +489,9 @@ def as_list(value: Any) -> Any:
     return value if type(value) is list or isinstance(value, State) else [value]
 
 
+_SINGLE: Final = frozenset({dict, str})
+
+
 def splice(into: list[Any], value: Any, state: State) -> State:
     """
     Append a value, or every entry of a list.
@@ -477,6 +506,87 @@ def splice(into: list[Any], value: Any, state: State) -> State:
     else:
         into.append(value)
     return state
+
+
+def gathered(values: list[Any]) -> Any:
+    """A list of these values and of the entries of lists among them, or the state that it has when there is none."""
+    if _SINGLE.issuperset(map(type, values)):
+        return values or ABSENT
+    found: list[Any] = []
+    state: State = ABSENT
+    for value in values:
+        state = splice(found, value, state)
+    return found or state
+
+
+def better(first: Any, other: Any) -> Any:
+    """`first or other`, where the first is absent or unknown: what is unknown stays if the other says no more."""
+    return first if isinstance(other, State) and other.passes and first is not ABSENT else other
+
+
+def present_alone(items: dict[str, Any]) -> dict[str, Any]:
+    """Items without those that are absent."""
+    if ABSENT not in items.values():
+        return items
+    return {name: value for name, value in items.items() if value is not ABSENT}
+
+
+def settled(record: dict[str, Any]) -> Any:
+    """
+    A record of values of which each counts: itself when anything is present in it, deleted when all there was is
+    deleted. What is absent is taken away.
+    """
+    values = record.values()
+    if ABSENT in values:
+        record = present_alone(record)
+        values = record.values()
+    for value in values:
+        if value is not DELETED:
+            return record
+    return DELETED if record else ABSENT
+
+
+def settling(said: frozenset[str], *, solid: bool) -> Callable[[dict[str, Any]], Any]:
+    """
+    What settles a record.
+
+    Args:
+        said: the fields that the mapping states, which do not count.
+        solid: see `nodes.BindRecord`.
+    """
+
+    def settle(record: dict[str, Any]) -> Any:
+        record = present_alone(record)
+        if not record.keys() <= said and any(record[name] is not DELETED for name in record if name not in said):
+            return record
+        return DELETED if DELETED in record.values() else ABSENT
+
+    def settle_solid(record: dict[str, Any]) -> Any:
+        parts = {name: value for name, value in record.items() if not isinstance(value, State)}
+        if not parts.keys() <= said:
+            return parts
+        return next((one for one in reversed(record.values()) if isinstance(one, State) and one is not ABSENT), ABSENT)
+
+    return settle_solid if solid else settle if said else settled
+
+
+def whole_settling(
+    node: nodes.BindRecord, settle: Callable[[dict[str, Any]], Any]
+) -> Callable[[dict[str, Any], int, Any, Run], Any]:
+    """What settles an atomic record, which is kept as text when more failed than had before it."""
+    solid = node.solid
+
+    def settle_whole(record: dict[str, Any], failures: int, cursor: Any, run: Run) -> Any:
+        if run.failures == failures:
+            return settle(record)
+        parts = {
+            name: value
+            for name, value in record.items()
+            if not (isinstance(value, State) if solid else value is ABSENT)
+        }
+        return whole_as_text(parts, node, cursor, run) or settle(record)
+
+    return settle_whole
 
 
 def fill(into: dict[str, Any], key: str, value: Any) -> None:

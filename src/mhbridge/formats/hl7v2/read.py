@@ -21,7 +21,6 @@ from mhbridge.model import ABSENT, DELETED
 __all__ = ["every_reader", "first_reader", "plain_reader", "plan"]
 
 _LAST_REPETITION: Final = (1 << REPETITIONS) - 1
-_NO_SEGMENT: Final[tuple[None, Sequence[str]]] = (None, ())
 
 
 def first_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], Any]:
@@ -41,15 +40,21 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
     reach = filtered(reach, path.steps[0].which)
     if isinstance(reach, EveryNamed):
 
-        def row(cursor: Any) -> tuple[Segment | None, Sequence[str]]:
+        def row(cursor: Any, width: int) -> tuple[Segment | None, Sequence[str]]:
             found = cursor.named(name)  # it is the message
-            return (found[0], found[0].fields) if found else _NO_SEGMENT
+            if not found:
+                return None, ("",) * width
+            fields = found[0].fields
+            return found[0], fields if len(fields) >= width else _widened(fields, width)
 
     else:
 
-        def row(cursor: Any) -> tuple[Segment | None, Sequence[str]]:
+        def row(cursor: Any, width: int) -> tuple[Segment | None, Sequence[str]]:
             found = reach(cursor)
-            return (found[0], found[0].fields) if found else _NO_SEGMENT
+            if not found:
+                return None, ("",) * width
+            fields = found[0].fields
+            return found[0], fields if len(fields) >= width else _widened(fields, width)
 
     parts: Callable[[str, Segment], list[str] | None] | None = None
     chosen: Callable[[str, Segment], PlainValue | None] | None = None
@@ -58,6 +63,11 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
     elif (every := _every_plain(path)) is not None:
         chosen = _first_of(every)
     return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), parts, chosen)
+
+
+def _widened(fields: list[str], width: int) -> list[str]:
+    """Fields with those that a sender left out, because nothing stands behind the last that says something."""
+    return fields + [""] * (width - len(fields))
 
 
 # What follows is the inner loop of every translation: it splits nothing that it does not need.
