@@ -62,7 +62,7 @@ def shareable(node: nodes.Read) -> bool:
 
 def _bytes(text: str, column: int) -> int:
     """How many bytes stand before a column of a line."""
-    return column - 1 if text.isascii() else len(text[: column - 1].encode())
+    return len(text[: column - 1].encode())
 
 
 def _is_bool(test: ast.expr) -> bool:
@@ -109,7 +109,7 @@ class Emitter:
         self.lines = lines
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
-        self._last: tuple[Span, Placed] | None = None
+        self._places: dict[Span, Placed] = {}
         self.names: dict[str, Any] = dict(_NAMES)
         #: (Cursor, key of a plan) → the names of its row, and of what stands at its places.
         self.rows: dict[tuple[str, Hashable], tuple[str, str]] = {}
@@ -133,15 +133,18 @@ class Emitter:
         return made  # type: ignore[no-any-return]
 
     def at(self, span: Span) -> Placed:
-        """What makes nodes at a place; the last one is asked for again and again."""
-        if self._last is not None and self._last[0] is span:
-            return self._last[1]
-        file, line, column, end_line, end = span if span.file == self.span.file else self.span
-        text = self.lines(file, line)
-        last = text if end_line == line else self.lines(file, end_line)
-        place = Placed(line, _bytes(text, column), end_line, _bytes(last, end))
-        self._last = span, place
-        return place
+        """What makes nodes at a place."""
+        known = self._places.get(span)
+        if known is None:
+            file, line, column, end_line, end = span if span.file == self.span.file else self.span
+            text = self.lines(file, line)
+            if line == end_line and text.isascii():
+                known = Placed(line, column - 1, line, end - 1)
+            else:
+                last = self.lines(file, end_line)
+                known = Placed(line, _bytes(text, column), end_line, _bytes(last, end))
+            self._places[span] = known
+        return known
 
     def local(self) -> str:
         """A new name for a value."""

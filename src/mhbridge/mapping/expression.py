@@ -82,6 +82,8 @@ MAX_DEPTH: Final = 50
 _QUOTES: Final = "put it in single quotes, or in none"
 #: What cannot follow a pipe without brackets.
 _AFTER_TERM: Final = frozenset({Kind.OR, Kind.AND, Kind.IN, Kind.EQUALS, Kind.DIFFERS, Kind.THEN, Kind.ELSE, Kind.NOT})
+#: What makes more of a term than it is.
+_AFTER_COMPARED: Final = frozenset({Kind.EQUALS, Kind.DIFFERS, Kind.IN, Kind.NOT})
 #: Before a pipe, these are what the pipe was meant for.
 _SIMPLE: Final = (PathNode, TextNode, NumberNode, CodeNode, NameNode, CallNode)
 _Tree = TypeVar("_Tree")
@@ -202,11 +204,11 @@ class _Parser:
         self.token = scan(self.source, self.end, self.format)
         return taken
 
-    def accept(self, kind: Kind) -> Token | None:
+    def accept(self, kind: str) -> Token | None:
         return self.take() if self.token.kind is kind else None
 
-    def expect(self, kind: Kind, words: str = "", hint: str = "") -> Token:
-        return self.accept(kind) or self.fail(words or kind.value, hint)
+    def expect(self, kind: str, words: str = "", hint: str = "") -> Token:
+        return self.accept(kind) or self.fail(words or kind, hint)
 
     def name(self, words: str) -> Token:
         """A name without fields."""
@@ -296,16 +298,23 @@ class _Parser:
         return IfNode(self.span(start), condition, then, otherwise)
 
     def alternatives(self) -> Expr:
-        start, terms = self.token.start, [self.conjunction()]
+        start, first = self.token.start, self.conjunction()
+        if self.token.kind is not Kind.OR:
+            return first
+        terms = [first]
         while self.accept(Kind.OR):
             terms.append(self.conjunction())
-        return OrNode(self.span(start), tuple(terms)) if len(terms) > 1 else terms[0]
+        return OrNode(self.span(start), tuple(terms))
 
     def conjunction(self) -> Expr:
-        start, terms = self.token.start, [self.negation()]
+        start = self.token.start
+        first = self.negation() if self.token.kind is Kind.NOT else self.comparison()
+        if self.token.kind is not Kind.AND:
+            return first
+        terms = [first]
         while self.accept(Kind.AND):
             terms.append(self.negation())
-        return AndNode(self.span(start), tuple(terms)) if len(terms) > 1 else terms[0]
+        return AndNode(self.span(start), tuple(terms))
 
     def negation(self) -> Expr:
         if (negated := self.accept(Kind.NOT)) is None:
@@ -317,6 +326,8 @@ class _Parser:
 
     def comparison(self) -> Expr:
         start, left = self.token.start, self.term()
+        if self.token.kind not in _AFTER_COMPARED:
+            return left
         if operator := self.accept(Kind.EQUALS) or self.accept(Kind.DIFFERS):
             if self.token.kind is Kind.EQUALS:
                 self.fail("a value", "one '=' compares")
@@ -325,7 +336,7 @@ class _Parser:
         if self.accept(Kind.IN):
             return self.membership(start, left)
         if self.token.kind is Kind.NOT:
-            self.fail(Kind.END.value, "write: not (a in b)")
+            self.fail(Kind.END, "write: not (a in b)")
         return left
 
     def membership(self, start: int, value: Expr) -> Expr:

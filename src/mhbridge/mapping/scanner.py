@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from mhbridge.errors import Span
 from mhbridge.formats import Format, Path, PathError
@@ -20,31 +19,33 @@ from mhbridge.mapping.reader import Text, YamlFile
 __all__ = ["Broken", "Kind", "Source", "Token", "scan", "scanned", "shortened", "unquoted"]
 
 
-class Kind(Enum):
-    """Kinds of token; their values are the words that diagnostics use."""
+class Kind:
+    """Kinds of token: the words that diagnostics use. They are asked for too often to be an `Enum`'s."""
 
-    PATH = "path"
-    TEXT = "text"
-    NUMBER = "number"
-    CODE = "code"
-    NAME = "name"
-    BAR = "'|'"
-    LEFT = "'('"
-    RIGHT = "')'"
-    COMMA = "','"
-    EQUALS = "'='"
-    DIFFERS = "'!='"
-    OR = "'or'"
-    AND = "'and'"
-    NOT = "'not'"
-    IN = "'in'"
-    IF = "'if'"
-    THEN = "'then'"
-    ELSE = "'else'"
-    END = "the end of the expression"
+    PATH: Final = "path"
+    TEXT: Final = "text"
+    NUMBER: Final = "number"
+    CODE: Final = "code"
+    NAME: Final = "name"
+    BAR: Final = "'|'"
+    LEFT: Final = "'('"
+    RIGHT: Final = "')'"
+    COMMA: Final = "','"
+    EQUALS: Final = "'='"
+    DIFFERS: Final = "'!='"
+    OR: Final = "'or'"
+    AND: Final = "'and'"
+    NOT: Final = "'not'"
+    IN: Final = "'in'"
+    IF: Final = "'if'"
+    THEN: Final = "'then'"
+    ELSE: Final = "'else'"
+    END: Final = "the end of the expression"
 
 
-_FIXED: Final = {kind.value.strip("'"): kind for kind in Kind if kind.value.startswith("'")}
+_FIXED: Final = {kind.strip("'"): kind for kind in vars(Kind).values() if isinstance(kind, str) and kind[:1] == "'"}
+#: Kinds whose tokens differ from one another.
+_NAMED: Final = frozenset({Kind.PATH, Kind.TEXT, Kind.NUMBER, Kind.CODE, Kind.NAME})
 _BLANKS: Final = " \r\n"
 _BLANK: Final = re.compile(r"[ \r\n]*")
 _TEXT: Final = re.compile(r'"(?:[^"\\\r\n]|\\["\\])*')
@@ -110,19 +111,26 @@ class Source:
         return found.end() if found else at
 
 
-class Token(NamedTuple):
-    """One token: `path` when it is a path, `parts` (each with its start) when it is a name."""
+class Token:
+    """
+    One token.
 
-    kind: Kind
-    start: int
-    end: int
-    text: str = ""
-    path: Path | None = None
-    parts: tuple[tuple[str, int], ...] = ()
+    Args:
+        kind: see `Kind`.
+        path: of a path.
+        parts: of a name, each with its start.
+    """
+
+    __slots__ = ("end", "kind", "parts", "path", "start", "text")
+
+    def __init__(
+        self, kind: str, start: int, end: int, text: str = "", path: Path | None = None,
+        parts: tuple[tuple[str, int], ...] = (),
+    ) -> None:  # fmt: skip
+        self.kind, self.start, self.end, self.text, self.path, self.parts = kind, start, end, text, path, parts
 
     def __str__(self) -> str:
-        named = self.kind in (Kind.PATH, Kind.TEXT, Kind.NUMBER, Kind.CODE, Kind.NAME)
-        return f"{self.kind.value} {shortened(self.text)}" if named else str(self.kind.value)
+        return f"{self.kind} {shortened(self.text)}" if self.kind in _NAMED else self.kind
 
 
 def shortened(text: str) -> str:
@@ -192,7 +200,7 @@ def _scan_word(text: str, word: re.Match[str], format: Format | None) -> Token: 
         return Token(fixed, start, end, word[0])
     if not _NAME.fullmatch(word[0]):
         if fixed := _FIXED.get(word[0].lower()):
-            hint = f"write {fixed.value}"
+            hint = f"write {fixed}"
         elif word[0][0].islower():
             hint = "names have small letters, digits and '_'"
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -64,11 +64,11 @@ class Type:
 
     def single(self) -> Type:
         """The type of one element."""
-        return replace(self, many=False) if self.many else self
+        return Type(self.name, options=self.options) if self.many else self
 
     def listed(self) -> Type:
         """The list of this type."""
-        return self if self.many else replace(self, many=True)
+        return self if self.many else Type(self.name, many=True, options=self.options)
 
     @property
     def names(self) -> tuple[str, ...]:

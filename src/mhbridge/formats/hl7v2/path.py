@@ -71,6 +71,8 @@ class Hl7Path(Path):
     at: tuple[int, int] = dataclasses.field(default=(0, 0), compare=False)
 
 
+#: What a path begins with.
+_BEGINS: Final = frozenset(".ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _WORD: Final = re.compile(r"[A-Za-z0-9_]+")
 _NUMBER: Final = re.compile(r"[0-9]+")
 _SEGMENT: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
@@ -83,6 +85,13 @@ _AND: Final = re.compile(r"and(?![A-Za-z0-9_])")
 #: A path of nothing but names and numbers, as nearly all are, where nothing follows that could belong to it.
 _PLAIN: Final = re.compile(r"[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}(?:\.[1-9][0-9]{0,2}){0,2}(?![0-9.\[-])")
 
+#: The same with a segment that is chosen by the text of one of its fields.
+_CHOSEN: Final = re.compile(
+    r"([A-Z][A-Z0-9]{2})"
+    r'\[([1-9][0-9]{0,2})(?:\.([1-9][0-9]{0,2}))?="([^"\\\r\n]+)"\]'
+    r"-([1-9][0-9]{0,2})(?:\.([1-9][0-9]{0,2}))?(?:\.([1-9][0-9]{0,2}))?(?![0-9.\[-])"
+)
+
 #: Beyond any field, component or repetition that a message may have.
 _HIGHEST: Final = 1_000
 
@@ -94,9 +103,14 @@ def scan_path(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:
     Raises:
         PathError: E107 or E205, when it begins like a path and goes wrong.
     """
+    if text[start : start + 1] not in _BEGINS:
+        return None
     plain = _PLAIN.match(text, start, end)
     if plain is not None:
         return _plain(plain[0]), plain.end()
+    chosen = _CHOSEN.match(text, start, end)
+    if chosen is not None:
+        return _chosen(chosen), chosen.end()
     scan = _Scan(text, start, end)
     if scan.sees("."):
         # A letter behind the dot is the field of a name (`a.contentType`), which is no business of this format.
@@ -116,6 +130,18 @@ def _plain(text: str) -> Hl7Path:
     field, component, subcomponent, *_ = (*map(int, numbers.split(".")), 0, 0)
     at = len(segment) + 1, (text.index(".") + 1 if component else 0)
     return Hl7Path(text, steps=(Step(segment),), field=field, component=component, subcomponent=subcomponent, at=at)
+
+
+def _chosen(found: re.Match[str]) -> Hl7Path:
+    """A path into the segment of which one field says something."""
+    segment, tested, part, said, field, component, subcomponent = found.groups()
+    numbers = (int(tested), int(part)) if part else (int(tested),)
+    step = Step(segment, Predicate(tests=(Test(numbers, True, said),)))
+    at = found.start(5) - found.start(), found.start(6) - found.start() if component else 0
+    return Hl7Path(
+        found[0], steps=(step,), field=int(field), component=int(component or 0),
+        subcomponent=int(subcomponent or 0), at=at,
+    )  # fmt: skip
 
 
 def scan_loop(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:

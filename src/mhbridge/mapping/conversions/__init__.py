@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -122,6 +122,7 @@ class Conversion:
 
 
 @cache
+@lru_cache(maxsize=4096)
 def conversion(source_type: str, target: Type) -> Conversion | None:
     """
     The conversion for a pair, or `None`: then the mapping has an error.
