@@ -65,6 +65,10 @@ _STYLES: Final[Mapping[str, Literal["plain", "single", "double", "block"]]] = {
 }
 
 
+#: Makes a named tuple of what is in order already: two are made of each scalar.
+_tuple: Final = tuple.__new__
+
+
 def read(path: str, body: bytes) -> YamlFile:
     """
     Read one file. Never raises: what is wrong is in `diagnostics`, in the order of the file.
@@ -282,12 +286,13 @@ class _Composer:
             end = start + len(self.raw[start:end].rstrip())
             span = self.file.span(start, end)
         else:
-            span = Span(self.file.path, begins.line + 1, begins.column + 1, ends.line + 1, ends.column + 1)
-        text = Text(span, event.value, style, start, end, frame is not None and frame.flow)
+            line, last = begins.line + 1, ends.line + 1
+            span = _tuple(Span, (self.file.path, line, begins.column + 1, last, ends.column + 1))
+        text = _tuple(Text, (span, event.value, style, start, end, frame is not None and frame.flow))
         disputed = _DISPUTED.get(style) if style == "block" or text.flow else None
         if disputed and disputed.match(self.raw, start, end):
             raise yaml.YAMLError
-        kept = self.untagged(event)
+        kept = event.anchor is event.tag is None or self.untagged(event)
         if style == "double" and _REFUSED_ESCAPED.search(event.value):
             self.report("E012", "an escape for a character that has no place in a mapping", text.span, "remove it")
             kept = False
