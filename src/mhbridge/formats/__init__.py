@@ -483,8 +483,10 @@ class Nested(Format, Protocol):
     """
     A format whose messages are one group, in which cells stand inside others and are numbered in that order.
 
-    It finds by itself what of a message was left open. Its spots have `holds(raw, places)`, whether any of some places
-    (in order) may be in a raw value, and `standing(cursor, parts, places)`: of `every` the cells at these places.
+    It finds by itself what of a message was left open. Its spots have `hold(raw, parts, states, state)`, which adds
+    what `take` adds to the states that `became` gets; `holds(raw, places)`, whether any of some places (in order) may
+    be in a raw value; `inside`, whether nothing is found but in the cursor; and `standing(cursor, parts, places)`: of
+    `every` the cells at these places.
     """
 
     def became(

@@ -17,9 +17,9 @@ into a ledger, and never contents.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from mhbridge.formats import (
     PLACE,
@@ -87,12 +87,20 @@ class _Level:
 
     Args:
         asks: what a path or a loop reaches here or below depends on what a message says, not on its shapes alone.
+        holds: where nothing is reached but what is in a cursor, whether any of some places is in one.
     """
 
     marks: tuple[Mark, ...]
     loops: tuple[tuple[Loop, _Level, bool], ...]
     touches: frozenset[Any]
     asks: bool
+    holds: Callable[[Any, Sequence[int]], bool] | None
+
+
+#: Place → mask of what is bound, of selectors, and of what failed.
+_States: TypeAlias = tuple[dict[int, int], dict[int, int], dict[int, int]]
+#: What was taken: of each group, each cell and its state as one number; of a message that is one group its states.
+_Into: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,7 @@ class FieldLedger:
     ) -> None:
         self.format = format_
         self.nested = format_ if isinstance(format_, Nested) else None
+        self._add: Callable[[Iterable[Cell], int, Any], None] = _add if self.nested is None else _hold
         self.source = source
         self.context = context
         self._ignored = [(format_.ignored(path), reason) for path, reason in ignored]
@@ -192,11 +201,9 @@ class FieldLedger:
         """Whether shapes decide which of these leaves were passed over."""
         return not self._reaching(frozenset([self.format.touched(message, cell) for cell, _ in left]))[0].asks
 
-    def take(
-        self, message: Message, trace: Trace, into: Sequence[list[int]], kinds: Collection[str] | None = None
-    ) -> None:
+    def take(self, message: Message, trace: Trace, into: _Into, kinds: Collection[str] | None = None) -> None:
         """
-        Add what a trace says to what was taken of each group, but for what is selected everywhere.
+        Add what a trace says to what was taken, but for what is selected everywhere.
 
         Args:
             kinds: the kinds of group that there are, where they tell what there is to be asked.
@@ -205,7 +212,7 @@ class FieldLedger:
         asking = []
         if kinds is None or not self._wait_for.isdisjoint((*kinds, "")):
             asking = [(mark, top) for mark in self._waiting]
-        context = self.context
+        context, nested = self.context, self.nested is not None
         for mark, kind, raw, cursor in trace:
             if kind > marks.PLAIN:
                 into[cursor.position].append(kind)
@@ -213,7 +220,8 @@ class FieldLedger:
                 # Nearly every entry: a value that went into an item.
                 used = mark.used
                 state = _SELECTOR if mark.decides else _BOUND
-                mark.spot.take(raw, mark.reads if used is None else used(raw, context), into, state)
+                take = mark.spot.hold if nested else mark.spot.take
+                take(raw, mark.reads if used is None else used(raw, context), into, state)
             elif kind == marks.ASKED:
                 asking.append((mark, cursor))
             elif kind < 0:
@@ -225,7 +233,7 @@ class FieldLedger:
                     state = _SELECTOR
                 else:
                     state = _BOUND
-                _add(self._others(mark, kind, raw, cursor), state, into)
+                self._add(self._others(mark, kind, raw, cursor), state, into)
         if asking:
             self._asked(asking, top, into)
 
@@ -264,7 +272,7 @@ class FieldLedger:
         cells: Iterable[Cell] = mark.spot.cells(raw, left)
         return cells
 
-    def _asked(self, asking: list[tuple[Mark, Any]], top: Any, into: Sequence[list[int]]) -> None:
+    def _asked(self, asking: list[tuple[Mark, Any]], top: Any, into: _Into) -> None:
         # Many paths ask the same leaves of the same segments (every part of a letter asks OBX-3): once is enough, and
         # those that look at all of them first.
         seen: set[tuple[int, Any]] = {(id(top), question) for question in self._settled}
@@ -275,13 +283,16 @@ class FieldLedger:
                 rest.append((mark, cursor))
             elif (key := (id(cursor), question)) not in seen:
                 seen.add(key)
-                _add(mark.spot.questioned(cursor), _SELECTOR, into)
+                self._add(mark.spot.questioned(cursor), _SELECTOR, into)
         for mark, cursor in rest:
             if seen.isdisjoint(((id(cursor), mark.spot.subject), (id(cursor), mark.spot.within))):
-                _add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)
+                self._add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)
 
-    def take_structure(self, message: Message, into: Sequence[list[int]]) -> None:
+    def take_structure(self, message: Message, into: _Into) -> None:
         """Add what the format itself reads; messages of a sender are much alike in that."""
+        if self.nested is not None:
+            _hold(self.format.structural(message, self.source), _SELECTOR, into)
+            return
         cells = tuple(self.format.structural(message, self.source))
         codes = self._structures.get(cells)
         if codes is None:
@@ -380,6 +391,8 @@ class FieldLedger:
                     found[cell] = found.get(cell, 0) | mask
         for loop, below, _ in level.loops:
             for inner in loop.cursors(cursor):
+                if places and below.holds is not None and not below.holds(inner, places):
+                    continue
                 self._reach(below, inner, taken, among, found, places)
 
     # -- who took it ----------------------------------------------------------------------------------------
@@ -464,8 +477,7 @@ def drawn_up(message: Message, taken: Sequence[Taken]) -> Ledger:
 def _of_nested(format_: Nested, message: Message, taken: Sequence[Taken]) -> Ledger:
     """The same of a message that is one group, of which the format finds by itself what was left open."""
     first = taken[0][0]
-    (codes,) = _taken(message, taken, 1)
-    became = format_.became(message, _states(codes), [ledger.ignoring_here for ledger, _ in taken])
+    became = format_.became(message, _held_states(message, taken), [ledger.ignoring_here for ledger, _ in taken])
     passed, unmapped = _left_over(message, taken, (), (), became.open) if became.open else ((), ())
     failed = _paths(first, message, became.failed)
     return Ledger(became.bound, became.selectors, became.ignored, passed, failed, unmapped)
@@ -487,14 +499,29 @@ def _taken(
     return into
 
 
+def _held_states(message: Message, taken: Sequence[Taken]) -> _States:
+    """The same of a message that is one group: place → mask of what is in each state."""
+    into: _States = ({}, {}, {})
+    for ledger, trace in taken:
+        ledger.take(message, trace, into)
+    taken[0][0].take_structure(message, into)
+    return into
+
+
+def _hold(cells: Iterable[Cell], state: int, into: _States) -> None:
+    held = into[state]
+    for place, mask in cells:
+        held[place] = held.get(place, 0) | mask
+
+
 def _add(cells: Iterable[Cell], state: int, into: Sequence[list[int]]) -> None:
     for cell, mask in cells:
         into[cell >> PLACE_BITS].append((mask << PLACE_BITS | cell & PLACE) << STATE_BITS | state)
 
 
-def _states(codes: Iterable[int]) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+def _states(codes: Iterable[int]) -> _States:
     """Place → mask of what is bound, of selectors, and of what failed."""
-    found: tuple[dict[int, int], dict[int, int], dict[int, int]] = ({}, {}, {})
+    found: _States = ({}, {}, {})
     for code in codes:
         held, cell = found[code & (1 << STATE_BITS) - 1], code >> STATE_BITS
         place = cell & PLACE
@@ -626,7 +653,10 @@ def detailed(message: Message, taken: Sequence[Taken]) -> list[Leaf]:
     ledgers = [ledger for ledger, _ in taken]
     format_, source = ledgers[0].format, ledgers[0].source
     kinds, shapes = format_.shapes(message)
-    states = [_states(codes) for codes in _taken(message, taken, len(shapes))]
+    if ledgers[0].nested is not None:
+        states = [_held_states(message, taken)]
+    else:
+        states = [_states(codes) for codes in _taken(message, taken, len(shapes))]
     by: dict[tuple[int, int], dict[str, None]] = {}
     reasons: dict[tuple[int, int], str] = {}
     populated = list(format_.populated(message))
@@ -686,11 +716,16 @@ def _level(tree: Any) -> _Level:
             here.append(node.mark)
             loops.append((node.loop, _level((node.body,)), node.mark.spot.asks))
     touches = frozenset[Any]().union(*(mark.touches for mark in here), *(below.touches for _, below, _ in loops))
-    return _Level(tuple(here), tuple(loops), touches, _asks(here, loops))
+    return _Level(tuple(here), tuple(loops), touches, _asks(here, loops), _holds(here, loops))
 
 
 def _asks(marks: Iterable[Mark], loops: Iterable[tuple[Loop, _Level, bool]]) -> bool:
     return any(mark.spot.asks for mark in marks) or any(asks or below.asks for _, below, asks in loops)
+
+
+def _holds(marks: Sequence[Mark], loops: Iterable[tuple[Loop, _Level, bool]]) -> Any:
+    inside = all(getattr(mark.spot, "inside", False) for mark in marks) and all(below.holds for _, below, _ in loops)
+    return marks[0].spot.holds if marks and inside else None
 
 
 def _narrowed(level: _Level, touched: frozenset[Any]) -> _Level:
@@ -701,7 +736,7 @@ def _narrowed(level: _Level, touched: frozenset[Any]) -> _Level:
         for loop, below, asks in level.loops
         if not touched.isdisjoint(below.touches)
     )
-    return _Level(marks, loops, level.touches & touched, _asks(marks, loops))
+    return _Level(marks, loops, level.touches & touched, _asks(marks, loops), level.holds)
 
 
 def _bodies(tree: Any) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import compress
+from itertools import compress, count
+from operator import mul
 from typing import Any, Final
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Became, Cell, Scope, Source
@@ -49,11 +50,12 @@ def layout(masks: Sequence[int]) -> list[Cell]:
 class XmlSpot:
     """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
 
-    __slots__ = ("_route", "asks", "everywhere", "question", "subject", "within")
+    __slots__ = ("_route", "asks", "everywhere", "inside", "question", "subject", "within")
 
     def __init__(self, path: XmlPath, scope: Scope) -> None:
         self._route: Route = ready(path, scope)
         self.asks = bool(self._route.asking)
+        self.inside = self._route.inside
         #: Which leaves a path looks at is known by the path alone, of one from the root by its tests.
         self.question: Any = None
         if self.asks:
@@ -80,14 +82,19 @@ class XmlSpot:
         return [(part >> LEAF_BITS, TEXT << (part & _LEAF)) for part in _leaves(parts)]
 
     def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
-        """The same, as the ledger puts cells together; a document is one group."""
-        taken = into[0]
+        """The same, as the ledger puts cells of any group together."""
+        into[0] += [(mask << PLACE_BITS | place) << STATE_BITS | state for place, mask in self.cells(raw, parts)]
+
+    def hold(self, raw: Any, parts: frozenset[str], states: Sequence[dict[int, int]], state: int) -> None:
+        """The same of a document by itself."""
+        held = states[state]
         if isinstance(raw, Element) and WHOLE not in parts and WORDS not in parts:
-            taken += [
-                (1 << (part & _LEAF) + PLACE_BITS | part >> LEAF_BITS) << STATE_BITS | state for part in _leaves(parts)
-            ]
+            for part in _leaves(parts):
+                place = part >> LEAF_BITS
+                held[place] = held.get(place, 0) | TEXT << (part & _LEAF)
         else:
-            taken += [(mask << PLACE_BITS | place) << STATE_BITS | state for place, mask in self.cells(raw, parts)]
+            for place, mask in self.cells(raw, parts):
+                held[place] = held.get(place, 0) | mask
 
     def present(self, raw: Any) -> list[Cell]:
         """The leaf without which the raw value would not be there; none when there are several."""
@@ -221,6 +228,10 @@ class Ignored:
 _MOST_SHAPES: Final = 1024
 
 
+#: A flag that is set → 0, one that is not → 1.
+_TURNED: Final = b"\x01" + bytes(255)
+
+
 def became(
     message: Any,
     states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
@@ -238,10 +249,8 @@ def became(
     # Most of a document is ignored in one piece: counted as such, and taken off again where something was read.
     ignored = sum(map(int.bit_count, compress(masks, flags)))
     failed: list[Cell] = []
-    taken = all_bound.keys() | all_selected.keys() | all_failed.keys()
-    left = [(place, mask) for place, mask in enumerate(masks) if mask and not flags[place] and place not in taken]
-    whole = len(left)
-    for place in taken:
+    rest = [*map(mul, masks, flags.translate(_TURNED))]
+    for place in all_bound.keys() | all_selected.keys() | all_failed.keys():
         populated = mask = masks[place]
         if found := mask & all_failed.get(place, 0):
             failed.append((place, found))
@@ -254,10 +263,9 @@ def became(
             mask &= ~found
         if flags[place]:
             ignored -= (populated & ~mask).bit_count()
-        elif mask:
-            left.append((place, mask))
-    if len(left) != whole:
-        left.sort()
+        else:
+            rest[place] = mask
+    left = [*zip(compress(count(), rest), filter(None, rest), strict=True)]
     away: dict[int, int] = {}
     for finder in finders:
         for place, mask in finder.leaves(tree, left):

@@ -59,11 +59,17 @@ class Inner:
     ending: Ending
 
     def leaves(self, tree: Tree, element: int) -> list[_Found]:
-        """What stands there: element, number of the bit, text."""
-        found: Sequence[int] = (element,)
-        for axis, name, deep in self.steps:
-            found = _moved(tree, found, axis, name, deep=deep)
-        return ended(tree, found, self.ending)
+        """What stands there: element, number of the bit, text; remembered, since the field ledger asks again."""
+        known: dict[int, list[_Found]] | None = tree.memo.get(self)
+        if known is None:
+            known = tree.memo[self] = {}
+        here = known.get(element)
+        if here is None:
+            found: Sequence[int] = (element,)
+            for axis, name, deep in self.steps:
+                found = _moved(tree, found, axis, name, deep=deep)
+            here = known[element] = ended(tree, found, self.ending)
+        return here
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,13 +320,15 @@ class Route:
         ending: what it ends at.
     """
 
-    __slots__ = ("anywhere", "asking", "ending", "relative", "stages")
+    __slots__ = ("anywhere", "asking", "ending", "inside", "relative", "stages")
 
     def __init__(self, stages: tuple[Stage, ...], ending: Ending, *, relative: bool) -> None:
         self.stages = stages
         self.ending = ending
         self.relative = relative
         self.asking = tuple(stage for stage in stages if isinstance(stage, Filter))
+        #: Whether all that it leads to is in the cursor.
+        self.inside = relative and not any(isinstance(stage, Move) and stage.axis == "parent" for stage in stages)
         #: Of `//@name`, which is of every element of the document, the name.
         self.anywhere = ""
         if not relative and ending[0] == "attribute" and ending[2] and ending[1] != "*":
