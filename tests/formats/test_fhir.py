@@ -433,3 +433,35 @@ def test_what_is_no_message_is_not_answered_in_kind() -> None:
     answer = Answer(Verdict.ACCEPTED, "Taken.", datetime(2026, 1, 5, 9, tzinfo=UTC))
     for body in (bundle(PATIENT), b"{", b"", json.dumps(PATIENT).encode()):
         assert FORMAT.acknowledge(body, answer, name="hub") == b""
+
+
+#: Paths of `ignore:` together: elements, choices as a whole, entries that are tested, and what is found by the way.
+IGNORED = [
+    "Patient.id", "Patient.name.given", 'Patient.name[use="official"].family', "Patient.name[2].text",
+    "Patient.deceased", "Patient.extension.value", "Patient.managingOrganization", "Patient.contact", "Bundle",
+    "Patient.contact.name.text", "Observation", "Patient.managingOrganization->Organization.name", "Bundle.entry",
+    'Patient.identifier[system="a" and use="usual"].value', "Patient.contained", "Organization.contact.telecom.value",
+]  # fmt: skip
+
+
+def test_what_is_ignored_all_at_once_is_what_is_ignored_path_by_path() -> None:
+    said = {
+        **PATIENT, "@url": "urn:uuid:p", "id": "p", "deceasedDateTime": "2025-01-01", "deceasedly": "x",
+        "name": [{"use": "official", "family": "A", "given": ["B", "C"]}, {"use": "usual", "family": "D", "text": "E"}],
+        "identifier": [{"system": "a", "use": "usual", "value": "1"}, {"system": "a", "value": "2"}],
+        "extension": [{"url": "u", "valueCode": "c"}, {"url": "v", "extension": [{"url": "w", "valueString": "s"}]}],
+        "contact": {"name": {"text": "F"}}, "contained": [{"resourceType": "Observation", "id": "o"}],
+        "managingOrganization": {"reference": "urn:uuid:o"},
+    }  # fmt: skip
+    organisation = {
+        "resourceType": "Organization", "@url": "urn:uuid:o", "name": "G",
+        "contact": [[{"telecom": [{"value": "H", "use": "work"}]}], {"telecom": {"value": "I"}}],
+    }  # fmt: skip
+    message = one(bundle(said, organisation, {"resourceType": "Observation", "status": "final"}))
+    paths = [FORMAT.scan(text, 0, len(text))[0] for text in IGNORED]
+    everything = list(FORMAT.populated(message))
+    for some in [*([path] for path in paths), paths, paths[::2], paths[1::2]]:
+        _, at_once = FORMAT.ignoring(some)
+        one_by_one = {cell for path in some for cell in FORMAT.ignored(path)(message)}
+        assert set(at_once(message, everything)) == one_by_one
+        assert one_by_one, some

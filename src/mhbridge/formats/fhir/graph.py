@@ -8,6 +8,7 @@ bundle.html#references). One that may mean two resources leads nowhere either; t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from mhbridge.formats.json.scanning import Wrong
@@ -61,8 +62,10 @@ class Graph:
         self._by_id: dict[str, list[Node]] = {}
         self._urls: dict[int, Node] = {}
         self._known = known
-        #: Reference → where it leads; resource → what it contains, by id; type, element → resource → who refers to it.
+        #: Reference → where it leads, and the leaves that say so.
         self._led: dict[int, Node | None] = {}
+        self._leading: dict[int, Sequence[Node]] = {}
+        #: Resource → what it contains, by id; type, element → resource → who refers to it.
         self._contained: dict[int, dict[str, Node]] = {}
         self._referring: dict[tuple[str, str], dict[int, list[tuple[Node, Node]]]] = {}
         self._collect(top, None, 1)
@@ -97,6 +100,12 @@ class Graph:
         for entry in each(listed) if listed is not None else ():
             if isinstance(entry.children, dict):
                 yield entry
+
+    def within(self, node: Node) -> Iterator[range]:
+        """The leaves of each resource of an entry that stands somewhere in a node."""
+        for resource in chain.from_iterable(self.resources.values()) if node.children is not None else ():
+            if resource is not node and node.first <= resource.first and resource.end <= node.end:
+                yield range(resource.first, resource.end)
 
     def around(self, node: Node) -> Node:
         """The resource of an entry that a node is in; of what stands beside it, the bundle."""
@@ -163,8 +172,14 @@ class Graph:
                         found.setdefault(id(led), []).append((resource, reference))
         return found.get(id(to), [])
 
-    def led_by(self, reference: Node) -> Iterator[Node]:
+    def led_by(self, reference: Node) -> Sequence[Node]:
         """The leaves that say where a reference leads to."""
+        found = self._leading.get(id(reference))
+        if found is None:
+            found = self._leading[id(reference)] = tuple(self._leads(reference))
+        return found
+
+    def _leads(self, reference: Node) -> Iterator[Node]:
         if (own := leaf(reference, "reference")) is None:
             return
         yield own

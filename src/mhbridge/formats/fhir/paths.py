@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from mhbridge.formats import Path, PathError, Scope
 from mhbridge.formats.fhir.graph import Graph, type_of
@@ -60,9 +60,9 @@ def root_of(node: Node) -> Graph:
 class Start(Step):
     """The resources of a type, in the order of the message."""
 
-    def led(self, node: Node) -> Iterator[Node]:
+    def led(self, node: Node) -> Iterable[Node]:
         """All entries of the type."""
-        yield from root_of(node).resources.get(self.name, ())
+        return root_of(node).resources.get(self.name, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +84,16 @@ class Choice(Step):
 class Follow(Step):
     """`->Type`: where a reference leads to."""
 
-    def led(self, node: Node) -> Iterator[Node]:
+    looks: ClassVar[bool] = True
+
+    def led(self, node: Node) -> Iterable[Node]:
         """The resource, if it is one of the type."""
         found = root_of(node).resolve(node)
-        if found is not None and type_of(found) == self.name:
-            yield found
+        return (found,) if found is not None and type_of(found) == self.name else ()
 
-    def looked(self, node: Node) -> Iterator[Node]:
+    def looked(self, node: Node) -> Iterable[Node]:
         """The reference, and the name of what it leads to."""
-        yield from root_of(node).led_by(node)
+        return root_of(node).led_by(node)
 
     @property
     def asks(self) -> bool:
@@ -105,6 +106,7 @@ class Refer(Step):
     """`<-Type.element`: the resources of a type whose element refers here."""
 
     element: str = ""
+    looks: ClassVar[bool] = True
 
     def led(self, node: Node) -> Iterator[Node]:
         """Each of them once."""

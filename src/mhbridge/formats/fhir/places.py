@@ -4,19 +4,19 @@ Where things are in a message of FHIR, for the field ledger: as in any JSON docu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mhbridge.formats import Cell, Path
 from mhbridge.formats.fhir.graph import Graph, leaf
-from mhbridge.formats.fhir.paths import FhirPath
+from mhbridge.formats.fhir.paths import FhirPath, Start
 from mhbridge.formats.fhir.structure import type_of_key
-from mhbridge.formats.json.paths import Step, walk
-from mhbridge.formats.json.places import leaves_of
+from mhbridge.formats.json import places
+from mhbridge.formats.json.paths import Step, Test, alone, entries_of, walk
 from mhbridge.formats.json.tree import Node, each
 
-__all__ = ["acted_upon", "ignored", "path_of"]
+__all__ = ["Ignored", "acted_upon", "ignored", "path_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +28,119 @@ class _Named(Step):
         children = node.children
         if type(children) is dict:
             for key, child in children.items():
-                rest = key.removeprefix(self.name)
-                if key == self.name or (rest != key and rest[:1].isupper() and type_of_key(key).endswith(rest[1:])):
+                if _is(key, self.name):
                     yield from each(child)
+
+
+def _is(key: str, name: str) -> bool:
+    """Whether a key is that of an element, or of a choice that is named as a whole."""
+    rest = key.removeprefix(name)
+    return key == name or (rest != key and rest[:1].isupper() and type_of_key(key).endswith(rest[1:]))
 
 
 def ignored(path: Path) -> Callable[[Any], Iterable[Cell]]:
     """Message → the leaves that an entry of `ignore:` names."""
     assert isinstance(path, FhirPath)
     steps = [_Named(step.name, step.which) if type(step) is Step else step for step in path.steps]
-    return lambda message: [cell for node in walk(message.tree.top, steps) for cell in _own(node, message.graph)]
+    return lambda message: [(place, 1) for node in walk(message.tree.top, steps) for place in _own(node, message.graph)]
 
 
-def _own(node: Node, graph: Graph) -> Iterator[Cell]:
+def _own(node: Node, graph: Graph) -> set[int]:
     """The leaves below a node that are not of another resource: to ignore a Bundle is not to ignore what it holds."""
-    children = node.children
-    if children is None or not any(id(one) in graph.places for one in _below(node)):
-        yield from leaves_of(node)
-        return
-    for child in children.values() if isinstance(children, dict) else children:
-        if id(child) not in graph.places:
-            yield from _own(child, graph)
+    found = {*range(node.first, node.end)}
+    for inner in graph.within(node):
+        found.difference_update(inner)
+    return found
 
 
-def _below(node: Node) -> Iterator[Node]:
-    """The entries of a bundle, and what stands in them: as deep as other resources are."""
-    children = node.children
-    for child in () if children is None else children.values() if isinstance(children, dict) else children:
-        yield child
-        if isinstance(child.key, int) or child.key in ("entry", "resource"):
-            yield from _below(child)
+class _Branch:
+    """
+    What is ignored below an element.
+
+    Args:
+        whole: all of it.
+        below: name of an element → what is ignored below it.
+        where: the same of entries of which a test is true.
+    """
+
+    __slots__ = ("below", "names", "where", "whole")
+
+    def __init__(self) -> None:
+        self.whole = False
+        self.below: dict[str, _Branch] = {}
+        self.where: dict[str, list[tuple[Test, _Branch]]] = {}
+        self.names: tuple[str, ...] = ()
+
+    def add(self, steps: Sequence[Step]) -> None:
+        """One path more."""
+        if not steps:
+            self.whole = True
+            return
+        step = steps[0]
+        test = alone(step)
+        if test is None:
+            below = self.below.setdefault(step.name, _Branch())
+        else:
+            below = _Branch()
+            self.where.setdefault(step.name, []).append((test, below))
+        self.names = tuple({**self.below, **self.where})
+        below.add(steps[1:])
+
+    def collect(self, node: Node, into: list[Node]) -> None:
+        """The elements in a node that are ignored with all that is in them."""
+        children = node.children
+        for key, child in children.items() if type(children) is dict else ():
+            if not key.startswith(self.names) or child.end == child.first:
+                continue
+            for name in (key,) if key.islower() else [name for name in self.names if _is(key, name)]:
+                below = self.below.get(name)
+                if below is not None and below.whole:
+                    into.append(child)
+                elif below is not None:
+                    for one in each(child):
+                        below.collect(one, into)
+                for test, branch in self.where.get(name, ()):
+                    for one in entries_of(child, test.names).by_text.get(test.text, ()):
+                        if branch.whole:
+                            into.append(one)
+                        else:
+                            branch.collect(one, into)
+
+
+class Ignored(places.Ignored):
+    """What some entries of `ignore:` name: elements of resources all at once, and path by path what leads elsewhere."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._types: dict[str, _Branch] = {}
+        others: list[Path] = []
+        for path in paths:
+            assert isinstance(path, FhirPath)
+            if _is_plain(path):
+                self._types.setdefault(path.steps[0].name, _Branch()).add(path.steps[1:])
+            else:
+                others.append(path)
+        self._others = [ignored(path) for path in others]
+
+    def places(self, message: Any) -> set[int]:
+        """All leaves that they name."""
+        graph: Graph = message.graph
+        nodes: list[Node] = []
+        for name, branch in self._types.items():
+            for resource in graph.resources.get(name, ()):
+                if branch.whole:
+                    nodes.append(resource)
+                else:
+                    branch.collect(resource, nodes)
+        found = set[int]().union(*[range(node.first, node.end) for node in nodes])
+        return found.union([place for find in self._others for place, _ in find(message)])
+
+
+def _is_plain(path: FhirPath) -> bool:
+    """Whether a path names elements of a resource that holds no others, each of them alone or by one test."""
+    start, *steps = path.steps
+    if type(start) is not Start or start.which is not None or start.name == "Bundle":
+        return False
+    return all(type(step) is Step and (step.which is None or alone(step) is not None) for step in steps)
 
 
 def path_of(node: Node, graph: Graph, *, exact: bool) -> str:

@@ -94,9 +94,15 @@ def structure(version: str) -> Structure:
     return Structure(version)
 
 
+@cache
+def _types() -> frozenset[str]:
+    """Those of all versions."""
+    return frozenset[str]().union(*[structure(version).types for version in VERSIONS])
+
+
 def type_of_key(key: str) -> str:
     """The data type that the key of a choice ends with: `valueDateTime` → `dateTime`; empty when it ends with none."""
-    types = structure("R4").types | structure("STU3").types
+    types = _types()
     for at, character in enumerate(key):
         if at and character.isupper():
             ending = key[at:]

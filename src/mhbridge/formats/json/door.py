@@ -7,12 +7,12 @@ This module must never know what a path is: whoever has paths says which leaves 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats import BrokenMessage, Cell, Path, Source, nowhere
-from mhbridge.formats.json.places import name_of
+from mhbridge.formats import Became, BrokenMessage, Cell, Path, Source, nowhere
+from mhbridge.formats.json.places import Ignored, name_of
 from mhbridge.formats.json.tree import Node, said
 from mhbridge.formats.json.writing import altered
 from mhbridge.model import MessageFacts
@@ -65,8 +65,25 @@ class OfNodes(ABC):
         self, paths: Sequence[Path]
     ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
         """The same for all of them at once. Which leaf has which number depends on the message."""
-        found = [self.ignored(path) for path in paths]
-        return nowhere, lambda message, _cells: [cell for one in found for cell in one(message)]
+        return nowhere, Ignored(paths)
+
+    def became(
+        self,
+        message: Any,
+        states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
+        ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
+    ) -> Became:
+        """What became of all leaves: each has a place of its own, so a state is a set of places."""
+        every = range(len(message.tree.leaves))
+        failed = states[2].keys() & every
+        bound = (states[0].keys() & every) - failed
+        selectors = (states[1].keys() & every) - failed - bound
+        left = {*every} - failed - bound - selectors
+        away = {place for find in ignoring if isinstance(find, Ignored) for place in left & find.places(message)}
+        return Became(
+            len(bound), len(selectors), len(away),
+            [(place, 1) for place in sorted(failed)], [(place, 1) for place in sorted(left - away)],
+        )  # fmt: skip
 
     def touched(self, message: Any, cell: int) -> Any:
         """The name of the leaf."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import islice
+from typing import Any, ClassVar, Final, NamedTuple
 
-from mhbridge.formats import Path, PathError, Scope
+from mhbridge.formats import Cell, Path, PathError, Scope
 from mhbridge.formats.json.tree import Node, each, said
 from mhbridge.model import ABSENT, DELETED
 
@@ -25,6 +26,7 @@ __all__ = [
     "Predicate",
     "Step",
     "Test",
+    "alone",
     "below",
     "check",
     "entries_of",
@@ -33,6 +35,7 @@ __all__ = [
     "make_loop",
     "names_of",
     "passes",
+    "says_below",
     "scan_path",
     "scan_predicate",
     "scan_step",
@@ -73,17 +76,19 @@ class Step:
 
     name: str
     which: Predicate | None = None
+    #: Leaves say where it leads to.
+    looks: ClassVar[bool] = False
 
-    def led(self, node: Node) -> Iterator[Node]:
+    def led(self, node: Node) -> Iterable[Node]:
         """What the step leads to, whatever its predicate says: the entries of a list one by one."""
         children = node.children
         if type(children) is dict and (child := children.get(self.name)) is not None:
-            yield from each(child)
+            return each(child)
+        return ()
 
-    def looked(self, node: Node) -> Iterator[Node]:
+    def looked(self, node: Node) -> Iterable[Node]:  # noqa: ARG002  # that of other kinds of step
         """The leaves that say where the step leads to."""
-        del node
-        yield from ()
+        return ()
 
     @property
     def asks(self) -> bool:
@@ -304,13 +309,24 @@ def _says(node: Node, names: Sequence[str], at: int, text: str) -> bool:
     return at == len(names) and node.value is not None and said(node) == text
 
 
-#: An entry, the leaves that a test of it looks at, and what they say.
-Entry = tuple[Node, tuple[int, ...], frozenset[str]]
-
-
-def entries_of(child: Node, names: tuple[str, ...]) -> tuple[dict[str, list[Node]], list[Entry]]:
+class Entries(NamedTuple):
     """
-    What a test of one place finds in the entries of a list: by what they say there, and all of them in order.
+    What a test of one place finds in the entries of a list.
+
+    Args:
+        by_text: the entries, by what they say there.
+        leaves: the cells that are looked at, in order.
+        until: entry → how many of the leaves are looked at until its own have been.
+    """
+
+    by_text: dict[str, list[Node]]
+    leaves: list[Cell]
+    until: dict[int, int]
+
+
+def entries_of(child: Node, names: tuple[str, ...]) -> Entries:
+    """
+    What a test of one place finds in the entries of a list.
 
     Many paths ask the same of a list, each for another text (every section of a letter), so it is looked at once.
     """
@@ -318,51 +334,69 @@ def entries_of(child: Node, names: tuple[str, ...]) -> tuple[dict[str, list[Node
         known = child.asked
     except AttributeError:
         known = child.asked = {}
-    found = known.get(names)
+    found: Entries | None = known.get(names)
     if found is None:
-        by_text: dict[str, list[Node]] = {}
-        listed: list[Entry] = []
+        found = known[names] = Entries({}, [], {})
+        by_text, leaves, until = found
         for one in each(child):
-            leaves = [leaf for leaf in told(one, names) if leaf.value is not None]
-            texts = frozenset(map(said, leaves))
-            for text in texts:
+            looked = list(told(one, names))
+            for text in frozenset(map(said, looked)):
                 by_text.setdefault(text, []).append(one)
-            listed.append((one, tuple(leaf.first for leaf in leaves if leaf.end > leaf.first), texts))
-        found = known[names] = by_text, listed
+            leaves += [(leaf.first, 1) for leaf in looked if leaf.end > leaf.first]
+            until[id(one)] = len(leaves)
     return found
 
 
-def below(node: Node, step: Step) -> Iterator[Node]:
+def alone(step: Step) -> Test | None:
+    """The one test that an entry is to pass, whatever else it says; `None` where that is not all."""
+    tests = step.which.tests if step.which is not None and type(step) is Step else ()
+    return tests[0] if len(tests) == 1 and tests[0].equal else None
+
+
+def below(node: Node, step: Step) -> Iterable[Node]:
     """What a step leads to from a node, in order."""
     which = step.which
     if which is None:
-        yield from step.led(node)
-    elif which.position:
-        for place, one in enumerate(step.led(node), 1):
-            if place == which.position:
-                yield one
-                return
-    elif type(step) is Step and len(which.tests) == 1 and which.tests[0].equal:
+        return step.led(node)
+    if which.position:
+        return islice(step.led(node), which.position - 1, which.position)
+    if (test := alone(step)) is not None:
         children = node.children
         if type(children) is dict and (child := children.get(step.name)) is not None:
-            yield from entries_of(child, which.tests[0].names)[0].get(which.tests[0].text, ())
-    else:
-        for one in step.led(node):
-            if all(passes(one, test) for test in which.tests):
-                yield one
+            return entries_of(child, test.names).by_text.get(test.text, ())
+        return ()
+    return _passing(node, step, which.tests)
 
 
-def walk(node: Node, steps: Sequence[Step]) -> Iterator[Node]:
-    """All that steps lead to, in order; what is empty too."""
-    if not steps:
-        yield from each(node)
-        return
-    rest = steps[1:]
-    for one in below(node, steps[0]):
-        if rest:
-            yield from walk(one, rest)
-        else:
+def _passing(node: Node, step: Step, tests: Sequence[Test]) -> Iterator[Node]:
+    for one in step.led(node):
+        if all(passes(one, test) for test in tests):
             yield one
+
+
+def walk(node: Node, steps: Sequence[Step]) -> Iterable[Node]:
+    """All that steps lead to, in order; what is empty too."""
+    found: Iterable[Node] = each(node) if not steps else (node,)
+    for step in steps:
+        found = [one for node in found for one in below(node, step)]
+    return found
+
+
+def _first(node: Node, steps: Sequence[Step], at: int) -> Node | None:
+    """The first that says something of all that steps lead to, from the step at a place on."""
+    at += 1
+    for one in below(node, steps[at - 1]):
+        if at < len(steps):
+            if (found := _first(one, steps, at)) is not None:
+                return found
+        elif one.end > one.first:
+            return one
+    return None
+
+
+def says_below(node: Node, steps: Sequence[Step], at: int) -> bool:
+    """Whether the steps from a place on lead to something that says anything."""
+    return _first(node, steps, at) is not None if at < len(steps) else any(one.end > one.first for one in each(node))
 
 
 def _state(node: Node) -> Any:
@@ -377,12 +411,16 @@ def first_reader(path: JsonPath) -> Callable[[Any], Any]:
         return _plain([step.name for step in steps])
 
     def read(cursor: Node) -> Any:
-        for node in walk(cursor if relative else cursor.top, steps):
+        found = _first(cursor if relative else cursor.top, steps, 0)
+        return ABSENT if found is None else _state(found)
+
+    def read_own(cursor: Node) -> Any:
+        for node in each(cursor if relative else cursor.top):
             if node.end > node.first:
                 return _state(node)
         return ABSENT
 
-    return read
+    return read if steps else read_own
 
 
 def _plain(names: Sequence[str]) -> Callable[[Any], Any]:

@@ -6,15 +6,28 @@ A document is one group. This module must never look at what a leaf says, but fo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path
-from mhbridge.formats.json.paths import JsonPath, Step, below, entries_of, every_reader, passes, told, walk
+from mhbridge.formats.json.paths import (
+    JsonPath,
+    Step,
+    alone,
+    below,
+    entries_of,
+    every_reader,
+    passes,
+    says_below,
+    told,
+    walk,
+)
 from mhbridge.formats.json.tree import Node, each
 from mhbridge.model import DELETED
 
-__all__ = ["LoopPlaces", "Places", "asked_below", "ignored", "inside", "leaves_of", "name_of", "path_of"]
+__all__ = ["Ignored", "LoopPlaces", "Places", "asked_below", "ignored", "inside", "leaves_of", "name_of", "path_of"]
 
 
 def leaves_of(node: Node) -> Iterator[Cell]:
@@ -23,21 +36,48 @@ def leaves_of(node: Node) -> Iterator[Cell]:
         yield place, 1
 
 
-def inside(node: Node, parts: frozenset[str]) -> Iterator[Cell]:
+def inside(node: Node, parts: frozenset[str]) -> list[range]:
     """The leaves below a node that `parts` names: `*`, or names with dots between them."""
+    found: list[range] = []
+    _gather(node, _by_name(parts), found)
+    return found
+
+
+#: Name → what is named below it; `None`, all that is there.
+_Named = dict[str, "_Named | None"]
+
+
+@lru_cache(maxsize=1024)
+def _by_name(parts: frozenset[str]) -> _Named | None:
+    """The names of parts, those below others below them."""
     if "*" in parts:
-        yield from leaves_of(node)
-        return
+        return None
+    top: _Named = {}
     for part in parts:
-        yield from _below(node, part.split("."))
+        here = top
+        *names, last = part.split(".")
+        for name in names:
+            below = here.setdefault(name, {})
+            if below is None:
+                break
+            here = below
+        else:
+            here[last] = None
+    return top
 
 
-def _below(node: Node, names: Sequence[str]) -> Iterator[Cell]:
-    for one in each(node):
-        if not names:
-            yield from leaves_of(one)
-        elif type(one.children) is dict and (child := one.children.get(names[0])) is not None:
-            yield from _below(child, names[1:])
+def _gather(node: Node, named: _Named | None, into: list[range]) -> None:
+    if named is None:
+        into.append(range(node.first, node.end))
+        return
+    children = node.children
+    if type(children) is dict:
+        for name, child in children.items():
+            if name in named and child.end > child.first:
+                _gather(child, named[name], into)
+    elif type(children) is list:
+        for one in children:
+            _gather(one, named, into)
 
 
 def asked_below(node: Node, steps: Sequence[Step], into: list[Asked], *, many: bool) -> bool:
@@ -59,19 +99,11 @@ def asked_below(node: Node, steps: Sequence[Step], into: list[Asked], *, many: b
 
 
 def _told(node: Node, step: Step, into: list[Asked]) -> Iterator[Node]:
-    into += [(leaf.first, 1, True) for leaf in step.looked(node)]
+    if step.looks:
+        into += [(leaf.first, 1, True) for leaf in step.looked(node)]
     tests = step.which.tests if step.which is not None else ()
     if not tests:
         yield from below(node, step)
-        return
-    if type(step) is Step and len(tests) == 1:
-        children = node.children
-        child = children.get(step.name) if type(children) is dict else None
-        for one, leaves, texts in entries_of(child, tests[0].names)[1] if child is not None else ():
-            yes = (tests[0].text in texts) is tests[0].equal
-            into += [(leaf, 1, yes) for leaf in leaves]
-            if yes:
-                yield one
         return
     for one in step.led(node):
         yes = True
@@ -84,26 +116,71 @@ def _told(node: Node, step: Step, into: list[Asked]) -> Iterator[Node]:
             yield one
 
 
+def _until_asked(steps: Sequence[Step]) -> int:
+    """How many steps there are up to the last that asks."""
+    return max([at for at, step in enumerate(steps, 1) if step.asks], default=0)
+
+
 class LoopPlaces:
     """What the predicates of a path that is checked look at; see `mhbridge.formats.LoopSpot`."""
 
-    subject = question = within = everywhere = None
+    subject = within = everywhere = None
 
-    def __init__(self, path: JsonPath) -> None:
-        self._steps, self._relative = path.steps, path.relative
-        self.asks = any(step.asks for step in path.steps)
+    def __init__(self, path: JsonPath, *, many: bool = True) -> None:
+        self._steps, self._relative, self._many = path.steps, path.relative, many
+        #: Up to the last that asks: each step, and the one test of its entries, where it has no more than that.
+        self._asking = [(step, alone(step)) for step in path.steps[: _until_asked(path.steps)]]
+        self.asks = bool(self._asking)
+        #: Nothing is found but in the cursor.
+        self.inside = path.relative and not any(step.looks for step in path.steps)
+        #: Paths that ask the same, of the same place, ask it once.
+        self.question = f"{path.relative} {path.steps if not many else self._asking}" if self.asks else None
 
     def _start(self, cursor: Node) -> Node:
         return cursor if self._relative else cursor.top
 
-    def questioned(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002  # the protocol's
-        """None: paths are asked one by one."""
-        return ()
+    @staticmethod
+    def holds(raw: Any, places: Sequence[int]) -> bool:
+        """Whether any of some places, in order, is in a raw value."""
+        at = bisect_left(places, raw.first)
+        return at < len(places) and places[at] < raw.end
+
+    def questioned(self, cursor: Any) -> list[Cell]:
+        """The leaves that predicates look at, up to the value that is taken."""
+        found: list[Cell] = []
+        self._look(self._start(cursor), 0, found)
+        return found
+
+    def _look(self, node: Node, at: int, into: list[Cell]) -> bool:
+        """Of one step after the other; whether something was found, where no more than one value is looked for."""
+        if at == len(self._asking):
+            return not self._many and says_below(node, self._steps, at)
+        step, test = self._asking[at]
+        if test is not None:
+            children = node.children
+            child = children.get(step.name) if type(children) is dict else None
+            if child is None:
+                return False
+            asked = entries_of(child, test.names)
+            for one in asked.by_text.get(test.text, ()):
+                if self._look(one, at + 1, into):
+                    into += asked.leaves[: asked.until[id(one)]]
+                    return True
+            into += asked.leaves
+            return False
+        if step.which is not None:
+            told: list[Asked] = []
+            taken = any(self._look(one, at + 1, into) for one in _told(node, step, told))
+            into += [(place, mask) for place, mask, _ in told]
+            return taken
+        if step.looks:
+            into += [(leaf.first, 1) for leaf in step.looked(node)]
+        return any(self._look(one, at + 1, into) for one in step.led(node))
 
     def asked(self, cursor: Any) -> list[Asked]:
-        """The leaves that predicates look at."""
+        """The same, each with whether it said yes."""
         found: list[Asked] = []
-        asked_below(self._start(cursor), self._steps, found, many=True)
+        asked_below(self._start(cursor), self._steps, found, many=self._many)
         return found
 
 
@@ -116,8 +193,7 @@ class Places(LoopPlaces):
     """
 
     def __init__(self, path: JsonPath, ends: Iterable[str], *, many: bool) -> None:
-        super().__init__(path)
-        self._many = many
+        super().__init__(path, many=many)
         self._ends = frozenset(ends)
         self._every = every_reader(path)
 
@@ -128,15 +204,17 @@ class Places(LoopPlaces):
 
     def cells(self, raw: Node, parts: frozenset[str]) -> list[Cell]:
         """The leaves of a value that `parts` names."""
-        return list(inside(raw, parts))
+        return [(place, 1) for places in inside(raw, parts) for place in places]
 
     def take(self, raw: Node, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
-        """The same, put together as numbers."""
-        taken = into[0]
-        if "*" in parts and raw.end - raw.first == 1:
-            taken.append((1 << PLACE_BITS | raw.first) << STATE_BITS | state)
-            return
-        taken += [(mask << PLACE_BITS | place) << STATE_BITS | state for place, mask in inside(raw, parts)]
+        """The same, as the ledger puts cells of any group together."""
+        into[0] += [(1 << PLACE_BITS | place) << STATE_BITS | state for place, _ in self.cells(raw, parts)]
+
+    def hold(self, raw: Node, parts: frozenset[str], states: Sequence[dict[int, int]], state: int) -> None:
+        """The same of a document by itself."""
+        held = states[state]
+        for places in inside(raw, parts):
+            held.update(dict.fromkeys(places, 1))
 
     def present(self, raw: Node) -> tuple[Cell, ...]:
         """The one leaf that makes a value be there; none where there are several."""
@@ -144,10 +222,17 @@ class Places(LoopPlaces):
 
     def every(self, cursor: Any, parts: frozenset[str]) -> list[Cell]:
         """The leaves that `parts` names of all that stands at the path; of an object as a whole none."""
-        found = [node for node in self._every(cursor) if node is not DELETED]
+        return self._of([node for node in self._every(cursor) if node is not DELETED], parts)
+
+    def _of(self, found: Iterable[Node], parts: frozenset[str]) -> list[Cell]:
         if "*" in parts:
             return [(node.first, 1) for node in found if node.children is None]
-        return [cell for node in found for cell in inside(node, parts)]
+        return [cell for node in found for cell in self.cells(node, parts)]
+
+    def standing(self, cursor: Any, parts: frozenset[str], places: Sequence[int]) -> list[Cell]:
+        """Of `every` what stands at some places, which are in order."""
+        found = [node for node in self._every(cursor) if node is not DELETED and self.holds(node, places)]
+        return self._of(found, parts)
 
     def deleted(self, cursor: Any) -> list[Cell]:
         """Each `null` at the path that deletes."""
@@ -157,18 +242,29 @@ class Places(LoopPlaces):
             if node.children is None and node.value is None and node.end > node.first
         ]
 
-    def asked(self, cursor: Any) -> list[Asked]:
-        """The leaves that predicates look at, up to the value that is taken."""
-        found: list[Asked] = []
-        asked_below(self._start(cursor), self._steps, found, many=self._many)
-        return found
-
 
 def ignored(path: Path) -> Callable[[Any], Iterable[Cell]]:
     """Message → the leaves that an entry of `ignore:` names."""
     assert isinstance(path, JsonPath)
     steps = path.steps
     return lambda message: [cell for node in walk(message.tree.top, steps) for cell in leaves_of(node)]
+
+
+class Ignored:
+    """What some entries of `ignore:` name, all of them at once."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._steps = [path.steps for path in paths if isinstance(path, JsonPath)]
+
+    def __call__(self, message: Any, asked: Sequence[Cell]) -> list[Cell]:
+        """Those of some cells that they name."""
+        found = self.places(message)
+        return [cell for cell in asked if cell[0] in found]
+
+    def places(self, message: Any) -> set[int]:
+        """All leaves that they name."""
+        nodes = [node for steps in self._steps for node in walk(message.tree.top, steps)]
+        return set[int]().union(*[range(node.first, node.end) for node in nodes])
 
 
 def name_of(node: Node) -> str:

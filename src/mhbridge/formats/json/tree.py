@@ -8,7 +8,7 @@ what a leaf says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mhbridge.errors import MalformedMessage
@@ -25,13 +25,15 @@ class Node:
         children: by name, or in order; `None` of a leaf.
         value: of a leaf; `None` is `null`.
         key: its name, or its place in the list, from 0.
+        flat: of a list: there are no lists in it.
 
     What predicates ask of its entries is remembered in `asked` once one does (`paths`).
     """
 
-    __slots__ = ("asked", "children", "end", "first", "key", "parent", "value")
+    __slots__ = ("asked", "children", "end", "first", "flat", "key", "parent", "value")
 
     asked: dict[Any, Any]
+    flat: bool
 
     def __init__(self, parent: Node | None, key: str | int, first: int) -> None:
         self.parent = parent
@@ -96,7 +98,11 @@ def grown(value: Any, *, nulls: bool = False) -> Tree:
             if says:
                 leaves.append(child)
                 child.end = at + 1
-        node.children = children if type(value) is dict else list(children.values())
+        if type(value) is dict:
+            node.children = children
+        else:
+            node.children = list(children.values())
+            node.flat = list not in map(type, value)
         node.end = len(leaves)
 
     top = Node(None, "", 0)
@@ -104,14 +110,17 @@ def grown(value: Any, *, nulls: bool = False) -> Tree:
     return Tree(top, leaves)
 
 
-def each(node: Node) -> Iterator[Node]:
+def each(node: Node) -> Iterable[Node]:
     """A node, or the entries of the list that it is, those of lists in it too."""
     children = node.children
-    if type(children) is list:
-        for child in children:
-            yield from each(child)
-    else:
-        yield node
+    if type(children) is not list:
+        return (node,)
+    return children if node.flat else _flattened(children)
+
+
+def _flattened(children: list[Node]) -> Iterator[Node]:
+    for child in children:
+        yield from each(child)
 
 
 def said(node: Node) -> str:
