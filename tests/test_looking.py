@@ -279,3 +279,13 @@ def test_what_cannot_be_looked_for_is_told_so(filled: tuple[Path, int, int], opt
     result = CliRunner().invoke(messages, ["--config", str(filled[0]), *options])
     assert result.exit_code == 2
     assert "Q" not in result.stderr.replace("Usage", "")
+
+
+@pytest.mark.parametrize("config", ["SQLite"], indirect=True)
+def test_names_are_whole_in_what_is_piped(filled, monkeypatch):
+    config, _, _ = filled
+    monkeypatch.delenv("COLUMNS", raising=False)
+    piped = CliRunner().invoke(messages, ["--config", str(config)]).output
+    [feed] = {one["feed"] for one in json.loads(look(messages, config, "--json"))}
+    assert feed in piped
+    assert max(map(len, piped.splitlines())) > 80, "as wide as it has to be"

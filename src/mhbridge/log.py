@@ -40,6 +40,7 @@ class Event(StrEnum):
     STOPPING = "stopping"
     STOPPED = "stopped"
     LISTENING = "listening"
+    FOLDER_MADE = "folder_made"
     RECEIVED = "received"
     WORKED = "worked"
     REPEATED = "repeated"

@@ -224,6 +224,14 @@ async def test_folders_and_originals_are_for_us_alone(tmp_path):
         assert [mode(file) for file in (tmp_path / "in" / "archive").iterdir()] == ["0o600"]
 
 
+async def test_a_folder_that_was_not_there_is_warned_of(tmp_path):
+    said = []
+    for _ in range(2):
+        async with watching(tmp_path / "misspelt") as (_, log):
+            said.append([json.loads(line)["event"] for line in log().splitlines()])
+    assert said == [["folder_made", "listening"], ["listening"]]
+
+
 async def test_a_folder_that_somebody_else_made_keeps_its_rights(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out").chmod(0o755)

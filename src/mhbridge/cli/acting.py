@@ -142,7 +142,11 @@ async def _there(settings: Config, path: str, body: dict[str, Any], why: str) ->
     role, whose = ("clinical", "a clinical role") if why else ("operator", "an operator")
     credential = next((access for access in settings.access if role in access.roles), None)
     if credential is None:
-        raise click.ClickException(f"a gateway has the store, and its configuration names no credential of {whose}")
+        example = f'[[access]] with token = "env:NAME" and roles = ["{role}"]'
+        raise click.ClickException(
+            f"a gateway has the store, and its configuration names no credential of {whose}: give it an {example}, and "
+            "start it again, or stop it for the while"
+        )
     scheme = "http" if settings.http.tls is None else "https"
     return await _post(f"{scheme}://{settings.http.listen}{path}", credential.token.reveal(), body, why)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -18,6 +19,9 @@ from mhbridge.ports import MessageRow, Sought, Store
 __all__ = ["asking", "config_option", "messages", "plain", "show_messages", "show_trace", "table", "trace"]
 
 T = TypeVar("T")
+
+#: Columns of a table that goes into a pipe or a file.
+_WIDE: Final = 250
 
 config_option = click.option(
     "--config",
@@ -72,7 +76,10 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*row)
-    Console(soft_wrap=False).print(shown)
+    console = Console(soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE  # nobody sees the edge of a pipe, and a name cut in two is not found again
+    console.print(shown)
 
 
 def _what(row: MessageRow) -> str:

@@ -114,7 +114,9 @@ class FolderReceiver:
 
     async def open(self) -> None:
         """Make the folders where they are missing, and begin to watch."""
-        await asyncio.to_thread(self._prepare)
+        if await asyncio.to_thread(self._prepare):
+            # It may be a name that is misspelt, and what is sent to the right one would be missed by nobody.
+            self._log.warning(Event.FOLDER_MADE, feed=self._feed, kind="folder", address=self.address)
         self._stop.clear()
         self._task = asyncio.create_task(self._watch())
         self._log.info(Event.LISTENING, feed=self._feed, kind="folder", address=self.address)
@@ -126,11 +128,14 @@ class FolderReceiver:
             await self._task
             self._task = None
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> bool:
+        """Whether the folder was not there."""
+        missing = not self._path.is_dir()
         make_folders(self._path, CLAIMED, ARCHIVE, REJECTED)
         claimed = regular_files(self._claimed)
         groups, _ = grouped(self._gatherings(), claimed)
         self._progress.end_others((*claimed, *(group.name for group in groups)))
+        return missing
 
     async def _watch(self) -> None:
         while not self._stop.is_set():
