@@ -116,7 +116,7 @@ def is_clean(div: str) -> bool:
     """
     if not div.startswith(_ROOT) or not div.endswith("</div>") or "]]>" in div or ("&" in div and _UNKNOWN.search(div)):
         return False
-    if not div.isprintable() and not div.replace("\n", "").isprintable() and _NO_CHARACTER.search(div):
+    if not div.replace("\n", "").replace("\t", "").isprintable() and _NO_CHARACTER.search(div):
         return False
     tags = _BEHIND.sub(">", div)
     if tags not in _RIGHT:

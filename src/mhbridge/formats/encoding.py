@@ -78,9 +78,9 @@ def refuse_controls(body: bytes, text: str, codec: str, *, start: int = 0) -> No
         assert found is not None
         offset = start + found.start()
         raise MalformedMessage("M705", f"control character U+{found[0][0]:04X} at byte {offset}", offset=offset)
-    if codec == "utf-8" and not _C1_ENCODED.search(body):
+    if text.isascii() or (codec == "utf-8" and not _C1_ENCODED.search(body)):
         return
-    if not text.isascii() and (wide := _C1_PATTERN.search(text)):
+    if wide := _C1_PATTERN.search(text):
         offset = start + len(text[: wide.start()].encode(codec))
         raise MalformedMessage("M705", f"control character U+{ord(wide[0]):04X} at byte {offset}", offset=offset)
 

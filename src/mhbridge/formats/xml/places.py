@@ -245,26 +245,13 @@ def became(
     flags = bytearray(len(masks))
     for finder in finders:
         finder.flag(tree, flags)
-    bound = selectors = 0
-    # Most of a document is ignored in one piece: counted as such, and taken off again where something was read.
-    ignored = sum(map(int.bit_count, compress(masks, flags)))
-    failed: list[Cell] = []
-    rest = [*map(mul, masks, flags.translate(_TURNED))]
-    for place in all_bound.keys() | all_selected.keys() | all_failed.keys():
-        populated = mask = masks[place]
-        if found := mask & all_failed.get(place, 0):
-            failed.append((place, found))
-            mask &= ~found
-        if found := mask & all_bound.get(place, 0):
-            bound += found.bit_count()
-            mask &= ~found
-        if found := mask & all_selected.get(place, 0):
-            selectors += found.bit_count()
-            mask &= ~found
-        if flags[place]:
-            ignored -= (populated & ~mask).bit_count()
-        else:
-            rest[place] = mask
+    rest = [*masks]
+    failed = [(place, found) for place, mask in sorted(all_failed.items()) if (found := rest[place] & mask)]
+    _claimed(rest, all_failed)
+    bound, selectors = _claimed(rest, all_bound), _claimed(rest, all_selected)
+    # Most of a document is ignored in one piece, and counted as such.
+    ignored = sum(map(int.bit_count, compress(rest, flags)))
+    rest = [*map(mul, rest, flags.translate(_TURNED))]
     left = [*zip(compress(count(), rest), filter(None, rest), strict=True)]
     away: dict[int, int] = {}
     for finder in finders:
@@ -277,7 +264,17 @@ def became(
             ignored += found.bit_count()
         if mask != found:
             open_.append((place, mask & ~found))
-    return Became(bound, selectors, ignored, sorted(failed), open_)
+    return Became(bound, selectors, ignored, failed, open_)
+
+
+def _claimed(rest: list[int], held: Mapping[int, int]) -> int:
+    """Take leaves out of those that are left, and count them."""
+    count = 0
+    for place, mask in held.items():
+        if found := rest[place] & mask:
+            rest[place] ^= found
+            count += found.bit_count()
+    return count
 
 
 def _named(found: Route, root: Element) -> Iterator[Cell]:

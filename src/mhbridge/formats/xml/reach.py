@@ -55,8 +55,15 @@ class ElementLoop:
 class Inner:
     """A path of a test, from the element that is tested. There is one of each, so what is looked up by it is quick."""
 
-    steps: tuple[tuple[str, str, bool], ...]
+    steps: tuple[Stage, ...]
     ending: Ending
+
+    def elements(self, tree: Tree, element: int) -> Sequence[int]:
+        """Where it leads, before what it ends at."""
+        found: Sequence[int] = (element,)
+        for stage in self.steps:
+            found = stage.of(found, tree)
+        return found
 
     def leaves(self, tree: Tree, element: int) -> list[_Found]:
         """What stands there: element, number of the bit, text; remembered, since the field ledger asks again."""
@@ -65,10 +72,7 @@ class Inner:
             known = tree.memo[self] = {}
         here = known.get(element)
         if here is None:
-            found: Sequence[int] = (element,)
-            for axis, name, deep in self.steps:
-                found = _moved(tree, found, axis, name, deep=deep)
-            here = known[element] = ended(tree, found, self.ending)
+            here = known[element] = ended(tree, self.elements(tree, element), self.ending)
         return here
 
 
@@ -86,21 +90,15 @@ class Asks:
         inner = self.inner
         if not self.operator:
             # An element is there even when nothing is in it.
-            return _exists(tree, element, inner) is not self.negated
+            found = inner.elements(tree, element) if inner.ending == _ELEMENT else inner.leaves(tree, element)
+            return bool(found) is not self.negated
         wanted = self.text
         kind, name, deep = inner.ending
         if kind == "attribute" and not inner.steps and not deep:
-            found = tree.said(element, name).strip(BLANKS) == wanted
+            same = tree.said(element, name).strip(BLANKS) == wanted
         else:
-            found = any(text.strip(BLANKS) == wanted for _, _, text in inner.leaves(tree, element))
-        return (found is (self.operator == "=")) is not self.negated
-
-
-def _exists(tree: Tree, element: int, inner: Inner) -> bool:
-    found: Sequence[int] = (element,)
-    for axis, name, deep in inner.steps:
-        found = _moved(tree, found, axis, name, deep=deep)
-    return bool(found) if inner.ending == _ELEMENT else bool(ended(tree, found, inner.ending))
+            same = any(text.strip(BLANKS) == wanted for _, _, text in inner.leaves(tree, element))
+        return (same is (self.operator == "=")) is not self.negated
 
 
 class Stage(ABC):
@@ -148,18 +146,62 @@ class Root(Stage):
         return here + _below(tree, top, self.name)
 
 
-class Move(Stage):
-    """To children, descendants or parents."""
+class Child(Stage):
+    """To the children of a name."""
 
-    __slots__ = ("axis", "deep", "name")
+    __slots__ = ("name",)
 
-    def __init__(self, before: Stage | None, axis: str, name: str, *, deep: bool) -> None:
+    def __init__(self, before: Stage | None, name: str) -> None:
         super().__init__(before)
-        self.axis, self.name, self.deep = axis, name, deep
+        self.name = name
 
     def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
         """See `Stage`."""
-        return _moved(tree, found, self.axis, self.name, deep=self.deep)
+        name = self.name
+        if len(found) == 1 and name != "*":
+            one: Sequence[int] = tree.called(found[0]).get(name, ())
+            tree.spend(1 + len(one))
+            return one
+        out: list[int] = []
+        for element in found:
+            out += tree.children(element) if name == "*" else tree.called(element).get(name, ())
+        tree.spend(len(out) + len(found))
+        if any(b < a for a, b in pairwise(out)):
+            out.sort()
+        return out
+
+
+class Below(Stage):
+    """To everything of a name below."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, before: Stage | None, name: str) -> None:
+        super().__init__(before)
+        self.name = name
+
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
+        """See `Stage`."""
+        ends, last = tree.ends, -1
+        out: list[int] = []
+        for element in found:
+            if element < last:
+                continue  # it is inside one whose descendants are all there already
+            last = ends[element]
+            out += _below(tree, element, self.name)
+        tree.spend(len(out) + len(found))
+        return out
+
+
+class Above(Stage):
+    """To the parents."""
+
+    __slots__ = ()
+
+    def of(self, found: Sequence[int], tree: Tree) -> Sequence[int]:
+        """See `Stage`."""
+        tree.spend(len(found))
+        return sorted({tree.parents[one] for one in found if one != tree.top} - {-1})
 
 
 class Place(Stage):
@@ -237,40 +279,6 @@ def _below(tree: Tree, element: int, name: str) -> list[int]:
     return list(range(element + 1, tree.ends[element])) if name == "*" else tree.named(name, element)
 
 
-def _children(tree: Tree, element: int, name: str) -> Sequence[int]:
-    """The children of a name of one element."""
-    out = tree.children(element) if name == "*" else tree.called(element).get(name, ())
-    tree.spend(1 + len(out))
-    return out
-
-
-def _moved(tree: Tree, found: Sequence[int], axis: str, name: str, *, deep: bool) -> Sequence[int]:
-    if not found:
-        return ()
-    if axis == "child" and not deep and len(found) == 1:
-        return _children(tree, found[0], name)
-    if axis == "self":
-        return found
-    if axis == "parent":
-        tree.spend(len(found))
-        return sorted({tree.parents[one] for one in found if one != tree.top} - {-1})
-    out: list[int] = []
-    if deep:
-        ends, last = tree.ends, -1
-        for element in found:
-            if element < last:
-                continue  # it is inside one whose descendants are all there already
-            last = ends[element]
-            out += _below(tree, element, name)
-        tree.spend(len(out) + len(found))
-        return out
-    for element in found:
-        out += _children(tree, element, name)
-    if any(b < a for a, b in pairwise(out)):
-        out.sort()
-    return out
-
-
 def ended(tree: Tree, found: Sequence[int], ending: Ending) -> list[_Found]:
     """The leaves that a path ends at; of elements their own text and, with `deep`, what is below them too."""
     kind, name, deep = ending
@@ -328,7 +336,7 @@ class Route:
         self.relative = relative
         self.asking = tuple(stage for stage in stages if isinstance(stage, Filter))
         #: Whether all that it leads to is in the cursor.
-        self.inside = relative and not any(isinstance(stage, Move) and stage.axis == "parent" for stage in stages)
+        self.inside = relative and not any(isinstance(stage, Above) for stage in stages)
         #: Of `//@name`, which is of every element of the document, the name.
         self.anywhere = ""
         if not relative and ending[0] == "attribute" and ending[2] and ending[1] != "*":
@@ -408,11 +416,13 @@ def _root(name: str, deep: bool) -> Stage:
 
 @lru_cache(maxsize=8192)
 def _move(before: Stage | None, axis: str, name: str, deep: bool) -> Stage:
-    return Move(before, axis, name, deep=deep)
+    if axis == "parent":
+        return Above(before)
+    return Below(before, name) if deep else Child(before, name)
 
 
 @lru_cache(maxsize=8192)
-def _inner(steps: tuple[tuple[str, str, bool], ...], ending: Ending) -> Inner:
+def _inner(steps: tuple[Stage, ...], ending: Ending) -> Inner:
     return Inner(steps, ending)
 
 
@@ -446,13 +456,13 @@ def route(path: XmlPath, namespaces: tuple[tuple[str, str], ...]) -> Route:
         name = expanded(step.name, spaces) if step.name is not None else ""
         if before is None and not path.relative:
             stages.append(_root(name, step.deep) if step.axis == "child" else _root("", deep=False))
-        else:
+        elif step.axis != "self":
             stages.append(_move(before, step.axis, name, step.deep))
         for predicate in step.predicates:
             if predicate.position:
-                stages.append(_place(stages[-1], predicate.position))
+                stages.append(_place(stages[-1] if stages else None, predicate.position))
             for test in predicate.tests:
-                stages.append(_filter(stages[-1], _asks(test, spaces)))
+                stages.append(_filter(stages[-1] if stages else None, _asks(test, spaces)))
     return Route(tuple(stages), ending, relative=path.relative)
 
 
@@ -465,14 +475,13 @@ def _ending(step: Step, spaces: dict[str, str]) -> Ending:
 
 def _asks(test: Test, spaces: dict[str, str]) -> Asks:
     ending = _ELEMENT
-    steps: list[tuple[str, str, bool]] = []
+    steps: list[Stage] = []
     for step in test.steps:
         if step.axis in ("attribute", "text"):
             ending = _ending(step, spaces)
-        else:
-            steps.append((step.axis, expanded(step.name, spaces) if step.name is not None else "", step.deep))
-    if not steps and ending == _ELEMENT:
-        steps.append(("self", "", False))
+        elif step.axis != "self":
+            name = expanded(step.name, spaces) if step.name is not None else ""
+            steps.append(_move(None, step.axis, name, step.deep))
     return Asks(_inner(tuple(steps), ending), test.operator, test.text.strip(BLANKS), test.negated)
 
 

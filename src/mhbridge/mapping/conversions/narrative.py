@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["conversions", "words_of"]
 
-_MARKUP: Final = re.compile(r"<[^>]*>")
+#: Markup in which nothing is said.
+_SILENT: Final = re.compile(r"(?:<[^>]*+>|\s)*+")
 _SPACE: Final = re.compile(r"[ \t\r\n]+")
 _BLOCKS: Final = frozenset(
     {"paragraph", "list", "table", "item", "caption", "tr", "thead", "tbody", "tfoot", "footnote"}
@@ -235,7 +236,7 @@ def _xhtml(at: At, _context: Context) -> Any:
 
 
 def _seen(markup: str) -> bool:
-    return bool(_MARKUP.sub("", markup).strip())
+    return _SILENT.fullmatch(markup) is None
 
 
 def _section_xhtml(at: At, level: int, out: list[str]) -> None:
