@@ -9,12 +9,13 @@ Documents: a letter as PDF, DOCX, RTF, HTML or plain text, and a file beside it 
     reading       what is written in a document whose text is not simply there
     blocks        what that is: paragraphs and tables, as text or as XHTML
     word          DOCX; its package, numbering (and styles), and line (of a paragraph)
+    pdf           tagged PDF
 
 `[file:content]` is the document, `[file:letter_no]` what its name says, and every other path goes into the index, in
 the words of the index's own format. The document is sent on as it came; its text is read where that can be done
-faithfully: of RTF, HTML and plain text, and of a DOCX in which there is nothing that could not be placed. That of a PDF
-is not: it says where signs stand on a page and not in which order they are read, and a dose that slips to another
-medicine is worse than a letter that has to be opened.
+faithfully: of RTF, HTML and plain text, of a DOCX in which there is nothing that could not be placed, and of a PDF
+whose writer says in which order it is read, and says what its pages show. Of any other PDF that would be a guess, and a
+dose that slips to another medicine is worse than a letter that has to be opened.
 """
 
 from __future__ import annotations

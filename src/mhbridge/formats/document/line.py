@@ -8,7 +8,7 @@ that is hidden is not what a reader sees, and crossed-out text says so. This mod
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from mhbridge.formats.document.blocks import Block, Unread, says
@@ -31,6 +31,7 @@ _SILENT: Final = frozenset(
         "sectPr", "separator", "smartTagPr", "tblGrid", "tblPr", "tblPrEx", "tcPr", "trPr",
     )
 )  # fmt: skip
+_NOTES: Final = ("w:footnoteReference", "w:endnoteReference")
 #: What only wraps others.
 _WRAPS: Final = frozenset({"w:bdo", "w:customXml", "w:dir", "w:fldSimple", "w:hyperlink", "w:smartTag"})
 _SPACES: Final = {
@@ -173,7 +174,8 @@ class Line:
             else:
                 text = "" if look.hidden else self._shown(child, name, look.font)
             if text and not look.hidden:
-                self._put(text, look)
+                # What stands for a note is in brackets and needs no other mark.
+                self._put(text, replace(look, raised="") if name in _NOTES else look)
 
     def _put(self, text: str, look: _Look) -> None:
         self._strike(look.struck)
@@ -194,7 +196,7 @@ class Line:
             return _SPACES[name]
         if name == "w:sym":
             return _sign(part, index)
-        if name in ("w:footnoteReference", "w:endnoteReference"):
+        if name in _NOTES:
             return self._document.note(name[2:].removesuffix("Reference"), part.said(index, "w:id"))
         if name in ("w:drawing", "w:pict"):
             return self._drawing(index)

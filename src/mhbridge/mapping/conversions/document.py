@@ -73,13 +73,15 @@ def _read(content: Any, context: Context) -> Sequence[Block]:
     from mhbridge.formats.document.reading import read
 
     try:
-        blocks = read(content.media_type, content.body)
+        blocks, edges = read(content.media_type, content.body)
     except Unread as unread:
         context.note("I690", f"the text of the document is not read: {unread.reason}; the document itself is attached")
         return ()
     if not says(blocks):
         context.note("I690", "the text of the document is not read: there is no word in it; the document is attached")
         return ()
+    if edges:
+        context.note("I691", "what stands at the top and the foot of the pages is not in the text that is read")
     return blocks
 
 
