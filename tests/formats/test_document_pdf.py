@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
 import zlib
 from functools import reduce
@@ -207,6 +208,11 @@ READ: dict[str, tuple[bytes, str]] = {
         ),
         "halfway well-\nknown",
     ),
+    "a hyphen that calls itself soft": (
+        pdf(t(0, "\\001\\002") + t(1, "\\001", y=680), tree=el("P", 0, 1), font=OWN_FONT.format("Sans", ""),
+            objects=(to_unicode("<01> <0031> <02> <00AD>"),)),
+        "1-1",
+    ),
     "raised and lowered": (
         pdf(
             t(0, "10") + t(1, "9", 62, 704, 7) + t(2, "/L ", 66, 700) + t(3, "H", 84, 700) + t(4, "2", 90, 698, 7)
@@ -222,6 +228,11 @@ READ: dict[str, tuple[bytes, str]] = {
         ),
         "[crossed out: 5 mg] 10 mg",
     ),
+    "lines of a table in one path": (
+        pdf(GRID + "40 690 300 1 re 40 670 300 1 re 40 670 1 40 re f", tree=table((0, 1), (2, 3))),
+        "Sertraline | 50 mg\nOlanzapine | 10 mg",
+    ),
+    "inside of what shows": (pdf("q 40 690 100 30 re W* n " + t(0, "x ") + " Q"), "x"),
     "crossed out in words": (
         pdf(t(0, "5 mg"), tree=el("P", el("Span", 0, more="/A<</O/Layout/TextDecorationType/LineThrough>>"))),
         "[crossed out: 5 mg]",
@@ -299,6 +310,23 @@ READ: dict[str, tuple[bytes, str]] = {
 
 def words(body: bytes) -> str:
     return as_text(read("application/pdf", body)[0])
+
+
+def as_word_writes() -> bytes:
+    """A file with a second section: an empty table, and a stream that is the table (7.5.8.4)."""
+    whole = pdf(t(0, "x"))
+    count = whole.count(b" 00000 n")
+    places = [0, *(int(place) for place in re.findall(rb"\n(\d{10}) 00000 n", whole)), len(whole)]
+    entries = b"".join(struct.pack(">BIB", place > 0, place, 0 if place else 255) for place in places)
+    head = b"/Size %d/Root 1 0 R" % (count + 2)
+    stream = b"%d 0 obj\n<</Type/XRef/W[1 4 1]%s/Length %d>>stream\n" % (count + 1, head, len(entries))
+    made = whole + stream + entries + b"\nendstream\nendobj\n"
+    first = int(whole.rpartition(b"startxref\n")[2].split()[0])
+    trailer = b"xref\n0 0\ntrailer\n<<%s/Prev %d/XRefStm %d>>\nstartxref\n%d\n%%%%EOF"
+    return made + trailer % (head, first, len(whole), len(made))
+
+
+READ["as Word writes it"] = (as_word_writes(), "x")
 
 
 @pytest.mark.parametrize("case", READ)
@@ -384,6 +412,8 @@ UNREAD: dict[str, tuple[bytes, str]] = {
     "beside the page": (pdf(t(0, "x", 900)), UNSEEN),
     "white": (pdf("1 1 1 rg " + X), UNSEEN),
     "white in inks": (pdf("0 0 0 0 k " + X), UNSEEN),
+    "cut off by what is round it": (pdf("40 690 20 30 re W n " + t(0, "50 mg")), UNSEEN),
+    "behind a mask": (pdf("/G gs " + X, resources="/ExtGState<</G<</SMask<<>>>>>>"), UNSEEN),
     "clear": (pdf("/G gs " + X, resources="/ExtGState<</G<</ca 0>>>>"), UNSEEN),
     "turned": (pdf("/P<</MCID 0>>BDC BT /F1 12 Tf 0 1 -1 0 50 50 Tm (x)Tj ET EMC"), TURNED),
     "mirrored": (pdf("-1 0 0 1 300 0 cm " + X), TURNED),

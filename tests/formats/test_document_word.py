@@ -149,6 +149,7 @@ READ: dict[str, tuple[str, dict[str, str], str]] = {
         {},
         "Dear Dr Example,\na\tb\n c\u2011d",
     ),
+    "soft hyphens": (p("para\xadcetamol 50\xad100 mg"), {}, "paracetamol 50-100 mg"),
     "headings": (
         p("One", v("pStyle", "Own")) + p("Two", v("outlineLvl", "0")) + p("x", v("outlineLvl", "9")),
         {"styles": STYLES},

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-__all__ = ["Block", "Cell", "Paragraph", "Table", "Unread", "as_text", "as_xhtml", "says"]
+__all__ = ["Block", "Cell", "Paragraph", "Table", "Unread", "as_text", "as_xhtml", "hyphened", "says"]
 
 #: What does not show, and what XML cannot hold. A tab and a line end are the only controls that a text may have.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+#: A soft hyphen between two letters.
+_SOFT: Final = re.compile("(?<=[^\\W\\d_])\xad(?=[^\\W\\d_])")
 _BAR: Final = " | "
 _EMPTY: Final = re.compile("\n{3,}")
 
@@ -75,6 +77,15 @@ class Table:
 
 
 Block = Paragraph | Table
+
+
+def hyphened(text: str) -> str:
+    """
+    A text whose hyphens show: a soft one parts a word where it is broken, and elsewhere nobody sees it.
+
+    Between figures it is no soft one, whatever its writer took it for: "50-100" must not be read as "50100".
+    """
+    return _SOFT.sub("", text).replace("\xad", "-")
 
 
 def says(blocks: Sequence[Block]) -> bool:

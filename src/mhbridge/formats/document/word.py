@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Table, Unread, as_text, says
+from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Table, Unread, as_text, hyphened, says
 from mhbridge.formats.document.line import Line, Story, passed
 from mhbridge.formats.document.numbering import Numbering, Styles
 from mhbridge.formats.document.package import Package, Part
@@ -161,7 +161,7 @@ class _Document:
         line.read(index)
         mark, depth = self._item(part, look, style)
         outline = _digit(part.value(look, "w:outlineLvl") or self.styles.first((style,), "w:pPr", "w:outlineLvl"), 9)
-        return [Paragraph(line.text, 0 if outline == 9 else min(outline + 1, 6), mark, depth), *line.beside]
+        return [Paragraph(hyphened(line.text), 0 if outline == 9 else min(outline + 1, 6), mark, depth), *line.beside]
 
     def _item(self, part: Part, look: int | None, style: str) -> tuple[str, int]:
         """What an item of a list begins with, and in how many lists its list is."""

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import inf
 from typing import Any, Final
 
 from mhbridge.formats.document.blocks import Unread
@@ -126,13 +129,9 @@ class _Graphics:
     mode: int = 0
     white: bool = False
     clear: bool = False
-
-    def copy(self) -> _Graphics:
-        """As it is now."""
-        return _Graphics(
-            self.matrix, self.font, self.size, self.between, self.words, self.scale, self.leading, self.rise,
-            self.mode, self.white, self.clear,
-        )  # fmt: skip
+    masked: bool = False
+    #: What is painted beyond this does not show: left, low, right, high (8.5.4), as a rectangle round it.
+    clip: tuple[float, float, float, float] = (-inf, -inf, inf, inf)
 
 
 @dataclass(slots=True)
@@ -182,6 +181,12 @@ def _matrix(operands: Any) -> Matrix:
     return a, b, c, d, e, f
 
 
+def _round(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """The rectangle round some points: left, low, right, high."""
+    across, along = [x for x, _ in points] or [0.0], [y for _, y in points] or [0.0]
+    return min(across), min(along), max(across), max(along)
+
+
 class _Reader:
     def __init__(self, page: Any, number_: int, fonts: dict[int, tuple[Any, Font]], budget: Budget) -> None:
         self._page, self._number, self._fonts, self._budget = page, number_, fonts, budget
@@ -194,8 +199,9 @@ class _Reader:
         self._marked: dict[int, list[Run | Picture]] = {}
         self._artifacts: list[Run] = []
         self._shapes: list[_Shape] = []
-        self._path: list[tuple[float, float]] = []
-        self._segments: list[tuple[tuple[float, float], tuple[float, float]]] = []
+        #: The path that is made: of each part its points.
+        self._path: list[list[tuple[float, float]]] = []
+        self._clips = False
         self._order = 0
         box = [float(one.get_object()) for one in value(page, "/CropBox") or value(page, "/MediaBox")]
         self._box = (min(box[0], box[2]), min(box[1], box[3]), max(box[0], box[2]), max(box[1], box[3]))
@@ -223,7 +229,8 @@ class _Reader:
 
         state = self._set
         return {
-            **dict.fromkeys((b"w", b"J", b"j", b"M", b"d", b"ri", b"i", b"W", b"W*", b"MP", b"DP"), nothing),
+            **dict.fromkeys((b"w", b"J", b"j", b"M", b"d", b"ri", b"i", b"MP", b"DP"), nothing),
+            **dict.fromkeys((b"W", b"W*"), self._clip),
             **dict.fromkeys((b"G", b"RG", b"K", b"CS", b"SC", b"SCN", b"BX", b"EX"), nothing),
             **dict.fromkeys((b"g", b"rg", b"k", b"sc", b"scn"), self._fill_colour),
             b"cs": lambda _: state("white", False),
@@ -253,7 +260,7 @@ class _Reader:
     def _save(self, _operands: Any) -> None:
         if len(self._outer) >= _DEEPEST * 4:
             raise Unread(LIMITED)
-        self._outer.append(self._state.copy())
+        self._outer.append(replace(self._state))
 
     def _restore(self, _operands: Any) -> None:
         # One too many is common at the end of a page and changes nothing.
@@ -267,7 +274,10 @@ class _Reader:
         look = dictionary(dictionary(self._resources, "/ExtGState"), operands[0])
         if value(look, "/Font") is not None:
             raise Unread("the PDF does something that is not known here")
-        self._state.clear = number(look, "/ca", 1) < 0.2 or isinstance(value(look, "/SMask"), dict)
+        if value(look, "/ca") is not None:
+            self._state.clear = number(look, "/ca", 1) < 0.2
+        if value(look, "/SMask") is not None:
+            self._state.masked = isinstance(value(look, "/SMask"), dict)
 
     def _fill_colour(self, operands: Any) -> None:
         parts = [float(one) for one in operands if isinstance(one, int | float)]
@@ -279,38 +289,41 @@ class _Reader:
     # --- paths ---
 
     def _move(self, operands: Any) -> None:
-        self._path = [_at(self._state.matrix, float(operands[0]), float(operands[1]))]
+        self._path.append([_at(self._state.matrix, float(operands[0]), float(operands[1]))])
 
     def _draw(self, operands: Any) -> None:
         values = [float(one) for one in operands]
-        for at in range(0, len(values), 2):
-            point = _at(self._state.matrix, values[at], values[at + 1])
-            if self._path:
-                self._segments.append((self._path[-1], point))
-            self._path.append(point)
+        if not self._path:
+            raise Unread(DAMAGED)
+        self._path[-1] += [_at(self._state.matrix, values[at], values[at + 1]) for at in range(0, len(values), 2)]
 
     def _close(self, _operands: Any) -> None:
         if self._path:
-            self._segments.append((self._path[-1], self._path[0]))
+            self._path[-1].append(self._path[-1][0])
 
     def _rectangle(self, operands: Any) -> None:
         x, y, width, height = (float(one) for one in operands)
-        corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        points = [_at(self._state.matrix, *corner) for corner in corners]
-        self._segments += zip(points, [*points[1:], points[0]], strict=True)
-        self._path = [points[0]]
+        corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y))
+        self._path.append([_at(self._state.matrix, *corner) for corner in corners])
+
+    def _clip(self, _operands: Any) -> None:
+        self._clips = True
 
     def _forget(self, _operands: Any) -> None:
-        self._path, self._segments = [], []
+        """The path ends; what it clips is what it is round."""
+        if self._clips:
+            left, low, right, high = _round([point for part in self._path for point in part])
+            own = self._state.clip
+            self._state.clip = max(own[0], left), max(own[1], low), min(own[2], right), min(own[3], high)
+        self._path, self._clips = [], False
 
     def _paint(self, *, fills: bool) -> None:
-        points = [point for segment in self._segments for point in segment]
-        if points and fills:
-            across, along = [x for x, _ in points], [y for _, y in points]
-            self._shape(min(across), min(along), max(across), max(along), fills=True)
-        elif points:
-            for (x, y), (x2, y2) in self._segments:
-                self._shape(min(x, x2), min(y, y2), max(x, x2), max(y, y2), fills=False)
+        for part in self._path:
+            if fills:
+                self._shape(*_round(part), fills=True)
+            else:
+                for segment in pairwise(part):
+                    self._shape(*_round(segment), fills=False)
         self._forget(())
 
     def _shape(self, left: float, low: float, right: float, high: float, *, fills: bool) -> None:
@@ -351,9 +364,7 @@ class _Reader:
                     self._look_into(inner, depth + 1)
 
     def _picture(self, matrix: Matrix) -> None:
-        corners = [_at(matrix, x, y) for x in (0, 1) for y in (0, 1)]
-        left, right = min(x for x, _ in corners), max(x for x, _ in corners)
-        low, high = min(y for _, y in corners), max(y for _, y in corners)
+        left, low, right, high = _round([_at(matrix, x, y) for x in (0, 1) for y in (0, 1)])
         page = (self._box[2] - self._box[0]) * (self._box[3] - self._box[1])
         if (right - left) * (high - low) > page / 2:
             raise Unread(_SCANNED)
@@ -478,9 +489,12 @@ class _Reader:
         run = Run(text, self._number, (x, x2), (y, y2), state.size * d, self._order)
         actual = next((mark for mark in self._marks if mark.actual is not None), None)
         if text.strip() or actual is not None:
-            left, low, right, high = self._box
-            inside = left - 1 <= x and x2 <= right + run.size and low <= y <= high
-            if not inside or run.size < 2 or state.mode not in (0, 1, 2) or state.clear:
+            end = x + (x2 - x) * (len(text.rstrip()) / len(text) if text else 1)
+            for left, low, right, high in (self._box, state.clip):
+                foot = y + _THROUGH[0] * run.size
+                if x < left - run.size / 4 or end > right + run.size / 4 or not low <= foot <= high:
+                    raise Unread(_UNSEEN)
+            if run.size < 2 or state.mode not in (0, 1, 2) or state.clear or state.masked:
                 raise Unread(_UNSEEN)
             # White words show on what was painted before them, and on nothing else.
             if state.white and not any(_covers(shape, run) for shape in self._painted()):

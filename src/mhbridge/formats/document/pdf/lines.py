@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mhbridge.formats.document.blocks import Unread
+from mhbridge.formats.document.blocks import Unread, hyphened
 from mhbridge.formats.document.pdf.content import GAP, Picture, Run
 
 __all__ = ["Note", "joined"]
@@ -76,7 +76,7 @@ def joined(pieces: Sequence[Run | Picture | Note], rights: Sequence[float] | Non
         struck = now
     if struck:
         made.append(_CROSSED[1])
-    return "".join(made).replace("\xad", ""), notes
+    return hyphened("".join(made)), notes
 
 
 def _put(made: list[str], between: str) -> None:
