@@ -25,13 +25,16 @@ __all__ = ["read"]
 
 _FHIR: Final = "http://hl7.org/fhir"
 _XHTML: Final = "http://www.w3.org/1999/xhtml"
-_DIV: Final = f"{{{_XHTML}}}div"
+_SPACE: Final = f"{{{_XHTML}}}"
+_DIV: Final = f"{_SPACE}div"
 _NUMBERS: Final = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 #: Elements of XHTML without an end tag.
 _EMPTY: Final = frozenset({"br", "hr", "img", "col"})
 #: The attributes of nearly every primitive.
 _VALUE: Final = ("value",)
+#: What stands beside a primitive that was not asked for it.
+_NOTHING: Final = object()
 
 
 def read(body: bytes, known: Structure) -> Any:
@@ -88,6 +91,19 @@ def _number(text: str) -> Any:
     return Number(text) if len(text) <= MOST_DIGITS and _NUMBER.fullmatch(text) and not immeasurable(text) else text
 
 
+def _with(made: dict[str, Any], besides: dict[str, dict[int, Any]]) -> dict[str, Any]:
+    """Members with what stands beside primitives, and without a value that none has."""
+    out: dict[str, Any] = {}
+    for name, value in made.items():
+        several = type(value) is list
+        if (value.count(None) < len(value)) if several else value is not None:
+            out[name] = value
+        found = besides.get(name, {})
+        if any(one is not None for one in found.values()):
+            out[f"_{name}"] = [found.get(at) for at in range(len(value))] if several else found[0]
+    return out
+
+
 class _Reader:
     """
     What the elements of a document say; each is known by its number.
@@ -109,20 +125,17 @@ class _Reader:
     def _members(self, index: int, type_: str) -> dict[str, Any]:
         tree = self.tree
         names, keys, ends, masks = tree.names, tree.keys, tree.ends, tree.masks
-        made: dict[str, Any] = {}
-        if keys[index]:
-            made = {_attribute(name): value for name, value in self._attributes(index)}
         if masks[index] & TEXT:
             raise _wrong()
         tags = _tags(self.known.version, type_)
-        #: Name → its values in order; what stands beside some of them, by their places; which may be several.
-        several: dict[str, list[Any]] = {}
+        made: dict[str, Any] = {}
+        #: Name → what stands beside its values, by their places, where anything does.
         besides: dict[str, dict[int, Any]] = {}
-        many: set[str] = set()
         child, end = index + 1, ends[index]
         while child < end:
-            after, beside = ends[child], None
-            name, kind, listed, told = tags.get(names[child]) or self._unknown(child)
+            after = ends[child]
+            name, kind, many, told = tags.get(names[child]) or self._unknown(child)
+            beside = _NOTHING
             if told is None:
                 value = self._value(child, kind)
             elif keys[child] == _VALUE and after == child + 1 and not masks[child] & TEXT:
@@ -130,21 +143,20 @@ class _Reader:
                 value = told(tree.values[tree.offsets[child]])
             else:
                 value, beside = self._primitive(child, told)
-            if name in several:
-                several[name].append(value)
+            if name not in made:
+                made[name] = [value] if many else value
+            elif type(made[name]) is list:
+                made[name].append(value)
             else:
-                several[name] = [value]
-            if listed:
-                many.add(name)
-            if beside is not None:
-                besides.setdefault(name, {})[len(several[name]) - 1] = beside
+                made[name] = [made[name], value]
+            if beside is not _NOTHING:
+                place = len(made[name]) - 1 if type(made[name]) is list else 0
+                besides.setdefault(name, {})[place] = beside
             child = after
-        for name, values in several.items():
-            as_list = len(values) > 1 or name in many
-            if values.count(None) < len(values):
-                made[name] = values if as_list else values[0]
-            if (found := besides.get(name)) is not None:
-                made[f"_{name}"] = [found.get(at) for at in range(len(values))] if as_list else found[0]
+        if besides:
+            made = _with(made, besides)
+        if keys[index]:
+            made = {**{_attribute(name): value for name, value in self._attributes(index)}, **made}
         return made
 
     def _attributes(self, index: int) -> list[tuple[str, str]]:
@@ -190,18 +202,23 @@ class _Reader:
 
     def _write(self, index: int, said: list[str], declared: str = "") -> None:
         tree = self.tree
-        space, name = _split(tree.names[index])
-        if space != _XHTML:
+        name = tree.names[index].removeprefix(_SPACE)
+        if name == tree.names[index]:
             raise _wrong()
-        written = "".join(f" {_split(key)[1]}={quoteattr(value)}" for key, value in self._attributes(index))
-        said.append(f"<{name}{declared}{written}")
+        if tree.keys[index]:
+            declared += "".join(f" {_split(key)[1]}={quoteattr(value)}" for key, value in self._attributes(index))
         text, child, end = tree.texts[index], index + 1, tree.ends[index]
         if name in _EMPTY and child == end and not text:
-            said.append("/>")
+            said.append(f"<{name}{declared}/>")
             return
-        said.append(f">{escape(text)}")
+        said.append(f"<{name}{declared}>{_escaped(text)}")
         while child < end:
             self._write(child, said)
-            said.append(escape(tree.tails[child]))
+            if tail := tree.tails[child]:
+                said.append(_escaped(tail))
             child = tree.ends[child]
         said.append(f"</{name}>")
+
+
+def _escaped(text: str) -> str:
+    return escape(text) if "&" in text or "<" in text or ">" in text else text

@@ -76,6 +76,7 @@ def grown(value: Any, *, nulls: bool = False) -> Tree:
     """
     leaves: list[Node] = []
     made = 0
+    new, add = object.__new__, leaves.append
 
     def fill(node: Node, value: Any, depth: int) -> None:
         # The inner loop of all reading: one node for each value, and no call for a leaf.
@@ -86,24 +87,30 @@ def grown(value: Any, *, nulls: bool = False) -> Tree:
         if made > MOST_VALUES:
             raise MalformedMessage("M826", f"more than {MOST_VALUES} values in one message")
         children: dict[Any, Node] = {}
+        at = len(leaves)
         for key, inner in value.items() if type(value) is dict else enumerate(value):
             kind = type(inner)
-            at = len(leaves)
-            children[key] = child = Node(node, key, at)
+            children[key] = child = new(Node)
+            child.parent = node
+            child.key = key
+            child.first = at
             if kind is dict or kind is list:
+                child.value = None
                 fill(child, inner, depth + 1)
+                at = len(leaves)
                 continue
+            child.children = None
             child.value = inner
-            says = not (inner == "" or inner.isspace()) if kind is str else inner is not None or nulls
-            if says:
-                leaves.append(child)
-                child.end = at + 1
+            if (inner and not inner.isspace()) if kind is str else inner is not None or nulls:
+                add(child)
+                at += 1
+            child.end = at
         if type(value) is dict:
             node.children = children
         else:
             node.children = list(children.values())
             node.flat = list not in map(type, value)
-        node.end = len(leaves)
+        node.end = at
 
     top = Node(None, "", 0)
     fill(top, value, 1)
