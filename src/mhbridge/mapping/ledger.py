@@ -276,6 +276,8 @@ class FieldLedger:
         # Many paths ask the same leaves of the same segments (every part of a letter asks OBX-3): once is enough, and
         # those that look at all of them first.
         seen: set[tuple[int, Any]] = {(id(top), question) for question in self._settled}
+        #: Of a message that is one group, in which different questions look at much the same.
+        looked: set[Cell] = set()
         rest: list[tuple[Mark, Any]] = []
         for mark, cursor in asking:
             question = mark.spot.question
@@ -283,7 +285,12 @@ class FieldLedger:
                 rest.append((mark, cursor))
             elif (key := (id(cursor), question)) not in seen:
                 seen.add(key)
-                self._add(mark.spot.questioned(cursor), _SELECTOR, into)
+                if self.nested is None:
+                    _add(mark.spot.questioned(cursor), _SELECTOR, into)
+                else:
+                    looked.update(mark.spot.questioned(cursor))
+        if looked:
+            _hold(looked, _SELECTOR, into)
         for mark, cursor in rest:
             if seen.isdisjoint(((id(cursor), mark.spot.subject), (id(cursor), mark.spot.within))):
                 self._add([(cell, mask) for cell, mask, _ in mark.spot.asked(cursor)], _SELECTOR, into)

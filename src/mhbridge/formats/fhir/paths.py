@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 from mhbridge.formats import Path, PathError, Scope
 from mhbridge.formats.fhir.graph import Graph, type_of
 from mhbridge.formats.fhir.structure import PRIMITIVES, Structure, structure
-from mhbridge.formats.json.paths import JsonLoop, JsonPath, Step, scan_predicate, walk
+from mhbridge.formats.json.paths import JsonLoop, JsonPath, Step, scan_predicate
 from mhbridge.formats.json.tree import Node, each
 
 __all__ = [
@@ -62,7 +62,8 @@ class Start(Step):
 
     def led(self, node: Node) -> Iterable[Node]:
         """All entries of the type."""
-        return root_of(node).resources.get(self.name, ())
+        assert isinstance(node, Root)
+        return node.graph.resources.get(self.name, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +295,7 @@ class FhirLoop(JsonLoop):
 
     def cursors(self, cursor: Node) -> Iterator[Node]:
         """Those that say something, in order."""
-        for node in walk(cursor if self.relative else cursor.top, self.steps):
+        for node in self.led(cursor):
             if node.end > node.first:
                 yield node
 

@@ -59,17 +59,17 @@ class _Branch:
 
     Args:
         whole: all of it.
-        below: name of an element → what is ignored below it.
-        where: the same of entries of which a test is true.
     """
 
-    __slots__ = ("below", "names", "where", "whole")
+    __slots__ = ("_by_key", "_names", "_said", "whole")
 
     def __init__(self) -> None:
         self.whole = False
-        self.below: dict[str, _Branch] = {}
-        self.where: dict[str, list[tuple[Test, _Branch]]] = {}
-        self.names: tuple[str, ...] = ()
+        #: Name of an element, and the test that its entries are to pass → what is ignored below it.
+        self._said: dict[tuple[str, Test | None], _Branch] = {}
+        #: Name of an element → the same of those that a key like it means.
+        self._by_key: dict[str, list[tuple[Test | None, _Branch]]] = {}
+        self._names: tuple[str, ...] = ()
 
     def add(self, steps: Sequence[Step]) -> None:
         """One path more."""
@@ -77,34 +77,32 @@ class _Branch:
             self.whole = True
             return
         step = steps[0]
-        test = alone(step)
-        if test is None:
-            below = self.below.setdefault(step.name, _Branch())
-        else:
-            below = _Branch()
-            self.where.setdefault(step.name, []).append((test, below))
-        self.names = tuple({**self.below, **self.where})
-        below.add(steps[1:])
+        self._said.setdefault((step.name, alone(step)), _Branch()).add(steps[1:])
+        self._names = tuple({name for name, _ in self._said})
+        self._by_key = {name: self._meant(name) for name in self._names}
 
-    def collect(self, node: Node, into: list[Node]) -> None:
-        """The elements in a node that are ignored with all that is in them."""
+    def _meant(self, key: str) -> list[tuple[Test | None, _Branch]]:
+        return [(test, below) for (name, test), below in self._said.items() if _is(key, name)]
+
+    def collect(self, node: Node, into: list[range]) -> None:
+        """The leaves in a node that are ignored."""
         children = node.children
         for key, child in children.items() if type(children) is dict else ():
-            if not key.startswith(self.names) or child.end == child.first:
-                continue
-            for name in (key,) if key.islower() else [name for name in self.names if _is(key, name)]:
-                below = self.below.get(name)
-                if below is not None and below.whole:
-                    into.append(child)
-                elif below is not None:
-                    for one in each(child):
+            meant = self._by_key.get(key)
+            if meant is None:
+                # Only a choice has another key than its name, with the name of a type behind it.
+                if key.islower() or not key.startswith(self._names):
+                    continue
+                meant = self._meant(key)
+            for test, below in meant:
+                if test is None and below.whole:
+                    into.append(range(child.first, child.end))
+                    continue
+                for one in each(child) if test is None else entries_of(child, test.names).by_text.get(test.text, ()):
+                    if below.whole:
+                        into.append(range(one.first, one.end))
+                    else:
                         below.collect(one, into)
-                for test, branch in self.where.get(name, ()):
-                    for one in entries_of(child, test.names).by_text.get(test.text, ()):
-                        if branch.whole:
-                            into.append(one)
-                        else:
-                            branch.collect(one, into)
 
 
 class Ignored(places.Ignored):
@@ -124,15 +122,14 @@ class Ignored(places.Ignored):
     def places(self, message: Any) -> set[int]:
         """All leaves that they name."""
         graph: Graph = message.graph
-        nodes: list[Node] = []
+        found: list[range] = []
         for name, branch in self._types.items():
             for resource in graph.resources.get(name, ()):
                 if branch.whole:
-                    nodes.append(resource)
+                    found.append(range(resource.first, resource.end))
                 else:
-                    branch.collect(resource, nodes)
-        found = set[int]().union(*[range(node.first, node.end) for node in nodes])
-        return found.union([place for find in self._others for place, _ in find(message)])
+                    branch.collect(resource, found)
+        return set[int]().union(*found, [place for find in self._others for place, _ in find(message)])
 
 
 def _is_plain(path: FhirPath) -> bool:

@@ -74,11 +74,10 @@ class OfNodes(ABC):
         ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
     ) -> Became:
         """What became of all leaves: each has a place of its own, so a state is a set of places."""
-        every = range(len(message.tree.leaves))
-        failed = states[2].keys() & every
-        bound = (states[0].keys() & every) - failed
-        selectors = (states[1].keys() & every) - failed - bound
-        left = {*every} - failed - bound - selectors
+        failed = {*states[2]}
+        bound = {*states[0]} - failed
+        selectors = {*states[1]} - failed - bound
+        left = {*range(len(message.tree.leaves))} - failed - bound - selectors
         away = {place for find in ignoring if isinstance(find, Ignored) for place in left & find.places(message)}
         return Became(
             len(bound), len(selectors), len(away),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -21,17 +21,18 @@ from mhbridge.formats.json.tree import Node, each, said
 from mhbridge.model import ABSENT, DELETED
 
 __all__ = [
+    "Hop",
     "JsonLoop",
     "JsonPath",
     "Predicate",
     "Step",
     "Test",
     "alone",
-    "below",
     "check",
     "entries_of",
     "every_reader",
     "first_reader",
+    "hop",
     "make_loop",
     "names_of",
     "passes",
@@ -353,50 +354,69 @@ def alone(step: Step) -> Test | None:
     return tests[0] if len(tests) == 1 and tests[0].equal else None
 
 
-def below(node: Node, step: Step) -> Iterable[Node]:
-    """What a step leads to from a node, in order."""
-    which = step.which
+#: From a node to all that one step leads to, in order.
+Hop = Callable[[Node], Iterable[Node]]
+
+
+def hop(step: Step) -> Hop:
+    """How a step is taken, with all that can be known of it beforehand."""
+    which, test = step.which, alone(step)
     if which is None:
-        return step.led(node)
+        return _by_name(step.name) if type(step) is Step else step.led
     if which.position:
-        return islice(step.led(node), which.position - 1, which.position)
-    if (test := alone(step)) is not None:
+        return lambda node: islice(step.led(node), which.position - 1, which.position)
+    if test is not None:
+        return _by_text(step.name, test)
+    return lambda node: [one for one in step.led(node) if all(passes(one, test) for test in which.tests)]
+
+
+def _by_name(name: str) -> Hop:
+    def led(node: Node) -> Iterable[Node]:
         children = node.children
-        if type(children) is dict and (child := children.get(step.name)) is not None:
-            return entries_of(child, test.names).by_text.get(test.text, ())
+        return each(children[name]) if type(children) is dict and name in children else ()
+
+    return led
+
+
+def _by_text(name: str, test: Test) -> Hop:
+    names, text = test.names, test.text
+
+    def led(node: Node) -> Iterable[Node]:
+        children = node.children
+        if type(children) is dict and name in children:
+            return entries_of(children[name], names).by_text.get(text, ())
         return ()
-    return _passing(node, step, which.tests)
 
-
-def _passing(node: Node, step: Step, tests: Sequence[Test]) -> Iterator[Node]:
-    for one in step.led(node):
-        if all(passes(one, test) for test in tests):
-            yield one
+    return led
 
 
 def walk(node: Node, steps: Sequence[Step]) -> Iterable[Node]:
     """All that steps lead to, in order; what is empty too."""
-    found: Iterable[Node] = each(node) if not steps else (node,)
-    for step in steps:
-        found = [one for node in found for one in below(node, step)]
+    return _all(node, [hop(step) for step in steps])
+
+
+def _all(node: Node, hops: Sequence[Hop]) -> Iterable[Node]:
+    found: Iterable[Node] = (node,) if hops else each(node)
+    for led in hops:
+        found = [one for node in found for one in led(node)]
     return found
 
 
-def _first(node: Node, steps: Sequence[Step], at: int) -> Node | None:
-    """The first that says something of all that steps lead to, from the step at a place on."""
-    at += 1
-    for one in below(node, steps[at - 1]):
-        if at < len(steps):
-            if (found := _first(one, steps, at)) is not None:
+def _first(node: Node, hops: Sequence[Hop], at: int = 0) -> Node | None:
+    """The first that says something of all that is led to, from a place on."""
+    ahead = at + 1
+    for one in hops[at](node):
+        if ahead < len(hops):
+            if (found := _first(one, hops, ahead)) is not None:
                 return found
         elif one.end > one.first:
             return one
     return None
 
 
-def says_below(node: Node, steps: Sequence[Step], at: int) -> bool:
-    """Whether the steps from a place on lead to something that says anything."""
-    return _first(node, steps, at) is not None if at < len(steps) else any(one.end > one.first for one in each(node))
+def says_below(node: Node, hops: Sequence[Hop]) -> bool:
+    """Whether anything that is led to says something."""
+    return _first(node, hops) is not None if hops else any(one.end > one.first for one in each(node))
 
 
 def _state(node: Node) -> Any:
@@ -407,11 +427,12 @@ def _state(node: Node) -> Any:
 def first_reader(path: JsonPath) -> Callable[[Any], Any]:
     """Cursor → the first value that says something, `ABSENT` if none does, or `DELETED`; of a path that is checked."""
     steps, relative = path.steps, path.relative
-    if not relative and all(type(step) is Step and step.which is None for step in steps):
-        return _plain([step.name for step in steps])
+    if all(type(step) is Step and step.which is None for step in steps) and (steps or not relative):
+        return _plain([step.name for step in steps], relative=relative)
+    hops = [hop(step) for step in steps]
 
     def read(cursor: Node) -> Any:
-        found = _first(cursor if relative else cursor.top, steps, 0)
+        found = _first(cursor if relative else cursor.top, hops)
         return ABSENT if found is None else _state(found)
 
     def read_own(cursor: Node) -> Any:
@@ -423,7 +444,7 @@ def first_reader(path: JsonPath) -> Callable[[Any], Any]:
     return read if steps else read_own
 
 
-def _plain(names: Sequence[str]) -> Callable[[Any], Any]:
+def _plain(names: Sequence[str], *, relative: bool) -> Callable[[Any], Any]:
     """The same, of names alone: nearly every path."""
 
     def find(node: Node, at: int) -> Any:
@@ -445,15 +466,15 @@ def _plain(names: Sequence[str]) -> Callable[[Any], Any]:
                     return value
         return ABSENT
 
-    return lambda cursor: find(cursor.top, 0)
+    return (lambda cursor: find(cursor, 0)) if relative else (lambda cursor: find(cursor.top, 0))
 
 
 def every_reader(path: JsonPath) -> Callable[[Any], list[Any]]:
     """Cursor → all values that say something, in order; of a path that is checked."""
-    steps, relative = path.steps, path.relative
+    hops, relative = [hop(step) for step in path.steps], path.relative
 
     def read(cursor: Node) -> list[Any]:
-        return [_state(node) for node in walk(cursor if relative else cursor.top, steps) if node.end > node.first]
+        return [_state(node) for node in _all(cursor if relative else cursor.top, hops) if node.end > node.first]
 
     return read
 
@@ -465,10 +486,19 @@ class JsonLoop:
     steps: tuple[Step, ...]
     relative: bool
     names: tuple[str, ...]
+    hops: tuple[Hop, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """How its steps are taken."""
+        object.__setattr__(self, "hops", tuple(map(hop, self.steps)))
+
+    def led(self, cursor: Node) -> Iterable[Node]:
+        """All that it is led to from where it stands, what is empty too."""
+        return _all(cursor if self.relative else cursor.top, self.hops)
 
     def cursors(self, cursor: Node) -> Iterator[Node]:
         """The entries that say something, in order."""
-        for node in walk(cursor if self.relative else cursor.top, self.steps):
+        for node in self.led(cursor):
             if node.end > node.first and not (node.children is None and node.value is None):
                 yield node
 

@@ -16,9 +16,9 @@ from mhbridge.formats.json.paths import (
     JsonPath,
     Step,
     alone,
-    below,
     entries_of,
     every_reader,
+    hop,
     passes,
     says_below,
     told,
@@ -36,11 +36,13 @@ def leaves_of(node: Node) -> Iterator[Cell]:
         yield place, 1
 
 
-def inside(node: Node, parts: frozenset[str]) -> list[range]:
-    """The leaves below a node that `parts` names: `*`, or names with dots between them."""
-    found: list[range] = []
-    _gather(node, _by_name(parts), found)
-    return found
+def inside(node: Node, parts: frozenset[str], into: dict[int, int]) -> None:
+    """Add the leaves below a node that `parts` names: `*`, or names with dots between them."""
+    named = _by_name(parts)
+    if named is None:
+        into.update(dict.fromkeys(range(node.first, node.end), 1))
+    else:
+        _gather(node, named, into)
 
 
 #: Name → what is named below it; `None`, all that is there.
@@ -66,15 +68,18 @@ def _by_name(parts: frozenset[str]) -> _Named | None:
     return top
 
 
-def _gather(node: Node, named: _Named | None, into: list[range]) -> None:
-    if named is None:
-        into.append(range(node.first, node.end))
-        return
+def _gather(node: Node, named: _Named, into: dict[int, int]) -> None:
     children = node.children
     if type(children) is dict:
         for name, child in children.items():
-            if name in named and child.end > child.first:
-                _gather(child, named[name], into)
+            if name in named:
+                below = named[name]
+                if below is not None:
+                    _gather(child, below, into)
+                elif child.end - child.first == 1:
+                    into[child.first] = 1
+                else:
+                    into.update(dict.fromkeys(range(child.first, child.end), 1))
     elif type(children) is list:
         for one in children:
             _gather(one, named, into)
@@ -103,7 +108,7 @@ def _told(node: Node, step: Step, into: list[Asked]) -> Iterator[Node]:
         into += [(leaf.first, 1, True) for leaf in step.looked(node)]
     tests = step.which.tests if step.which is not None else ()
     if not tests:
-        yield from below(node, step)
+        yield from hop(step)(node)
         return
     for one in step.led(node):
         yes = True
@@ -130,6 +135,7 @@ class LoopPlaces:
         self._steps, self._relative, self._many = path.steps, path.relative, many
         #: Up to the last that asks: each step, and the one test of its entries, where it has no more than that.
         self._asking = [(step, alone(step)) for step in path.steps[: _until_asked(path.steps)]]
+        self._behind = [hop(step) for step in path.steps[len(self._asking) :]]
         self.asks = bool(self._asking)
         #: Nothing is found but in the cursor.
         self.inside = path.relative and not any(step.looks for step in path.steps)
@@ -154,7 +160,7 @@ class LoopPlaces:
     def _look(self, node: Node, at: int, into: list[Cell]) -> bool:
         """Of one step after the other; whether something was found, where no more than one value is looked for."""
         if at == len(self._asking):
-            return not self._many and says_below(node, self._steps, at)
+            return not self._many and says_below(node, self._behind)
         step, test = self._asking[at]
         if test is not None:
             children = node.children
@@ -204,7 +210,9 @@ class Places(LoopPlaces):
 
     def cells(self, raw: Node, parts: frozenset[str]) -> list[Cell]:
         """The leaves of a value that `parts` names."""
-        return [(place, 1) for places in inside(raw, parts) for place in places]
+        found: dict[int, int] = {}
+        inside(raw, parts, found)
+        return [*found.items()]
 
     def take(self, raw: Node, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:
         """The same, as the ledger puts cells of any group together."""
@@ -212,9 +220,7 @@ class Places(LoopPlaces):
 
     def hold(self, raw: Node, parts: frozenset[str], states: Sequence[dict[int, int]], state: int) -> None:
         """The same of a document by itself."""
-        held = states[state]
-        for places in inside(raw, parts):
-            held.update(dict.fromkeys(places, 1))
+        inside(raw, parts, states[state])
 
     def present(self, raw: Node) -> tuple[Cell, ...]:
         """The one leaf that makes a value be there; none where there are several."""
