@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mhbridge.errors import explanations
+from mhbridge.fhir.plaintext import plain
 from mhbridge.formats import BrokenMessage, DeclarationError, PathError, Scope, Source
 from mhbridge.formats.document import FORMAT
 from mhbridge.formats.document.message import Letter
@@ -123,14 +124,18 @@ def test_a_document_is_attached_as_it_came_and_read_where_that_is_faithful(case:
     content = letter([File(name, body)], declare({"letter": "{no}.*", "control_id": "no"})).content
     notes: list[str] = []
     context = Context(note=lambda code, _: notes.append(code))
-    as_attachment, as_text = (conversion("document", Type(target)) for target in ("Attachment", "text"))
+    as_attachment, as_text, as_xhtml = (conversion("document", Type(to)) for to in ("Attachment", "text", "xhtml"))
     assert as_attachment is not None
     assert as_text is not None
+    assert as_xhtml is not None
     attachment = as_attachment.convert(content, context)
     assert attachment["contentType"] == media_type
     assert __import__("base64").b64decode(attachment["data"]) == body
     assert as_text.convert(content, context) == text
     assert notes == (["I690"] if content.text is None else [])
+    made = as_xhtml.convert(content, context)
+    assert (made is ABSENT) == (text is ABSENT)
+    assert made is ABSENT or plain(made) == text.replace("\r", "")
 
 
 # --- what goes wrong ---------------------------------------------------------------------------------------

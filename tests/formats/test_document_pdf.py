@@ -223,7 +223,7 @@ READ: dict[str, tuple[bytes, str]] = {
     ),
     "crossed out": (
         pdf(
-            t(0, "5 mg", 50) + t(1, "10 mg", 100) + "50 704 m 74 704 l S 100 698 m 130 698 l S",
+            t(0, "5 mg ", 50) + t(1, "10 mg", 100) + "50 704 m 74 704 l S 100 698 m 130 698 l S",
             tree=el("P", 0, 1),
         ),
         "[crossed out: 5 mg] 10 mg",
@@ -277,6 +277,13 @@ READ: dict[str, tuple[bytes, str]] = {
             resources="/XObject<</I 4 0 R>>", objects=("<</Subtype/Image/Length 0>>stream\n\nendstream",),
         ),
         "see\n[picture: A chart]",
+    ),
+    "what groups nothing, as browsers write it": (
+        pdf(
+            t(0, "Count 10") + t(1, "9", 98, 704, 7) + t(2, "/L", 103),
+            tree=el("P", el("NonStruct", 0), el("NonStruct", 1), el("NonStruct", el("NonStruct", 2))),
+        ),
+        "Count 10^9/L",
     ),
     "a link": (
         pdf(

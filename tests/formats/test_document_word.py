@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mhbridge.formats.document import FORMAT, Letter
 from mhbridge.formats.document.blocks import Unread, as_text, as_xhtml
 from mhbridge.formats.document.reading import read
 
@@ -423,6 +424,18 @@ def test_what_was_made_to_harm_is_not_read(case: str) -> None:
     with pytest.raises(Unread) as unread:
         read(TYPE, body)
     assert unread.value.reason == reason
+
+
+def test_it_may_lie_in_a_zip_file_with_its_index() -> None:
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("LET_7.csv", "No\n7\n")
+        archive.writestr("LET_7.docx", docx(p("a")))
+    options = {"letter": "LET_{no}.*", "index": "LET_{no}.csv", "columns": ["No"], "control_id": "No"}
+    source = FORMAT.declare("Europe/London", "", options)
+    ((letter, _),) = FORMAT.messages(made.getvalue(), [source])
+    assert isinstance(letter, Letter)
+    assert as_text(read(TYPE, letter.content.body)[0]) == "a"
 
 
 def test_a_damaged_one_is_read_whole_or_not_at_all() -> None:

@@ -24,6 +24,7 @@ import orjson
 
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 from mhbridge.errors import MalformedMessage, MessageError, explanations
+from mhbridge.fhir.plaintext import plain
 from mhbridge.fhir.validate import default_validator
 from mhbridge.formats import BrokenMessage, Scope, format_named
 from mhbridge.formats.archive import Limits, is_archive, looked_through, unpack
@@ -31,6 +32,8 @@ from mhbridge.formats.csv.lines import Lines, lines_of_body
 from mhbridge.formats.csv.rows import Row
 from mhbridge.formats.csv.sets.record import Record
 from mhbridge.formats.document import Letter
+from mhbridge.formats.document.blocks import Unread, as_text, as_xhtml, says
+from mhbridge.formats.document.reading import read as read_document
 from mhbridge.formats.encoding import codec_named
 from mhbridge.formats.hl7v2 import Message, Segment, Value
 from mhbridge.formats.hl7v2.charset import wide_codec
@@ -555,6 +558,9 @@ def _letter_source() -> Any:
     return DOCUMENT.declare("Europe/London", "", {"letter": "LET_{no}_{patient}.*", "control_id": "no", **index})
 
 
+_DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+
 def document(data: bytes) -> None:
     """Documents: each file is in a letter or in what waits; a letter is its document's own bytes, and is read again."""
     source = _letter_source()
@@ -571,7 +577,7 @@ def document(data: bytes) -> None:
         ((again, _),) = DOCUMENT.messages(item.body, [source])
         assert isinstance(again, Letter), "a letter can be read again alone"
         assert again.content == item.content
-        for target in ("Attachment", "text"):
+        for target in ("Attachment", "text", "xhtml"):
             try:
                 made = conversion("document", Type(target)).convert(item.content, Context())
             except Unconvertible:
@@ -580,6 +586,14 @@ def document(data: bytes) -> None:
                 assert b64decode(made["data"]) == item.content.body, "every byte as it came"
     bodies = b"".join(item.body for item in found)
     assert all(file.body in bodies for file in files), "a file is lost"
+    for file in files:
+        kind = {b"%PDF": "application/pdf", b"PK\x03\x04": _DOCX}.get(file.body[:4])
+        if kind is not None:
+            try:
+                blocks, _ = read_document(kind, file.body)
+            except Unread:
+                continue
+            assert says(blocks) == bool(as_text(blocks).strip(" |\n")) == bool(plain(as_xhtml(blocks)).strip())
 
 
 # --- archives ----------------------------------------------------------------------------------------------

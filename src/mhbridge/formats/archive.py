@@ -4,6 +4,7 @@ ZIP files of suppliers: looked through whole before anything of them is used.
 An archive is an instruction to somebody else's code to make files, so it is refused unless everything about it is
 ordinary (OWASP ASVS 5.0, 5.2.3, 5.2.5 and 5.3.3): sizes, ratio and count within limits, plain files under plain names,
 each once, none of them packed again, nothing encrypted, and every checksum right. What it unpacks to is not in memory.
+A document of a word processor is a ZIP file too, and is taken as the file that it is: who reads it looks through it.
 This module must never write a file under a name that an archive chose.
 """
 
@@ -70,7 +71,11 @@ def is_archive(file: BinaryIO) -> bool:
     file.seek(0)
     if head[:4] == _BEGINS[1]:
         return True
-    return head[:4] == _BEGINS[0] and len(head) > _LOCAL_HEADER and not head[_LOCAL_HEADER:].startswith(_OFFICE)
+    return head[:4] == _BEGINS[0] and len(head) > _LOCAL_HEADER and not _is_office(head)
+
+
+def _is_office(head: bytes) -> bool:
+    return head[:4] == _BEGINS[0] and head[_LOCAL_HEADER:].startswith(_OFFICE)
 
 
 def looked_through(file: BinaryIO, limits: Limits) -> Sequence[zipfile.ZipInfo]:
@@ -181,13 +186,13 @@ def _look_at_name(number: int, member: zipfile.ZipInfo, names: set[str]) -> None
 def _look_at_content(archive: zipfile.ZipFile, number: int, member: zipfile.ZipInfo, limits: Limits) -> None:
     length, head = 0, b""
     for block in _blocks(archive, member):
-        head = head or block[:8]
+        head = head or block[: _LOCAL_HEADER + 20]
         length += len(block)
         if length > limits.size:
             raise _refused(f"it unpacks to more than {limits.size // 1_000_000} MB", number)
     if length != member.file_size:
         raise _refused("it is not as long as it says", number)
-    if head.startswith(_PACKED):
+    if head.startswith(_PACKED) and not _is_office(head):
         raise _refused("it is packed itself: one level is taken", number)
 
 

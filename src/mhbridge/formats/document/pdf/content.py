@@ -76,6 +76,12 @@ class Run:
     struck: bool = False
     raised: str = ""
 
+    @property
+    def end(self) -> float:
+        """Where its last word ends."""
+        shown = len(self.text.rstrip()) / len(self.text) if self.text else 1
+        return self.x[0] + (self.x[1] - self.x[0]) * shown
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -489,10 +495,9 @@ class _Reader:
         run = Run(text, self._number, (x, x2), (y, y2), state.size * d, self._order)
         actual = next((mark for mark in self._marks if mark.actual is not None), None)
         if text.strip() or actual is not None:
-            end = x + (x2 - x) * (len(text.rstrip()) / len(text) if text else 1)
             for left, low, right, high in (self._box, state.clip):
                 foot = y + _THROUGH[0] * run.size
-                if x < left - run.size / 4 or end > right + run.size / 4 or not low <= foot <= high:
+                if x < left - run.size / 4 or run.end > right + run.size / 4 or not low <= foot <= high:
                     raise Unread(_UNSEEN)
             if run.size < 2 or state.mode not in (0, 1, 2) or state.clear or state.masked:
                 raise Unread(_UNSEEN)
@@ -550,13 +555,13 @@ class _Reader:
 def _look_at(shape: _Shape, run: Run) -> None:
     """Whether something that is painted hides a word, or goes through it."""
     low, high = (run.y[0] + part * run.size for part in _THROUGH)
-    shared = min(shape.right, run.x[1]) - max(shape.left, run.x[0])
+    shared = min(shape.right, run.end) - max(shape.left, run.x[0])
     if shared <= run.size / 10 or shape.high <= low or shape.low >= high:
         return
     thin = shape.high - shape.low < _THIN * run.size
     if thin:
         # A line through part of a piece: of which words, only its picture says.
-        if shared < (run.x[1] - run.x[0]) * 0.85:
+        if shared < (run.end - run.x[0]) * 0.85:
             raise Unread("there are words in the PDF that are crossed out in part")
         run.struck = True
     elif not shape.fills:

@@ -62,7 +62,8 @@ def joined(pieces: Sequence[Run | Picture | Note], rights: Sequence[float] | Non
             continue
         now = isinstance(piece, Run) and (piece.struck if piece.text.strip() else struck)
         if struck and not now:
-            made.append(_CROSSED[1])
+            blanks = len(made[-1]) - len(made[-1].rstrip(" "))
+            made[-1:] = [made[-1].rstrip(" "), _CROSSED[1], " " * blanks]
         if isinstance(piece, Run):
             if last is not None:
                 between, foot = _between(last, piece, foot, reach.get(last.page, 0))
@@ -107,7 +108,7 @@ def _between(one: Run, two: Run, foot: float | None, right: float) -> tuple[str,
             if gap < -_BACK * size and two.text.strip() and one.text.strip():
                 raise Unread("there are words in the PDF that lie over each other, or from right to left")
             back = abs(up) <= level
-            return " " if gap > GAP * min(one.size, two.size) and not spaced else "", None if back else foot
+            return " " if gap > GAP * size and not spaced else "", None if back else foot
         if -_BACK * size <= gap <= size:
             # "10" with a raised "9" must not be read as "109".
             sign = "^" if up > 0 else "_"
@@ -117,8 +118,7 @@ def _between(one: Run, two: Run, foot: float | None, right: float) -> tuple[str,
         return "", None
     word = (two.text.split() or [""])[0]
     width = (two.x[1] - two.x[0]) * len(word) / max(len(two.text), 1)
-    blanks = (one.x[1] - one.x[0]) * (1 - len(text) / max(len(one.text), 1))
-    ended = one.page == two.page and one.x[1] - blanks + width + 1.5 * size < right
+    ended = one.page == two.page and one.end + width + 1.5 * size < right
     if ended or text.endswith(_DASHES):
         return "\n", None
     return "" if spaced else " ", None

@@ -24,13 +24,14 @@ _UNKNOWN: Final = "the structure of the PDF has something that is not known here
 _HEADINGS: Final = {"H": 2, "Title": 1, **{f"H{level}": level for level in range(1, 7)}}
 #: Structure types (14.8.4; ISO 32000-2, 14.8.4) that hold others,
 _GROUPS: Final = frozenset(
-    ("Document", "DocumentFragment", "Part", "Art", "Sect", "Div", "BlockQuote", "TOC", "TOCI", "Index", "NonStruct",
-     "Aside")
-)  # fmt: skip
+    ("Document", "DocumentFragment", "Part", "Art", "Sect", "Div", "BlockQuote", "TOC", "TOCI", "Index", "Aside")
+)
 #: that are a paragraph,
 _PARAGRAPHS: Final = frozenset(("P", "Caption", "LBody", "FENote", "Note", *_HEADINGS))
 #: and that are a part of a line.
-_INLINE: Final = frozenset(("Span", "Quote", "Reference", "BibEntry", "Code", "Link", "Em", "Strong", "Sub"))
+_INLINE: Final = frozenset(
+    ("NonStruct", "Span", "Quote", "Reference", "BibEntry", "Code", "Link", "Em", "Strong", "Sub")
+)
 _OWN: Final = frozenset(("L", "LI", "Table", "TR", "TH", "TD", "THead", "TBody", "TFoot", "Figure", "Lbl"))
 _KNOWN: Final = _GROUPS | _PARAGRAPHS | _INLINE | _OWN
 _NOTES: Final = frozenset(("Note", "FENote"))
@@ -122,7 +123,12 @@ class _Reader:
                 if name(dictionary(kid, "/Obj"), "/Subtype") != "Link":
                     raise Unread(_UNKNOWN)
             else:
-                yield self._element(kid, element.page)
+                made = self._element(kid, element.page)
+                if made.kind == "NonStruct" and value(kid, "/ActualText") is None:
+                    # It groups nothing: what is in it belongs to what it is in (14.8.4.2).
+                    yield from self._kids(made, depth + 1)
+                else:
+                    yield made
 
     def _element(self, itself: Any, page: Any) -> _Element:
         if id(itself) in self._seen:
