@@ -38,6 +38,7 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         return None
     name, reach = read_segment(path, scope)
     reach = filtered(reach, path.steps[0].which)
+    # A sender leaves out the fields behind the last that says something.
     if isinstance(reach, EveryNamed):
 
         def row(cursor: Any, width: int) -> tuple[Segment | None, Sequence[str]]:
@@ -45,7 +46,8 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
             if not found:
                 return None, ("",) * width
             fields = found[0].fields
-            return found[0], fields if len(fields) >= width else _widened(fields, width)
+            lacking = width - len(fields)
+            return found[0], fields + [""] * lacking if lacking > 0 else fields
 
     else:
 
@@ -54,7 +56,8 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
             if not found:
                 return None, ("",) * width
             fields = found[0].fields
-            return found[0], fields if len(fields) >= width else _widened(fields, width)
+            lacking = width - len(fields)
+            return found[0], fields + [""] * lacking if lacking > 0 else fields
 
     parts: Callable[[str, Segment], list[str] | None] | None = None
     chosen: Callable[[str, Segment], PlainValue | None] | None = None
@@ -63,11 +66,6 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
     elif (every := _every_plain(path)) is not None:
         chosen = _first_of(every)
     return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), parts, chosen)
-
-
-def _widened(fields: list[str], width: int) -> list[str]:
-    """Fields with those that a sender left out, because nothing stands behind the last that says something."""
-    return fields + [""] * (width - len(fields))
 
 
 # What follows is the inner loop of every translation: it splits nothing that it does not need.
