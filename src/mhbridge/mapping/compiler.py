@@ -153,7 +153,7 @@ class _Function(Emitter):
 
     def bound(self, into: str, name: str, body: nodes.Binding, block: Block, cursor: str) -> None:
         """Put what is bound under a name. What is absent has none; seldom it is taken away again when all is there."""
-        at = self.at(body.span)
+        at = self.at(body.value.span if isinstance(body, nodes.BindValue) else body.span)
         if isinstance(body, nodes.BindValue) and (held := self.held(body.value, cursor)) is not None:
             block.append(at.when(held.there, [at.put(into, at.constant(name), held.taken)], []))
             return

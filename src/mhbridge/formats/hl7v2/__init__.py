@@ -233,13 +233,12 @@ def _check_tests(path: Hl7Path, source: Source) -> None:
     Raises:
         PathError: E205.
     """
-    table = _table(source)
     for step in path.steps:
         for test in step.which.tests if step.which is not None else ():
             number, *parts = test.numbers
-            table.check(step.segment, number, parts[0] if parts else 0)
+            _table(source).check(step.segment, number, parts[0] if parts else 0)
     for test in path.which.tests if path.which is not None else ():
-        table.check(path.steps[-1].segment, path.field, test.numbers[0])
+        _table(source).check(path.steps[-1].segment, path.field, test.numbers[0])
 
 
 def _messages(given: object) -> tuple[str, ...]:

@@ -195,8 +195,8 @@ class Resolver:
             if every is not None:
                 quick = leaves.plain_every(every, find, take, mark)
             return nodes.Read(tree.span, want, path.text, find, take, None, texts, mark, quick)
-        find = format_.first(path, scope)
         plan: Plan | None = format_.plan(path, scope) if planned else None  # type: ignore[attr-defined]
+        find = format_.first(path, scope) if plan is None else plan.find
         if plan is not None and not number:
             quick = leaves.plain_first(plan, take, mark)
         elif plan is not None and every is not None:
