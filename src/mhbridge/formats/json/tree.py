@@ -50,6 +50,13 @@ class Node:
             node = node.parent
         return node
 
+    def entries(self) -> Iterable[Node]:
+        """The node, or the entries of the list that it is, those of lists in it too."""
+        children = self.children
+        if type(children) is not list:
+            return (self,)
+        return children if self.flat else _flattened(children)
+
     def __repr__(self) -> str:
         return f"<Node {self.first}:{self.end}>"
 
@@ -117,12 +124,8 @@ def grown(value: Any, *, nulls: bool = False) -> Tree:
     return Tree(top, leaves)
 
 
-def each(node: Node) -> Iterable[Node]:
-    """A node, or the entries of the list that it is, those of lists in it too."""
-    children = node.children
-    if type(children) is not list:
-        return (node,)
-    return children if node.flat else _flattened(children)
+#: A node, or the entries of the list that it is.
+each = Node.entries
 
 
 def _flattened(children: list[Node]) -> Iterator[Node]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mhbridge.mapping.conversions import WHOLE, Context, Conversion, Unconvertible
 from mhbridge.mapping.conversions import text as t
 from mhbridge.mapping.conversions.json import exact
+from mhbridge.mapping.conversions.primitives import nhs
+from mhbridge.mapping.conversions.times import text_date_time
 from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT
 
@@ -29,25 +31,24 @@ _ALL: Final = frozenset({WHOLE})
 
 
 def _object(node: Node) -> Mapping[str, Node]:
-    if not isinstance(node.children, dict):
+    children = node.children
+    if type(children) is not dict:
         raise Unconvertible("a value or a list, where an element with parts was expected")
-    return node.children
+    return children
 
 
 def _text(node: Node, name: str) -> str:
     """A part that is text; empty when it is not there, or is none."""
     child = _object(node).get(name)
-    if child is None or child.children is not None or child.value is None:
+    value = child.value if child is not None else None
+    if value is None:
         return ""
-    value = child.value
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    return ("true" if value else "false") if type(value) is bool else str(value)
 
 
 def _each(node: Node, name: str) -> list[Node]:
-    from mhbridge.formats.json.tree import each
-
     child = _object(node).get(name)
-    return [one for one in each(child) if one.end > one.first] if child is not None else []
+    return [one for one in child.entries() if one.end > one.first] if child is not None else []
 
 
 def _texts(node: Node, name: str) -> list[str]:
@@ -102,8 +103,6 @@ def _period(node: Node, context: Context) -> Any:
 
 
 def _time(node: Node, name: str, context: Context) -> str:
-    from mhbridge.mapping.conversions.times import text_date_time
-
     said = _text(node, name)
     return text_date_time(said, context) if said.strip() else ""
 
@@ -130,8 +129,6 @@ def _identifier(node: Node, context: Context) -> Any:
 
 
 def _nhs_number(node: Node, context: Context) -> Any:
-    from mhbridge.mapping.conversions.primitives import nhs
-
     value = _text(node, "value").strip()
     if not value:
         return ABSENT
