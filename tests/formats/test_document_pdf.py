@@ -418,6 +418,8 @@ UNREAD: dict[str, tuple[bytes, str]] = {
     "too small": (pdf(t(0, "x", size=1)), UNSEEN),
     "beside the page": (pdf(t(0, "x", 900)), UNSEEN),
     "white": (pdf("1 1 1 rg " + X), UNSEEN),
+    "white on white": (pdf("1 g 40 690 200 30 re f " + X), UNSEEN),
+    "nowhere": (pdf(("1" + "0" * 30 + " 0 0 1 0 0 cm ") * 12 + X), TURNED),
     "white in inks": (pdf("0 0 0 0 k " + X), UNSEEN),
     "cut off by what is round it": (pdf("40 690 20 30 re W n " + t(0, "50 mg")), UNSEEN),
     "behind a mask": (pdf("/G gs " + X, resources="/ExtGState<</G<</SMask<<>>>>>>"), UNSEEN),

@@ -5,7 +5,7 @@ The text of a tagged PDF: one whose writer says the order, the paragraphs, the l
 
     objects     the objects of the file, by the library that reads them, bounded
     fonts       which characters the signs of a font are
-    content     what a page shows, and where
+    content     what a page shows, and where; pieces of it, and what is seen of them
     structure   the structure as paragraphs, lists and tables, held against the pages
     lines       pieces of text put together
 
@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mhbridge.formats.document.blocks import Block, Unread
-from mhbridge.formats.document.pdf.content import Page, read_page
+from mhbridge.formats.document.pdf.content import read_page
 from mhbridge.formats.document.pdf.objects import LIMITED, Budget, array, dictionary, name, opened, value
+from mhbridge.formats.document.pdf.pieces import Page
 from mhbridge.formats.document.pdf.structure import read_structure
 
 __all__ = ["read_pdf"]

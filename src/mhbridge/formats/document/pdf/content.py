@@ -9,9 +9,6 @@ it is in the structure, or at the edge of the page, or the page is not read.
 
 from __future__ import annotations
 
-import unicodedata
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
@@ -30,101 +27,42 @@ from mhbridge.formats.document.pdf.objects import (
     operations,
     value,
 )
+from mhbridge.formats.document.pdf.pieces import (
+    GAP,
+    OUTSIDE,
+    THROUGH,
+    UPRIGHT,
+    Box,
+    Matrix,
+    Page,
+    Picture,
+    Run,
+    Shape,
+    covers,
+    look_over,
+    matrix_of,
+    placed,
+    rectangle,
+    same_words,
+    times,
+)
 
-__all__ = ["Page", "Picture", "Run", "read_page", "same_words"]
+__all__ = ["read_page"]
 
-_OUTSIDE: Final = "there are words in the PDF that its structure does not have"
 _UNSEEN: Final = "there are words in the PDF that do not show"
-_COVERED: Final = "something is painted over words of the PDF"
 _TURNED: Final = "there are words in the PDF that are turned"
 _LAYERED: Final = "the PDF has layers that may be hidden"
 _SCANNED: Final = "a page of the PDF is a picture"
 _DEEPEST: Final = 30
-#: A gap in a line that a reader sees as one, and how far a sign may reach back into the one before it, in sizes.
-GAP: Final = 0.15
+#: How far a sign may reach back into the one before it, in sizes.
 _BACK: Final = 0.3
-#: Where a line through a word runs, from the foot of its letters, in sizes.
-_THROUGH: Final = (0.12, 0.6)
-_THIN: Final = 0.2
-#: What part of the page's height its edges are, above and below: where its header and footer stand.
-_EDGES: Final = (0.8, 0.15)
-
-Matrix = tuple[float, float, float, float, float, float]
-_UPRIGHT: Final[Matrix] = (1, 0, 0, 1, 0, 0)
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """
-    A piece of text as it stands on a page.
-
-    Args:
-        x: where it begins, and ends.
-        y: the foot of its letters, where it begins and ends.
-        size: of its letters.
-        order: its number among what is painted.
-        struck: it is crossed out.
-        raised: "^" or "_", where the structure says that it stands higher or lower than the line.
-    """
-
-    text: str
-    page: int
-    x: tuple[float, float]
-    y: tuple[float, float]
-    size: float
-    order: int
-    struck: bool = False
-    raised: str = ""
-
-    @property
-    def end(self) -> float:
-        """Where its last word ends."""
-        shown = len(self.text.rstrip()) / len(self.text) if self.text else 1
-        return self.x[0] + (self.x[1] - self.x[0]) * shown
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture, which says nothing by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Something that is painted: its sides, whether it fills them, and when."""
-
-    left: float
-    low: float
-    right: float
-    high: float
-    fills: bool
-    order: int
-
-
-@dataclass(slots=True)
-class Page:
-    """
-    What a page shows.
-
-    Args:
-        marked: what is under each number of its marked content, in its order.
-        edges: whether there are words at its edges that are no part of the letter.
-    """
-
-    number: int
-    marked: dict[int, list[Run | Picture]]
-    edges: bool = False
-
-    @property
-    def right(self) -> float:
-        """How far to the right its text goes."""
-        return max((piece.x[1] for said in self.marked.values() for piece in said if isinstance(piece, Run)), default=0)
 
 
 @dataclass(slots=True)
 class _Graphics:
     """The state of graphics (8.4), as far as it says where text stands and whether it shows."""
 
-    matrix: Matrix = _UPRIGHT
+    matrix: Matrix = UPRIGHT
     font: Font | None = None
     size: float = 0
     between: float = 0
@@ -137,7 +75,7 @@ class _Graphics:
     clear: bool = False
     masked: bool = False
     #: What is painted beyond this does not show: left, low, right, high (8.5.4), as a rectangle round it.
-    clip: tuple[float, float, float, float] = (-inf, -inf, inf, inf)
+    clip: Box = (-inf, -inf, inf, inf)
 
 
 @dataclass(slots=True)
@@ -152,15 +90,6 @@ class _Mark:
     unsaid: bool = False
 
 
-def same_words(one: str, two: str) -> bool:
-    """Whether two texts have the same letters and figures."""
-
-    def bare(text: str) -> list[str]:
-        return [sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum()]
-
-    return bare(one) == bare(two)
-
-
 def read_page(page: Any, number_: int, fonts: dict[int, tuple[Any, Font]], budget: Budget) -> Page:
     """
     What a page shows. `page` has what it inherits.
@@ -171,40 +100,18 @@ def read_page(page: Any, number_: int, fonts: dict[int, tuple[Any, Font]], budge
     return _Reader(page, number_, fonts, budget).read()
 
 
-def _times(one: Matrix, two: Matrix) -> Matrix:
-    a, b, c, d, e, f = one
-    g, h, i, j, k, m = two
-    return (a * g + b * i, a * h + b * j, c * g + d * i, c * h + d * j, e * g + f * i + k, e * h + f * j + m)
-
-
-def _at(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
-    a, b, c, d, e, f = matrix
-    return a * x + c * y + e, b * x + d * y + f
-
-
-def _matrix(operands: Any) -> Matrix:
-    a, b, c, d, e, f = (float(one) for one in operands)
-    return a, b, c, d, e, f
-
-
-def _round(points: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:
-    """The rectangle round some points: left, low, right, high."""
-    across, along = [x for x, _ in points] or [0.0], [y for _, y in points] or [0.0]
-    return min(across), min(along), max(across), max(along)
-
-
 class _Reader:
     def __init__(self, page: Any, number_: int, fonts: dict[int, tuple[Any, Font]], budget: Budget) -> None:
         self._page, self._number, self._fonts, self._budget = page, number_, fonts, budget
         self._resources = dictionary(page, "/Resources")
         self._state = _Graphics()
         self._outer: list[_Graphics] = []
-        self._line: Matrix = _UPRIGHT
-        self._text: Matrix = _UPRIGHT
+        self._line: Matrix = UPRIGHT
+        self._text: Matrix = UPRIGHT
         self._marks: list[_Mark] = []
         self._marked: dict[int, list[Run | Picture]] = {}
         self._artifacts: list[Run] = []
-        self._shapes: list[_Shape] = []
+        self._shapes: list[Shape] = []
         #: The path that is made: of each part its points.
         self._path: list[list[tuple[float, float]]] = []
         self._clips = False
@@ -224,7 +131,7 @@ class _Reader:
             act(operands)
         if self._marks:
             raise Unread(DAMAGED)
-        self._look_over()
+        look_over(self._marked.values(), self._artifacts, self._shapes, self._box, self._budget)
         return Page(self._number, self._marked, bool(self._artifacts))
 
     def _does(self) -> dict[bytes, Any]:
@@ -274,7 +181,7 @@ class _Reader:
             self._state = self._outer.pop()
 
     def _concatenate(self, operands: Any) -> None:
-        self._state.matrix = _times(_matrix(operands), self._state.matrix)
+        self._state.matrix = times(matrix_of(operands), self._state.matrix)
 
     def _extended(self, operands: Any) -> None:
         look = dictionary(dictionary(self._resources, "/ExtGState"), operands[0])
@@ -295,13 +202,13 @@ class _Reader:
     # --- paths ---
 
     def _move(self, operands: Any) -> None:
-        self._path.append([_at(self._state.matrix, float(operands[0]), float(operands[1]))])
+        self._path.append([placed(self._state.matrix, float(operands[0]), float(operands[1]))])
 
     def _draw(self, operands: Any) -> None:
         values = [float(one) for one in operands]
         if not self._path:
             raise Unread(DAMAGED)
-        self._path[-1] += [_at(self._state.matrix, values[at], values[at + 1]) for at in range(0, len(values), 2)]
+        self._path[-1] += [placed(self._state.matrix, values[at], values[at + 1]) for at in range(0, len(values), 2)]
 
     def _close(self, _operands: Any) -> None:
         if self._path:
@@ -310,7 +217,7 @@ class _Reader:
     def _rectangle(self, operands: Any) -> None:
         x, y, width, height = (float(one) for one in operands)
         corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y))
-        self._path.append([_at(self._state.matrix, *corner) for corner in corners])
+        self._path.append([placed(self._state.matrix, *corner) for corner in corners])
 
     def _clip(self, _operands: Any) -> None:
         self._clips = True
@@ -318,7 +225,7 @@ class _Reader:
     def _forget(self, _operands: Any) -> None:
         """The path ends; what it clips is what it is round."""
         if self._clips:
-            left, low, right, high = _round([point for part in self._path for point in part])
+            left, low, right, high = rectangle([point for part in self._path for point in part])
             own = self._state.clip
             self._state.clip = max(own[0], left), max(own[1], low), min(own[2], right), min(own[3], high)
         self._path, self._clips = [], False
@@ -326,15 +233,15 @@ class _Reader:
     def _paint(self, *, fills: bool) -> None:
         for part in self._path:
             if fills:
-                self._shape(*_round(part), fills=True)
+                self._shape(*rectangle(part), fills=True, white=self._state.white)
             else:
                 for segment in pairwise(part):
-                    self._shape(*_round(segment), fills=False)
+                    self._shape(*rectangle(segment), fills=False)
         self._forget(())
 
-    def _shape(self, left: float, low: float, right: float, high: float, *, fills: bool) -> None:
+    def _shape(self, left: float, low: float, right: float, high: float, *, fills: bool, white: bool = False) -> None:
         self._budget.spend(1)
-        self._shapes.append(_Shape(left, low, right, high, fills, self._order))
+        self._shapes.append(Shape(left, low, right, high, fills, self._order, white))
 
     # --- pictures ---
 
@@ -348,9 +255,9 @@ class _Reader:
         elif kind == "Form":
             self._look_into(found, 0)
             own = value(found, "/Matrix")
-            matrix = _times(_matrix([one.get_object() for one in own]) if own else _UPRIGHT, self._state.matrix)
+            matrix = times(matrix_of([one.get_object() for one in own]) if own else UPRIGHT, self._state.matrix)
             left, low, right, high = (float(one.get_object()) for one in value(found, "/BBox"))
-            self._picture(_times((right - left, 0, 0, high - low, left, low), matrix))
+            self._picture(times((right - left, 0, 0, high - low, left, low), matrix))
         else:
             raise Unread("the PDF does something that is not known here")
 
@@ -370,7 +277,7 @@ class _Reader:
                     self._look_into(inner, depth + 1)
 
     def _picture(self, matrix: Matrix) -> None:
-        left, low, right, high = _round([_at(matrix, x, y) for x in (0, 1) for y in (0, 1)])
+        left, low, right, high = rectangle([placed(matrix, x, y) for x in (0, 1) for y in (0, 1)])
         page = (self._box[2] - self._box[0]) * (self._box[3] - self._box[1])
         if (right - left) * (high - low) > page / 2:
             raise Unread(_SCANNED)
@@ -425,7 +332,7 @@ class _Reader:
     # --- text (9.4) ---
 
     def _begin_text(self, _operands: Any) -> None:
-        self._line = self._text = _UPRIGHT
+        self._line = self._text = UPRIGHT
 
     def _font(self, operands: Any) -> None:
         font = dictionary(dictionary(self._resources, "/Font"), operands[0])
@@ -436,14 +343,14 @@ class _Reader:
         self._state.font, self._state.size = known[1], float(operands[1])
 
     def _next(self, operands: Any) -> None:
-        self._line = self._text = _times((1, 0, 0, 1, float(operands[0]), float(operands[1])), self._line)
+        self._line = self._text = times((1, 0, 0, 1, float(operands[0]), float(operands[1])), self._line)
 
     def _next_leading(self, operands: Any) -> None:
         self._state.leading = -float(operands[1])
         self._next(operands)
 
     def _place(self, operands: Any) -> None:
-        self._line = self._text = _matrix(operands)
+        self._line = self._text = matrix_of(operands)
 
     def _show_next(self, operands: Any) -> None:
         self._next((0, -self._state.leading))
@@ -482,97 +389,47 @@ class _Reader:
                 at += (width / 1000 * state.size + state.between + space) * state.scale
         if said:
             self._put("".join(said), begin, at)
-        self._text = _times((1, 0, 0, 1, at, 0), self._text)
+        self._text = times((1, 0, 0, 1, at, 0), self._text)
 
     def _put(self, text: str, begin: float, end: float) -> None:
         """A piece of text, where it stands."""
         state = self._state
-        matrix = _times(self._text, state.matrix)
+        matrix = times(self._text, state.matrix)
         a, b, c, d, _, _ = matrix
         if not (a > 0 and d > 0 and abs(b) < a / 100 and abs(c) < d) or state.size <= 0 or state.scale <= 0:
             raise Unread(_TURNED)
-        (x, y), (x2, y2) = _at(matrix, begin, state.rise), _at(matrix, end, state.rise)
+        (x, y), (x2, y2) = placed(matrix, begin, state.rise), placed(matrix, end, state.rise)
         run = Run(text, self._number, (x, x2), (y, y2), state.size * d, self._order)
         actual = next((mark for mark in self._marks if mark.actual is not None), None)
         if text.strip() or actual is not None:
+            room, foot = run.size / 4, y + THROUGH[0] * run.size
             for left, low, right, high in (self._box, state.clip):
-                foot = y + _THROUGH[0] * run.size
-                if x < left - run.size / 4 or run.end > right + run.size / 4 or not low <= foot <= high:
+                # A place that is no number is nowhere, and nothing can be said of it.
+                if not (left - room <= x <= run.end <= right + room and low <= foot <= high):
                     raise Unread(_UNSEEN)
-            if run.size < 2 or state.mode not in (0, 1, 2) or state.clear or state.masked:
+            if not 2 <= run.size < 1_000 or state.mode not in (0, 1, 2) or state.clear or state.masked:
                 raise Unread(_UNSEEN)
             # White words show on what was painted before them, and on nothing else.
-            if state.white and not any(_covers(shape, run) for shape in self._painted()):
-                raise Unread(_UNSEEN)
+            if state.white:
+                self._budget.spend(len(self._shapes))
+                if not any(covers(shape, run) for shape in self._shapes):
+                    raise Unread(_UNSEEN)
         if actual is not None:
             actual.runs.append(run)
         else:
             self._keep(run, self._marks)
 
-    def _painted(self) -> list[_Shape]:
-        self._budget.spend(len(self._shapes))
-        return [shape for shape in self._shapes if shape.fills]
-
     def _keep(self, run: Run, marks: list[_Mark]) -> None:
         at = next((mark.number for mark in marks if mark.number is not None), None)
         if any(mark.artifact for mark in marks):
             if at is not None and run.text.strip():
-                raise Unread(_OUTSIDE)
+                raise Unread(OUTSIDE)
             if run.text.strip():
                 self._artifacts.append(run)
         elif at is not None:
             self._marked[at].append(run)
         elif run.text.strip():
-            raise Unread(_OUTSIDE)
-
-    # --- what is seen of it all ---
-
-    def _look_over(self) -> None:
-        """What is crossed out or covered, and what is called no part of the letter and stands in the middle of it."""
-        runs = [piece for said in self._marked.values() for piece in said if isinstance(piece, Run)]
-        runs = sorted((run for run in runs if run.text.strip()), key=lambda run: run.y[0])
-        if self._artifacts:
-            height = self._box[3] - self._box[1]
-            top, foot = (self._box[1] + height * edge for edge in _EDGES)
-            highest = max((run.y[0] for run in runs), default=self._box[1])
-            lowest = min((run.y[0] for run in runs), default=self._box[3])
-            for run in self._artifacts:
-                above, below = run.y[0] > max(top, highest), run.y[0] < min(foot, lowest)
-                if not runs or not (above or below):
-                    raise Unread(_OUTSIDE)
-        if not runs or not self._shapes:
-            return
-        feet = [run.y[0] for run in runs]
-        largest = max(run.size for run in runs)
-        for shape in self._shapes:
-            begin = bisect_left(feet, shape.low - _THROUGH[1] * largest)
-            end = bisect_right(feet, shape.high)
-            self._budget.spend((end - begin) // 2)
-            for run in runs[begin:end]:
-                _look_at(shape, run)
-
-
-def _look_at(shape: _Shape, run: Run) -> None:
-    """Whether something that is painted hides a word, or goes through it."""
-    low, high = (run.y[0] + part * run.size for part in _THROUGH)
-    shared = min(shape.right, run.end) - max(shape.left, run.x[0])
-    if shared <= run.size / 10 or shape.high <= low or shape.low >= high:
-        return
-    thin = shape.high - shape.low < _THIN * run.size
-    if thin:
-        # A line through part of a piece: of which words, only its picture says.
-        if shared < (run.end - run.x[0]) * 0.85:
-            raise Unread("there are words in the PDF that are crossed out in part")
-        run.struck = True
-    elif not shape.fills:
-        if shape.right - shape.left > run.size / 2:
-            raise Unread(_COVERED)
-    elif shape.order > run.order:
-        raise Unread(_COVERED)
-
-
-def _covers(shape: _Shape, run: Run) -> bool:
-    return shape.left <= run.x[0] and run.x[1] <= shape.right and shape.low <= run.y[0] <= shape.high
+            raise Unread(OUTSIDE)
 
 
 def _said(actual: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mhbridge.formats.document.blocks import Unread, hyphened
-from mhbridge.formats.document.pdf.content import GAP, Picture, Run
+from mhbridge.formats.document.pdf.pieces import GAP, Picture, Run
 
 __all__ = ["Note", "joined"]
 

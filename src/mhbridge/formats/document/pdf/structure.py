@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Table, Unread
-from mhbridge.formats.document.pdf.content import Page, Picture, Run, same_words
 from mhbridge.formats.document.pdf.fonts import is_plain
 from mhbridge.formats.document.pdf.lines import Note, joined
 from mhbridge.formats.document.pdf.objects import LIMITED, Budget, dictionary, name, number, value
+from mhbridge.formats.document.pdf.pieces import Page, Picture, Run, same_words
 
 __all__ = ["read_structure"]
 
