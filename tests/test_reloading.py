@@ -80,10 +80,10 @@ class World:
     def events(self):
         return [json.loads(line)["event"] for line in self._stream.getvalue().splitlines()]
 
-    async def ask(self, method, path, who="OPERATOR"):
+    async def ask(self, method, path, who="OPERATOR", data=None):
         headers = {"Authorization": f"Bearer {TOKENS[who]}"}
-        async with self._session.request(method, path, headers=headers) as response:
-            return response.status, await response.json()
+        async with self._session.request(method, path, headers=headers, data=data) as response:
+            return response.status, await response.json(content_type=None)
 
     async def reload(self, who="OPERATOR"):
         return await self.ask("POST", "/mappings/reload", who)
@@ -132,6 +132,17 @@ async def test_edited_files_are_used_when_somebody_says_so_and_not_before(tmp_pa
         assert await world.update() == TAKEN
         assert (await world.reload())[1]["changed"] == []
         assert (await world.app.store.status(world.app.gateway._clock())).differences == ()
+
+
+async def test_the_door_for_trials_uses_what_is_in_force(tmp_path):
+    async with running(tmp_path, 0) as (world, edited):
+        path = f"/translate/{SUPPLIER}/adt"
+        assert (await world.ask("POST", path, data=UPDATE))[0] == 200
+        edited.without_updates()
+        assert (await world.ask("POST", path, data=UPDATE))[0] == 200
+        await world.reload()
+        status, body = await world.ask("POST", path, data=UPDATE)
+        assert (status, body["issue"][0]["details"]["coding"][0]["code"]) == (422, "M710")
 
 
 @pytest.mark.parametrize("workers", WORKERS)

@@ -242,7 +242,7 @@ class Listening:
         )
         mappings = MappingPages(shown=self.mappings.shown, reload=self.reloading.reload, access=access)
         translate = TranslateDoor(
-            mapping=self.mappings.catalogue.mapping,
+            mapping=self.mappings.mapping,
             allow=partial(access.require, role="viewer"),
             clock=self.clock,
         )

@@ -22,7 +22,7 @@ from mhbridge.gateway import Gateway, Workers
 from mhbridge.log import Event, Log
 
 if TYPE_CHECKING:
-    from mhbridge.mapping.catalogue import Catalogue
+    from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
     from mhbridge.mapping.library import Snapshot
 
 __all__ = ["Mappings", "Reloading"]
@@ -56,6 +56,16 @@ class Mappings:
     def adopt(self, snapshot: Snapshot, catalogue: Catalogue, feeds: Mapping[str, pipeline.Feed]) -> None:
         """These are in force from now on."""
         self.snapshot, self.catalogue, self.feeds = snapshot, catalogue, feeds
+
+    def mapping(self, name: str) -> SupplierMapping:
+        """
+        A mapping as it is in force when somebody asks, whether messages are taken with it or not.
+
+        Raises:
+            KeyError: there is no such mapping.
+            MappingError: it has errors.
+        """
+        return self.catalogue.mapping(name)
 
     def maker(self, snapshot: Snapshot) -> Callable[[], Mapping[str, pipeline.Feed]]:
         """What makes the same feeds in a worker."""

@@ -136,7 +136,7 @@ def _reprocess_cause(config: Path | None, cause: str, feed: str, every: float) -
     if status != 200:
         return _told(status, answer, "")
     count = answer["messages"] if isinstance(answer, dict) else answer
-    say(f"{count} message{'s' * (count != 1)} of {cause} {_when(answer)} worked again")
+    say(f"{count} message{'s' * (count != 1)} of {cause} {_when(answer, count)} worked again")
     return 0
 
 
@@ -147,9 +147,13 @@ def _reprocess_one(config: Path | None, about: int) -> int:
     return _told(status, answer, f"message {about} {_when(answer)} worked again", bad)
 
 
-def _when(answer: Any) -> str:
+def _when(answer: Any, count: int = 1) -> str:
     # What was done on the store itself is worked by the gateway that is started next.
-    return "is being" if isinstance(answer, dict) else "will, once the gateway is started, be"
+    return (
+        ("is being" if count == 1 else "are being")
+        if isinstance(answer, dict)
+        else "will, once the gateway is started, be"
+    )
 
 
 def _rehearse(config: Path | None, about: int, *, values: bool, why: str) -> dict[str, Any]:

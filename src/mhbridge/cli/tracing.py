@@ -6,7 +6,7 @@ import csv
 import os
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from mhbridge.cli.options import say, show_json
 from mhbridge.errors import MessageError
 
 if TYPE_CHECKING:
+    from mhbridge.cli.given import Given
     from mhbridge.mapping.supplier import SupplierMapping
     from mhbridge.mapping.tracing import Traced
     from mhbridge.pipeline import Earlier
@@ -56,7 +57,9 @@ def _words(line: dict[str, str]) -> str:
     return f"({how}{line['place']})"
 
 
-def tell(path: Path, names: list[str], catalogue: Any, out: Path | None, before: Earlier | None = None) -> None:
+def tell(
+    path: Given, names: list[str], catalogue: Any, now: datetime, out: Path | None, before: Earlier | None = None
+) -> None:
     """
     The trace of every message of a file. It holds what the messages say, so it goes to the terminal or file that asked
     and nowhere else.
@@ -66,7 +69,7 @@ def tell(path: Path, names: list[str], catalogue: Any, out: Path | None, before:
     mappings = [catalogue.mapping(name) for name in names]
     if not mappings:
         return
-    format_, now = mappings[0].format, datetime.now(UTC)
+    format_ = mappings[0].format
     kept: list[dict[str, Any]] = []
     try:
         for number, (message, takers) in enumerate(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from mhbridge.cli.given import FILE, Given
 from mhbridge.cli.options import issue_lines, ledger_lines, mappings_option, say
 from mhbridge.errors import MalformedMessage, MessageError, MhbridgeError
 from mhbridge.model import MessageState, Severity
@@ -26,11 +27,9 @@ _T = TypeVar("_T")
 #: Bytes of a file that is looked through to recognise what is in it.
 _LARGE: Final = 50_000_000
 
-_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=_FILES)
+@click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option(
     "--mapping", "name", metavar="SUPPLIER/FEED", help="The mapping to use; left out, the message is recognised."
 )
@@ -53,13 +52,18 @@ _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--after",
     multiple=True,
-    type=_FILES,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of messages that came before: a letter takes of them what it may carry. May be given several times.",
+)
+@click.option(
+    "--received-at",
+    metavar="INSTANT",
+    help="When the messages came, as 2026-01-05T09:00:00Z; now, if left out. The same instant gives the same bytes.",
 )
 @click.option("--pretty/--compact", default=None, help="Indented JSON; as it comes on a terminal.")
 @mappings_option
 def translate(
-    files: tuple[Path, ...],
+    files: tuple[Given, ...],
     name: str | None,
     target: str,
     beside: str | None,
@@ -67,11 +71,12 @@ def translate(
     report: bool,
     traced: bool,
     after: tuple[Path, ...],
+    received_at: str | None,
     pretty: bool | None,
     roots: tuple[Path, ...],
 ) -> int:
     """
-    Translate FILES: one JSON document a message on standard output, several as lines.
+    Translate FILES, or - for standard input: one JSON document a message on standard output, several as lines.
 
     The message is recognised by its format, type and sender, and its mapping found; --mapping says which, when several
     fit.
@@ -90,13 +95,16 @@ def translate(
     if beside is not None and beside not in catalogue.library.folders("documents"):
         raise click.UsageError(f"there is no document type {beside!r}")
     failed: list[str] = []
-    before = _before(after, files, name, catalogue) if after else None
-    made = (one for path in files for one in _translate(path, name, catalogue, target, report, failed, before, beside))
+    now = _instant(received_at) if received_at is not None else datetime.now(UTC)
+    before = _before(after, files, name, catalogue, now) if after else None
+    made = (
+        one for path in files for one in _translate(path, name, catalogue, now, target, report, failed, before, beside)
+    )
     if traced:
         from mhbridge.cli.tracing import tell
 
         for path in files:
-            tell(path, [name] if name is not None else _recognised(path, catalogue), catalogue, out, before)
+            tell(path, [name] if name is not None else _recognised(path, catalogue), catalogue, now, out, before)
     for (stem, body), alone in _told_alone(made):
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +115,23 @@ def translate(
     return 1 if failed else 0
 
 
-def _before(after: Iterable[Path], files: Iterable[Path], name: str | None, catalogue: Any) -> Earlier:
+def _instant(text: str) -> datetime:
+    """
+    An instant that somebody gave.
+
+    Raises:
+        click.UsageError: it is none, or of no time zone.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.UsageError(f"{text!r} is no instant with an offset, for example 2026-01-05T09:00:00Z")
+    return found
+
+
+def _before(after: Iterable[Path], files: Iterable[Given], name: str | None, catalogue: Any, now: datetime) -> Earlier:
     """
     What messages that came before said, for the letters of some files.
 
@@ -121,7 +145,7 @@ def _before(after: Iterable[Path], files: Iterable[Path], name: str | None, cata
     mappings = {one.name: one for some in found.values() for one in some}
     mappings |= {one: catalogue.mapping(one) for one in letters}
     feed = Feed("", "file", (), live=False, carries=carries_by_document(mappings.values()))
-    before = Earlier(feed, datetime.now(UTC))
+    before = Earlier(feed, now)
     for path, own in found.items():
         try:
             before.add(path.read_bytes(), own)
@@ -142,14 +166,14 @@ def _told_alone(found: Iterable[_T]) -> Iterator[tuple[_T, bool]]:
         yield held.pop(), number == 1
 
 
-def _told_apart(files: Iterable[Path]) -> None:
+def _told_apart(files: Iterable[Given]) -> None:
     """
     That each file has a name of its own: what is written is named after it.
 
     Raises:
         click.UsageError: one would be written over another.
     """
-    seen: dict[str, Path] = {}
+    seen: dict[str, Given] = {}
     for path in files:
         if seen.setdefault(path.stem, path) != path:
             what = f"{seen[path.stem]} and {path} would be written to the same file"
@@ -166,9 +190,10 @@ def _print(body: bytes, target: str, pretty: bool) -> None:
 
 
 def _translate(
-    path: Path,
+    path: Given,
     name: str | None,
     catalogue: Any,
+    now: datetime,
     target: str,
     report: bool,
     failed: list[str],
@@ -196,7 +221,7 @@ def _translate(
         feed = with_extracts(feed, catalogue, [beside])
     try:
         with path.open("rb") as file:
-            outcomes = _told_alone(outcomes_of_file(file, feed, datetime.now(UTC), before))
+            outcomes = _told_alone(outcomes_of_file(file, feed, now, before))
             for number, (outcome, alone) in enumerate(outcomes, 1):
                 place = f"{path}" if alone else f"{path} ({outcome.facts.place or f'message {number}'})"
                 stem = path.stem if alone else f"{path.stem}-{number}"
@@ -244,9 +269,9 @@ def _letter(body: bytes) -> bytes:
     return letter(loads(body)).encode()
 
 
-def _recognised(path: Path, catalogue: Any) -> list[str]:
+def _recognised(path: Given, catalogue: Any) -> list[str]:
     """The mappings that take the messages of a file; none, and a line that says why, when that is not clear."""
-    if path.stat().st_size > _LARGE:
+    if isinstance(path, Path) and path.stat().st_size > _LARGE:
         raise click.UsageError(f"{path} is large: say with --mapping what takes it")
     found: dict[str, None] = {}
     documents: dict[str, str] = {}
@@ -283,12 +308,12 @@ def _recognised(path: Path, catalogue: Any) -> list[str]:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=_FILES)
+@click.argument("files", nargs=-1, required=True, type=FILE)
 @click.option("--quiet", is_flag=True, help="Nothing on standard output; the exit code tells.")
-def validate(files: tuple[Path, ...], quiet: bool) -> int:
+def validate(files: tuple[Given, ...], quiet: bool) -> int:
     """
-    Validate FHIR resources in JSON, one a file or a line: an OperationOutcome each, of several one a line; exit code 1
-    for an error.
+    Validate FHIR resources in JSON, one a file or a line, or - for standard input: an OperationOutcome each, of several
+    one a line; exit code 1 for an error.
     """
     from mhbridge.fhir.bundle import dumps, loads
     from mhbridge.fhir.validate import default_validator, operation_outcome
@@ -309,7 +334,7 @@ def validate(files: tuple[Path, ...], quiet: bool) -> int:
     return 1 if failed else 0
 
 
-def _resources(path: Path) -> list[tuple[str, bytes]]:
+def _resources(path: Given) -> list[tuple[str, bytes]]:
     """The resources of a file with their places: one, or one a line as `translate` prints several."""
     body = path.read_bytes()
     lines = [(f"{path}:{number}", line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
