@@ -192,3 +192,22 @@ def test_a_call_of_no_function_is_found_in_an_expression(schemas, text, good) ->
     value = copy.deepcopy(seen(MAPPING))
     value["items"]["birth_date"] = text
     assert (wrong(schemas, "encounter-event", value) == []) is good
+
+
+def test_files_of_tables_and_lists_are_offered_and_the_suppliers_own(schemas, tmp_path) -> None:
+    def offered(made: dict[str, Any], key: str) -> set[str]:
+        found = made["properties"][key]["additionalProperties"]
+        found = found["anyOf"][1] if key == "lists" else found
+        return set(found["properties"]["file"]["anyOf"][0]["enum"])
+
+    name = "mental-health-inpatient-discharge"
+    for kind in ("tables", "lists"):
+        assert offered(schemas[name], kind) == {path.name for path in (ROOT / "codes" / kind).iterdir()}
+    own = tmp_path / "suppliers" / "riverside" / "codes" / "tables"
+    own.mkdir(parents=True)
+    (own.parents[1] / "supplier.yaml").write_text("supplier: riverside\ntitle: Riverside\n")
+    (own / "ours.csv").write_text("")
+    with pytest.raises(SystemExit):
+        main(["schema", "--out", str(tmp_path / "out"), "--mappings", str(tmp_path)])
+    made = json.loads((tmp_path / "out" / f"{name}.schema.json").read_bytes())
+    assert offered(made, "tables") - offered(schemas[name], "tables") == {"ours.csv"}

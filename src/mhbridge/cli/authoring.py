@@ -212,15 +212,24 @@ def schema(out: Path, roots: tuple[Path, ...]) -> int:
 
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.pack_schemas import build_schema, checks_schema, clocks_schema, items_schema, watches_schema
-    from mhbridge.mapping.schema import binding_schema, shared_schema, supplier_schema
+    from mhbridge.mapping.schema import Files, binding_schema, shared_schema, supplier_schema
 
     catalogue = load(roots)
     documents = [
         one for name in catalogue.library.folders("documents") if (one := catalogue.document(name)) is not None
     ]
-    found = {document.name: binding_schema(document) for document in documents}
+    # Whoever names a folder works in it; of other suppliers' tables nobody else can read one.
+    own = [one.parent.name for root in roots for one in sorted(root.glob("suppliers/*/supplier.yaml"))]
+
+    def there(kind: str) -> tuple[str, ...]:
+        folders = (f"codes/{kind}", *(f"suppliers/{one}/codes/{kind}" for one in own))
+        names = dict.fromkeys(name for folder in folders for name in catalogue.library.names(folder, ".csv"))
+        return tuple(f"{name}.csv" for name in names)
+
+    files = Files(there("tables"), there("lists"))
+    found = {document.name: binding_schema(document, files) for document in documents}
     found |= {
-        "supplier": supplier_schema(), "shared": shared_schema(documents), "items": items_schema(),
+        "supplier": supplier_schema(), "shared": shared_schema(documents, files), "items": items_schema(),
         "r4": build_schema(), "clocks": clocks_schema(), "watches": watches_schema(), "checks": checks_schema(),
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)

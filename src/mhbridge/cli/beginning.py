@@ -194,6 +194,7 @@ def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[P
     feed = f"{made.name} {_together(samples)} {where}"
     say("")
     for words, command in (
+        ("completion and help in an editor", f"schema --out {mappings}/schema {where}"),
         ("every problem, again whenever you save", f"check {mappings} --watch"),
         ("what a message becomes, and from which line", f"translate {samples[0]} {where} --trace"),
         ("what nothing is made of yet", f"coverage {feed}"),

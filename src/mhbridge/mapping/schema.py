@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mhbridge.fhir.definitions import r4
@@ -18,7 +19,17 @@ from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
 from mhbridge.model import Act
 
-__all__ = ["DRAFT", "FLAG", "SCALAR", "binding_schema", "condition", "expression", "shared_schema", "supplier_schema"]
+__all__ = [
+    "DRAFT",
+    "FLAG",
+    "SCALAR",
+    "Files",
+    "binding_schema",
+    "condition",
+    "expression",
+    "shared_schema",
+    "supplier_schema",
+]
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 SCALAR: Final[Mapping[str, Any]] = {"type": ["string", "number", "boolean"]}
@@ -78,7 +89,15 @@ def condition() -> dict[str, Any]:
     return {"type": ["string", "boolean"], "description": 'A condition: `PV1-16 in ("S", "Y") and not TXA-18`'}
 
 
-def binding_schema(document: DocumentType) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The code tables and code lists that there are, by the names of their files: what may be named is offered."""
+
+    tables: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+
+
+def binding_schema(document: DocumentType, files: Files = Files()) -> dict[str, Any]:
     """The schema of a supplier's mapping file for one document type."""
     items = {item.name: _item(item, document) for item in document.items.values() if not item.derived}
     mandatory = [item.name for item in document.items.values() if item.need == "mandatory" and not item.derived]
@@ -112,7 +131,7 @@ def binding_schema(document: DocumentType) -> dict[str, Any]:
                 "description": "Still being written: what is missing is warned of, no live gateway takes it",
             },
             "provenance": {**FLAG, "description": "A Provenance of every resource goes with it"},
-            **_what(items, f"Where each thing is. Mandatory: {', '.join(mandatory)}"),
+            **_what(items, f"Where each thing is. Mandatory: {', '.join(mandatory)}", files),
             "tests": {
                 "type": "array",
                 "items": {
@@ -138,7 +157,7 @@ def binding_schema(document: DocumentType) -> dict[str, Any]:
     }
 
 
-def shared_schema(documents: Iterable[DocumentType]) -> dict[str, Any]:
+def shared_schema(documents: Iterable[DocumentType], files: Files = Files()) -> dict[str, Any]:
     """The schema of a file that several mappings of a supplier share: the items of every document type."""
     found: dict[str, list[dict[str, Any]]] = {}
     for document in documents:
@@ -164,7 +183,7 @@ def shared_schema(documents: Iterable[DocumentType]) -> dict[str, Any]:
                 "description": "supplier/name: where this file stands, below shared/",
             },
             "title": {"type": "string", "description": "What it is, for people"},
-            **_what(items, "Where each thing is, for every mapping that shares this file"),
+            **_what(items, "Where each thing is, for every mapping that shares this file", files),
         },
         "additionalProperties": False,
         "definitions": _definitions(),
@@ -175,7 +194,16 @@ def _definitions() -> dict[str, Any]:
     return {"expression": expression(), "call": _call(), "condition": condition()}
 
 
-def _what(items: Mapping[str, Any], text: str) -> dict[str, Any]:
+def _file(names: tuple[str, ...], where: str) -> dict[str, Any]:
+    """A file by its name: those that there are are offered, and the supplier's own are taken, too."""
+    own = {"type": "string", "pattern": r"\.csv$"}
+    return {
+        "anyOf": [{"enum": list(names)}, own] if names else [own],
+        "description": f"In {where}, the supplier's own first",
+    }
+
+
+def _what(items: Mapping[str, Any], text: str, files: Files) -> dict[str, Any]:
     """The keys that a mapping and a shared file have alike."""
     return {
         "items": {
@@ -197,11 +225,7 @@ def _what(items: Mapping[str, Any], text: str) -> dict[str, Any]:
                 "type": "object",
                 "required": ["file"],
                 "properties": {
-                    "file": {
-                        "type": "string",
-                        "pattern": r"\.csv$",
-                        "description": "In codes/tables/, the supplier's own first",
-                    },
+                    "file": _file(files.tables, "codes/tables/"),
                     "unmapped": {
                         "enum": ["keep", "omit", "refuse"],
                         "description": "What becomes of a code without a row",
@@ -210,7 +234,22 @@ def _what(items: Mapping[str, Any], text: str) -> dict[str, Any]:
                 "additionalProperties": False,
             },
         },
-        "lists": {"type": "object", "description": "Lists of codes, for `in`: {died: [nhs-dd-discharge-method#4]}"},
+        "lists": {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "array", "items": {"type": "string"}, "description": "For `in`: system#code, …"},
+                    {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {"file": _file(files.lists, "codes/lists/")},
+                        "additionalProperties": False,
+                        "description": "For the function member",
+                    },
+                ]
+            },
+            "description": "Lists of codes, for `in`: {died: [nhs-dd-discharge-method#4]}",
+        },
         "ignore": {
             "type": "object",
             "additionalProperties": {"type": "string", "minLength": 1},
