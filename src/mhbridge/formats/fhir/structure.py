@@ -49,12 +49,9 @@ class Structure:
         said = json.loads(files(__package__).joinpath(f"structure-{version.lower()}.json").read_text("utf-8"))
         self.resources = frozenset(said["resources"].split())
         self._types: Mapping[str, str] = said["types"]
+        #: Names of resources, data types, and elements with elements of their own.
+        self.types = frozenset(self._types)
         self._elements: dict[str, Mapping[str, Element]] = {}
-
-    @property
-    def types(self) -> frozenset[str]:
-        """Names of resources, data types, and elements with elements of their own."""
-        return frozenset(self._types)
 
     def elements(self, type_: str) -> Mapping[str, Element]:
         """The elements of a type; a choice both as a whole and by each of its keys. Empty for a primitive."""

@@ -232,6 +232,12 @@ def _pieces(outside: str) -> list[str]:
     return pieces
 
 
+#: What is a space to Python beyond ASCII, and a word to XML.
+_WIDE: Final = (
+    "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+
+
 def _is_blank(text: str) -> bool:
     return not text.strip(BLANKS)
 
@@ -290,7 +296,7 @@ class _Reader:
         names, parents, ends, texts, tails = tree.names, tree.parents, tree.ends, tree.texts, tree.tails
         keys, offsets, masks = tree.keys, tree.offsets, tree.masks
         shapes, declaring = self.scope.shapes, self.outside
-        blank = str.isspace if outside.isascii() else _is_blank
+        blank = _is_blank if not outside.isascii() and any(map(outside.__contains__, _WIDE)) else str.isspace
         #: The end tags that come after the next one, outermost first.
         waiting: list[str] = []
         closing, parent, last, number, taken, joined = _LAST, -1, -1, 0, 0, len(outside)
