@@ -5,9 +5,10 @@ Every function is built as an `ast` tree and compiled under the name of the YAML
 debugger or a coverage tool then points into the mapping, with a caret under the very expression. Text never becomes
 code: every constant is an `ast.Constant`, every name one of ours, and the grammar has no loop but over what is there.
 
-The code is straight: one local per value, one read per path and binding, one branch per condition. What cannot change
-from message to message (paths, conversions, tables, literals) is made once and handed in by name. `interpreter` does
-the same slowly and obviously; the tests compare the two.
+The code is straight and short, since it is nearly half of what compiling takes: a value is read where it is used, and
+what a record comes to is settled when all of it is there. What cannot change from message to message (paths,
+conversions, tables, literals) is made once and handed in by name. `interpreter` does the same slowly and obviously; the
+tests compare the two.
 """
 
 from __future__ import annotations
@@ -198,9 +199,11 @@ class _Function(Emitter):
                 )
             case nodes.BindList():
                 entries = _unfolded(node)
-                if len(entries) == 1:
-                    value = self.binding(entries[0], block, cursor)
-                    return value if isinstance(entries[0], nodes.BindEach) else at.call("as_list", value)
+                if len(entries) == 1 and isinstance(entries[0], nodes.BindEach):
+                    return self.binding(entries[0], block, cursor)
+                if len(entries) == 1 and _is_single(entries[0]):
+                    return at.call("as_list", self.binding(entries[0], block, cursor))
+                # A list that a function gave may be one that it remembers: no item is that very list.
                 return at.call("gathered", at.list_(self._in_order(entries, block, cursor)))
 
     def _branch(self, node: nodes.Binding, cursor: str, block: Block) -> ast.expr:
@@ -402,6 +405,11 @@ class _Function(Emitter):
             why = at.do(at.call("data_absent", at.load(result), key, value, primitive, many))
             otherwise = [at.when(at.call("isinstance", value, at.load("Unknown")), [why, *mark], [])]
         block.append(at.when(self.present(put.node, value, at), then, otherwise))
+
+
+def _is_single(node: nodes.Binding) -> bool:
+    """Whether what is bound is one value, and never a list."""
+    return isinstance(node, nodes.BindRecord) or (isinstance(node, nodes.BindValue) and not node.value.type.many)
 
 
 def _unfolded(node: nodes.BindList) -> list[nodes.Binding]:
