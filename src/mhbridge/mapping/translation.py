@@ -16,6 +16,7 @@ from mhbridge.mapping.checker.sections import Section
 from mhbridge.mapping.run import Run
 from mhbridge.mapping.written import Written
 from mhbridge.model import MASKED, Issue, State
+from mhbridge.model.frozen import frozen
 
 __all__ = ["ReadyBuild", "Translation", "seed_of"]
 
@@ -35,7 +36,7 @@ _WITHHELD: Final[Mapping[str, Any]] = {
 _NOTHING: Final = "Nothing was recorded under this heading."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Translation:
     """
     One message translated for one target.

@@ -6,10 +6,11 @@ Must never decide what follows from a state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
+from mhbridge.model.frozen import frozen
 from mhbridge.model.values import Key
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Document:
     """
     One version of one document, ready to leave. `body` is its serialised form and is never changed.
@@ -57,7 +58,7 @@ class Document:
     episode: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Planned:
     """
     One delivery to be made: which of the outcome's documents goes to which destination.
@@ -102,7 +103,7 @@ class DeliveryState(StrEnum):
 HELD_AS_STALE: Final = "M782"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Sent:
     """A delivery of a version of a document, as it stands."""
 
@@ -137,7 +138,7 @@ class Sent:
         return self.arrived or self.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.PARKED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Version:
     """
     A version of a document.
@@ -157,7 +158,7 @@ class Version:
     body: bytes = field(default=b"", repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Series:
     """
     The versions of one document of one episode, in order.
@@ -172,7 +173,7 @@ class Series:
     versions: tuple[Version, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Joining:
     """
     Two identifiers of a merge, or of its undoing, and how they stand to each other.
@@ -191,7 +192,7 @@ class Joining:
     busy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Past:
     """
     What the store says of an episode besides what was said in it: which documents there are and what may have left.
@@ -205,7 +206,7 @@ class Past:
     joining: Joining | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Withdrawal:
     """A delivery that is not to leave any more: `superseded` by a newer version, or `cancelled`."""
 

@@ -6,9 +6,10 @@ Must never hold a value of a message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from mhbridge.model.frozen import frozen
 
 __all__ = ["NO_LEDGER", "Issue", "LeafState", "Ledger", "Severity"]
 
@@ -21,7 +22,7 @@ class Severity(StrEnum):
     INFORMATION = "information"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Issue:
     """
     One thing to know about one message. It names places and codes and never holds a value of the message.
@@ -54,7 +55,7 @@ class LeafState(StrEnum):
     UNMAPPED = "unmapped"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Ledger:
     """
     What became of every populated leaf of one message: counts, and the paths of those to be looked at. No contents.

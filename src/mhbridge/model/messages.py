@@ -6,14 +6,15 @@ Must never hold what was made of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from mhbridge.model.frozen import frozen
 
 __all__ = ["NOTHING_BEFORE", "Before", "Envelope", "MessageFacts"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Before:
     """
     What there is of a file before a part of it: rows, lines and bytes. It is also where reading goes on after a stop.
@@ -27,7 +28,7 @@ class Before:
 NOTHING_BEFORE: Final = Before()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Envelope:
     """
     Bytes exactly as received, with how, when and from whom.
@@ -50,7 +51,7 @@ class Envelope:
     before: Before = NOTHING_BEFORE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class MessageFacts:
     """
     What a message says about itself, for correlation and answers. `sent_at` is the sender's own text.

@@ -6,12 +6,12 @@ Must never decide what becomes of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from mhbridge.model.documents import Document, Joining, MessageState, Past, Planned, Withdrawal
 from mhbridge.model.findings import NO_LEDGER, Issue, Ledger
+from mhbridge.model.frozen import frozen
 from mhbridge.model.messages import MessageFacts
 from mhbridge.model.readings import Reading
 from mhbridge.model.values import Key
@@ -19,7 +19,7 @@ from mhbridge.model.values import Key
 __all__ = ["Answer", "Deadline", "Entry", "Letter", "Outcome", "Overtaken", "Verdict"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Entry:
     """
     What a clock says of one entry of a list, of those that the newest version of a document has.
@@ -42,7 +42,7 @@ class Entry:
     near: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Deadline:
     """
     A clock that ought to run, or ought not to, as a message says. The store makes it so.
@@ -78,7 +78,7 @@ class Deadline:
     entries: tuple[Entry, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Letter:
     """
     How complete a letter is, as it was sent, without a word of it.
@@ -92,7 +92,7 @@ class Letter:
     headings: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Overtaken:
     """
     Letters that a message has overtaken: what they carry is another now, or they were written before it happened.
@@ -113,7 +113,7 @@ class Overtaken:
     at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Outcome:
     """
     All that became of one message: its state, what to say about it, and what is to be delivered.
@@ -164,7 +164,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Answer:
     """
     The first answer to an envelope. A repeat of the envelope gets it again, byte for byte.

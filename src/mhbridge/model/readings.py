@@ -7,11 +7,12 @@ Must never hold what was made of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Final
 
 from mhbridge.model.findings import NO_LEDGER, Issue, Ledger
+from mhbridge.model.frozen import frozen
 from mhbridge.model.messages import MessageFacts
 from mhbridge.model.values import Key
 
@@ -29,7 +30,7 @@ class Act(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Reading:
     """
     What one message says under one mapping: its items. Depends on the message and the mapping alone.
@@ -76,7 +77,7 @@ Place = tuple[int, int]
 """Where a reading stands among others: event time and sent time, in microseconds since 1970. Equal ones: by arrival."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Recorded:
     """
     Where a value was said that the message at hand does not say.
@@ -94,7 +95,7 @@ class Recorded:
     message: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Later:
     """
     What a reading said that arrived earlier and belongs after the message at hand.
@@ -112,7 +113,7 @@ class Later:
     recorded: Recorded | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Known:
     """
     The ordered fold of the readings of one patient's episode (mapping language §8). Computed, never stored.
@@ -133,7 +134,7 @@ class Known:
 NOTHING_KNOWN: Final = Known()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Carry:
     """
     What the events of a patient may give a letter that does not say it.

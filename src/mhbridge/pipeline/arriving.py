@@ -7,7 +7,7 @@ A bad message does not raise: it is taken with the code that parks it. This modu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
@@ -27,6 +27,7 @@ from mhbridge.model import (
     Reading,
     Severity,
 )
+from mhbridge.model.frozen import frozen
 from mhbridge.pipeline.ordering import ahead
 from mhbridge.pipeline.routing import Feed
 
@@ -39,7 +40,7 @@ __all__ = ["Intake", "Taken", "gatherings", "intake", "parts", "take", "taken_of
 _MOST: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Taken:
     """
     One message as intake leaves it.
@@ -62,7 +63,7 @@ class Taken:
     ledger: Ledger = NO_LEDGER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Intake:
     """All messages of an envelope, in order."""
 

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from mhbridge.mapping.codes import NO_SYSTEMS, CodeSystems
 from mhbridge.mapping.types import Type
+from mhbridge.model.frozen import frozen
 
 __all__ = ["WHOLE", "Context", "Conversion", "Unconvertible", "conversion"]
 
@@ -54,7 +55,7 @@ def _nobody(table: Any, codings: Any, text: str) -> None:
     """Nobody collects the codes that a table does not have."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Context:
     """
     What conversions and functions may know beside the value.
