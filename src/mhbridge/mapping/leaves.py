@@ -366,7 +366,9 @@ def calling(
     """
     call, want = function.call, result.name
     assert call is not None
-    marks, unused, key_of = marks_of(args), function.unused, function.key
+    marks, key_of = marks_of(args), function.key
+    # Where nothing is read of a message for it, as in a build, nobody asks what it made no use of.
+    unused = function.unused if marks else None
     remembered: Memory = {} if memory is None else memory
 
     def apply(run: Run, *args: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import methodcaller
 from typing import Any, TypeAlias
 
 from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
@@ -42,6 +43,11 @@ class EveryNamed:
     def __call__(self, message: Message) -> Sequence[Segment]:
         """From a message."""
         return message.named(self.name)
+
+    @property
+    def straight(self) -> Reach:
+        """The same without a step of Python's."""
+        return methodcaller("named", self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,26 +38,17 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         return None
     name, reach = read_segment(path, scope)
     reach = filtered(reach, path.steps[0].which)
-    # A sender leaves out the fields behind the last that says something.
     if isinstance(reach, EveryNamed):
+        reach = reach.straight
 
-        def row(cursor: Any, width: int) -> tuple[Segment | None, Sequence[str]]:
-            found = cursor.named(name)  # it is the message
-            if not found:
-                return None, ("",) * width
-            fields = found[0].fields
-            lacking = width - len(fields)
-            return found[0], fields + [""] * lacking if lacking > 0 else fields
-
-    else:
-
-        def row(cursor: Any, width: int) -> tuple[Segment | None, Sequence[str]]:
-            found = reach(cursor)
-            if not found:
-                return None, ("",) * width
-            fields = found[0].fields
-            lacking = width - len(fields)
-            return found[0], fields + [""] * lacking if lacking > 0 else fields
+    def row(cursor: Any, width: int) -> tuple[Segment | None, Sequence[str]]:
+        found = reach(cursor)
+        if not found:
+            return None, ("",) * width
+        # A sender leaves out the fields behind the last that says something.
+        fields = found[0].fields
+        lacking = width - len(fields)
+        return found[0], fields + [""] * lacking if lacking > 0 else fields
 
     parts: Callable[[str, Segment], list[str] | None] | None = None
     chosen: Callable[[str, Segment], PlainValue | None] | None = None
@@ -121,17 +112,23 @@ def plain_reader(path: Hl7Path, scope: Scope) -> Plain | None:
     number, component = path.field, path.component
     _, reach = read_segment(path, scope)
     reach = filtered(reach, path.steps[0].which)
+    if isinstance(reach, EveryNamed):
+        reach = reach.straight
 
     def find(cursor: Any) -> list[PlainValue] | None:
+        segments = reach(cursor)
+        if len(segments) == 1:
+            # Nearly always.
+            fields = segments[0].fields
+            return every(fields[number], segments[0]) if number < len(fields) and fields[number] else []
         found: list[PlainValue] = []
-        for segment in reach(cursor):
+        for segment in segments:
             fields = segment.fields
             if number < len(fields) and (field := fields[number]):
                 values = every(field, segment)
                 if values is None:
                     return None
-                # Nearly always there is one segment.
-                found = found + values if found else values
+                found += values
         return found
 
     def opened(encoded: str, segment: Segment, place: int) -> Any:
