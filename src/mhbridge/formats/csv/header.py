@@ -9,6 +9,7 @@ header is ever quoted. This module must never take a column for another that is 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +43,7 @@ class Header:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """By what a cell of a row is called; a column without a name of its own is called by its place."""
-        twice = {cell for cell in self.cells if self.cells.count(cell) > 1}
+        twice = {cell for cell, times in Counter(self.cells).items() if times > 1}
         return tuple(
             cell if cell.strip() and cell.isprintable() and cell not in twice else f"column {place}"
             for place, cell in enumerate(self.cells, 1)
@@ -85,7 +86,8 @@ def read_header(line: bytes, codec: str, source: Source) -> Header | None:
     """The header that a source declares, or `None` when the line is not that."""
     cells = _cells(line, codec, source)
     columns: tuple[str, ...] = source.options["columns"]
-    if len(cells) < len(columns) or any(cells.count(column) != 1 for column in columns):
+    times = Counter(cells)
+    if len(cells) < len(columns) or any(times[column] != 1 for column in columns):
         return None
     return Header(line, tuple(cells), columns)
 
