@@ -491,6 +491,10 @@ UNREAD: dict[str, tuple[bytes, str]] = {
     "rows that are not": (pdf(GRID, tree=table((0, 3), (2, 1))), LYING),
     "rows in another order": (pdf(GRID, tree=table((2, 3), (0, 1))), LYING),
     "cells in another order": (pdf(GRID, tree=table((1, 0), (2, 3))), LYING),
+    "cells that push each other aside": (
+        pdf(X, tree=el("Table", *(el("TR", el("TD", more="/A<</ColSpan 90/RowSpan 99>>")) for _ in range(3)))),
+        "a table of it is too wide",
+    ),
     "a cell as wide as nothing": (pdf(X, tree=table((el("TD", 0, more="/A<</ColSpan 0>>"),))), LYING),
     "a kind that nobody knows": (pdf(X, tree=el("Own", 0)), UNKNOWN),
     "a role that is itself": (pdf(X, tree=el("Own", 0), structure="/RoleMap<</Own/Two/Two/Own>>"), UNKNOWN),

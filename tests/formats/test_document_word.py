@@ -350,6 +350,10 @@ UNREAD: dict[str, tuple[str, dict[str, str], str]] = {
         "a table of it has cells that are merged in a way that is not plain",
     ),
     "too wide": (table(cell(look=v("gridSpan", "9999999999"))), {}, "a table of it is too wide"),
+    "cells side by side": (table(cell(look='<w:gridSpan w:val="99"/>') * 3), {}, "a table of it is too wide"),
+    "fields in fields": (
+        "<w:p>" + '<w:r><w:fldChar w:fldCharType="begin"/></w:r>' * 21 + "</w:p>", {}, UNKNOWN,
+    ),
     "a table style that hides": (
         '<w:tbl><w:tblPr><w:tblStyle w:val="T"/></w:tblPr></w:tbl>',
         {

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-__all__ = ["Block", "Cell", "Paragraph", "Table", "Unread", "as_text", "as_xhtml", "hyphened", "says"]
+__all__ = ["Block", "Cell", "Paragraph", "Table", "Unread", "as_text", "as_xhtml", "hyphened", "says", "table_of"]
 
 #: What does not show, and what XML cannot hold. A tab and a line end are the only controls that a text may have.
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 #: A soft hyphen between two letters.
 _SOFT: Final = re.compile("(?<=[^\\W\\d_])\xad(?=[^\\W\\d_])")
 _BAR: Final = " | "
+#: Columns of a table. A word processor has no more than 63.
+_WIDEST: Final = 200
 _EMPTY: Final = re.compile("\n{3,}")
 
 
@@ -98,6 +100,24 @@ def says(blocks: Sequence[Block]) -> bool:
     )
 
 
+def table_of(rows: Sequence[Sequence[Cell]]) -> Table:
+    """
+    A table of rows that are no wider than a page.
+
+    Raises:
+        Unread: it would have more columns than any has, by cells over rows and columns that push each other aside.
+    """
+    covered: dict[int, int] = {}
+    for row in rows:
+        said: list[str] = []
+        for cell in row:
+            _place(cell, covered, said)
+            if len(said) > _WIDEST:
+                raise Unread("a table of it is too wide")
+        _skip(covered, said)
+    return Table(tuple(tuple(row) for row in rows))
+
+
 def as_text(blocks: Sequence[Block]) -> str:
     """The blocks as lines."""
     return _EMPTY.sub("\n\n", "\n".join(_lines(blocks))).strip("\n")
@@ -127,14 +147,21 @@ def _rows(table: Table) -> Iterator[str]:
             continue
         said: list[str] = []
         for cell in row:
-            _skip(covered, said)
-            for column in range(len(said), len(said) + cell.across):
-                covered[column] = cell.down - 1
+            at = _place(cell, covered, said)
             lines = (line.strip() for line in _lines(cell.blocks))
-            said += ["; ".join(line for line in lines if line), *[""] * (cell.across - 1)]
+            said[at] = "; ".join(line for line in lines if line)
         _skip(covered, said)
         if any(said):
             yield _BAR.join(said).rstrip()
+
+
+def _place(cell: Cell, covered: dict[int, int], said: list[str]) -> int:
+    """Make room for a cell behind what is there of its row; the column that it begins in."""
+    _skip(covered, said)
+    at = len(said)
+    covered.update(dict.fromkeys(range(at, at + cell.across), cell.down - 1))
+    said += [""] * cell.across
+    return at
 
 
 def _skip(covered: dict[int, int], said: list[str]) -> None:

@@ -45,6 +45,8 @@ _UNSEEN_FIELDS: Final = frozenset({"ASK", "RD", "SET", "TA", "TC", "XE"})
 _BLANKS: Final = re.compile(r"[ \t\r\n]+")
 _SIGNS: Final = re.compile("[\uf000-\uf0ff]")
 _CROSSED: Final = ("[crossed out: ", "]")
+#: Fields in fields.
+_DEEPEST: Final = 20
 #: How far a run must stand above or below the line to be read as raised or lowered, in half points.
 _RAISED: Final = 4
 
@@ -209,6 +211,8 @@ class Line:
         if kind == "begin":
             if is_on(part.said(index, "w:dirty", "0")):
                 raise Unread(_LATER)
+            if len(fields) >= _DEEPEST:
+                raise Unread(UNKNOWN)
             fields.append(_Field(box=_box(part, index)))
         elif not fields:
             raise Unread("a field of it does not begin")

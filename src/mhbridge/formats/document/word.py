@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Table, Unread, as_text, hyphened, says
+from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Table, Unread, as_text, hyphened, says, table_of
 from mhbridge.formats.document.line import Line, Story, passed
 from mhbridge.formats.document.numbering import Numbering, Styles
 from mhbridge.formats.document.package import Package, Part
@@ -32,7 +32,7 @@ _REFUSED: Final = {
     "w:dataBinding": "it has a field that is filled from elsewhere",
 }
 _MERGED: Final = "a table of it has cells that are merged in a way that is not plain"
-_WIDEST: Final = 1_000
+_WIDEST: Final = 100
 
 
 def read_word(body: bytes) -> tuple[Block, ...]:
@@ -192,7 +192,7 @@ class _Document:
             for at in _below(part, row, "w:tc"):
                 column += self._cell(story, at, column, opened, cells, head=head)
             rows.append(tuple(cells))
-        return Table(tuple(rows))
+        return table_of(rows)
 
     def _cell(
         self, story: Story, index: int, column: int, opened: dict[int, Cell], cells: list[Cell], *, head: bool

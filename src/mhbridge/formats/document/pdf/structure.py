@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Table, Unread
+from mhbridge.formats.document.blocks import Block, Cell, Paragraph, Unread, table_of
 from mhbridge.formats.document.pdf.fonts import is_plain
 from mhbridge.formats.document.pdf.lines import Note, joined
 from mhbridge.formats.document.pdf.objects import LIMITED, Budget, dictionary, name, number, value
@@ -36,7 +36,7 @@ _OWN: Final = frozenset(("L", "LI", "Table", "TR", "TH", "TD", "THead", "TBody",
 _KNOWN: Final = _GROUPS | _PARAGRAPHS | _INLINE | _OWN
 _NOTES: Final = frozenset(("Note", "FENote"))
 _DEEPEST: Final = 60
-_WIDEST: Final = 1_000
+_WIDEST: Final = 100
 _MAPPED: Final = 16
 
 _Piece = Run | Picture | Note
@@ -267,7 +267,7 @@ class _Reader:
         self._rows(element, rows, captions, depth)
         self._flush(captions)
         _look_at(rows)
-        return [*captions.made, Table(tuple(tuple(cell for cell, _ in row) for row in rows))]
+        return [*captions.made, table_of([[cell for cell, _ in row] for row in rows])]
 
     def _rows(self, element: _Element, rows: list[list[tuple[Cell, list[Run]]]], captions: _Lines, depth: int) -> None:
         for kid in self._kids(element, depth):
