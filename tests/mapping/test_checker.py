@@ -52,6 +52,24 @@ def test_broken_mapping(tmp_path, monkeypatch, title, file, old, new, expected) 
     assert rendered(Path("small")) == expected
 
 
+#: What stands after the colon of a key, where that is a value.
+_VALUE = re.compile(r"(?m)^( *(?:- )?[\w$]+:)[ ]+([^\s{\[#>|][^\n]*)$")
+
+
+@pytest.mark.parametrize("path", sorted((HERE / "small").rglob("*.yaml")), ids=lambda path: path.name)
+def test_a_value_that_cannot_be_read_is_said_and_nothing_more(tmp_path, path) -> None:
+    shutil.copytree(HERE / "small", tmp_path / "small")
+    broken = tmp_path / "small" / path.relative_to(HERE / "small")
+    text = path.read_text("utf-8")
+    values = list(_VALUE.finditer(text))
+    assert values
+    for number, found in enumerate(values):
+        value = ("", ' "= x"', " &a x", " |\n        = x")[number % 4]
+        broken.write_text(text[: found.end(1)] + value + text[found.end() :], "utf-8")
+        said = {d.code for d in load([tmp_path / "small"], only=True).check() if d.span.file == str(broken)}
+        assert said & {"E004", "E006", "E008"}, (found[0], said)
+
+
 SUPPLIER = "suppliers/acme/supplier.yaml"
 NOTE = "suppliers/acme/note.yaml"
 ACT = "  sensitivity:  {type: code, carried: 'no: read by the gateway'}"

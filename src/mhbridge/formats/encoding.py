@@ -72,8 +72,8 @@ def refuse_controls(body: bytes, text: str, codec: str, *, start: int = 0) -> No
     Raises:
         MalformedMessage: M705, with the code point and the byte offset.
     """
-    # Deleting and comparing lengths is one pass in C; the pattern only looks for the place once there is one.
-    if len(body.translate(None, _C0)) != len(body):
+    # To look for each of them by itself is quicker than one pass; the pattern looks for the place once there is one.
+    if any(map(body.__contains__, _C0)):
         found = _C0_PATTERN.search(body)
         assert found is not None
         offset = start + found.start()

@@ -50,6 +50,8 @@ _COMMENT: Final = re.compile(r" +#")
 _DISPUTED: Final = {"block": re.compile(r"[|>][-+0-9]*#"), "plain": re.compile(r".*\?", re.DOTALL)}
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _EXPRESSION_LINE: Final = re.compile(r"(?:^|[:\-?,\[{])\s*=")
+#: A line that begins with a key alone, up to its colon.
+_KEY_LINE: Final = re.compile(r" *(?:- +)?[\w$]+:(?= |$)")
 _QUOTES: Final = "put the expression in single quotes"
 
 _WAYS_OUT: Final = {
@@ -269,7 +271,12 @@ class _Composer:
         above = (text for text in reversed(self.file.lines[: span.line - 1]) if text.strip())
         first = next((text for text in above if len(text) - len(text.lstrip(" ")) < indent), "")
         hint = ""
-        if _EXPRESSION_LINE.search(line) or _EXPRESSION_LINE.search(first):
+        key = _KEY_LINE.match(line)
+        before = next((text for text in reversed(self.file.lines[: span.line - 1]) if text.strip()), ":")
+        if key and (("mapping values" in what and span.column == key.end()) or "'block " in what):
+            hint = "this line does not begin in the column of those that it belongs to: look at its blanks"
+            hint = hint if ":" in before else "is there a ':' after the key in the line above?"
+        elif _EXPRESSION_LINE.search(line) or _EXPRESSION_LINE.search(first):
             hint = _QUOTES
         elif "mapping values" in what or "cannot start any token" in what:
             hint = "put the text in single quotes"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
+from weakref import ref
 
 from mhbridge.mapping.codes import CodeSystems
 from mhbridge.mapping.conversions import Context
@@ -42,7 +43,9 @@ class Run:
         uris: system name → URI in the target; needed by builds only.
     """
 
-    __slots__ = ("context", "facts", "failures", "issues", "item", "message", "parked", "rule", "trace", "uris")
+    __slots__ = (
+        "__weakref__", "context", "facts", "failures", "issues", "item", "message", "parked", "rule", "trace", "uris",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class Run:
         self.failures = 0
         self.item = ""
         self.rule = ""
-        self.context = context(self.note)
+        self.context = context(_noting(self))
         self.uris: Mapping[str, str] = uris or {}
 
     def note(self, code: str, text: str, path: str = "") -> None:
@@ -83,6 +86,20 @@ class Run:
         if on_bad == "park" and not self.parked:
             self.parked = code
         return UNKNOWN_ERROR
+
+
+def _noting(run: Run) -> Callable[[str, str], None]:
+    """
+    The function that takes a run's notes. It does not hold the run: two that hold each other, and the whole message
+    with them, would stay until somebody collects them, and the next message would find no memory that is warm.
+    """
+    here = ref(run)
+
+    def note(code: str, text: str) -> None:
+        if (found := here()) is not None:
+            found.note(code, text)
+
+    return note
 
 
 def can_keep_text(type_: Type) -> bool:

@@ -94,7 +94,7 @@ class Xml:
 
     def cursor(self, message: Any) -> Any:
         """The root element: of a document in an envelope its own."""
-        return message.tree.root
+        return message.root
 
     # -- for the field ledger -------------------------------------------------------------------------------
 

@@ -47,10 +47,11 @@ class XmlMessage:
         body: its own bytes.
     """
 
-    __slots__ = ("_acted", "_issues", "body", "facts", "tree")
+    __slots__ = ("_acted", "_issues", "body", "facts", "root", "tree")
 
     def __init__(self, tree: Tree, body: bytes, facts: MessageFacts, wrapped: Wrapped | None) -> None:
         self.tree = tree
+        self.root = tree.root
         self.body = body
         self.facts = facts
         self._issues = wrapped.issues if wrapped is not None else ()
@@ -157,7 +158,7 @@ def _alone(wrapped: Wrapped, document: Element) -> bytes:
 
     def keep(element: Element) -> bool:
         if element.name == payload.name:
-            return element is payload
+            return element == payload
         return element.name != manifest or element.attributes.get("id", "") == name
 
     return written(wrapped.envelope, keep)

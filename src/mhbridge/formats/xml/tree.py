@@ -9,6 +9,7 @@ never walk it without counting its steps: a path that asks too much costs its me
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import compress, count, repeat
 from operator import contains
@@ -29,9 +30,15 @@ _STEPS: Final = 200_000
 _EACH: Final = 400
 
 
+_CHILDLESS: Final[Mapping[str, list[int]]] = {}
+
+
 class Element:
     """
     One element, as whoever asks for it sees it; what it says is the tree's.
+
+    A tree holds no element, so that nothing goes round in a circle: a document is gone as soon as nobody reads in it,
+    and the next one finds its memory warm.
 
     Args:
         index: its number in the document; `end` is that of the first element after it that is not inside it.
@@ -41,14 +48,19 @@ class Element:
         own: all its direct text together, or empty when that is blank.
     """
 
-    __slots__ = ("_children", "end", "index", "name", "tree")
+    __slots__ = ("end", "index", "name", "tree")
 
     def __init__(self, tree: Tree, index: int) -> None:
         self.tree = tree
         self.index = index
         self.name = tree.names[index]
         self.end = tree.ends[index]
-        self._children: list[Element] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Element) and other.index == self.index and other.tree is self.tree
+
+    def __hash__(self) -> int:
+        return self.index
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -91,14 +103,13 @@ class Element:
     @property
     def children(self) -> list[Element]:
         """The elements directly in it."""
-        found = self._children
-        if found is None:
-            found = self._children = [self.tree.element(child) for child in self.tree.children(self.index)]
-        return found
+        tree = self.tree
+        shown = tree.shown.get(self.index)
+        return [tree.element(child) for child in (tree.children(self.index) if shown is None else shown)]
 
     @children.setter
     def children(self, children: list[Element]) -> None:
-        self._children = children
+        self.tree.shown[self.index] = [child.index for child in children]
 
     @property
     def local(self) -> str:
@@ -157,18 +168,16 @@ class Tree:
         self.steps = 0
         #: What paths that begin at the root found, and what they are looked up by.
         self.memo: dict[Any, Any] = {}
-        self._made: dict[int, Element] = {}
+        #: The children that some elements have for as long as the document is written.
+        self.shown: dict[int, list[int]] = {}
         self._held: dict[int, dict[str, str]] = {}
         self._own: dict[int, str] = {}
         self._by_name: dict[str, list[int]] = {}
         self._called: dict[int, dict[str, list[int]]] = {}
 
     def element(self, index: int) -> Element:
-        """The element of a number; the same object each time."""
-        found = self._made.get(index)
-        if found is None:
-            found = self._made[index] = Element(self, index)
-        return found
+        """The element of a number."""
+        return Element(self, index)
 
     @property
     def outer(self) -> Element:
@@ -216,13 +225,15 @@ class Tree:
             at = ends[at]
         return found
 
-    def called(self, index: int) -> dict[str, list[int]]:
+    def called(self, index: int) -> Mapping[str, list[int]]:
         """The elements directly in one, by their names."""
         found = self._called.get(index)
         if found is None:
-            found = self._called[index] = {}
             names, ends = self.names, self.ends
             at, end = index + 1, ends[index]
+            if at == end:
+                return _CHILDLESS
+            found = self._called[index] = {}
             while at < end:
                 found.setdefault(names[at], []).append(at)
                 at = ends[at]

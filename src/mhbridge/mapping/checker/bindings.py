@@ -186,8 +186,9 @@ class Binder:
             if key == "$when":
                 continue
             if key not in fields:
-                hint = did_you_mean(key, fields, f"one of {', '.join(fields)}")
-                self.file.report("E202", f"a {item.type.name} has no field {key!r}", node.keys[key], hint)
+                hint = did_you_mean(key, (*fields, "$each", "$when"), f"one of {', '.join(fields)}")
+                what = f"{'an' if item.type.name[0] in 'aeio' else 'a'} {item.type.name} has no field {key!r}"
+                self.file.report("E202", what, node.keys[key], hint)
                 continue
             inner = fields[key]
             body = self.body(value, inner, env.binding_of(inner, f"{env.item or item.name}.{key}"))

@@ -203,7 +203,7 @@ def read_mapping(
         ignored += _ignored(layer, names, format_, source)
     authors, partial, draft = top.flag("authors"), top.flag("partial"), top.flag("draft")
     unbound = _check_mandatory(layers, document, authors=authors, draft=draft) if authors or not partial else ()
-    if draft and not unbound:
+    if draft and not unbound and not any(d.severity is Severity.ERROR for d in file.diagnostics):
         what = "nothing that is mandatory is missing any more"
         file.report("E561", what, top.keys["draft"], "take `draft: true` out", Severity.WARNING)
     _check_ignored(layers, bound, {path.text for path, _ in ignored})

@@ -166,9 +166,13 @@ def _first_of(source_type: str, target: Type, choices: tuple[Conversion, ...]) -
             try:
                 return choice, choice.convert(raw, context)
             except Unconvertible as error:
-                reason = reason or error
+                reason = reason or error.with_traceback(None)
         assert reason is not None
-        raise reason
+        try:
+            raise reason
+        finally:
+            # A frame and an error that hold each other would hold the whole message until somebody collects them.
+            reason = None
 
     def used(raw: Any, context: Context) -> frozenset[str]:
         try:
