@@ -43,12 +43,18 @@ class Names:
         self._places: dict[tuple[str, str], Span] = {}
 
     def of(self, layer: Layer, key: str, is_: str) -> Iterator[str]:
-        """The names that a file has under a key; one that another file has is reported, and left out."""
+        """
+        The names that a file has under a key; one that another file has is reported, and left out. One whose value
+        cannot be read is left out, too: the reader has said what is wrong with it.
+        """
         pairs = layer.top.pairs(key)
-        for name, span in (pairs.keys if pairs is not None else {}).items():
+        if pairs is None:
+            return
+        for name, span in pairs.keys.items():
             first = self._places.setdefault((key, name), span)
             if first is span:
-                yield name
+                if name in pairs.entries:
+                    yield name
             else:
                 hint = "a mapping and what it shares say each thing once: take one of the two out"
                 layer.file.report("E307", f"{name!r} is {is_} already, in {first}", span, hint)
