@@ -7,8 +7,8 @@ bundle.html#references). One that may mean two resources leads nowhere either; t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Final
 
 from mhbridge.formats.json.scanning import Wrong
@@ -58,6 +58,9 @@ class Graph:
         self.resources: dict[str, list[Node]] = {}
         #: Resource → its type and its place among those, from 1.
         self.places: dict[int, tuple[str, int]] = {}
+        #: All of them as they stand in the message, and the first leaf of each.
+        self._ordered: list[Node] = []
+        self._firsts: list[int] = []
         self._by_url: dict[str, Node] = {}
         self._by_id: dict[str, list[Node]] = {}
         self._urls: dict[int, Node] = {}
@@ -77,6 +80,8 @@ class Graph:
         same = self.resources.setdefault(name, [])
         same.append(resource)
         self.places[id(resource)] = name, len(same)
+        self._ordered.append(resource)
+        self._firsts.append(resource.first)
         if (found := leaf(resource, "id")) is not None:
             self._by_id.setdefault(f"{name}/{said(found)}", []).append(resource)
         if url is not None:
@@ -103,8 +108,11 @@ class Graph:
 
     def within(self, node: Node) -> Iterator[range]:
         """The leaves of each resource of an entry that stands somewhere in a node."""
-        for resource in chain.from_iterable(self.resources.values()) if node.children is not None else ():
-            if resource is not node and node.first <= resource.first and resource.end <= node.end:
+        if node.children is None:
+            return
+        at = bisect_left(self._firsts, node.first)
+        for resource in self._ordered[at : bisect_left(self._firsts, node.end, at)]:
+            if resource is not node and resource.end <= node.end:
                 yield range(resource.first, resource.end)
 
     def around(self, node: Node) -> Node:
