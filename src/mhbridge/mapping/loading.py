@@ -436,7 +436,9 @@ class Loader:
                 self.library.reported.extend(diagnostics)
                 return table
         known = [f"{one}.csv" for folder in folders for one in self.library.names(folder, ".csv")]
-        near = did_you_mean(wanted, known, least=0.75)
+        # Written with its folders, or in capitals where the name has none.
+        alone = wanted.replace("\\", "/").rpartition("/")[2].lower()
+        near = did_you_mean(alone if alone in known else wanted, known, least=0.75)
         hint = f"{near} It is looked for in {folders[0]}/ and {folders[1]}/".lstrip()
         file.report("E205", f"there is no table file {wanted!r}", declared.entries["file"].span, hint)
         return None
