@@ -172,7 +172,7 @@ def test_the_control_a_fold_with_the_message_at_hand_last_is_found(monkeypatch: 
         return ward.has == ward.ought()
 
     assert ends()
-    monkeypatch.setattr("mhbridge.pipeline.stepping.folded", last)
+    monkeypatch.setattr("mhbridge.pipeline.making.folded", last)
     assert not ends()
 
 

@@ -307,7 +307,7 @@ def test_the_control_for_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     if part == "_standing":
         monkeypatch.setattr(succeeding, "_standing", lambda *_: succeeding._Standing())
     else:
-        monkeypatch.setattr("mhbridge.pipeline.stepping.withdrawals", lambda *_: iter(()))
+        monkeypatch.setattr("mhbridge.pipeline.making.withdrawals", lambda *_: iter(()))
     with pytest.raises(AssertionError):
         asyncio.run(goes(tmp_path, ["letter one", "gp takes", "letter two", "gp takes", "cancel"]))
 

@@ -16,9 +16,9 @@ from mhbridge.pipeline.carrying import Carried, carried_of, carries_by_document,
 from mhbridge.pipeline.clocking import clocks_by_document
 from mhbridge.pipeline.completing import letters
 from mhbridge.pipeline.naming import dedupe_key
-from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, place
+from mhbridge.pipeline.ordering import by_who_stays, is_own, known_at, needs_known, place
 from mhbridge.pipeline.routing import Feed, Route
-from mhbridge.pipeline.stepping import carrying, needs_known, needs_past, serving, step
+from mhbridge.pipeline.stepping import carrying, needs_past, serving, step
 from mhbridge.pipeline.watching import active, looks_of, notices
 
 __all__ = [

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mhbridge.mapping.known import fold, moment, only, without
 from mhbridge.model import Issue, Known, Later, Place, Reading, Severity
 
-__all__ = ["ahead", "by_who_stays", "folded", "is_own", "known_at", "place"]
+__all__ = ["ahead", "by_who_stays", "folded", "is_own", "known_at", "needs_known", "place"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -105,3 +105,13 @@ def folded(known: Known, items: Mapping[str, Any], identifies: Collection[str]) 
 
 def _named(identifier: Any) -> tuple[Any, Any]:
     return (identifier.get("system"), identifier.get("value")) if isinstance(identifier, dict) else (None, identifier)
+
+
+def needs_known(reading: Reading) -> bool:
+    """
+    Whether what came before decides what is sent.
+
+    An event updates what the receiver has, and "empty leaves unchanged" is impossible without memory (gateway design
+    §5.3). An authored document says what its author says and nothing else.
+    """
+    return not reading.authors and reading.patient is not None
