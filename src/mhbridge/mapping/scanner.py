@@ -70,6 +70,8 @@ _INSTEAD: Final = {
     ".": "a field follows its name without a blank",
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b", _CURLY_HINT),
 }
+#: What stands behind a segment in a path, and behind no name.
+_OF_PATHS: Final = ("-", "[")
 _CURLY: Final = tuple("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b'")
 
 
@@ -210,11 +212,27 @@ def _scan_word(text: str, word: re.Match[str], format: Format | None) -> Token: 
                 else "only a binding reads paths; a name is in small letters"
             )
         raise Broken("E101", f"unexpected word {shortened(word[0])}", start, end, hint)
+    if format is not None and text[end : end + 1] in _OF_PATHS and (meant := _in_capitals(format, text, word)):
+        hint = f"did you mean {meant}? Paths of {format.name} are in capitals"
+        raise Broken(
+            "E101", f"unexpected word {shortened(text[start : start + len(meant)])}", start, start + len(meant), hint
+        )
     parts = [(word[0], start)]
     while field := _FIELD.match(text, end):
         parts.append((field[1], field.start(1)))
         end = field.end()
     return Token(Kind.NAME, start, end, text[start:end], parts=tuple(parts))
+
+
+def _in_capitals(format: Format, text: str, word: re.Match[str]) -> str:  # noqa: A002
+    """The path that stands here if the word is written in capitals; empty when there is none."""
+    start, end = word.span()
+    meant = f"{text[:start]}{word[0].upper()}{text[end:]}"
+    try:
+        found = format.scan(meant, start, len(meant))
+    except PathError:
+        return ""
+    return meant[start : found[1]] if found is not None and found[1] > end else ""
 
 
 def unquoted(text: str) -> str:

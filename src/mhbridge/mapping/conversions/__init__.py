@@ -122,7 +122,6 @@ class Conversion:
         return self.used(raw, context if context.note is _silent else replace(context, note=_silent))
 
 
-@cache
 @lru_cache(maxsize=4096)
 def conversion(source_type: str, target: Type) -> Conversion | None:
     """
