@@ -87,11 +87,9 @@ def new(
         raise click.UsageError(f"there is no document type {document!r}. {hint}".strip())
     try:
         snapshot = Snapshot.of(default_roots([*roots, *own]))
-        proposed = (
-            as_set([(path.name, body) for path, body in zip(samples, bodies, strict=True)])
-            if (format_.name == "csv")
-            else []
-        )
+        proposed: list[str] = []
+        if format_.name == "csv":
+            proposed = as_set([(path.name, body) for path, body in zip(samples, bodies, strict=True)])
         made = draft(snapshot, name, kind, format_, bodies, title, proposed)
     except MessageError as error:
         raise click.UsageError(f"the samples cannot be read as {format_.name}: {error}") from None

@@ -36,6 +36,7 @@ __all__ = [
     "Format",
     "Gathered",
     "Gathering",
+    "Ignoring",
     "Loop",
     "LoopSpot",
     "Message",
@@ -52,6 +53,7 @@ __all__ = [
     "Source",
     "Spill",
     "Spot",
+    "States",
     "Typed",
     "format_named",
     "formats",
@@ -191,6 +193,10 @@ PLACE: Final = (1 << PLACE_BITS) - 1
 STATE_BITS: Final = 2
 #: A cell whose leaves a predicate looked at, and whether it said yes.
 Asked: TypeAlias = tuple[int, int, bool]
+#: Of a message that is one group: place → mask of what is bound, of selectors, and of what failed.
+States: TypeAlias = tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]]
+#: (message, cells) → those of them that are ignored.
+Ignoring: TypeAlias = Callable[[Any, Sequence[Cell]], Iterable[Cell]]
 
 
 class LoopSpot(Protocol):
@@ -373,9 +379,7 @@ class Format(Protocol):
     def ignored(self, path: Path) -> Callable[[Any], Iterable[Cell]]:
         """Message → the cells that an entry of `ignore:` names."""
 
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
+    def ignoring(self, paths: Sequence[Path]) -> tuple[Callable[[str, int], int], Ignoring]:
         """
         What all entries of `ignore:` together name: (kind of group, place) → mask of what is ignored there in every
         message; and (message, cells) → at least those of the cells that the other entries name in this message.
@@ -489,12 +493,7 @@ class Nested(Format, Protocol):
     `every` the cells at these places.
     """
 
-    def became(
-        self,
-        message: Message,
-        states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
-        ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
-    ) -> Became:
+    def became(self, message: Message, states: States, ignoring: Sequence[Ignoring]) -> Became:
         """
         Args:
             states: place → mask of what is bound, of selectors, and of what failed.

@@ -500,19 +500,21 @@ def _taken(
 ) -> list[list[int]]:
     """What was taken of each group, each cell and its state as one number."""
     into: list[list[int]] = [[] for _ in range(groups)]
-    for ledger, trace in taken:
-        ledger.take(message, trace, into, kinds)
-    taken[0][0].take_structure(message, into)
+    _take(message, taken, into, kinds)
     return into
 
 
 def _held_states(message: Message, taken: Sequence[Taken]) -> _States:
     """The same of a message that is one group: place → mask of what is in each state."""
     into: _States = ({}, {}, {})
-    for ledger, trace in taken:
-        ledger.take(message, trace, into)
-    taken[0][0].take_structure(message, into)
+    _take(message, taken, into)
     return into
+
+
+def _take(message: Message, taken: Sequence[Taken], into: _Into, kinds: Collection[str] | None = None) -> None:
+    for ledger, trace in taken:
+        ledger.take(message, trace, into, kinds)
+    taken[0][0].take_structure(message, into)
 
 
 def _hold(cells: Iterable[Cell], state: int, into: _States) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot, nowhere
+from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot
 from mhbridge.formats.fhir import answering, markup, places
 from mhbridge.formats.fhir.declaration import KEYS, declared
 from mhbridge.formats.fhir.facts import control_id, facts, means
@@ -53,6 +53,7 @@ class Fhir(OfNodes):
 
     name: str = "fhir"
     keys: Mapping[str, str] = KEYS
+    _all_ignored = places.Ignored
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
@@ -217,12 +218,6 @@ class Fhir(OfNodes):
     def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
         """What the predicates and arrows of a loop's path look at."""
         return LoopPlaces(check(path, scope))
-
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
-        """The same for all of them at once."""
-        return nowhere, places.Ignored(paths)
 
     def ignored(self, path: Path) -> Callable[[Message], Iterable[Cell]]:
         """All leaves below a path."""

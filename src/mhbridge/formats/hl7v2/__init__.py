@@ -25,7 +25,20 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import Cell, DeclarationError, Loop, LoopSpot, Path, PathError, Plain, Plan, Scope, Source, Spot
+from mhbridge.formats import (
+    Cell,
+    DeclarationError,
+    Ignoring,
+    Loop,
+    LoopSpot,
+    Path,
+    PathError,
+    Plain,
+    Plan,
+    Scope,
+    Source,
+    Spot,
+)
 from mhbridge.formats.encoding import check_zone
 from mhbridge.formats.hl7v2 import cells, places, shapes
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
@@ -187,9 +200,7 @@ class Hl7v2:
         assert isinstance(path, Hl7Path)
         return places.ignored(path)
 
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
+    def ignoring(self, paths: Sequence[Path]) -> tuple[Callable[[str, int], int], Ignoring]:
         """The same for all of them at once."""
         return places.ignoring([path for path in paths if isinstance(path, Hl7Path)])
 

@@ -7,11 +7,11 @@ This module must never know what a path is: whoever has paths says which leaves 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats import Became, BrokenMessage, Cell, Path, Source, nowhere
+from mhbridge.formats import Became, BrokenMessage, Cell, Ignoring, Path, Source, States, nowhere
 from mhbridge.formats.json.places import Ignored, name_of
 from mhbridge.formats.json.tree import Node, said
 from mhbridge.formats.json.writing import altered
@@ -32,6 +32,9 @@ def marked(name: str, body: bytes) -> BrokenMessage:
 
 class OfNodes(ABC):
     """The part of a format (`mhbridge.formats.Format`) that asks for leaves by their number. Stateless."""
+
+    #: What is ignored, of all paths at once.
+    _all_ignored: ClassVar[type[Ignored]] = Ignored
 
     def cursor(self, message: Any) -> Any:
         """The whole message."""
@@ -61,18 +64,11 @@ class OfNodes(ABC):
     def ignored(self, path: Path) -> Callable[[Any], Iterable[Cell]]:
         """All leaves below a path."""
 
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
+    def ignoring(self, paths: Sequence[Path]) -> tuple[Callable[[str, int], int], Ignoring]:
         """The same for all of them at once. Which leaf has which number depends on the message."""
-        return nowhere, Ignored(paths)
+        return nowhere, self._all_ignored(paths)
 
-    def became(
-        self,
-        message: Any,
-        states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
-        ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
-    ) -> Became:
+    def became(self, message: Any, states: States, ignoring: Sequence[Ignoring]) -> Became:
         """What became of all leaves: each has a place of its own, so a state is a set of places."""
         failed = {*states[2]}
         bound = {*states[0]} - failed

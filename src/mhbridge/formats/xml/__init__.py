@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import Became, Cell, Loop, LoopSpot, Path, Scope, Source, Spot, nowhere
+from mhbridge.formats import Became, Cell, Ignoring, Loop, LoopSpot, Path, Scope, Source, Spot, States, nowhere
 from mhbridge.formats.xml import places
 from mhbridge.formats.xml.declaration import KEYS, declared
 from mhbridge.formats.xml.message import XmlMessage, read_messages, structural
@@ -133,18 +133,11 @@ class Xml:
         assert isinstance(path, XmlPath)
         return places.ignored(path)
 
-    def ignoring(
-        self, paths: Sequence[Path]
-    ) -> tuple[Callable[[str, int], int], Callable[[Any, Sequence[Cell]], Iterable[Cell]]]:
+    def ignoring(self, paths: Sequence[Path]) -> tuple[Callable[[str, int], int], Ignoring]:
         """The same for all of them at once. Where an element stands is known of one document only."""
         return nowhere, places.Ignored([path for path in paths if isinstance(path, XmlPath)])
 
-    def became(
-        self,
-        message: Any,
-        states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
-        ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
-    ) -> Became:
+    def became(self, message: Any, states: States, ignoring: Sequence[Ignoring]) -> Became:
         """What became of all leaves."""
         return places.became(message, states, ignoring)
 

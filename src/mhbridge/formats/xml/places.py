@@ -13,7 +13,7 @@ from itertools import compress, count
 from operator import mul
 from typing import Any, Final
 
-from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Became, Cell, Scope, Source
+from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Became, Cell, Ignoring, Scope, Source, States
 from mhbridge.formats.xml.path import XmlPath
 from mhbridge.formats.xml.reach import Filter, Route, ended, ready, route
 from mhbridge.formats.xml.tree import TEXT, Element, Leaf, Tree, written_name
@@ -234,8 +234,8 @@ _TURNED: Final = b"\x01" + bytes(255)
 
 def became(
     message: Any,
-    states: tuple[Mapping[int, int], Mapping[int, int], Mapping[int, int]],
-    ignoring: Sequence[Callable[[Any, Sequence[Cell]], Iterable[Cell]]],
+    states: States,
+    ignoring: Sequence[Ignoring],
 ) -> Became:
     """What became of all leaves of a document; see `mhbridge.formats.Nested`."""
     tree: Tree = message.tree
