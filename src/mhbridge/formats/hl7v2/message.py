@@ -408,7 +408,9 @@ class Message:
         """
         The control id, each PID-3 by itself and as `authority|value`, and the visit number, without doubles.
         """
-        found = [("control_id", self.facts.control_id)]
+        found: dict[tuple[str, str], None] = {}
+        if control_id := self.facts.control_id:
+            found["control_id", control_id] = None
         for pid in self.named("PID"):
             for encoded in pid.repetitions(3):
                 if pid.plain:
@@ -418,11 +420,13 @@ class Message:
                     identifier = Value(encoded, pid, _REPETITION)
                     value, authority = identifier.component(1), identifier.component(4)
                 if value:
-                    found.append(("patient", value))
+                    found["patient", value] = None
                     if authority:
-                        found.append(("patient", f"{authority}|{value}"))
-        found += [("visit", visit.text(19, 1)) for visit in self.named("PV1")]
-        return tuple(dict.fromkeys((what, value) for what, value in found if value))
+                        found["patient", f"{authority}|{value}"] = None
+        for visit in self.named("PV1"):
+            if number := visit.text(19, 1):
+                found["visit", number] = None
+        return tuple(found)
 
     def links(self, groups: Groups) -> Links:
         """Owners under an outline: found on the first question, once per outline."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CX",
+    "CX_PARTS",
     "EI",
     "HD",
     "LICENCE",
@@ -30,7 +31,6 @@ __all__ = [
     "cx",
     "cx_nhs_number",
     "cx_nhs_number_used",
-    "cx_parts",
     "cx_used",
     "ei",
     "ei_used",
@@ -169,15 +169,10 @@ def cx_used(value: Value, context: Context) -> frozenset[str]:
 #: The same of an NHS number, without and with an issuer.
 NHS_PARTS: Final = (frozenset({"1", "4.2"}), frozenset({"1", "4"}))
 
-
-def cx_parts(space: str) -> frozenset[str]:
-    """The same of a number whose issuer is no more than its namespace, if that."""
-    return _NAMED_CX if space else _NAMELESS_CX
-
-
 _CX_ISSUER: Final = ("4", "4.2", "4.3")
 _NAMED_CX: Final = frozenset({"1", "4", "5"})
-_NAMELESS_CX: Final = frozenset({"1", "4.2", "5"})
+#: The same of a number without a namespace, and of one whose issuer is no more than that.
+CX_PARTS: Final = (frozenset({"1", "4.2", "5"}), _NAMED_CX)
 
 
 def cx_nhs_number(value: Value, context: Context) -> Any:

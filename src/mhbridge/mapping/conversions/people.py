@@ -99,8 +99,8 @@ def named(texts: Sequence[str], title: str = "", family: Sequence[str] = ()) -> 
     """
     found: dict[str, Any] = {}
     surname, first, further, suffix, prefix, degree, use = texts
-    surname, first, further, use = surname.strip(), first.strip(), further.strip(), use.strip()
-    if any(family[1:]):
+    surname = surname.strip()
+    if len(family) > 1 and any(family[1:]):
         # A surname of which only the parts are sent is those parts in their order.
         surname = surname or " ".join(filter(None, family[1:]))
         parts = zip(_FAMILY_PARTS, family[1:], strict=False)
@@ -109,13 +109,15 @@ def named(texts: Sequence[str], title: str = "", family: Sequence[str] = ()) -> 
         }
     if surname:
         found["family"] = surname
-    if first or further:
-        found["given"] = [first, further] if first and further else [first or further]
+    if first := first.strip():
+        found["given"] = [first, further] if (further := further.strip()) else [first]
+    elif further := further.strip():
+        found["given"] = [further]
     if prefix := prefix.strip():
         found["prefix"] = [prefix]
     if (suffix or degree or title) and (behind := [text for text in (suffix.strip(), degree.strip(), title) if text]):
         found["suffix"] = behind
-    if use and found and (kind := _NAME_USE.get(use.upper())):
+    if use and found and (kind := _NAME_USE.get(use) or _NAME_USE.get(use.strip().upper())):
         found["use"] = kind
     return found
 
@@ -174,7 +176,8 @@ _XAD_WITHOUT: Final = XAD - {"7"}
 def address(value: Value, _context: Context) -> Any:
     """XAD[Address], AD: the lines in their order, town, county (`state`), postcode, country, use."""
     street, other, city, state, code, country, kind = value.texts(1, 7)
-    found = located([street, value.component(1, 2), value.component(1, 3), other], city, state, code, country)
+    lines = [street, value.component(1, 2), value.component(1, 3), other]
+    found = located([text for line in lines if (text := line.strip())], city, state, code, country)
     if not found:
         return nothing(value)
     address_kind(found, kind)
@@ -182,10 +185,13 @@ def address(value: Value, _context: Context) -> Any:
 
 
 def located(lines: list[str], city: str, state: str, code: str, country: str) -> dict[str, Any]:
-    """An Address without what kind it is; empty where there is nothing of it."""
-    found: dict[str, Any] = {}
-    if lines := list(filter(None, map(str.strip, lines))):
-        found["line"] = lines
+    """
+    An Address without what kind it is; empty where there is nothing of it.
+
+    Args:
+        lines: those that say something, without blanks around them.
+    """
+    found: dict[str, Any] = {"line": lines} if lines else {}
     if city := city.strip():
         found["city"] = city
     if state := state.strip():
@@ -199,7 +205,8 @@ def located(lines: list[str], city: str, state: str, code: str, country: str) ->
 
 def address_kind(address: dict[str, Any], kind: str) -> frozenset[str]:
     """Say of an Address what kind it is (table 0190), where FHIR has it; gives all that it depends on then."""
-    kind = kind.strip().upper()
+    if kind not in _ADDRESS_USE:
+        kind = kind.strip().upper()
     if kind in _ADDRESS_USE:
         address["use"] = _ADDRESS_USE[kind]
     elif kind in _POSTAL:

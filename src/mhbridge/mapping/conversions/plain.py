@@ -152,24 +152,22 @@ def words(parts: list[str], _segment: Segment, _context: Context) -> tuple[str, 
 
 def cx(parts: list[str], _segment: Segment, context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """CX[Identifier]."""
-    number, _, _, space, kind = (parts + _MISSING)[:5]
-    if not (number := number.strip()):
+    if not (number := parts[0].strip()):
         return None
-    space = space.strip()
+    space = parts[3].strip() if len(parts) > 3 else ""
     found = i.identifier_of(number, (space, "", ""), context, "CX")
-    if kind := kind.strip():
+    if len(parts) > 4 and (kind := parts[4].strip()):
         i.typed(found, kind, context)
-    return found, i.cx_parts(space)
+    return found, i.CX_PARTS[bool(space)]
 
 
 def cx_nhs_number(parts: list[str], _segment: Segment, context: Context) -> tuple[str, frozenset[str]] | None:
     """CX[nhs_number]: of the NHS, or of nobody."""
-    number, _, _, space = (parts + _MISSING)[:4]
-    space = space.strip()
+    space = parts[3].strip() if len(parts) > 3 else ""
     if space and not i.is_nhs(space, context):
         return None
     try:
-        return nhs_number(number.strip()), i.NHS_PARTS[bool(space)]
+        return nhs_number(parts[0].strip()), i.NHS_PARTS[bool(space)]
     except ValueError:
         return None
 
@@ -195,14 +193,16 @@ def licence(parts: list[str], _segment: Segment, context: Context) -> tuple[dict
 def human_name(parts: list[str], _segment: Segment, _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XPN, PN[HumanName]."""
     title = parts[13].strip() if len(parts) > 13 else ""
-    found = p.named((parts + _MISSING)[:7], title)
+    found = p.named(parts if len(parts) == 7 else (parts + _MISSING)[:7], title)
     return (found, p.NAME_PARTS["use" not in found]) if found else None
 
 
 def address(parts: list[str], _segment: Segment, _context: Context) -> tuple[dict[str, Any], frozenset[str]] | None:
     """XAD, AD[Address]."""
-    street, other, city, state, code, country, kind = (parts + _MISSING)[:7]
-    found = p.located([street, other], city, state, code, country)
+    street, other, city, state, code, country, kind = parts if len(parts) == 7 else (parts + _MISSING)[:7]
+    street, other = street.strip(), other.strip()
+    lines = [street, other] if street and other else [street or other] if street or other else []
+    found = p.located(lines, city, state, code, country)
     return (found, p.address_kind(found, kind)) if found else None
 
 
