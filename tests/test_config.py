@@ -141,6 +141,11 @@ TLS = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key"}\n'
 NAMED = '[[destination]]\nname = "d"\n'
 FHIR = NAMED + 'kind = "fhir"\nurl = "https://x.example.org"\n'
 
+MESH_TLS = 'tls = {certificate = "file:tls/gw.pem", key = "file:tls/gw.key"}\n'
+MESH = (
+    '[[receiver]]\nsupplier = "s"\nkind = "mesh"\nurl = "https://mesh.example.org/"\nmailbox = "X26ABC2"\n'
+    'password = "env:KEY"\nshared_key = "env:KEY"\n' + MESH_TLS
+)
 PROBLEMS = {
     "not TOML": ("[gateway\n", [("C802", "1:this is not TOML")]),
     "a folder of mappings that is not there": (
@@ -196,6 +201,28 @@ PROBLEMS = {
     "one secret for two": (
         '[[access]]\ntoken = "env:TOKEN"\nroles = ["viewer"]\n[[access]]\ntoken = "env:TOKEN"\nroles = ["clinical"]\n',
         [("C811", "5:access[1].token")],
+    ),
+    "a mailbox that is polled too often": (MESH + 'every = "4m"\n', [("C840", "1:receiver[0]")]),
+    "a mailbox that is polled too seldom": (MESH + 'every = "25h"\n', [("C840", "1:receiver[0]")]),
+    "a mailbox in the open": (
+        MESH.replace("https://mesh.", "http://mesh."),
+        [("C810", "4:receiver[0].url")],
+    ),
+    "a mailbox without a certificate of ours": (MESH.replace(MESH_TLS, ""), [("C804", "1:receiver[0]")]),
+    "a mailbox in small letters": (MESH.replace("X26", "x26"), [("C806", "5:receiver[0].mailbox")]),
+    "a mailbox's password in the file itself": (
+        MESH.replace("env:KEY", CANARY, 1),
+        [("C807", "6:receiver[0].password")],
+    ),
+    "a workflow that is none": (MESH + 'workflows = ["A B"]\n', [("C806", "9:receiver[0].workflows[0]")]),
+    "a mailbox that refuses": (MESH + 'parked = "refuse"\n', [("C805", "9:receiver[0].parked")]),
+    "two receivers of the same messages": (
+        MESH + MESH + 'name = "b"\nworkflows = ["B"]\n',
+        [("C841", "13:receiver[1].mailbox")],
+    ),
+    "two receivers of the same workflow": (
+        MESH + 'workflows = ["A"]\n' + MESH + 'name = "b"\nworkflows = ["B", "A"]\n',
+        [("C841", "14:receiver[1].mailbox")],
     ),
     "an unknown section": ("[gatway]\n", [("C803", "1:gatway")]),
     "an unknown key": ('[gateway]\nnam = "x"\n', [("C803", "2:gateway.nam")]),
@@ -381,6 +408,15 @@ PROBLEMS = {
         [("C807", "5:destination[0].auth.token")],
     ),
 }
+
+
+def test_one_mailbox_for_several_that_can_be_told_apart(base):
+    by_sender = MESH + 'name = "c"\nsenders = ["M3"]\n'
+    text = MESH + 'senders = ["M1"]\n' + MESH + 'name = "b"\nsenders = ["M2"]\n' + by_sender
+    found = config.parse(text, base=base, environ=ENVIRON).receivers
+    assert [(one.feed, one.url, one.every) for one in found[:1]] == [("s/mesh", "https://mesh.example.org", 300.0)]
+    near = MESH.replace("https://mesh.example.org/", "http://127.0.0.1:8700").replace(MESH_TLS, "") + 'every = "1s"\n'
+    assert config.parse(near, base=base, environ=ENVIRON).receivers[0].every == 1.0
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -41,13 +41,17 @@ def test_the_diagnostic_is_what_check_prints(tmp_path: Path, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize("text", [README, MANUAL], ids=["README", "OPERATING"])
-def test_the_configuration_is_accepted(text: str) -> None:
+def test_the_configuration_is_accepted(text: str, tmp_path: Path) -> None:
+    (tmp_path / "tls").mkdir()
+    for name in re.findall(r'"file:(tls/[\w.-]+)"', text):
+        (tmp_path / name).touch()
     # What is in files there is in the environment here.
     shown = [re.sub(r'"file:/run/secrets/[\w-]+"', '"env:SECRET"', block) for block in blocks("toml", text)]
     configuration, *more = [
-        parse(block, environ=dict.fromkeys(re.findall(r'"env:(\w+)"', block), "5a" * 32)) for block in shown
+        parse(block, base=tmp_path, environ=dict.fromkeys(re.findall(r'"env:(\w+)"', block), "5a" * 32))
+        for block in shown
     ]
-    assert [r.kind for r in configuration.receivers] == ["mllp", "folder"]
+    assert [r.kind for r in configuration.receivers] == ["mllp", "folder", *(["mesh"] if text is MANUAL else [])]
     assert [one.gateway.node for one in more] == (["", "alder"] if text is MANUAL else [])
 
 

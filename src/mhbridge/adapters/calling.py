@@ -120,9 +120,14 @@ class Caller:
         media_type: str,
         deadline: float,
         headers: Mapping[str, str] | None = None,
+        *,
+        limit: int = ANSWER_LIMIT,
     ) -> Reply:
         """
         One request and as much of the answer as is wanted.
+
+        Args:
+            limit: bytes of the answer; what is longer is not read.
 
         Raises:
             DestinationUnavailable: not one byte of the request has left.
@@ -142,7 +147,7 @@ class Caller:
                 content = bytearray()
                 async for chunk in response.content.iter_any():
                     content += chunk
-                    if len(content) > ANSWER_LIMIT:
+                    if len(content) > limit:
                         return Reply(response.status, response.headers, None)
                 return Reply(response.status, response.headers, bytes(content))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

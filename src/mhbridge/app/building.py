@@ -27,6 +27,7 @@ from mhbridge.gateway.silence import Expected, Silence
 from mhbridge.ports import SharedStore
 
 if TYPE_CHECKING:
+    from mhbridge.adapters.mesh import MeshReceiver
     from mhbridge.adapters.mllp import MllpReceiver
     from mhbridge.adapters.outward import AlarmWebhook, Heartbeat
     from mhbridge.log import Log
@@ -51,6 +52,7 @@ def build(
     from mhbridge.adapters.certificates import Certificates
     from mhbridge.adapters.clock import utc_now
     from mhbridge.adapters.heads import HeadsFile
+    from mhbridge.adapters.mesh import MeshReceiver
     from mhbridge.adapters.mllp import MllpReceiver
 
     log = log or logs.make()
@@ -117,7 +119,9 @@ def build(
     reloading = Reloading(mappings=mappings, gateway=gateway, workers=workers, log=log)
     listening = Listening(config, mappings, reloading, gateway, outbox, silence, clocks, store, clock, log, parts)
     receivers = listening.receivers()
-    silence.connections.update((f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver))
+    silence.connections.update(
+        (f, _connections(r)) for f, r in receivers.items() if isinstance(r, MllpReceiver | MeshReceiver)
+    )
     outward: tuple[AlarmWebhook | Heartbeat, ...] = (*targets, *heartbeat_of(config, gateway, watch, clock, log, parts))
     return App(
         store, senders, gateway, outbox, watch, clocks, noticing, keeping, receivers, reloading, log, workers, outward
@@ -146,7 +150,7 @@ def _expected(expect: settings.Expect) -> Expected:
     )
 
 
-def _connections(receiver: MllpReceiver) -> Callable[[], int]:
+def _connections(receiver: MllpReceiver | MeshReceiver) -> Callable[[], int]:
     return lambda: receiver.connected
 
 

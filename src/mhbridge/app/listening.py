@@ -60,6 +60,8 @@ class Listening:
                 made[receiver.feed] = made_for(whose, self._mllp, receiver)
             elif isinstance(receiver, settings.FolderReceiver):
                 made[receiver.feed] = self._folder(receiver)
+            elif isinstance(receiver, settings.MeshReceiver):
+                made[receiver.feed] = made_for(whose, self._mesh, receiver)
             elif receiver.listen is not None:
                 routes = self._messages([receiver])
                 made[receiver.feed] = made_for(whose, self._http, receiver.listen, receiver.tls, routes, receiver.feed)
@@ -106,6 +108,36 @@ class Listening:
             pattern=receiver.pattern,
             settle=receiver.settle,
             marker=receiver.marker or "",
+            every=receiver.every,
+            limit=receiver.limit,
+        )
+
+    def _mesh(self, receiver: settings.MeshReceiver) -> Receiver:
+        from mhbridge.adapters.mesh import MeshReceiver, Mine
+        from mhbridge.app.mailboxes import mailbox_of
+        from mhbridge.gateway.mailboxes import Mailboxes
+
+        def mine(one: settings.MeshReceiver) -> Mine:
+            return Mine(frozenset(one.workflows), frozenset(one.senders))
+
+        others = [
+            mine(other)
+            for other in self.config.receivers
+            if isinstance(other, settings.MeshReceiver) and other.mailbox == receiver.mailbox and other != receiver
+        ]
+        return MeshReceiver(
+            supplier=receiver.supplier,
+            feed=receiver.feed,
+            mailbox=mailbox_of(receiver, self.clock),
+            take=self.gateway.take,
+            refuse=self.gateway.refuse,
+            notes=Mailboxes(store=self.store, destinations={}, clock=self.clock, log=self.log),
+            clock=self.clock,
+            log=self.log,
+            mine=mine(receiver),
+            others=others,
+            shut=lambda: self.gateway.pressure.shut,
+            polls=lambda: self.parts is None or self.parts.leads,
             every=receiver.every,
             limit=receiver.limit,
         )

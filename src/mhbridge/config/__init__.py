@@ -19,11 +19,13 @@ from mhbridge.config.destinations import (
 )
 from mhbridge.config.duties import duties_of
 from mhbridge.config.keeping import key_at, master_key_of, retention_of
+from mhbridge.config.mailbox import MailboxAccess
 from mhbridge.config.reading import load, parse
 from mhbridge.config.receivers import (
     Expect,
     FolderReceiver,
     HttpReceiver,
+    MeshReceiver,
     MllpReceiver,
     Receiver,
 )
@@ -67,6 +69,8 @@ __all__ = [
     "HttpSection",
     "JwtAuth",
     "Listen",
+    "MailboxAccess",
+    "MeshReceiver",
     "MllpDestination",
     "MllpReceiver",
     "QueueSection",

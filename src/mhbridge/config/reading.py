@@ -29,6 +29,7 @@ from mhbridge.config.receivers import (
     Expect,
     FolderReceiver,
     HttpReceiver,
+    MeshReceiver,
     MllpReceiver,
 )
 from mhbridge.config.section import (
@@ -71,7 +72,7 @@ _ONE: Final[Kinds] = {
     "retention": RetentionSection,
 }
 _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
-    "receiver": {"mllp": MllpReceiver, "http": HttpReceiver, "folder": FolderReceiver},
+    "receiver": {"mllp": MllpReceiver, "http": HttpReceiver, "folder": FolderReceiver, "mesh": MeshReceiver},
     "destination": {
         "fhir": FhirDestination,
         "folder": FolderDestination,
@@ -296,6 +297,10 @@ class _Reading:
         for place, path in folders:
             if [other for _, other in folders].index(path) != folders.index((place, path)):
                 self.problem("C811", place, "this folder is used already")
+        mailboxes = [(n, r) for n, r in receivers if isinstance(r, MeshReceiver)]
+        for at, (n, receiver) in enumerate(mailboxes):
+            if not all(receiver.apart(other) for _, other in mailboxes[:at]):
+                self.problem("C841", ("receiver", n, "mailbox"), "another receiver takes the same messages from it")
         for n, receiver in receivers:
             if isinstance(receiver, HttpReceiver) and receiver.listen is None:
                 if "http" not in tables:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import time
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from mhbridge.config.mailbox import MailboxAccess, MailboxId, WorkflowId
 from mhbridge.config.section import Section, Tls, listens_safely
 from mhbridge.config.values import (
     Address,
@@ -29,7 +30,7 @@ from mhbridge.config.values import (
     time_of_day,
 )
 
-__all__ = ["Expect", "FolderReceiver", "HttpReceiver", "MllpReceiver", "Receiver"]
+__all__ = ["Expect", "FolderReceiver", "HttpReceiver", "MeshReceiver", "MllpReceiver", "Receiver"]
 
 
 class Expect(Section):
@@ -63,7 +64,7 @@ class Expect(Section):
 
 
 class _Receiver(Section):
-    #: Its senders stay connected.
+    #: It knows whether it is connected with whom it receives from.
     _connected: ClassVar[bool] = False
 
     supplier: Name
@@ -75,7 +76,7 @@ class _Receiver(Section):
     @classmethod
     def _knows(cls, value: Expect | None) -> Expect | None:
         if value is not None and value.connection is not None and not cls._connected:
-            raise PydanticCustomError("C806", "only an mllp receiver knows whether its sender is connected")
+            raise PydanticCustomError("C806", "only an mllp or mesh receiver knows whether it is connected")
         return value
 
     @property
@@ -169,4 +170,44 @@ class FolderReceiver(_Receiver):
         return value
 
 
-Receiver = MllpReceiver | HttpReceiver | FolderReceiver
+#: Between two polls of a mailbox: "a minimum of once a day and a maximum of once every five minutes" (mesh-api.yaml).
+_POLLS: Final = (300.0, 86_400.0)
+
+
+class MeshReceiver(_Receiver, MailboxAccess):
+    """
+    A mailbox of MESH that is polled. What is acknowledged there is gone for ever, so only what is durable here is.
+
+    Args:
+        workflows: only messages of these are taken; left out, all. What nobody takes stays there, and is a task.
+        senders: only messages from these mailboxes are taken; left out, from any.
+        every: between two polls.
+        limit: of a message, all its chunks together and unpacked.
+    """
+
+    _connected: ClassVar[bool] = True
+
+    kind: Literal["mesh"]
+    name: Name = "mesh"
+    #: There is nobody to answer: what waits for a person is taken, and said here.
+    parked: Literal["accept"] = "accept"
+    workflows: tuple[WorkflowId, ...] = ()
+    senders: tuple[MailboxId, ...] = ()
+    every: Duration = 300.0
+    limit: Size = 100_000_000
+
+    @model_validator(mode="after")
+    def _as_asked(self) -> MeshReceiver:
+        if not self.near and not _POLLS[0] <= self.every <= _POLLS[1]:
+            raise PydanticCustomError("C840", "a mailbox is polled every 5m at most, and once in 24h at least")
+        return self
+
+    def apart(self, other: MeshReceiver) -> bool:
+        """No message is for both."""
+        if self.mailbox != other.mailbox:
+            return True
+        pairs = (self.workflows, other.workflows), (self.senders, other.senders)
+        return any(one and two and not set(one) & set(two) for one, two in pairs)
+
+
+Receiver = MllpReceiver | HttpReceiver | FolderReceiver | MeshReceiver

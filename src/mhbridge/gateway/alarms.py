@@ -85,6 +85,20 @@ ALARMS: Final[Mapping[Event, Kind]] = {
         ("destination",),
         Event.DESTINATION_BACK,
     ),
+    Event.MAILBOX_DOWN: Kind(
+        "high",
+        "The mailbox of {feed} cannot be asked what is in it ({error}). Nothing is lost: it waits there for five days.",
+        ("feed",),
+        Event.MAILBOX_BACK,
+    ),
+    Event.NOT_TAKEN: Kind(
+        "high", "Something lies in the mailbox of {feed} that is not taken ({code}): see mhbridge tasks.", ("feed",)
+    ),
+    Event.NOT_DELIVERED: Kind(
+        "high",
+        "MESH reports that something was not delivered ({code}, {error}): see mhbridge tasks.",
+        ("destination", "feed", "error"),
+    ),
     Event.PARKED: Kind(
         "normal", "A message of {feed} waits for a person ({code}): see mhbridge parked.", ("feed", "code")
     ),

@@ -37,7 +37,7 @@ class Envelope:
         supplier: the supplier the receiver belongs to.
         feed: `supplier/receiver` or, where the sender named it, `supplier/feed`; receipts are counted by it.
         received_at: aware UTC instant.
-        transport: `mllp`, `http`, `folder` or `file`.
+        transport: `mllp`, `http`, `folder`, `mesh` or `file`.
         peer: who sent it, as the transport knows it (address, certificate name); never patient data.
         before: of a large file that is taken in parts, what came before this one.
     """

@@ -41,7 +41,7 @@ from mhbridge.ports.tasks import (
     Urgency,
 )
 from mhbridge.ports.time import Clock
-from mhbridge.ports.transports import Delivered, Files, Receive, Receiver, Sender
+from mhbridge.ports.transports import Delivered, Files, Notes, Receive, Receiver, Report, Sender
 from mhbridge.ports.waiting import Pending, WaitingMessages
 from mhbridge.ports.watching import Noticed, SeenPerson, Watching
 
@@ -76,6 +76,7 @@ __all__ = [
     "MessageRow",
     "Meters",
     "Move",
+    "Notes",
     "Noticed",
     "OpenTasks",
     "Original",
@@ -88,6 +89,7 @@ __all__ = [
     "Receive",
     "Receiver",
     "Repairing",
+    "Report",
     "Retention",
     "RetentionClass",
     "SeenPerson",

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from mhbridge.model import Envelope
 from mhbridge.ports.deliveries import DueDelivery
 
-__all__ = ["Delivered", "Files", "Receive", "Receiver", "Sender"]
+__all__ = ["Delivered", "Files", "Notes", "Receive", "Receiver", "Report", "Sender"]
 
 
 Receive = Callable[[Envelope], Any]
@@ -57,6 +57,36 @@ class Receiver(Protocol):
     @property
     def address(self) -> str:
         """Where it listens, for people and tests: `127.0.0.1:2575`, `http://…`, a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    A destination says later, by the way that messages come in, that something it took was not delivered.
+
+    Args:
+        id: of the report itself.
+        linked: what the destination calls what it is about; `local_id` is what we called it. Either may be empty.
+        status: the code of what went wrong.
+    """
+
+    id: str
+    linked: str = ""
+    local_id: str = ""
+    status: str = ""
+
+
+class Notes(Protocol):
+    """Whom a receiver tells that has a mailbox what it finds there besides messages."""
+
+    async def reported(self, feed: str, mailbox: str, report: Report) -> None:
+        """Something that was sent from this mailbox was not delivered. When this returns it is durable."""
+
+    async def left(self, feed: str, code: str) -> None:
+        """Something lies in the mailbox that is not taken."""
+
+    async def cleared(self, feed: str) -> None:
+        """Nothing lies there any more."""
 
 
 class Files(Protocol):
