@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.mesh import Credentials, Mailbox, MeshReceiver, Mine
 from mhbridge.adapters.tls import client_context
+from mhbridge.app import build
+from mhbridge.app.listening import certificates_of
 from mhbridge.config import ClientTls, Secret
 from mhbridge.errors import (
     DestinationHeld,
@@ -180,6 +183,30 @@ async def test_mutual_tls(authority):
     finally:
         running.terminate()
         running.wait()
+
+
+def test_a_mailbox_beyond_this_machine_is_built_and_its_certificates_are_watched(tmp_path, authority):
+    text = f"""
+[gateway]
+store = "sqlite:store.db"
+mode = "test"
+
+[[receiver]]
+supplier = "example-mental-health"
+kind = "mesh"
+url = "https://mesh.example.org"
+mailbox = "{TO}"
+password = "env:SECRET"
+shared_key = "env:SECRET"
+[receiver.tls]
+certificate = "file:{authority.pem("us")}"
+key = "file:{authority.key("us")}"
+authorities = "file:{authority.path}"
+"""
+    found = config.parse(text, base=tmp_path, environ={"SECRET": "x"})
+    assert build(found, log=logs.make(io.BytesIO())).receivers["example-mental-health/mesh"].address == TO
+    whose = "receiver example-mental-health/mesh"
+    assert set(certificates_of(found)) == {whose, f"{whose} authorities"}
 
 
 # --- the receiver --------------------------------------------------------------------------------------------

@@ -293,15 +293,13 @@ class Listening:
 def certificates_of(config: settings.Config) -> dict[str, Path]:
     """What each certificate is for that the gateway shows or relies on → its file."""
     found: dict[str, Path | None] = {}
-    listening = [(f"receiver {one.feed}", getattr(one, "tls", None)) for one in config.receivers]
+    ours = [(f"receiver {one.feed}", getattr(one, "tls", None)) for one in config.receivers]
+    ours += [(f"destination {one.name}", getattr(one, "tls", None)) for one in config.destinations]
     if config.http is not None:
-        listening.append(("http", config.http.tls))
-    for whose, tls in listening:
-        if tls is not None:
+        ours.append(("http", config.http.tls))
+    for whose, tls in ours:
+        if isinstance(tls, settings.Tls):
             found |= {whose: tls.certificate, f"{whose} clients": tls.clients}
-    for destination in config.destinations:
-        tls = getattr(destination, "tls", None)
-        if tls is not None:
-            whose = f"destination {destination.name}"
+        elif isinstance(tls, settings.ClientTls):
             found |= {whose: tls.certificate, f"{whose} authorities": tls.authorities}
     return {whose: path for whose, path in found.items() if path is not None}
