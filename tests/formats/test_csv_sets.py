@@ -94,7 +94,9 @@ def test_a_row_of_the_root_is_a_message_with_all_that_belongs_to_it() -> None:
     assert (first.facts.control_id, first.facts.place) == ("S1", "record 1")
     assert one("[Patient.NHS]", cursor) == "9990000018"
     assert every("[Diagnosis.Code]", cursor) == ["F20", "F32"]
-    assert one("[Diagnosis.Code]", cursor) == "F20", "without `latest` the first"
+    with pytest.raises(PathError) as caught:
+        one("[Diagnosis.Code]", cursor)
+    assert caught.value.code == "E212", "nothing says which of several is meant"
     assert one("[WardStay.Ward]", cursor) == "B", "with `latest` the last, by the date and not by its digits"
     assert one("[Ward.Site]", cursor) == "Beech House", "and what belongs to that row"
     assert one("[Spell.Left]", FORMAT.cursor(second)) is ABSENT

@@ -16,6 +16,7 @@ from mhbridge.mapping.checker.declarations import did_you_mean
 from mhbridge.mapping.checker.environment import Environment, assignable
 from mhbridge.mapping.checker.expressions import Resolver
 from mhbridge.mapping.checker.literals import Literals
+from mhbridge.mapping.checker.slices import of_no_slice
 from mhbridge.mapping.checker.structure import branches, loop_over, only, without
 from mhbridge.mapping.expression import is_expression, parse
 from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
@@ -102,9 +103,17 @@ class Body:
         types = element.types
         if element.choice and len(types) > 1:
             types = tuple(t for t in element.types if key == choice_key(element.name.removesuffix("[x]"), t))
+        before = len(self.file.diagnostics)
         body = self._node(value, element, types)
         if body is None:
             return None
+        # What is wrong in it is not written, and would be missed.
+        sound = len(self.file.diagnostics) == before
+        profile = self.definitions.profile(self.profile) if sound and element.many and self.profile else None
+        if profile is not None:
+            for where, by, known in of_no_slice(profile, element.path, body):
+                hint = f"the profile tells them by {by}: {' or '.join(map(repr, known))}"
+                self.file.report("E309", f"this is none of the entries that {element.path} may have", where, hint)
         primitive = bool(types) and all(self.definitions.is_primitive(t) for t in types)
         return nodes.Put(span, key, body, element.many, element.min > 0, primitive)
 

@@ -180,7 +180,7 @@ class Resolver:
 
     def _read(
         self, tree: syntax.PathNode, want: Type, take: leaves.Taker, texts: Callable[[Any], list[str]], mark: Mark
-    ) -> nodes.Read:
+    ) -> nodes.Read | None:
         format_, scope, path = self.env.format, self.env.scope, tree.path
         assert format_ is not None
         assert scope is not None
@@ -196,7 +196,10 @@ class Resolver:
                 quick = leaves.plain_every(every, find, take, mark)
             return nodes.Read(tree.span, want, path.text, find, take, None, texts, mark, quick)
         plan: Plan | None = format_.plan(path, scope) if planned else None  # type: ignore[attr-defined]
-        find = format_.first(path, scope) if plan is None else plan.find
+        try:
+            find = format_.first(path, scope) if plan is None else plan.find
+        except PathError as error:
+            return self.report_path(error, tree.span)
         if plan is not None and not number:
             quick = leaves.plain_first(plan, take, mark)
         elif plan is not None and every is not None:

@@ -330,13 +330,6 @@ _position: Final = structural(
     results=("positiveInt",),
     summary="The place of a loop's element, counted from 1.",
 )
-_rendering: Final = structural(
-    "rendering",
-    Parameter("target", "resource"),
-    results=("Attachment",),
-    summary="What another build of the same document gives, as an attachment.",
-)
-
 FUNCTIONS: Final = (
     exists,
     unknown,
@@ -352,5 +345,4 @@ FUNCTIONS: Final = (
     derived_identifier,
     _ref,
     _position,
-    _rendering,
 )

@@ -2,8 +2,9 @@
 What a path of a set of tables finds: `[Table.Column]`, from the row of the innermost loop.
 
 Of the rows around it a table's own is meant; of a table below them the row that belongs to them, or of several the last
-by its `latest`, or the first; in the place of a list all of them. `$each: Table` runs over the rows below. This module
-must never go on to another row because a cell is empty: what is missing in the row that is meant is missing.
+by its `latest`; in the place of a list all of them. `$each: Table` runs over the rows below. This module must never go
+on to another row because a cell is empty (what is missing in the row that is meant is missing), nor choose among
+several because one of them stands first.
 """
 
 from __future__ import annotations
@@ -136,8 +137,23 @@ def _cell(node: Node, column: str) -> Any:
 
 
 def first_reader(path: Path, scope: Scope) -> Callable[[Any], Any]:
-    """Cursor → the cell of the row that is meant, or `ABSENT`."""
+    """
+    Cursor → the cell of the row that is meant, or `ABSENT`.
+
+    Raises:
+        PathError: E212, nothing says which of several rows is meant.
+    """
     found = check(path, scope)
+    for table in found.steps:
+        if not table.one and not table.latest:
+            said = f"several rows of {table.name} may belong to one of {table.parent}, and one value is needed"
+            every = f"take them all, with `$each: {table.name}` or first(…)"
+            raise PathError(
+                "E212",
+                said,
+                width=len(path.text),
+                hint=f"say under `source:` which is meant, `latest: COLUMN`; or {every}",
+            )
     column = found.column
 
     def read(cursor: Node) -> Any:
