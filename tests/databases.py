@@ -1,10 +1,9 @@
 """
-A real PostgreSQL for the tests: one server for each run, from a wheel, and a database for each test.
+A real PostgreSQL for the tests: one server for each process that runs them, from a wheel, and a database for each test.
 
 Its files are in memory where there is room, since no test cuts its power; it syncs all the same, as a store wants it.
 """
 
-import atexit
 import itertools
 import logging
 import os
@@ -17,6 +16,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from ending import at_the_end
 
 #: So much room a run needs.
 _ROOM = 1 << 30
@@ -35,9 +36,9 @@ def server() -> str:
     memory = Path("/dev/shm")
     fits = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
     folder = Path(tempfile.mkdtemp(prefix="mhbridge-pg-", dir=memory if fits else None))
+    at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
     running = wheel.get_server(folder / "data", cleanup_mode=None)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(running.stop)
+    at_the_end.callback(running.stop)
     return running.get_uri("postgres")
 
 

@@ -1,5 +1,5 @@
 """
-The NHS's own sandbox of MESH for the tests: one process for each run, from the package that the NHS publishes.
+The NHS's own sandbox of MESH for the tests: one for each process of them, from the package that the NHS publishes.
 
 It listens on loopback, keeps everything in memory and asks for the real Authorization header. What the tests say to it
 they say by hand, so that they share no fault with what they test. Mailboxes, workflows and the password are those that
@@ -9,7 +9,6 @@ come with it.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import gzip
 import hashlib
 import hmac
@@ -29,6 +28,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from ending import at_the_end
 from mhbridge.testing import OK
 from mhbridge.testing.faults import Asked, Kind
 from mhbridge.testing.site import Site
@@ -130,7 +130,7 @@ def started(*options, context=None):
     running = subprocess.Popen(
         [*command, "--log-level", "error", *options], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    atexit.register(running.kill)
+    at_the_end.callback(_ended, running)
     made = Sandbox(f"{'https' if context else 'http'}://localhost:{port}", context)
     until = time.monotonic() + _LONGEST
     while time.monotonic() < until:
@@ -142,6 +142,11 @@ def started(*options, context=None):
         else:
             return made, running
     raise TimeoutError("the sandbox does not answer")
+
+
+def _ended(running):
+    running.kill()
+    running.wait()
 
 
 @cache

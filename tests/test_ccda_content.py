@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge.fhir.bundle import loads
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
 SUPPLIER = "international-ccda"
@@ -22,7 +22,7 @@ SUPPLIER = "international-ccda"
 @cache
 def entries() -> list[Mapping[str, Any]]:
     body = (built_in("fixtures") / SUPPLIER / "discharge" / "plain.xml").read_bytes()
-    outcomes, _ = outcomes_of(body, feed_of(Catalogue(Library([built_in("mappings")])), SUPPLIER), RECEIVED_AT)
+    outcomes, _ = outcomes_of(body, feed_of(shipped.catalogue(), SUPPLIER), RECEIVED_AT)
     return [one["resource"] for one in loads(outcomes[0].documents[0].body)["entry"]]
 
 

@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+import shipped
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import default_validator
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import MessageState, Severity
 from mhbridge.pipeline import Feed
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
@@ -40,7 +39,7 @@ def documents(*parts: str) -> list[Path]:
 
 @cache
 def feed(supplier: str) -> Feed:
-    return feed_of(Catalogue(Library([built_in("mappings")])), supplier)
+    return feed_of(shipped.catalogue(), supplier)
 
 
 def words(text: str) -> list[str]:

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge.formats.xml.tree import Tree
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
 from mhbridge.mapping.run import Run
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
@@ -30,7 +29,7 @@ def held() -> list[str]:
 
 @pytest.mark.parametrize("supplier", MESSAGES)
 def test_no_message_is_left_in_a_circle(supplier):
-    feed = feed_of(Catalogue(Library([built_in("mappings")])), supplier)
+    feed = feed_of(shipped.catalogue(), supplier)
     folder = FIXTURES / supplier / MESSAGES[supplier]
     paths = [path for path in sorted(folder.glob("*")) if path.suffix in (".hl7", ".xml")]
     # What is not well formed is read by lxml, whose parser and builder hold each other.

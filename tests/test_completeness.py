@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import shipped
 from mhbridge.cli.completing import completeness as command
-from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.completeness import Said, Tally, completeness
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.model import ABSENT, DELETED, MASKED, UNKNOWN_ERROR
 
@@ -24,7 +24,7 @@ WORDS = {"text": "x"}
 
 @cache
 def pack() -> DocumentType:
-    found = Catalogue(Library([built_in("mappings")])).document(LETTER)
+    found = shipped.catalogue().document(LETTER)
     assert found is not None
     return found
 

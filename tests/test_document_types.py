@@ -13,19 +13,15 @@ import pytest
 
 from mhbridge import config, pipeline
 from mhbridge.app.feeds import feeds_from
-from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.catalogue import SupplierMapping
+from mhbridge.mapping.library import built_in
 from mhbridge.model import MessageFacts, Reading
 from mhbridge.testing.replaying import cases, feed_of
+from shipped import catalogue
 
 NOW = datetime(2025, 6, 21, 8, tzinfo=UTC)
 EMERGENCY, ACUTE = "example-emergency/attendance-letter", "example-acute/discharge-letter"
 NOTICE = "example-acute/social-care-notice"
-
-
-@cache
-def catalogue() -> Catalogue:
-    return Catalogue(Library([built_in("mappings")]))
 
 
 @cache

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.fhir.bundle import loads
 from mhbridge.gateway import Gateway, Outbox
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Envelope
 from mhbridge.pipeline import Feed
 from mhbridge.testing.replaying import feed_of
@@ -32,7 +32,7 @@ LETTER = built_in("fixtures") / SUPPLIER / "discharge-letter" / "plain.hl7"
 
 @cache
 def feed() -> Feed:
-    return feed_of(Catalogue(Library([built_in("mappings")])), SUPPLIER, "mllp")
+    return feed_of(shipped.catalogue(), SUPPLIER, "mllp")
 
 
 class Ward:

@@ -11,9 +11,8 @@ that is made. Here a few changes of each fixture, other ones in each; all of the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import cache
-from itertools import islice
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from zlib import crc32
 
 import pytest
@@ -21,11 +20,11 @@ import pytest
 from mhbridge.errors import MessageError, explanations
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import default_validator
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import MessageState, Outcome, Severity
 from mhbridge.pipeline import Feed
 from mhbridge.testing.replaying import RECEIVED_AT, Case, cases, feed_of, outcomes_of
+from shipped import catalogue
 
 CASES = list(cases(built_in("fixtures")))
 #: Changes of a fixture that are tried, unless all are.
@@ -59,54 +58,57 @@ FAULTS = {
 
 
 @cache
-def feed(supplier: str) -> tuple[Catalogue, Feed]:
-    catalogue = Catalogue(Library([built_in("mappings")]))
-    return catalogue, feed_of(catalogue, supplier)
+def feed(supplier: str) -> Feed:
+    return feed_of(catalogue(), supplier)
 
 
-def changed(case: Case) -> Iterator[tuple[str, bytes]]:
-    """Each field (or cell) replaced by each fault: what was done, for people, and the bytes."""
+def changed(case: Case) -> list[tuple[str, Callable[[], bytes]]]:
+    """Each field (or cell, or leaf) replaced by each fault: what was done, for people, and what makes the bytes."""
     body = case.path.read_bytes()
-    if case.path.suffix in (".csv", ".mime"):
-        yield from _rows(case, body)
-        return
+    return list(_fields(body) if case.path.suffix == ".hl7" else _leaves(case, body))
+
+
+def _fields(body: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
     # Latin-1 keeps every byte of a message in whatever character set it is.
     lines = body.decode("latin-1").split("\r")
     separator = lines[0][3:4]
+
+    def replaced(at: int, number: int, fault: str) -> bytes:
+        fields = lines[at].split(separator)
+        fields[number] = fault.encode().decode("latin-1")
+        return "\r".join([*lines[:at], separator.join(fields), *lines[at + 1 :]]).encode("latin-1")
+
     for at, line in enumerate(lines):
-        fields = line.split(separator)
-        for number in range(2 if at == 0 else 1, len(fields)):
+        for number in range(2 if at == 0 else 1, line.count(separator) + 1):
             for name, fault in FAULTS.items():
-                other = [*fields[:number], fault.encode().decode("latin-1"), *fields[number + 1 :]]
-                text = "\r".join([*lines[:at], separator.join(other), *lines[at + 1 :]])
-                yield f"{fields[0]} in line {at + 1}, field {number}: {name}", text.encode("latin-1")
+                yield f"{line[:3]} in line {at + 1}, field {number}: {name}", partial(replaced, at, number, fault)
 
 
-def _rows(case: Case, body: bytes) -> Iterator[tuple[str, bytes]]:
-    mapping = feed(case.supplier)[0].mapping(f"{case.supplier}/{case.feed}")
+def _leaves(case: Case, body: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    mapping = catalogue().mapping(f"{case.supplier}/{case.feed}")
     try:
-        rows = [row for row, _ in mapping.format.messages(body, [mapping.source])]
+        messages = [message for message, _ in mapping.format.messages(body, [mapping.source])]
     except MessageError:
         return
-    for row in rows:
-        for cell, mask in [] if isinstance(row, MessageError) else mapping.format.populated(row):
+    for message in messages:
+        for cell, mask in [] if isinstance(message, MessageError) else mapping.format.populated(message):
             first = (mask & -mask).bit_length() - 1
             for name, fault in FAULTS.items():
-                yield f"a cell: {name}", mapping.format.altered(row, cell, first, fault, mapping.source)
+                yield f"a leaf: {name}", partial(mapping.format.altered, message, cell, first, fault, mapping.source)
 
 
-def few(case: Case) -> list[tuple[str, bytes]]:
+def few(case: Case) -> list[tuple[str, Callable[[], bytes]]]:
     """Some of the changes, spread over all of them; others in every fixture."""
-    every = sum(1 for _ in changed(case)) // FEW + 1 if FEW else 1
-    return list(islice(changed(case), crc32(case.name.encode()) % every, None, every))
+    every_one = changed(case)
+    every = len(every_one) // FEW + 1 if FEW else 1
+    return every_one[crc32(case.name.encode()) % every :: every]
 
 
-def demanded(outcome: Outcome, supplier: str) -> Iterator[tuple[set[str], set[str]]]:
+def demanded(outcome: Outcome) -> Iterator[tuple[set[str], set[str]]]:
     """For each document: the titles of its mandatory headings, and those that it has."""
-    catalogue = feed(supplier)[0]
     for document, reading in zip(outcome.documents, outcome.readings, strict=False):
         if document.bundle == "document":
-            build = catalogue.mapping(reading.mapping).builds[document.target]
+            build = catalogue().mapping(reading.mapping).builds[document.target]
             sections = [heading.section for heading in build.sections]
             bundle = loads(document.body)
             written = bundle["entry"][0]["resource"].get("section", ())
@@ -117,9 +119,9 @@ def demanded(outcome: Outcome, supplier: str) -> Iterator[tuple[set[str], set[st
 def test_one_bad_value_costs_one_value(case: Case) -> None:
     validator = default_validator()
     known = explanations()
-    own = feed(case.supplier)[1]
-    for what, body in few(case):
-        outcomes, answered = outcomes_of(body, own, RECEIVED_AT)
+    own = feed(case.supplier)
+    for what, made in few(case):
+        outcomes, answered = outcomes_of(made(), own, RECEIVED_AT)
         assert outcomes or answered.code in known, what
         for outcome in outcomes:
             codes = {outcome.code, *(issue.code for issue in outcome.issues)} - {""}
@@ -130,7 +132,7 @@ def test_one_bad_value_costs_one_value(case: Case) -> None:
             for at, document in enumerate(outcome.documents):
                 errors = [i for i in validator(loads(document.body)) if i.severity is Severity.ERROR]
                 assert not errors or at not in leaving, what
-            for mandatory, written in demanded(outcome, case.supplier):
+            for mandatory, written in demanded(outcome):
                 assert mandatory <= written, what
 
 

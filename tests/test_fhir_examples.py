@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge.errors import MessageError
 from mhbridge.formats import format_named
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import MessageState, Severity
 from mhbridge.pipeline import Feed
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
@@ -34,7 +33,7 @@ def files(*folders: Path) -> list[Path]:
 
 @cache
 def feed() -> Feed:
-    return feed_of(Catalogue(Library([built_in("mappings")])), "example-toc")
+    return feed_of(shipped.catalogue(), "example-toc")
 
 
 def read(body: bytes):

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.narrative import plain
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
 FIXTURES = built_in("fixtures") / "example-mental-health"
@@ -25,7 +25,7 @@ FIXTURES = built_in("fixtures") / "example-mental-health"
 
 @cache
 def document(fixture: str) -> Mapping[str, Any]:
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     outcomes, _ = outcomes_of(
         (FIXTURES / fixture).read_bytes(), feed_of(catalogue, "example-mental-health"), RECEIVED_AT
     )

@@ -5,18 +5,17 @@ the draft of a pointer to a crisis plan. Their letters are in the fixtures; here
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import pytest
 
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.letter import letter_text
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import MessageState, Outcome
 from mhbridge.pipeline import outcome_now
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of
+from shipped import catalogue
 
 TRANSFERS = ("example-secure/transfer-letter/plain.hl7", "example-inpatient/transfers/plain.csv")
 TRANSITIONS = ("example-camhs/transition-letter/plain.hl7", "example-young-people/transitions/plain.json")
@@ -35,11 +34,6 @@ POINTER = {
     "practiceSetting": "788002001",
     "format": "urn:nhs-ic:unstructured",
 }
-
-
-@cache
-def catalogue() -> Catalogue:
-    return Catalogue(Library([built_in("mappings")]))
 
 
 def first(fixture: str) -> Outcome:

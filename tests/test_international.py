@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge.errors import MessageError
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import default_validator
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
 from mhbridge.model import Outcome, Severity
 from mhbridge.pipeline import Feed
 from mhbridge.pipeline.alone import outcome_now
@@ -34,7 +33,7 @@ VISIT = "PV1|1|I|W3||||||||||||||||V-90017^^^NORD"
 
 @pytest.fixture(scope="module")
 def feed() -> Feed:
-    return feed_of(Catalogue(Library([built_in("mappings")])), "international")
+    return feed_of(shipped.catalogue(), "international")
 
 
 def become(feed: Feed, *segments: str, kind: str, version: str = "2.5.1") -> Outcome:

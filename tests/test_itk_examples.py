@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge.fhir.bundle import loads
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.library import Library, built_in
@@ -76,7 +77,7 @@ def test_as_published_its_nhs_number_is_nobodys(feed: Feed, name: str) -> None:
 
 def test_the_hospital_itself_asks_for_its_own_number() -> None:
     """The control: only the word that was changed makes these messages the hospital's."""
-    hospital = feed_of(Catalogue(Library([built_in("mappings")])), "example-acute")
+    hospital = feed_of(shipped.catalogue(), "example-acute")
     (outcome,), _ = read(hospital, "A01_example.txt", OURS)
     assert (outcome.state.value, outcome.code) == ("parked", "M722")
 

@@ -50,7 +50,9 @@ def repository(tmp_path) -> Path:
 
 
 def python(folder: Path, *arguments: str, path: Path | None = None) -> SimpleNamespace:
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # What this run of pytest was told is not for the other.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     made = subprocess.run(

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import shipped
 from mhbridge.adapters.sql.folds import Folds, Said
 from mhbridge.fhir.bundle import loads
 from mhbridge.gateway.workers import work as working
-from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.known import fold, moment
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Envelope, Key, Known, Outcome, Place
 from mhbridge.pipeline import Feed, Route, intake, serving
 
@@ -31,7 +31,7 @@ EVENT = "encounter-event"
 
 @cache
 def feed() -> Feed:
-    mapping = Catalogue(Library([built_in("mappings")])).mapping(f"{SUPPLIER}/adt")
+    mapping = shipped.catalogue().mapping(f"{SUPPLIER}/adt")
     return Feed(SUPPLIER, f"{SUPPLIER}/mllp", (mapping,), (Route(frozenset({EVENT}), ("spine",)),), live=False)
 
 

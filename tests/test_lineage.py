@@ -9,7 +9,6 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import pytest
@@ -18,20 +17,16 @@ from mhbridge.cli import main
 from mhbridge.errors import MessageError
 from mhbridge.fhir.bundle import dumps, loads
 from mhbridge.fhir.validate import default_validator
-from mhbridge.mapping.catalogue import Catalogue, load
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.catalogue import load
+from mhbridge.mapping.library import built_in
 from mhbridge.mapping.tracing import trace
 from mhbridge.model import Severity
 from mhbridge.testing.replaying import RECEIVED_AT, cases, feed_of, outcomes_of
+from shipped import catalogue
 
 FIXTURES = list(cases(built_in("fixtures")))
 LETTER = "example-mental-health/discharge-letter"
 STEP = re.compile(r"([A-Za-z_]+)(?:\[(\d+)\])?")
-
-
-@cache
-def catalogue() -> Catalogue:
-    return Catalogue(Library([built_in("mappings")]))
 
 
 def at(resources: dict[str, list[dict[str, Any]]], element: str) -> Any:

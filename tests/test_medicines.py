@@ -18,10 +18,11 @@ from mhbridge import config, pipeline
 from mhbridge.app.feeds import feeds_from
 from mhbridge.fhir.bundle import loads
 from mhbridge.mapping.catalogue import Catalogue, load
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Envelope
 from mhbridge.pipeline import Feed, Route
 from mhbridge.testing.replaying import RECEIVED_AT, Case, cases, feed_of, outcomes_of, with_extracts
+from shipped import catalogue
 from ward import FIXTURES, LETTER, a_ward, changed
 from ward import feed as ward_feed
 
@@ -127,11 +128,6 @@ KINDS = {
 
 #: Fixtures that every supplier has, and those in which nearly everything is wrong.
 SHOWN = ("plain", "everything", "minimal", "bad-values", "unknown-codes", "medicine-without-name", "html-and-rtf")
-
-
-@cache
-def catalogue() -> Catalogue:
-    return Catalogue(Library([built_in("mappings")]))
 
 
 def pairs(using: Catalogue, only: str = "") -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:

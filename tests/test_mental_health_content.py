@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.letter import letter_text
 from mhbridge.fhir.narrative import plain
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
 #: Format → supplier and fixture.
@@ -34,7 +34,7 @@ def document(form: str) -> Mapping[str, Any]:
     """The document that the one letter of a fixture becomes."""
     supplier, fixture = LETTERS[form]
     body = (built_in("fixtures") / supplier / fixture).read_bytes()
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     outcomes, _ = outcomes_of(body, feed_of(catalogue, supplier), RECEIVED_AT)
     bundle: Mapping[str, Any] = loads(outcomes[0].documents[0].body)
     return bundle
@@ -240,7 +240,7 @@ def test_what_is_no_legal_status_is_kept_in_its_period_as_it_came(code: str) -> 
     sent = (built_in("fixtures") / supplier / fixture).read_bytes()
     changed = sent.replace(b"2025-03-20,12:00:00,02", b"2025-03-20,12:00:00," + code.encode())
     assert changed != sent
-    outcomes, _ = outcomes_of(changed, feed_of(Catalogue(Library([built_in("mappings")])), supplier), RECEIVED_AT)
+    outcomes, _ = outcomes_of(changed, feed_of(shipped.catalogue(), supplier), RECEIVED_AT)
     entries = [e["resource"] for e in loads(outcomes[0].documents[0].body)["entry"]]
     found = [one for one in entries if one["resourceType"] == "Observation"]
     periods = [one for one in found if one["code"].get("text") == "Mental Health Act legal status"]

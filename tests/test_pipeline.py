@@ -9,10 +9,10 @@ from functools import cache
 
 import pytest
 
+import shipped
 from mhbridge.errors import MalformedMessage
 from mhbridge.fhir.bundle import loads
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Envelope, Known, MessageState, Outcome, Verdict
 from mhbridge.pipeline import Feed, Route, Taken, answer, dedupe_key, intake, outcome_now, step
 
@@ -23,7 +23,7 @@ EVERYTHING = frozenset({"mental-health-inpatient-discharge", "encounter-event"})
 
 @cache
 def feed() -> Feed:
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     mappings = tuple(catalogue.mapping(name) for name in catalogue.feeds("example-mental-health"))
     return Feed(
         "example-mental-health", "example-mental-health/mllp", mappings, (Route(EVERYTHING, ("gp",)),), live=False
@@ -96,7 +96,7 @@ def test_what_nobody_takes_is_not_at_rest() -> None:
 
 def test_a_route_may_have_a_condition_over_items() -> None:
     """Derived items too, such as `sensitive`."""
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     holds = catalogue.condition("= safety_plan", "mental-health-inpatient-discharge")
     route = Route(EVERYTHING, ("gp",), lambda _document, items: holds(items))
     assert len(one(body("discharge-letter/plain.hl7"), replace(feed(), routes=(route,))).deliveries) == 1
@@ -171,11 +171,10 @@ def test_a_trial_message_is_not_delivered_by_a_live_gateway() -> None:
 
 def test_a_letter_without_a_number_of_its_own_waits_and_makes_no_document() -> None:
     """Its versions could not be told apart; an event, which updates what is there, goes on."""
-    from mhbridge.mapping.catalogue import Catalogue
-    from mhbridge.mapping.library import Library, built_in
+    from mhbridge.mapping.library import built_in
     from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
-    feed = feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+    feed = feed_of(shipped.catalogue(), "example-mental-health")
     folder = built_in("fixtures") / "example-mental-health"
     letter = (folder / "discharge-letter" / "plain.hl7").read_bytes().replace(b"|EXMH-W-000101|", b"||", 1)
     ((outcome,), answered) = outcomes_of(letter, feed, RECEIVED_AT)

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import pytest
 
+import shipped
 from mhbridge.errors import MessageError
 from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.checker import expressions
@@ -28,7 +29,7 @@ FEW = 4
 
 @cache
 def worker(supplier: str, feed: str) -> Worker:
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     return Worker(feed_of(catalogue, supplier), catalogue.mapping(f"{supplier}/{feed}").format)
 
 

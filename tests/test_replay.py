@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.pipeline import Feed
 from mhbridge.testing.replaying import Case, cases, compare, feed_of, replay
 
@@ -18,7 +19,7 @@ CASES = list(cases(built_in("fixtures")))
 
 @cache
 def feed(supplier: str) -> tuple[Catalogue, Feed]:
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     return catalogue, feed_of(catalogue, supplier)
 
 
@@ -28,7 +29,7 @@ def test_golden(case: Case) -> None:
 
 
 def test_every_mapping_has_fixtures() -> None:
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     mappings = {mapping for supplier in catalogue.suppliers() for mapping in catalogue.feeds(supplier)}
     assert {f"{case.supplier}/{case.feed}" for case in CASES} == mappings
     # A document type has six or more, from two formats (test_document_types); one of its mappings may have fewer.

@@ -30,7 +30,6 @@ import pytest
 
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.narrative import plain
-from mhbridge.mapping.catalogue import Catalogue
 from mhbridge.mapping.known import fold
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.mapping.loading import Loader
@@ -39,6 +38,7 @@ from mhbridge.pipeline import Feed, dedupe_key, intake, outcome_now, step
 from mhbridge.pipeline.persons import Heard, Person, Told
 from mhbridge.pipeline.watching import Active, notices
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of
+from shipped import catalogue
 
 UK_CORE = "https://fhir.hl7.org.uk/CodeSystem/UKCore-"
 ADT, LETTER = "example-acute/adt", "example-acute/discharge-letter"
@@ -46,11 +46,6 @@ WARD_ADT, WARD_LETTER = "example-mental-health/adt", "example-mental-health/disc
 
 
 # --- sending -----------------------------------------------------------------------------------------------
-
-
-@cache
-def catalogue() -> Catalogue:
-    return Catalogue(Library([built_in("mappings")]))
 
 
 @cache

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import shipped
 from mhbridge.adapters.sql import intake as intake_verbs
 from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.validate import default_validator
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Act, DeliveryState, Envelope, Known, Past, Severity
 from mhbridge.pipeline import Feed, Route, intake, step, succeeding
 from mhbridge.ports import Move
@@ -323,7 +323,7 @@ async def test_the_same_leaves_when_messages_are_worked_after_their_sender_is_an
 async def test_a_referral_that_its_sender_takes_back_is_withdrawn_and_says_nothing_clinical(tmp_path: Path) -> None:
     """A row that withdraws has all that the referral said, and none of it goes out again."""
     supplier = "example-community"
-    mapping = Catalogue(Library([built_in("mappings")])).mapping(f"{supplier}/referrals")
+    mapping = shipped.catalogue().mapping(f"{supplier}/referrals")
     routes = (Route(frozenset({"community-referral"}), ("gp", "team")),)
     using = Feed(supplier, f"{supplier}/referrals", (mapping,), routes, live=False)
     rows = (built_in("fixtures") / supplier / "referrals" / "withdrawn.csv").read_bytes().splitlines(keepends=True)

@@ -18,13 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import shipped
 from mhbridge import log as logs
 from mhbridge.adapters.sql.turns import InlineTurns
 from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.fhir.bundle import loads
 from mhbridge.gateway import Gateway, Outbox
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import DeliveryState, Envelope
 from mhbridge.pipeline import Feed, Route
 from mhbridge.ports import DueDelivery, Move
@@ -37,7 +37,7 @@ LETTER, EVENT = "mental-health-inpatient-discharge", "encounter-event"
 
 @cache
 def feed() -> Feed:
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     mappings = tuple(catalogue.mapping(f"{SUPPLIER}/{name}") for name in ("adt", "discharge-letter", "unlink"))
     routes = (Route(frozenset({LETTER}), ("gp", "team")), Route(frozenset({EVENT}), ("spine",)))
     return Feed(SUPPLIER, f"{SUPPLIER}/mllp", mappings, routes, live=False)

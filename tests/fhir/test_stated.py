@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge.fhir import stated as module
 from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.compiled import compiled
 from mhbridge.fhir.definitions import r4
 from mhbridge.fhir.stated import STATED, shared, stated
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Outcome
 from mhbridge.testing.replaying import RECEIVED_AT, cases, feed_of, outcomes_of
 
@@ -22,7 +22,7 @@ MISSING = "urn:uuid:00000000-0000-8000-8000-000000000000"
 
 
 def translated(*changes: tuple[bytes, bytes]) -> list[Outcome]:
-    own = feed_of(Catalogue(Library([built_in("mappings")])), SUPPLIER)
+    own = feed_of(shipped.catalogue(), SUPPLIER)
     found: list[Outcome] = []
     for case in cases(built_in("fixtures")):
         if case.supplier == SUPPLIER:

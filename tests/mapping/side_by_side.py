@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import shipped
 from mhbridge.errors import MalformedMessage, MessageError
 from mhbridge.formats import Message
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
-from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.interpreter import Interpreter
 from mhbridge.mapping.ledger import detailed
-from mhbridge.mapping.library import Library
+from mhbridge.mapping.library import Library, built_in
 
 __all__ = ["NOW", "compare", "one", "twins"]
 
@@ -20,9 +20,15 @@ NOW = datetime(2025, 3, 14, 12, tzinfo=UTC)
 
 
 @cache
+def catalogues(root: Path) -> tuple[Catalogue, Catalogue]:
+    if root == built_in("mappings"):
+        return shipped.catalogue(), shipped.catalogue(Interpreter)
+    return Catalogue(Library([root])), Catalogue(Library([root]), engine=Interpreter)
+
+
 def twins(root: Path, name: str) -> tuple[SupplierMapping, SupplierMapping]:
-    compiled, walked = (Catalogue(Library([root]), engine=engine).mapping(name) for engine in (Compiler, Interpreter))
-    return compiled, walked
+    compiled, walked = catalogues(root)
+    return compiled.mapping(name), walked.mapping(name)
 
 
 def compare(root: Path, name: str, body: bytes) -> int:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge.errors import MappingError
 from mhbridge.fhir.bundle import loads
-from mhbridge.mapping.catalogue import Catalogue, load
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.catalogue import load
+from mhbridge.mapping.library import built_in
 from mhbridge.model import MASKED, Envelope, Known, MessageState
 from mhbridge.pipeline import intake, step
 from mhbridge.testing.replaying import feed_of
@@ -55,7 +56,7 @@ def test_a_route_may_use_functions_and_never_the_message() -> None:
 
 def test_what_is_known_of_a_restricted_patient_is_withheld_and_not_routed() -> None:
     """A later event that says nothing of the sensitivity is as restricted as the one before (mapping language §8)."""
-    feed = feed_of(Catalogue(Library([built_in("mappings")])), "example-mental-health")
+    feed = feed_of(shipped.catalogue(), "example-mental-health")
     body = (built_in("fixtures") / "example-mental-health/adt/a02-transfer.hl7").read_bytes()
     (taken,) = intake(Envelope(body, feed.supplier, feed.name, NOW, "file"), feed).messages
     open_outcome = step(taken, {}, NOW, feed)

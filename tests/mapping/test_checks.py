@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+import shipped
 from mhbridge import pipeline
-from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
+from mhbridge.mapping.catalogue import SupplierMapping
 from mhbridge.mapping.checks import Action, ReadyCheck
 from mhbridge.mapping.compiler import Compiler
 from mhbridge.mapping.interpreter import Interpreter
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import DELETED, MASKED, UNKNOWN_ERROR, Envelope, MessageFacts, Outcome, Severity, Verdict
 
 NOW = datetime(2025, 3, 14, 18, tzinfo=UTC)
@@ -26,7 +27,7 @@ LETTER = f"{SUPPLIER}/discharge-letter"
 @cache
 def mappings() -> tuple[SupplierMapping, SupplierMapping]:
     """The mapping of a letter, compiled and walked."""
-    found = [Catalogue(Library([built_in("mappings")]), engine=one).mapping(LETTER) for one in (Compiler, Interpreter)]
+    found = [shipped.catalogue(one).mapping(LETTER) for one in (Compiler, Interpreter)]
     return found[0], found[1]
 
 
@@ -151,7 +152,7 @@ def test_every_check_is_in_the_table_with_a_letter_that_fails_it_and_one_that_do
 def test_every_check_has_a_source_and_a_hazard_of_the_log() -> None:
     log = (built_in("mappings") / "HAZARDS.md").read_text("utf-8")
     hazards = set(re.findall(r"^### (H\d\d) ", log, flags=re.MULTILINE))
-    catalogue = Catalogue(Library([built_in("mappings")]))
+    catalogue = shipped.catalogue()
     for name in catalogue.names():
         for check in catalogue.mapping(name).checks:
             assert check.rule.source

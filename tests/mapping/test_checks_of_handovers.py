@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+import shipped
 from mhbridge.mapping.supplier import SupplierMapping
 from mhbridge.model import MessageFacts
 
@@ -75,7 +74,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
 
 @cache
 def mapping(name: str) -> SupplierMapping:
-    return Catalogue(Library([built_in("mappings")])).mapping(name)
+    return shipped.catalogue().mapping(name)
 
 
 @cache

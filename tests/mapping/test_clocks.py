@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import shipped
 from mhbridge import pipeline
 from mhbridge.errors import ConfigurationError, MalformedMessage
 from mhbridge.mapping.catalogue import Catalogue
@@ -83,7 +84,7 @@ def feeds():
     """Supplier → its feed, once by the compiler and once by the slow twin."""
     found = []
     for engine in (Compiler, Interpreter):
-        catalogue = Catalogue(Library([built_in("mappings")]), engine=engine)
+        catalogue = shipped.catalogue(engine)
         found.append({})
         for supplier in catalogue.suppliers():
             mappings = tuple(catalogue.mapping(name) for name in catalogue.feeds(supplier))

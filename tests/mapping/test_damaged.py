@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import shipped
 from mhbridge.errors import MalformedMessage
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.validate import default_validator
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.model import Envelope, MessageState, Outcome, Severity
 from mhbridge.pipeline import Feed, intake, step
 from mhbridge.testing.replaying import RECEIVED_AT, cases, feed_of
@@ -27,7 +27,7 @@ FIXTURES = [case for case in cases(built_in("fixtures")) if case.path.suffix == 
 
 @cache
 def feed(supplier: str) -> Feed:
-    return feed_of(Catalogue(Library([built_in("mappings")])), supplier)
+    return feed_of(shipped.catalogue(), supplier)
 
 
 def worked(supplier: str, body: bytes) -> list[Outcome]:

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from side_by_side import NOW, compare, twins
 
+import shipped
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.library import built_in
 from mhbridge.testing.replaying import cases
 
 SMALL = Path(__file__).parent / "small"
@@ -63,7 +63,7 @@ FIXTURES = [case for case in cases(built_in("fixtures")) if case.path.suffix == 
 
 @pytest.mark.parametrize("case", FIXTURES, ids=lambda case: case.name)
 def test_the_twins_agree_on_every_fixture(case) -> None:
-    names = Catalogue(Library([built_in("mappings")])).feeds(case.supplier)
+    names = shipped.catalogue().feeds(case.supplier)
     assert sum(compare(built_in("mappings"), name, case.path.read_bytes()) for name in names) >= 0
     assert names
 
@@ -89,7 +89,7 @@ def test_the_twins_agree_on_damaged_fixtures(data) -> None:
         return
     cells[data.draw(st.integers(1, len(cells) - 1))] = data.draw(fields)
     lines[line] = "|".join(cells)
-    for name in Catalogue(Library([built_in("mappings")])).feeds(case.supplier):
+    for name in shipped.catalogue().feeds(case.supplier):
         compare(built_in("mappings"), name, "\r".join(lines).encode())
 
 
