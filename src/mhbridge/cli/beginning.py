@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,6 +65,7 @@ def new(
     from mhbridge.formats import DeclarationError
     from mhbridge.mapping.catalogue import load
     from mhbridge.mapping.drafting import draft
+    from mhbridge.mapping.drafting.letters import paired
     from mhbridge.mapping.drafting.sets import as_set
     from mhbridge.mapping.library import Snapshot, default_roots
 
@@ -77,6 +79,13 @@ def new(
     catalogue = load([*roots, *own])
     bodies = [path.read_bytes() for path in samples]
     format_ = _format(format_name, samples, bodies)
+    names = [path.stem for path in samples]
+    if format_.name == "document":
+        try:
+            letters = paired([(path.name, body) for path, body in zip(samples, bodies, strict=True)])
+        except MessageError as error:
+            raise click.UsageError(f"the samples cannot be read as letters: {error}") from None
+        names, bodies = [name for name, _ in letters], [body for _, body in letters]
     known = catalogue.supplier(name.partition("/")[0])
     title = title or (known.title if known is not None else "")
     kind = catalogue.document(document or _told(catalogue, format_, bodies))
@@ -108,17 +117,24 @@ def new(
         path.write_text(text, "utf-8")
         say(f"{path}")
     after = load([mappings, *roots])
-    for path in _fixtures(made, after, out / "fixtures" / name, samples, bodies if as_they_are else None):
+    given = zip(names, bodies, strict=True) if as_they_are else ()
+    fixtures = _fixtures(made, after, out / "fixtures" / name, given)
+    for path in fixtures:
         say(f"{path}")
     if proposed:
         what = f"the samples are several tables, and only {samples[0]} was looked at"
         say(f"{what}: how they may be one set stands in {target}", severity=Severity.WARNING)
-    return _summary(made, after, mappings, samples, as_they_are)
+    # A letter and its index are one message only together: as a fixture they are, and as files they are not.
+    shown = fixtures[:1] if format_.name == "document" else list(samples)
+    return _summary(made, after, mappings, shown, as_they_are)
 
 
 def _format(name: str | None, samples: tuple[Path, ...], bodies: list[bytes]) -> Format:
     from mhbridge.formats import format_named, formats, sniff
+    from mhbridge.mapping.drafting.letters import is_document
 
+    if name is None and any(is_document(path.name, body) for path, body in zip(samples, bodies, strict=True)):
+        name = "document"
     found = format_named(name) if name is not None else sniff(bodies[0])
     if found is None:
         what = f"there is no format {name!r}" if name else "no format recognises the first sample"
@@ -126,9 +142,7 @@ def _format(name: str | None, samples: tuple[Path, ...], bodies: list[bytes]) ->
     for path, body in zip(samples, bodies, strict=True) if name is None else ():
         if not found.recognise(body[:4096]):
             what = f"{samples[0]} is {found.name}, and {path} is not: name samples of one feed, or say --format"
-            raise click.UsageError(
-                f"{what}. For letters with an index beside them see mappings/REFERENCE.md, Documents"
-            )
+            raise click.UsageError(what)
     return found
 
 
@@ -146,20 +160,16 @@ def _told(catalogue: Catalogue, format_: Format, bodies: list[bytes]) -> str:
     raise click.UsageError("say with --document what the messages are:\n" + "\n".join(titles))
 
 
-def _fixtures(
-    made: Draft, catalogue: Catalogue, folder: Path, samples: tuple[Path, ...], bodies: list[bytes] | None
-) -> list[Path]:
-    """Messages to test with, and what they become now."""
+def _fixtures(made: Draft, catalogue: Catalogue, folder: Path, given: Iterable[tuple[str, bytes]]) -> list[Path]:
+    """Messages to test with, those given or else invented ones, and what they become now."""
     from mhbridge.testing.replaying import Case, golden_files, replay
     from mhbridge.testing.synthetic import synthetic
 
     mapping = catalogue.mapping(made.name)
     supplier, _, feed = made.name.partition("/")
-    suffix = {"hl7v2": ".hl7", "fhir": ".json"}.get(mapping.format.name, f".{mapping.format.name}")
-    messages: dict[str, bytes] = {}
-    if bodies is not None:
-        messages = {path.stem: body for path, body in zip(samples, bodies, strict=True)}
-    else:
+    suffix = {"hl7v2": ".hl7", "fhir": ".json", "document": ".mime"}.get(mapping.format.name, f".{mapping.format.name}")
+    messages = dict(given)
+    if not messages:
         for sample in made.samples:
             kind = sample.message.facts.kind
             stem = re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-") if kind else "first"
@@ -177,7 +187,7 @@ def _fixtures(
     return written
 
 
-def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[Path, ...], as_they_are: bool) -> int:
+def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: Sequence[Path], as_they_are: bool) -> int:
     found: list[Any] = [d for d in catalogue.check_of(made.name) if _concerns(d.span.file, mappings)]
     errors = [d for d in found if d.severity is Severity.ERROR]
     for diagnostic in errors:
@@ -203,7 +213,7 @@ def _summary(made: Draft, catalogue: Catalogue, mappings: Path, samples: tuple[P
     return 1 if errors else 0
 
 
-def _together(samples: tuple[Path, ...]) -> str:
+def _together(samples: Sequence[Path]) -> str:
     """The samples as arguments: their folder, where all that is in it are samples."""
     folders = {path.parent for path in samples}
     if len(samples) > 1 and len(folders) == 1:

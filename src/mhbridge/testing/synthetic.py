@@ -20,6 +20,7 @@ from mhbridge.mapping import nodes
 from mhbridge.mapping.codes import Table
 from mhbridge.mapping.nhs_number import check_digit
 from mhbridge.mapping.supplier import SupplierMapping
+from mhbridge.testing.letters import letter_like
 
 __all__ = ["Invented", "synthetic"]
 
@@ -30,6 +31,7 @@ _CLOCK: Final = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
 _POSTCODE: Final = re.compile(r"[A-Za-z]{1,2}\d[A-Za-z\d]? ?\d[A-Za-z]{2}")
 _PHONE: Final = re.compile(r"\+?[\d ()-]{9,17}")
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
+_SIGNS: Final = re.compile(r"[\W_]")
 _OID: Final = re.compile(r"[0-2](\.[0-9]+){3,}", re.ASCII)
 _CODE: Final = re.compile(r"[A-Z0-9][A-Z0-9_.&/-]{0,19}")
 #: From here on dates are of a stay; those much earlier are dates of birth and the like.
@@ -76,6 +78,17 @@ class Invented:
         if key not in self._made:
             self._counts[kind] = number = self._counts.get(kind, 0) + 1
             self._made[key] = make(number)
+        return self._made[key]
+
+    def in_name(self, like: str, text: str) -> str:
+        """What stands in the place of a part of a file's name: with no sign that could part it from the next."""
+        made = self(like, text)
+        if _SIGNS.findall(made) == _SIGNS.findall(text):
+            return made
+        key = ("part", text)
+        if key not in self._made:
+            self._counts["part"] = self._counts.get("part", 0) + 1
+            self._made[key] = f"Invented{self._counts['part']}"
         return self._made[key]
 
     def _kind(self, text: str) -> tuple[str, Callable[[int], str]]:  # one return a kind
@@ -172,7 +185,12 @@ def synthetic(mapping: SupplierMapping, message: Message, keep: Collection[str])
         return body
     for cell, bit in cells:
         like = likes[cell, bit]
-        body = format_.altered(message, cell, bit, invented(like, format_.leaf(message, cell, bit)), source)
+        text = format_.leaf(message, cell, bit)
+        if like == "[file:content]":
+            made = letter_like(text)
+        else:
+            made = invented.in_name(like, text) if like.startswith("[file:") else invented(like, text)
+        body = format_.altered(message, cell, bit, made, source)
         message = _only(format_.messages(body, [source]))
     return body
 

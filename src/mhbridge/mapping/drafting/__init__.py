@@ -49,6 +49,8 @@ _KNOWN_ISSUERS: Final = {
     "GMC": "https://fhir.hl7.org.uk/Id/gmc-number",
     "NMC": "https://fhir.hl7.org.uk/Id/nmc-number",
 }
+#: Of a line of a draft.
+_WIDTH: Final = 116
 #: When samples are read; nothing of a draft depends on it.
 _RECEIVED: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 _FOUND: Final = frozenset({marks.READ, marks.READ_IN_PART, marks.FAILED, marks.FAILED_WHOLE, marks.DELETES,
@@ -152,10 +154,12 @@ class _Drafting:
 
     def _pattern(self) -> _Pattern:
         made = _Pattern()
-        for which in (self.document.name, "any"):
-            found = self.snapshot.read(f"drafts/{self.format.name}/{which}.yaml")
-            if found is None and self.sketch.names and self.format.name == "json":
-                found = self.snapshot.read(f"drafts/csv/{which}.yaml")  # names are names, of columns or members
+        formats = [self.format.name]
+        if self.sketch.names and self.format.name in ("json", "document"):
+            formats.append("csv")  # names are names, of columns, members or what an index says
+        places = [f"drafts/{format_}/{which}.yaml" for format_ in formats for which in (self.document.name, "any")]
+        for place in places:
+            found = self.snapshot.read(place)
             if found is None:
                 continue
             path, body = found
@@ -292,14 +296,13 @@ class _Drafting:
     # -- writing --------------------------------------------------------------------------------------------
 
     def _head(self) -> list[str]:
-        source = [
-            line
-            for key, value, comment in self.sketch.source
-            for line in wrap(
-                f"{key}: {value}{'  # ' + comment if comment else ''}", 116, initial_indent="  ",
-                subsequent_indent="    ", break_long_words=False, break_on_hyphens=False,
-            )
-        ]  # fmt: skip
+        source: list[str] = []
+        for key, value, comment in self.sketch.source:
+            line = f"  {key}: {value}{'  # ' + comment if comment else ''}"
+            if len(line) > _WIDTH and comment:
+                source.append(f"  # {comment}")
+                line = f"  {key}: {value}"
+            source += wrap(line, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
         if self.control_id:
             source.append(f"  control_id: {self.control_id}")
         return [

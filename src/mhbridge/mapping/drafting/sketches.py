@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import Format, Message, Source
+from mhbridge.formats import Format, Message, Source, format_named
+from mhbridge.mapping.drafting.letters import rule
 
 __all__ = ["Sample", "Sketch", "column", "read_as", "samples_of", "sections", "sketch"]
 
@@ -86,6 +87,7 @@ def sketch(format_: Format, bodies: Sequence[bytes]) -> Sketch:
         "csv": _csv,
         "xml": _xml,
         "fhir": _fhir,
+        "document": _document,
     }
     return known.get(format_.name, _other)(format_, bodies)
 
@@ -134,6 +136,50 @@ def _fhir(format_: Format, bodies: Sequence[bytes]) -> Sketch:
 def _last_word(path: str) -> str:
     words = re.findall(r"[A-Za-z_][\w-]*", path)
     return words[-1] if words else path
+
+
+# --- documents -------------------------------------------------------------------------------------------
+
+
+#: What may be a letter's as well as a person's.
+_OF_A_LETTER: Final = frozenset({"name", "title"})
+
+
+def _document(_format: Format, bodies: Sequence[bytes]) -> Sketch:
+    """How the files are named, and what the indexes say about theirs."""
+    made = rule(bodies)
+    options: dict[str, Any] = {}
+    source: list[tuple[str, str, str]] = []
+    inner, names = Sketch((), {}), dict[str, str]()
+    format_ = format_named(made.index_format) if made.index_format else None
+    if format_ is not None:
+        inner = sketch(format_, made.indexes)
+        declared = format_.declare("Europe/London", inner.charset, inner.options)
+        read = samples_of(format_, made.indexes, declared)
+        if len(read) != len(bodies):
+            raise MalformedMessage("M862", "an index says one letter, and lies beside it; one of the samples does not")
+        # Of what stands in a list, only a person can say what its entries are.
+        listed = {like for sample in read for like, exact, *_ in sample.leaves if "[" in exact.removeprefix("[")}
+        # What an element says is found by the path of the element.
+        paths = {like: like.removesuffix("/text()") for one in read for like, *_ in one.leaves if like not in listed}
+        named = inner.names if format_.name == "csv" else _names(paths.values())
+        names = {name: path for name, path in named.items() if name.casefold() not in _OF_A_LETTER}
+        called = {path: name for name, path in reversed(names.items())}
+        said = [{called.get(paths.get(like, like), ""): text for like, *_, text in one.leaves} for one in read]
+        made = rule(bodies, said)
+        options = {**inner.options, "index": made.index, "index_format": format_.name}
+        source = [("index", _quoted(made.index), ""), ("index_format", format_.name, ""), *inner.source]
+    for part in made.fields:
+        names.setdefault(part, f"[file:{part}]")
+    comment = "proposed from the names of the samples: in braces is what differs, or may be a person's"
+    source.insert(0, ("letter", _quoted(made.letter), comment))
+    options |= {"letter": made.letter, "control_id": made.control_id}
+    return Sketch(tuple(source), options, inner.charset, names)
+
+
+def _quoted(name: str) -> str:
+    """The name of a file as a scalar."""
+    return name if re.fullmatch(r"[A-Za-z][\w .{}*-]*", name) else "'" + name.replace("'", "''") + "'"
 
 
 # --- HL7 v2 ------------------------------------------------------------------------------------------------
@@ -208,7 +254,8 @@ def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
     if delimiter != ",":
         shown = '"\\t"' if delimiter == "\t" else f'"{delimiter}"'
         source.append(("delimiter", shown, _DELIMITERS[delimiter]))
-    cells = [cell.strip() for row in csv.reader(text.splitlines()[1 : 1 + MOST], delimiter=delimiter) for cell in row]
+    lines = [line for body in bodies for line in read_as(body)[0].splitlines()[1 : 1 + MOST]]
+    cells = [cell.strip() for row in csv.reader(lines[:MOST], delimiter=delimiter) for cell in row]
     dates = [found for cell in cells if (found := _DAY_FIRST.fullmatch(cell))]
     if dates:
         day_first = not all(int(one[1]) <= 12 for one in dates) or all(int(one[3]) <= 12 for one in dates)
@@ -263,7 +310,8 @@ def _xml(format_: Format, bodies: Sequence[bytes]) -> Sketch:
     namespaces = {prefix: uri for uri, prefix in prefixes.items() if uri}
     shown = ", ".join(f'"{prefix}": {uri}' if not prefix else f"{prefix}: {uri}" for prefix, uri in namespaces.items())
     options: dict[str, Any] = {"namespaces": namespaces, "root": local}
-    source = [("namespaces", "{" + shown + "}", ""), ("root", local, "")]
+    source = [("namespaces", "{" + shown + "}", "")] if shown else []
+    source.append(("root", local, ""))
     if space == _CDA:
         options["dialect"] = "cda"
         source.append(("dialect", "cda", ""))
