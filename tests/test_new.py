@@ -266,6 +266,6 @@ def test_a_row_is_not_taken_for_a_header(here, capsys, first) -> None:
 
 def test_samples_of_another_format_are_not_passed_over(here, capsys) -> None:
     (here / "a.csv").write_text("LetterID,Surname\nL1,Madeup\n")
-    (here / "a.rtf").write_text("{\\rtf1\\ansi Dear Somebody,\\par and so on.\\par}")
-    assert run("new", "riverside/x", "a.csv", "a.rtf", "--document", "community-discharge") == 2
-    assert "a.csv is csv, and a.rtf is not" in capsys.readouterr().err
+    (here / "a.json").write_text('{"letter": "L1"}')
+    assert run("new", "riverside/x", "a.csv", "a.json", "--document", "community-discharge") == 2
+    assert "a.csv is csv, and a.json is not" in capsys.readouterr().err
