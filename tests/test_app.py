@@ -24,7 +24,7 @@ from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.mllp.framing import frame
 from mhbridge.adapters.sqlite import SqliteStore
-from mhbridge.app import build, loop_factory, run
+from mhbridge.app import build, faults_of, loop_factory, run
 from mhbridge.errors import ConfigurationError, StoreError
 from mhbridge.testing.receiving import ReceivingServer
 
@@ -215,6 +215,25 @@ def test_whose_certificate_cannot_be_used_is_said(tmp_path):
             build(config.parse(GATEWAY + text.rstrip() + "\n" + tls, base=tmp_path, environ={}))
         ((code, message),) = raised.value.problems
         assert (code, message.partition(": ")[0]) == ("C821", whose)
+
+
+def test_all_that_keeps_a_gateway_from_being_served_is_said_at_once(tmp_path):
+    """The form of one section, and of the others what they name, their certificates and their secrets."""
+    (tmp_path / "x.pem").write_text("x")
+    tls = 'tls = {certificate = "file:x.pem", key = "file:x.pem"}\n'
+    text = (
+        GATEWAY
+        + ROUTE.replace("event", "events")
+        + '[[receiver]]\nsupplier = "example-mental-heath"\nkind = "mllp"\nlisten = "127.0.0.1:0"\n' + tls
+        + '[[destination]]\nname = "f"\nkind = "fhir"\nurl = "https://x.example.org"\n' + tls
+        + '[[destination]]\nname = "e"\nkind = "webhook"\nurl = "https://x.example.org"\nsecret = "env:SHORT"\n'
+    )  # fmt: skip
+    wrong = '[[receiver]]\nsupplier = "example-community"\nkind = "folder"\n'
+    for more, codes in (("", []), (wrong, ["C804"])):
+        with pytest.raises(ConfigurationError) as raised:
+            build(config.parse(text + more, base=tmp_path, environ={"SHORT": "short"}, further=faults_of))
+        codes += ["C819", "C818", "C821", "C826", "C821"]
+        assert [code for code, _ in raised.value.problems] == codes
 
 
 async def test_a_folder_that_is_a_file_is_said_and_nothing_is_left_open(tmp_path):

@@ -456,7 +456,76 @@ def test_all_problems_are_reported_at_once(base):
         "[gatway]\n" + RECEIVER + '[[destination]]\nkind = "ftp"\n' + '[[route]]\ndocuments = []\nto = ["x"]\n' + ACCESS
     )
     found = problems(text, base, TOKEN="", MHBRIDGE_GATEWAY__NAM="x")
-    assert sorted(code for code, _ in found) == ["C803", "C803", "C804", "C805", "C806", "C808"]
+    assert sorted(code for code, _ in found) == ["C803", "C803", "C804", "C805", "C806", "C808", "C812"]
+
+
+#: Something is wrong at one key of a section; what else is, is said with it, and nothing that only comes of it.
+BESIDE = {
+    "beyond this machine, and a size that is none": (
+        RECEIVER + 'listen = "0.0.0.0:1"\nlimit = "big"\n',
+        ["C806 limit", "C809 receiver[0]"],
+    ),
+    "beyond this machine, and a certificate that is not there": (
+        RECEIVER + 'listen = "0.0.0.0:1"\ntls = {certificate = "file:no.pem", key = "file:tls/gw.key"}\n',
+        ["C808 tls.certificate"],
+    ),
+    "no address, and a name that comes again": (
+        RECEIVER + 'listen = "127.0.0.1:0"\n' + RECEIVER + 'listen = "127.0.0.1:0"\nlimit = 0\n',
+        ["C806 limit", "C811 name"],
+    ),
+    "one address for two, and each with a fault": (
+        (RECEIVER + 'listen = "127.0.0.1:1"\nlimt = 1\n') * 2,
+        ["C803 limt", "C803 limt", "C811 listen", "C811 name"],
+    ),
+    "an address that is none is nobody's": (
+        (RECEIVER + 'listen = "127.0.0.1"\n') + RECEIVER + 'name = "b"\nlisten = "127.0.0.1"\n',
+        ["C806 listen", "C806 listen"],
+    ),
+    "a route with a condition that is none, to nowhere": (
+        FHIR + '[[route]]\ndocuments = ["x"]\nto = ["e"]\nwhen = "x"\n',
+        ["C806 when", "C812 to[0]"],
+    ),
+    "a message without an event, and with a deadline that is none": (
+        FHIR + 'how = "message"\nsource = "https://example.org"\ndeadline = 1\n',
+        ["C806 deadline", "C827 destination[0]"],
+    ),
+    "a message whose event is a number": (
+        FHIR + 'how = "message"\nsource = "https://example.org"\nevent = 1\n',
+        ["C806 event"],
+    ),
+    "a queue with a fault is there all the same": (
+        '[[queue]]\nname = "night"\nnxt = "x"\n[[duty]]\ncauses = ["M740"]\nqueue = "night"\n',
+        ["C803 nxt"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_fault_hides_none_beside_it_and_makes_none(name, base):
+    text, expected = BESIDE[name]
+    found = [(code, place.partition(":")[2]) for code, place in problems(text, base)]
+    places = [f"{code} {place.partition('.')[2] or place}" for code, place in found]
+    assert sorted(places) == expected
+
+
+def test_what_is_right_is_judged_further_and_keeps_its_place(base):
+    """The control: what is not right is not there, and the lines are those of the file."""
+    seen: list[config.Config] = []
+
+    def further(found: config.Config) -> list[tuple[str, str]]:
+        seen.append(found)
+        return [("C818", found.where("receiver", 0, "supplier"))]
+
+    text = RECEIVER + "limit = 0\n" + RECEIVER + 'listen = "127.0.0.1:1"\n'
+    with pytest.raises(ConfigurationError) as raised:
+        config.parse(text, base=base, environ={}, further=further)
+    assert [code for code, _ in raised.value.problems] == ["C804", "C806", "C818"]
+    assert raised.value.problems[-1][1] == "mhbridge.toml:6: receiver[0].supplier"
+    [found] = seen
+    assert [str(receiver.listen) for receiver in found.receivers] == ["127.0.0.1:1"]
+    with pytest.raises(ConfigurationError) as raised:
+        config.parse("[gateway]\nnam = 1\n" + text, base=base, environ={}, further=further)
+    assert len(seen) == 1, "where the mappings are is not known"
 
 
 HINTS = {

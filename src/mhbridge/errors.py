@@ -82,6 +82,10 @@ class Diagnostic:
     hint: str = ""
     severity: Severity = Severity.ERROR
 
+    def short(self) -> str:
+        """Place, what is wrong and what to do, on one line and without the code."""
+        return f"{self.span}: {self.message}{'; ' + self.hint if self.hint else ''}"
+
     def render(self) -> str:
         """
         The diagnostic as text, three lines and the hint::

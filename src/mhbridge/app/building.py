@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from mhbridge import config as settings
 from mhbridge import log as logs
 from mhbridge.app.destinations import outlet_of, sender_of
+from mhbridge.app.faults import faults_of
 from mhbridge.app.listening import Listening, certificates_of
 from mhbridge.app.making import made_for
 from mhbridge.app.mappings import Mappings, Reloading
 from mhbridge.app.outward import alarm_targets, heartbeat_of
 from mhbridge.app.running import App
 from mhbridge.app.storing import store_of
+from mhbridge.errors import ConfigurationError, MappingError, MhbridgeError
 from mhbridge.gateway import Clocks, Disk, Gateway, Keeping, Noticing, Outbox, Pressure, Watch, Workers
 from mhbridge.gateway.alarms import Alarms
 from mhbridge.gateway.expiry import Expiry
@@ -47,8 +49,19 @@ def build(
 
     Raises:
         ConfigurationError: it names a supplier or document type that does not exist, or something that cannot be used.
-        MappingError: a mapping that it needs has errors.
+        MappingError: nothing is wrong but mappings that it needs.
     """
+    try:
+        return _built(config, log, clock, store)
+    except MhbridgeError as error:
+        # The first thing that cannot be made ended it; what else there is that cannot is said with it.
+        found = faults_of(config)
+        if len(found) <= 1 or (isinstance(error, MappingError) and len(found) == len(error.diagnostics)):
+            raise
+        raise ConfigurationError(found) from None
+
+
+def _built(config: settings.Config, log: Log | None, clock: Clock | None, store: Store | None) -> App:
     from mhbridge.adapters.certificates import Certificates
     from mhbridge.adapters.clock import utc_now
     from mhbridge.adapters.heads import HeadsFile

@@ -7,7 +7,7 @@ All problems are found at once. This module must never need a secret: it runs in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mhbridge.mapping.clocks import ReadyClock
     from mhbridge.mapping.library import Snapshot
 
-__all__ = ["feeds_from", "feeds_of", "without_secrets"]
+__all__ = ["feeds_from", "feeds_needed", "feeds_of", "without_secrets"]
 
 
 def feeds_of(config: settings.Config, snapshot: Snapshot) -> dict[str, pipeline.Feed]:
@@ -41,15 +41,45 @@ def without_secrets(config: settings.Config) -> settings.Config:
     return replace(config, http=None, access=(), receivers=tuple(receivers), destinations=tuple(destinations))
 
 
-def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipeline.Feed]:
-    """Every feed that an envelope may name: each receiver's, and over HTTP each mapping of its supplier alone."""
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a configuration needs of the mapping files: its routes; and by supplier the mappings, and their clocks."""
+
+    routes: tuple[pipeline.Route, ...]
+    mappings: Mapping[str, tuple[SupplierMapping, ...]]
+    clocks: Mapping[str, Mapping[str, tuple[ReadyClock, ...]]]
+
+
+def feeds_needed(config: settings.Config, catalogue: Catalogue) -> Needed:
+    """
+    What a configuration needs of the mapping files.
+
+    Raises:
+        ConfigurationError: it names what is not there; with it, what is wrong with mappings, too.
+        MappingError: nothing is wrong but mappings.
+    """
     problems: list[tuple[str, str]] = []
+    diagnostics: list[Diagnostic] = []
     routes = _routes(config, catalogue, problems)
-    mappings = _mappings(config, catalogue, problems)
+    mappings = _mappings(config, catalogue, problems, diagnostics)
     clocks = {supplier: pipeline.clocks_by_document(own) for supplier, own in mappings.items()}
     problems += _unknown_queues(config, [one for found in clocks.values() for of in found.values() for one in of])
+    faults = list(dict.fromkeys(diagnostics))
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError([*problems, *((fault.code, fault.short()) for fault in faults)])
+    if faults:
+        raise MappingError(faults)
+    return Needed(routes, mappings, clocks)
+
+
+def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipeline.Feed]:
+    """
+    Every feed that an envelope may name: each receiver's, and over HTTP each mapping of its supplier alone.
+
+    Raises as `feeds_needed`.
+    """
+    needed = feeds_needed(config, catalogue)
+    routes, mappings, clocks = needed.routes, needed.mappings, needed.clocks
     told = {
         supplier: [one for one in own if catalogue.watches(one.document.name)] for supplier, own in mappings.items()
     }
@@ -89,10 +119,9 @@ def feeds_from(config: settings.Config, catalogue: Catalogue) -> dict[str, pipel
 
 
 def _mappings(
-    config: settings.Config, catalogue: Catalogue, problems: list[tuple[str, str]]
+    config: settings.Config, catalogue: Catalogue, problems: list[tuple[str, str]], diagnostics: list[Diagnostic]
 ) -> dict[str, tuple[SupplierMapping, ...]]:
     found: dict[str, tuple[SupplierMapping, ...]] = {}
-    diagnostics: list[Diagnostic] = []
     for number, receiver in enumerate(config.receivers):
         if receiver.supplier in found:
             continue
@@ -110,8 +139,6 @@ def _mappings(
             except MappingError as error:
                 diagnostics += error.diagnostics
         found[receiver.supplier] = tuple(ready)
-    if diagnostics:
-        raise MappingError(dict.fromkeys(diagnostics))
     return found
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mhbridge.gateway.parts import Parts
     from mhbridge.ports import Clock
 
-__all__ = ["alarm_targets", "heartbeat_of"]
+__all__ = ["alarm_targets", "context_for", "heartbeat_of"]
 
 
 def alarm_targets(config: settings.Config, clock: Clock, log: Log) -> list[AlarmWebhook]:
@@ -35,7 +35,7 @@ def alarm_targets(config: settings.Config, clock: Clock, log: Log) -> list[Alarm
             log=log,
             gateway=config.gateway.name,
             least=found.severity,
-            context=made_for(f"alarm[{number}]", _context, found.url, found.tls),
+            context=made_for(f"alarm[{number}]", context_for, found.url, found.tls),
         )
         for number, found in enumerate(config.alarms)
     ]
@@ -57,12 +57,13 @@ def heartbeat_of(
         log=log,
         gateway=config.gateway.name,
         every=found.every,
-        context=made_for("watch.heartbeat", _context, found.url, found.tls),
+        context=made_for("watch.heartbeat", context_for, found.url, found.tls),
     )
     return (beat,)
 
 
-def _context(url: str, tls: settings.ClientTls | None) -> ssl.SSLContext | None:
+def context_for(url: str, tls: settings.ClientTls | None) -> ssl.SSLContext | None:
+    """How whoever is told is believed; `None`: it is on this machine."""
     from mhbridge.adapters.tls import client_context
 
     return client_context(tls) if url.startswith("https:") else None

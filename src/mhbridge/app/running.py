@@ -74,13 +74,16 @@ class App:
             await one.open()
         push(self.store.close)
         await self.store.open()
+        problems: list[tuple[str, str]] = []
         for sender in self.senders:
             push(sender.close)
             try:
                 await sender.open()
             except OSError as error:
                 problem = f"destination {sender.name}: what it writes to cannot be used: {_reason(error)}"
-                raise ConfigurationError([("C820", problem)]) from None
+                problems.append(("C820", problem))
+        if problems:
+            raise ConfigurationError(problems)
         if self.workers is not None:
             push(self.workers.close)
             await self.workers.open()
@@ -99,8 +102,9 @@ class App:
             try:
                 await receiver.open()
             except OSError as error:
-                problem = f"{feed}: cannot listen on {receiver.address}: {_reason(error)}"
-                raise ConfigurationError([("C820", problem)]) from None
+                problems.append(("C820", f"{feed}: cannot listen on {receiver.address}: {_reason(error)}"))
+        if problems:
+            raise ConfigurationError(problems)
         self.log.info(Event.STARTED)
 
     async def close(self) -> None:

@@ -21,10 +21,10 @@ def serve(config: Path | None) -> int:
 
     Its log is JSON lines on standard error.
     """
-    from mhbridge.app import run
+    from mhbridge.app import faults_of, run
     from mhbridge.config import load
 
-    run(load(found(config)))
+    run(load(found(config), further=faults_of))
     return 0
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from mhbridge.config.agreeing import Agreement, meant
 from mhbridge.config.destinations import (
     BearerAuth,
     FhirDestination,
@@ -24,7 +24,7 @@ from mhbridge.config.destinations import (
     MllpDestination,
     WebhookDestination,
 )
-from mhbridge.config.duties import queue_sections
+from mhbridge.config.judging import partly
 from mhbridge.config.receivers import (
     Expect,
     FolderReceiver,
@@ -64,6 +64,7 @@ RESERVED: Final = frozenset({"MHBRIDGE_CONFIG"})
 PLANNED: Final = frozenset({"mesh"})
 
 Kinds = Mapping[str, type[Section]]
+Problems = Sequence[tuple[str, str]]
 
 _ONE: Final[Kinds] = {
     "gateway": GatewaySection,
@@ -116,24 +117,38 @@ _WANTED: Final = {
 }
 
 
-def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str] | None = None,
+    further: Callable[[Config], Problems] | None = None,
+) -> Config:
     """
     Read, override, check. Relative paths are relative to the file's folder, or to the current one without a file.
+
+    Args:
+        further: when something is wrong, what else is, with those sections that are right.
 
     Raises:
         ConfigurationError: with every problem of the file and the environment.
     """
     environ = os.environ if environ is None else environ
     if path is None:
-        return parse("", file="", environ=environ)
+        return parse("", file="", environ=environ, further=further)
     try:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError([("C801", f"{path}: there is no readable file of this name in UTF-8")]) from None
-    return parse(text, file=str(path), base=path.parent, environ=environ)
+    return parse(text, file=str(path), base=path.parent, environ=environ, further=further)
 
 
-def parse(text: str, *, file: str = "mhbridge.toml", base: Path | None = None, environ: Mapping[str, str]) -> Config:
+def parse(
+    text: str,
+    *,
+    file: str = "mhbridge.toml",
+    base: Path | None = None,
+    environ: Mapping[str, str],
+    further: Callable[[Config], Problems] | None = None,
+) -> Config:
     """The configuration that `text` and `environ` make. Raises `ConfigurationError`."""
     try:
         tables: dict[str, Any] = tomllib.loads(text)
@@ -144,7 +159,7 @@ def parse(text: str, *, file: str = "mhbridge.toml", base: Path | None = None, e
         raise ConfigurationError([("C802", f"{where}: this is not TOML{said}")]) from None
     reading = _Reading(file, _lines(text), {"base": base or Path(), "environ": environ})
     reading.override(tables, environ)
-    return reading.config(tables)
+    return reading.config(tables, further)
 
 
 def _said_of_syntax(said: str) -> str:
@@ -164,6 +179,8 @@ class _Reading:
         self._places = {place: f"{file}:{line}" for place, line in lines.items()}
         self._context = dict(context)
         self._problems: list[tuple[str, str]] = []
+        #: Sections in which something is wrong.
+        self._wrong: set[Place] = set()
 
     def problem(self, code: str, place: Place, message: str) -> None:
         """Remember one problem of the key at `place`."""
@@ -184,10 +201,10 @@ class _Reading:
             elif not _put(tables, place, _literal(environ[variable])):
                 self.problem("C813", place, "there is no such place in the configuration")
 
-    def config(self, tables: dict[str, Any]) -> Config:
+    def config(self, tables: dict[str, Any], further: Callable[[Config], Problems] | None = None) -> Config:
         """Check every section, then what the sections say of each other."""
         for key in tables.keys() - _ONE.keys() - _MANY.keys():
-            self.problem("C803", (key,), "unknown section" + _meant(key, (*_ONE, *_MANY)))
+            self.problem("C803", (key,), "unknown section" + meant(key, (*_ONE, *_MANY)))
         one = {key: self._section((key,), kind, tables.get(key, {})) for key, kind in _ONE.items() if key in tables}
         many: dict[str, list[Any]] = {}
         for key, kinds in _MANY.items():
@@ -196,50 +213,83 @@ class _Reading:
                 self.problem("C806", (key,), f"write [[{key}]], with two brackets: there may be several")
                 tables[key] = entries = []
             many[key] = [self._section((key, n), kinds, entry) for n, entry in enumerate(entries)]
-        self._agree(tables, one.get("http"), many)
-        gateway = one["gateway"] if "gateway" in one else self._section(("gateway",), GatewaySection, {})
+        Agreement(tables, self._wrong, self.problem).check(one.get("http"), many)
+        if "gateway" not in one:
+            one["gateway"] = self._section(("gateway",), GatewaySection, {})
         if self._problems:
+            if further is not None and ("gateway",) not in self._wrong:
+                known = {text for _, text in self._problems}
+                queues = any(place[0] == "queue" for place in self._wrong)
+                # Whether a queue is there cannot be said while it is not known which there are.
+                self._problems += [
+                    (code, text) for code, text in further(self._made(one, many)) if text not in known
+                    and not (queues and code == "C829")
+                ]  # fmt: skip
             raise ConfigurationError(self._problems)
+        return self._made(one, many)
+
+    def _made(self, one: Mapping[str, Any], many: Mapping[str, Sequence[Any]]) -> Config:
+        """A configuration of those sections that are right, which are numbered anew."""
+        right = {key: found for key, found in one.items() if (key,) not in self._wrong}
+        numbers = {key: [n for n in range(len(found)) if (key, n) not in self._wrong] for key, found in many.items()}
+        lists = {key: tuple(many[key][n] for n in numbers[key]) for key in many}
+        places: dict[Place, str] = {}
+        for place, at in self._places.items():
+            section, number = str(place[0]), place[1] if len(place) > 1 else None
+            if section not in numbers or not isinstance(number, int):
+                places[place] = at
+            elif number in numbers[section]:
+                places[section, numbers[section].index(number), *place[2:]] = at
         return Config(
-            gateway=gateway,
-            http=one.get("http"),
-            access=tuple(many["access"]),
-            watch=one.get("watch") or WatchSection(),
-            alarms=tuple(many["alarm"]),
-            retention=one.get("retention") or RetentionSection(),
-            receivers=tuple(many["receiver"]),
-            destinations=tuple(many["destination"]),
-            routes=tuple(many["route"]),
-            queues=tuple(many["queue"]),
-            duties=tuple(many["duty"]),
+            gateway=right["gateway"],
+            http=right.get("http"),
+            access=lists["access"],
+            watch=right.get("watch") or WatchSection(),
+            alarms=lists["alarm"],
+            retention=right.get("retention") or RetentionSection(),
+            receivers=lists["receiver"],
+            destinations=lists["destination"],
+            routes=lists["route"],
+            queues=lists["queue"],
+            duties=lists["duty"],
             file=self._file,
-            places=self._places,
+            places=places,
         )
 
     def _section(self, place: Place, kinds: type[Section] | Kinds, table: Any) -> Any:
-        """One table as its class, or `None` when it has problems."""
+        """One table as its class; with what is wrong left open, or `None`, when it has problems."""
         if isinstance(kinds, Mapping):
             kind = table.get("kind") if isinstance(table, dict) else None
             if not isinstance(kind, str) or kind not in kinds:
                 self._kind((*place, "kind"), kind, kinds)
+                self._wrong.add(place)
                 return None
             kinds = kinds[kind]
         try:
             return kinds.model_validate(table, context=self._context)
         except ValidationError as failure:
-            errors = failure.errors(include_input=False, include_url=False)
-            for error in errors:
-                inside = [
-                    other
-                    for other in errors
-                    if other is not error and other["loc"][: len(error["loc"])] == error["loc"]
-                ]
-                if error["type"] == "too_short" and inside:
-                    # A list whose entries are wrong is not also empty.
-                    continue
-                ctx = error.get("ctx", {})
-                self._shape(place, kinds, error["type"], error["loc"], ctx=ctx, message=error["msg"])
-            return None
+            self._wrong.add(place)
+            self._shapes(place, kinds, failure)
+            wrong = {str(error["loc"][0]) for error in failure.errors(include_url=False) if error["loc"]}
+            if not wrong or not isinstance(table, dict):
+                return None
+            found, more = partly(kinds, table, wrong, self._context)
+            if more is not None:
+                self._shapes(place, kinds, more)
+            return found
+
+    def _shapes(self, place: Place, kinds: type[Section], failure: ValidationError) -> None:
+        """Say all of pydantic's errors."""
+        errors = failure.errors(include_input=False, include_url=False)
+        for error in errors:
+            inside = [
+                other for other in errors if other is not error and other["loc"][: len(error["loc"])] == error["loc"]
+            ]
+            if error["type"] == "too_short" and inside:
+                # A list whose entries are wrong is not also empty.
+                continue
+            ctx = error.get("ctx", {})
+            self._shape(place, kinds, error["type"], error["loc"], ctx=ctx, message=error["msg"])
 
     def _kind(self, place: Place, kind: object, kinds: Kinds) -> None:
         known = ", ".join(kinds)
@@ -248,7 +298,7 @@ class _Reading:
         elif kind in PLANNED:
             self.problem("C814", place, f"this kind is not in this release; known: {known}")
         else:
-            self.problem("C805", place, f"unknown kind{_meant(str(kind), tuple(kinds))}")
+            self.problem("C805", place, f"unknown kind{meant(str(kind), tuple(kinds))}")
 
     def _shape(
         self, place: Place, model: type[Section], kind: str, loc: Place, *, ctx: Mapping[str, Any], message: str
@@ -262,7 +312,7 @@ class _Reading:
             self.problem(kind, here, message)
         elif kind == "extra_forbidden":
             inner = _INNER.get(str(loc[0]), model) if len(loc) > 1 else model
-            self.problem("C803", here, "unknown key" + _meant(str(loc[-1]), tuple(inner.model_fields)))
+            self.problem("C803", here, "unknown key" + meant(str(loc[-1]), tuple(inner.model_fields)))
         elif kind == "missing":
             self.problem("C804", here, "this key must be given")
         elif kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -279,85 +329,6 @@ class _Reading:
             self.problem("C806", here, "must not be empty")
         else:
             self.problem("C806", here, f"must be {_WANTED.get(kind, 'of another kind')}")
-
-    def _agree(self, tables: Mapping[str, Any], http: HttpSection | None, many: Mapping[str, list[Any]]) -> None:
-        """What no section can know alone."""
-        receivers = [(n, r) for n, r in enumerate(many["receiver"]) if r is not None]
-        destinations = [(n, d) for n, d in enumerate(many["destination"]) if d is not None]
-        listens = [(n, str(r.listen)) for n, r in receivers if getattr(r, "listen", None) and r.listen.port]
-        self._once("receiver", "name", [(n, r.feed) for n, r in receivers], "this supplier has a receiver of this name")
-        self._once("receiver", "listen", listens, "another receiver listens here")
-        self._once("destination", "name", [(n, d.name) for n, d in destinations], "another destination has this name")
-        if http is not None and any(str(http.listen) == listen for _, listen in listens):
-            self.problem(
-                "C811", ("http", "listen"), "a receiver listens here; one without listen shares that of [http]"
-            )
-        folders = [(("receiver", n, "path"), r.path) for n, r in receivers if isinstance(r, FolderReceiver)]
-        folders += [(("destination", n, "path"), d.path) for n, d in destinations if isinstance(d, FolderDestination)]
-        for place, path in folders:
-            if [other for _, other in folders].index(path) != folders.index((place, path)):
-                self.problem("C811", place, "this folder is used already")
-        mailboxes = [(n, r) for n, r in receivers if isinstance(r, MeshReceiver)]
-        for at, (n, receiver) in enumerate(mailboxes):
-            if not all(receiver.apart(other) for _, other in mailboxes[:at]):
-                self.problem("C841", ("receiver", n, "mailbox"), "another receiver takes the same messages from it")
-        for n, receiver in receivers:
-            if isinstance(receiver, HttpReceiver) and receiver.listen is None:
-                if "http" not in tables:
-                    self.problem("C804", ("receiver", n, "listen"), "this key must be given, or an [http] section")
-                elif http is not None and http.open_to_strangers and receiver.token is None:
-                    self.problem("C816", ("receiver", n, "token"), "[http] can be reached from elsewhere: give a token")
-        secrets = [(n, a.token.reveal()) for n, a in enumerate(many["access"]) if a is not None]
-        self._once("access", "token", secrets, "another [[access]] has the same secret")
-        if http is not None and not http.listen.loopback and not tables.get("access"):
-            self.problem("C816", ("http", "listen"), "it can be reached from elsewhere: give at least one [[access]]")
-        # Names as written, so that a destination with another fault is not also called unknown.
-        written = [entry.get("name") for entry in tables.get("destination", []) if isinstance(entry, dict)]
-        names = list(dict.fromkeys(name for name in written if isinstance(name, str)))
-        for n, route in enumerate(many["route"]):
-            for m, name in enumerate(route.to if route is not None else ()):
-                if name not in names:
-                    self.problem("C812", ("route", n, "to", m), "no destination has this name" + _meant(name, names))
-
-        self._agree_on_tasks(many["queue"], many["duty"])
-
-    def _agree_on_tasks(self, queues: Sequence[QueueSection | None], duties: Sequence[DutySection | None]) -> None:
-        """Every task has an owner, and goes on from one to the next until there is none after it."""
-        self._once("queue", "name", [(n, q.name) for n, q in enumerate(queues) if q], "another queue has this name")
-        said = [(n, cause) for n, duty in enumerate(duties) if duty for cause in dict.fromkeys(duty.causes)]
-        self._once("duty", "causes", said, "another duty has one of these causes")
-        known = queue_sections([queue for queue in queues if queue])
-        names = [queue.name for queue in known]
-        for section, key, entries in (("queue", "next", queues), ("duty", "queue", duties)):
-            for n, entry in enumerate(entries):
-                name = getattr(entry, key, "")
-                if name and name not in names:
-                    self.problem("C824", (section, n, key), "no queue has this name" + _meant(name, names))
-        after = {queue.name: queue.next for queue in known}
-        for n, queue in enumerate(queues):
-            if queue is not None and _goes_round(queue.name, after):
-                self.problem("C825", ("queue", n, "next"), "a task that nobody takes would go round and round")
-
-    def _once(self, section: str, key: str, values: Sequence[tuple[int, str]], message: str) -> None:
-        seen: set[str] = set()
-        for n, value in values:
-            if value in seen:
-                self.problem("C811", (section, n, key), message)
-            seen.add(value)
-
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}" if known else ""
-
-
-def _goes_round(name: str, after: Mapping[str, str]) -> bool:
-    at = after.get(name, "")
-    for _ in after:
-        if at == name:
-            return True
-        at = after.get(at, "")
-    return False
 
 
 def _references(value: Any) -> Iterator[str]:
