@@ -38,7 +38,7 @@ from mhbridge.fhir.extension_rules import contexts, extension_rules
 from mhbridge.fhir.invariants import INVARIANTS
 from mhbridge.fhir.primitives import ABSOLUTE, OF_SYSTEM, fault, is_decimal
 from mhbridge.fhir.profile_rules import profile_rules
-from mhbridge.fhir.stated import STATED
+from mhbridge.fhir.recurring import LASTING
 from mhbridge.fhir.structure import BARE
 from mhbridge.fhir.xhtml_rules import is_clean
 
@@ -56,8 +56,11 @@ RECURSIVE: Final = frozenset({"Identifier.assigner"})
 #: Elements that are left to the walk: resources in other places than the entries of a Bundle.
 LEFT: Final = frozenset({"contained", "Parameters.parameter.resource"})
 
-#: Types of what builds state, so that it pays to ask whether an object is such.
-STATED_TYPES: Final = frozenset({"CodeableConcept", "Coding", "Extension", "Meta", "Narrative"})
+#: Types of what lasts, so that it pays to ask whether an object is such: builds state some, and some say who or what
+#: works there. So do parts of resources that have no type of their own.
+LASTING_TYPES: Final = frozenset({"CodeableConcept", "Coding", "Extension", "Meta", "Narrative", "Reference"})
+#: So many are remembered of those in a kind of place that were right.
+MOST: Final = 1 << 14
 
 #: What R4 calls a system: an absolute address.
 SYSTEMS: Final = frozenset({"Coding.system", "Identifier.system", "Quantity.system"})
@@ -106,7 +109,7 @@ class Compiled:
         self._types = frozenset(definitions.codesystem("http://hl7.org/fhir/resource-types") or ())
         self._resources: dict[str, Judge] = {}
         self._constants: dict[Any, str] = {}
-        #: What an object must pass → the name of what remembers which of those that are stated do.
+        #: What an object must pass → the name of what remembers which of those that last do.
         self._provers: dict[str, str] = {}
         self.scope: dict[str, Any] = {
             "are_claims_clean": profile_rules(definitions).are_clean,
@@ -124,7 +127,7 @@ class Compiled:
             "forms": OF_SYSTEM,
             "systems": systems(definitions),
             "is_time": re.compile(_DATE + _TIME).fullmatch,
-            "stated": STATED,
+            "lasting": LASTING,
         }
 
     def __call__(self, resource: Any) -> bool:
@@ -274,7 +277,7 @@ class Compiled:
     def _test(self, element: Element, v: str) -> str:
         """An expression for one value, true only if it is right."""
         if element.children:
-            return f"type({v}) is dict and {self._name(element.children, element.path)}({v}, met)"
+            return f"type({v}) is dict and {self._once(f'{self._name(element.children, element.path)}({{v}}, met)', v)}"
         (kind,) = element.types
         allowed = codes(self._definitions, element.binding)
         if self._definitions.is_primitive(kind):
@@ -295,13 +298,14 @@ class Compiled:
             test += f" and is_bound({self.constant(allowed)}, {kind!r}, {{v}})"
         if element.simple and kind == "Quantity":
             test += " and 'comparator' not in {v} and '_comparator' not in {v}"
-        asked = test.format(v=v)
-        if kind in STATED_TYPES:
-            asked = f"({self._prover(test)}({v}, met) if id({v}) in stated else {asked})"
-        return f"type({v}) is dict and {asked}"
+        return f"type({v}) is dict and {self._once(test, v) if kind in LASTING_TYPES else test.format(v=v)}"
+
+    def _once(self, test: str, v: str) -> str:
+        """A test that is asked but once of what lasts."""
+        return f"({self._prover(test)}({v}, met) if id({v}) in lasting else {test.format(v=v)})"
 
     def _prover(self, test: str) -> str:
-        """The name of what asks a test of an object that a build states, and only once of each."""
+        """The name of what asks a test of an object that lasts, and only once of each."""
         name = self._provers.get(test)
         if name is None:
             name = self._provers[test] = f"p{len(self._provers)}"
@@ -363,17 +367,18 @@ class _Members(dict[str, Judge]):
 
 class _Proof:
     """
-    Whether an object that is stated (`stated`) is right in a kind of place; found out once, since nobody changes it.
+    Whether an object that lasts (`recurring`) is right in a kind of place; found out once, since nobody changes it.
 
     Not of one with references: where they lead, the document that it stands in decides. How deep one stood when it was
-    looked at does not matter: what a build states is never deep.
+    looked at does not matter: what lasts is never deep.
     """
 
     __slots__ = ("_judge", "_right")
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
-        self._right: set[int] = set()
+        #: Held, so that no other object ever has the id of one.
+        self._right: dict[int, Any] = {}
 
     def __call__(self, part: dict[str, Any], met: Met) -> bool:
         if id(part) in self._right:
@@ -382,7 +387,9 @@ class _Proof:
         if not self._judge(part, met):
             return False
         if len(met.links) == links:
-            self._right.add(id(part))
+            if len(self._right) >= MOST:
+                self._right.clear()
+            self._right[id(part)] = part
         return True
 
 

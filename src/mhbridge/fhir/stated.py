@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mhbridge.fhir.bundle import dumps
+from mhbridge.fhir.recurring import LASTING
 
 __all__ = ["STATED", "shared", "stated"]
 
@@ -36,7 +37,7 @@ def stated(value: Any) -> Any:
         if len(_KNOWN) >= _MOST:
             return value
         found = _KNOWN.setdefault(text, value)
-        STATED[id(found)] = found
+        STATED[id(found)] = LASTING[id(found)] = found
     return found
 
 

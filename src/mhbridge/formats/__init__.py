@@ -456,6 +456,8 @@ class Plan:
             the number of their group, and `delimiters`: what stands at places of two rows with the same means the same.
             The spot of the path has `codes`.
         chosen: the same of a path that chooses among the values at its place; see `Plain.find`.
+        common: what stands at the place says where something is, or which organisation it is: the same comes again in
+            messages about others, so that all that is read of it is worth remembering.
     """
 
     key: Hashable
@@ -464,6 +466,7 @@ class Plan:
     value: Callable[[Any, Any], Any]
     parts: Callable[[Any, Any], list[str] | None] | None = None
     chosen: Callable[[Any, Any], PlainValue | None] | None = None
+    common: bool = False
 
     def find(self, cursor: Any) -> Any:
         """What `Format.first` finds; what generated code does instead is exactly this."""

@@ -19,12 +19,14 @@ from functools import partial
 from typing import Any, Final
 
 from mhbridge.errors import Span
+from mhbridge.fhir.recurring import Again
 from mhbridge.fhir.stated import stated
 from mhbridge.mapping import nodes
 from mhbridge.mapping.emitting import Case, Emitter, Lines, shareable
 from mhbridge.mapping.leaves import as_list, settling, splice, whole_settling
 from mhbridge.mapping.ledger import always_read
 from mhbridge.mapping.placed import Block
+from mhbridge.mapping.types import BUILT_IN_RECORDS
 from mhbridge.model import ABSENT
 
 __all__ = ["Compiler"]
@@ -48,7 +50,7 @@ class Compiler:
         for read in _asked_often(items):
             function.shared[read.path] = function.keep(function.value(read, body), body, read.span).id
         for item in items:
-            function.bound("out", item.name, item.body, body, "cursor")
+            function.bound("out", item.name, item.body, body, "cursor", alone=True)
         body.append(at.give(at.call("present_alone", at.load("out"))))
         return function.finish("bind", ("cursor", "run"), body)
 
@@ -147,15 +149,44 @@ def _coded_alone(node: nodes.Build) -> nodes.Put | None:
 _CODED: Final = frozenset({"valueCodeableConcept", "valueCoding"})
 
 
+def _of_one(node: nodes.Build) -> nodes.ItemOf | None:
+    """The one item that all of an object which is not stated comes of, where that is who or what works there."""
+    found: nodes.ItemOf | None = None
+    for part in nodes.walk(node):
+        if isinstance(part, nodes.ItemOf):
+            of_record = part.fields[0] in _FIELDS if part.fields else part.type.name in BUILT_IN_RECORDS
+            if not of_record or part.name == "message" or (found is not None and found.name != part.name):
+                return None
+            found = part
+        elif isinstance(part, _OF_MORE):
+            return None
+    return found
+
+
+_FIELDS: Final = frozenset().union(*BUILT_IN_RECORDS.values())
+#: What depends on more than an item.
+_OF_MORE: Final = (nodes.AliasOf, nodes.PositionOf, nodes.Reference, nodes.BuildEach)
+
+
 class _Function(Emitter):
     """A function that binds items or builds a resource."""
 
+    #: What is made now is remembered as part of something larger.
+    within_one = False
+
     # -- bindings -------------------------------------------------------------------------------------------
 
-    def bound(self, into: str, name: str, body: nodes.Binding, block: Block, cursor: str) -> None:
-        """Put what is bound under a name. What is absent has none; seldom it is taken away again when all is there."""
+    def bound(
+        self, into: str, name: str, body: nodes.Binding, block: Block, cursor: str, *, alone: bool = False
+    ) -> None:
+        """
+        Put what is bound under a name. What is absent has none; seldom it is taken away again when all is there.
+
+        Args:
+            alone: it is an item, which nothing else holds.
+        """
         at = self.at(body.value.span if isinstance(body, nodes.BindValue) else body.span)
-        if isinstance(body, nodes.BindValue) and (held := self.held(body.value, cursor)) is not None:
+        if isinstance(body, nodes.BindValue) and (held := self.held(body.value, cursor, alone=alone)) is not None:
             block.append(at.when(held.there, [at.put(into, at.constant(name), held.taken)], []))
             return
         given = value = self.binding(body, block, cursor)
@@ -329,6 +360,28 @@ class _Function(Emitter):
             return at.load(self.given("k", said))
         if (coded := _coded_alone(node)) is not None:
             return self._around(node, coded, block)
+        if not self.within_one and (item := _of_one(node)) is not None:
+            return self._again(node, item, block)
+        return self._object(node, block)
+
+    def _again(self, node: nodes.Build, item: nodes.ItemOf, block: Block) -> ast.expr:
+        """An object of which all that is not stated comes of one who works there: it is made once for each of them."""
+        at, again = self.at(node.span), Again()
+        one = self.keep(self._get(at.load("items"), item.name, at), block, node.span)
+        result = self.local()
+        block.append(at.set(result, at.method(at.load(self.given("known", again.known)), "get", at.call("id", one))))
+        inner: Block = []
+        self.within_one = True
+        made = self._object(node, inner)
+        self.within_one = False
+        inner.append(at.set(result, made))
+        kept = at.call("kept_again", at.load(self.given("again", again)), one, at.load(result), at.load("run"))
+        inner.append(at.do(kept))
+        block.append(at.when(at.not_(at.load(result)), inner, []))
+        return at.load(result)
+
+    def _object(self, node: nodes.Build, block: Block) -> ast.expr:
+        at = self.at(node.span)
         result, found = self.local(), self.local()
         puts = node.puts
         keys: list[ast.expr | None] = []

@@ -26,6 +26,7 @@ from mhbridge.mapping.leaves import (
     fill,
     gathered,
     has_code,
+    kept_again,
     marks_of,
     position,
     present_alone,
@@ -47,6 +48,7 @@ _NAMES: Final[Mapping[str, Any]] = {
     "enumerate": enumerate, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
     "has_code": has_code, "position": position, "asked": asked, "flip": flip, "id": id, "shared": shared,
     "better": better, "gathered": gathered, "settled": settled, "present_alone": present_alone,
+    "kept_again": kept_again,
 }  # fmt: skip
 
 _WORDS: Final = ("string", "text")
@@ -217,15 +219,18 @@ class Emitter:
             case nodes.Reference():
                 return self._reference(node, block, cursor)
 
-    def held(self, node: nodes.Expression, cursor: str) -> Held | None:
+    def held(self, node: nodes.Expression, cursor: str, *, alone: bool) -> Held | None:
         """
         A value of the message that is looked for in a row, and of which nothing is said or done where there is none.
+
+        Args:
+            alone: no list holds it.
         """
         coded = node.coded if isinstance(node, nodes.Apply) else None
         read = node.args[0] if isinstance(node, nodes.Apply) and coded is not None else node
         if not isinstance(read, nodes.Read) or _is_told(read) or (cursor == "cursor" and read.path in self.shared):
             return None
-        return self._in_row(read, cursor, coded or read.quick)
+        return self._in_row(read, cursor, coded or (read.alone if alone else read.quick))
 
     def _in_row(self, node: nodes.Read, cursor: str, quick: Callable[..., Any] | None) -> Held | None:
         plan = node.plan

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from mhbridge.fhir.recurring import Again, forget, recur
 from mhbridge.formats import STATE_BITS, Format, Path, Plain, PlainValue, Plan, Scope
 from mhbridge.mapping import nodes
 from mhbridge.mapping.conversions import Conversion, Unconvertible
@@ -47,6 +48,7 @@ __all__ = [
     "first",
     "gathered",
     "has_code",
+    "kept_again",
     "marks_of",
     "one_number",
     "plain_every",
@@ -122,16 +124,23 @@ def first(format_: Format, found: Conversion, want: Type, mark: Mark, *, on_bad:
     return take
 
 
-def plain_first(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any, Run], Any] | None:
+#: (What stands at a place, its row, cursor, run) → a value, or a state.
+Reader: TypeAlias = Callable[[Any, Any, Any, Run], Any]
+
+
+def plain_first(plan: Plan, take: Taker, mark: Mark) -> tuple[Reader | None, Reader | None]:
     """
     Takes the value of a path in one go where it is plain, without making a raw value of it.
 
     Args:
         take: takes any other.
+
+    Returns:
+        What does that, and what does it where no list holds the value: it may be the very object that came before.
     """
     parts_of, chosen, value, made, asks = plan.parts, plan.chosen, plan.value, mark.conversion, mark.spot.asks
     if made is None or made.plain is None or (parts_of is None and chosen is None):
-        return None
+        return None, None
     plain, codes, beside = made.plain, mark.plain, mark.beside
     mark.opened = lambda held, row, _: value(held, row)
 
@@ -152,10 +161,19 @@ def plain_first(plan: Plan, take: Taker, mark: Mark) -> Callable[[Any, Any, Any,
                 run.trace.append((mark, one, None, row))
         return result
 
-    return _remembering(read, mark) if made.common and parts_of is not None else read
+    if parts_of is None or not (made.common or plan.common):
+        return read, read
+    alone = _remembering(read, mark)
+
+    def read_again(held: Any, row: Any, cursor: Any, run: Run) -> Any:
+        value = alone(held, row, cursor, run)
+        # Not the same object twice; see `calling`.
+        return value.copy() if type(value) is dict else value
+
+    return read_again, alone
 
 
-def _remembering(read: Callable[[Any, Any, Any, Run], Any], mark: Mark) -> Callable[[Any, Any, Any, Run], Any]:
+def _remembering(read: Reader, mark: Mark) -> Reader:
     """The same, with what it gave for what stands at a place remembered, if that was plain."""
     asks = mark.spot.asks
     #: What stands at the place → what tells its parts apart, what the ledger takes of it, and the value.
@@ -167,17 +185,28 @@ def _remembering(read: Callable[[Any, Any, Any, Run], Any], mark: Mark) -> Calla
             if asks and not mark.always:
                 trace.append((mark, ASKED, None, cursor))
             trace.append((mark, before[1], held, row))
-            # Not the same object twice; see `calling`.
-            return before[2].copy()
+            return before[2]
         value = read(held, row, cursor, run)
-        # Words that somebody wrote do not come again, and may be about anybody.
-        if isinstance(value, dict) and "text" not in value and (kind := trace[-1][1]) > PLAIN:
+        if _comes_again(value) and (kind := trace[-1][1]) > PLAIN:
             if len(known) >= REMEMBERED:
+                _forget([one for _, _, one in known.values()])
                 known.clear()
-            known[held] = row.delimiters, kind, value.copy()
+            known[held] = row.delimiters, kind, value
+            if type(value) is dict:
+                recur(value.get("coding", value))
         return value
 
     return read_again
+
+
+def _comes_again(value: Any) -> bool:
+    """Whether a value is worth remembering: words that somebody wrote beside a code are not, and may be of anybody."""
+    return type(value) is str or (type(value) is dict and "text" not in value)
+
+
+def _forget(values: Iterable[Any]) -> None:
+    """Say of values that they are no longer remembered: of concepts, which may have their own words, the codes."""
+    forget([value.get("coding", value) for value in values if type(value) is dict])
 
 
 def by_row(plan: Plan, read: Callable[[Any, Any, Any, Run], Any], told: Taker | None) -> Callable[[Any, Run], Any]:
@@ -400,8 +429,11 @@ def calling(
             narrow(run.trace, marks, parts)
         if key is not None and len(run.issues) == noted:
             if len(remembered) >= REMEMBERED:
+                _forget([one for one, _ in remembered.values()])
                 remembered.clear()
             remembered[key] = value, parts
+            if type(value) is dict and "coding" in value:
+                recur(value["coding"])
         return value
 
     return apply
@@ -411,7 +443,8 @@ def coded(
     call: Callable[..., Any], function: Function, memory: Memory, args: Sequence[nodes.Expression]
 ) -> Callable[[Any, Any, Any, Run], Any] | None:
     """
-    Reads a plain value and calls a function of it that remembers values, in one go; the other arguments are stated.
+    Reads a plain value and calls a function of it that remembers values, or of a value that comes again in messages
+    about others, in one go; the other arguments are stated.
 
     Args:
         call: calls it (see `calling`).
@@ -419,11 +452,9 @@ def coded(
     """
     read, *others = args
     key_of = function.key
-    if key_of is None:
-        return None
     if not isinstance(read, nodes.Read) or not all(isinstance(other, nodes.Literal) for other in others):
         return None
-    if read.quick is None or read.plan is None:
+    if read.quick is None or read.plan is None or not (key_of is not None or read.plan.common):
         return None
     take, mark, asks = read.quick, read.mark, read.mark.spot.asks
     stated = [other.value for other in others if isinstance(other, nodes.Literal)]
@@ -444,14 +475,20 @@ def coded(
         value = take(held, row, cursor, run)
         if not value:
             return value
+        noted = len(run.issues)
         made = call(run, value, *stated)
         read_as = trace[-1][1]
-        if read_as > PLAIN and (key := key_of(value, *stated)) in memory:
-            result, unused = memory[key]
-            if not (unused and divisible):
-                if len(results) >= REMEMBERED:
-                    results.clear()
-                results[held] = row.delimiters, read_as, result
+        if read_as <= PLAIN:
+            return made
+        if key_of is not None:
+            result, unused = memory.get(key_of(value, *stated), (ABSENT, _NOTHING))
+            again = result is not ABSENT and not (unused and divisible)
+        else:
+            result, again = made, len(run.issues) == noted and _comes_again(made)
+        if again:
+            if len(results) >= REMEMBERED:
+                results.clear()
+            results[held] = row.delimiters, read_as, result
         return made
 
     return apply
@@ -589,6 +626,12 @@ def whole_settling(
         return whole_as_text(parts, node, cursor, run) or settle(record)
 
     return settle_whole
+
+
+def kept_again(again: Again, item: Any, whole: Any, run: Run) -> None:
+    """Remember what was made of an item that is remembered, unless there was something to note."""
+    if type(whole) is dict and not run.issues:
+        again.keep(item, whole)
 
 
 def fill(into: dict[str, Any], key: str, value: Any) -> None:

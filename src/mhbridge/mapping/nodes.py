@@ -37,6 +37,7 @@ class Read:
         quick: (what stands at the place in the row, the row, cursor, run) → what `take` gives of what `plan` finds, or
             (cursor, run) → what it gives of what `find` finds where there is no plan; quicker where that is plain.
             `None` where that cannot be.
+        alone: the same as `quick` where no list holds what it gives: it may be the very object that it gave before.
         texts: cursor → all that stands at the path, as received; for records that are kept whole.
         mark: stands for it in the field ledger.
     """
@@ -50,6 +51,7 @@ class Read:
     texts: Callable[[Any], list[str]]
     mark: Mark
     quick: Callable[..., Any] | None = None
+    alone: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

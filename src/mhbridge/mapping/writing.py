@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mhbridge.fhir.recurring import Again
 from mhbridge.fhir.stated import STATED, stated
 from mhbridge.mapping.run import Run
 from mhbridge.model import ABSENT, Issue, Severity, State
@@ -20,9 +21,9 @@ __all__ = ["choice_key", "chooser", "undecided", "writer"]
 
 Writer = Callable[[Any, Run], Any]
 
-#: The id of a target's URIs → the id of codings that are stated, or of one of them → the concept, or the coding, as it
-#: is written there.
-_WRITTEN: Final[dict[int, dict[int, Any]]] = {}
+#: The id of a target's URIs → the id of codings that last, or of one of them → the concept, or the coding, as it is
+#: written there.
+_WRITTEN: Final[dict[int, Again]] = {}
 
 
 def choice_key(stem: str, type_name: str) -> str:
@@ -50,19 +51,20 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
     if codings is None:
         return value or ABSENT
     uris = run.uris
-    shared = _WRITTEN.get(id(uris))
-    if shared is None:
+    again = _WRITTEN.get(id(uris))
+    if again is None:
         # Whose id may come to mean others, of those nothing is kept.
-        shared = _WRITTEN.setdefault(id(uris), {}) if id(uris) in STATED else {}
+        again = _WRITTEN.setdefault(id(uris), Again()) if id(uris) in STATED else Again()
+    shared = again.known
     known = shared.get(id(codings))
     if known is not None:
         return {**known, "text": text} if (text := value.get("text")) else known
     written: list[Any] = []
     lost: list[Mapping[str, Any]] = []
     for coding in codings:
-        again = shared.get(id(coding))
-        if again is not None:
-            written.append(again)
+        before = shared.get(id(coding))
+        if before is not None:
+            written.append(before)
             continue
         name = coding.get("system")
         uri = uris.get(name)
@@ -81,6 +83,8 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         known = {"coding": written, "text": words} if words else {"coding": written}
         if id(codings) in STATED:
             known = shared[id(codings)] = stated(known)
+        else:
+            again.keep(codings, known)
         return {**known, "text": text} if text else known
     if lost:
         text = "; ".join(filter(None, (text, *map(_in_words, lost))))

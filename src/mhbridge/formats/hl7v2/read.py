@@ -16,10 +16,13 @@ from mhbridge.formats.hl7v2.path import Hl7Path
 from mhbridge.formats.hl7v2.predicate import EveryNamed, filtered, inside, repetition_test, repetitions
 from mhbridge.formats.hl7v2.reach import FieldLoop, read_segment
 from mhbridge.formats.hl7v2.shapes import REPETITIONS
+from mhbridge.formats.hl7v2.structure import structure
 from mhbridge.model import ABSENT, DELETED
 
 __all__ = ["every_reader", "first_reader", "plain_reader", "plan"]
 
+#: Data types of places and of organisations, of which the same comes again in messages about others.
+_COMMON: Final = frozenset({"HD", "PL", "XON"})
 _LAST_REPETITION: Final = (1 << REPETITIONS) - 1
 
 
@@ -56,7 +59,8 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         parts = _parts(path) if _divisible(path) else None
     elif (every := _every_plain(path)) is not None:
         chosen = _first_of(every)
-    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), parts, chosen)
+    type_ = structure(scope.source.options.get("version", "")).type_of(name, path.field)
+    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), parts, chosen, type_ in _COMMON)
 
 
 # What follows is the inner loop of every translation: it splits nothing that it does not need.

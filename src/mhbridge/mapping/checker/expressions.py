@@ -186,6 +186,7 @@ class Resolver:
         assert scope is not None
         find: Any
         quick: Any = None
+        alone: Any = None
         planned = hasattr(format_, "plan")  # `formats.Planned`
         # Of NHS numbers all are looked at, so that two are noticed.
         number = mark.conversion is not None and mark.conversion.target.name == "nhs_number"
@@ -201,11 +202,11 @@ class Resolver:
         except PathError as error:
             return self.report_path(error, tree.span)
         if plan is not None and not number:
-            quick = leaves.plain_first(plan, take, mark)
+            quick, alone = leaves.plain_first(plan, take, mark)
         elif plan is not None and every is not None:
             quick = leaves.plain_every(every, find, take, mark, alone=plan)
             plan = plan if quick is None else None
-        return nodes.Read(tree.span, want, path.text, find, take, plan, texts, mark, quick)
+        return nodes.Read(tree.span, want, path.text, find, take, plan, texts, mark, quick, alone)
 
     def _mark(self, tree: syntax.PathNode, found: Conversion | None, *, many: bool) -> Mark:
         """What stands for a path in the field ledger. One that only its presence matters of decides, wherever it is."""
