@@ -41,6 +41,8 @@ __all__ = [
     "LoopSpot",
     "Message",
     "Nested",
+    "NestedLoopSpot",
+    "NestedSpot",
     "Part",
     "Path",
     "PathError",
@@ -214,6 +216,10 @@ class LoopSpot(Protocol):
     """
 
     @property
+    def kind(self) -> str:
+        """See above."""
+
+    @property
     def asks(self) -> bool:
         """See above."""
 
@@ -266,6 +272,32 @@ class Spot(LoopSpot, Protocol):
         """The leaves that delete at the path, in order."""
 
 
+class NestedLoopSpot(LoopSpot, Protocol):
+    """
+    The same of a format that is `Nested`.
+
+    Args:
+        inside: nothing is found but in the cursor.
+    """
+
+    @property
+    def inside(self) -> bool:
+        """See above."""
+
+    def holds(self, raw: Any, places: Sequence[int]) -> bool:
+        """Whether any of some places, in order, may be in a raw value."""
+
+
+class NestedSpot(NestedLoopSpot, Spot, Protocol):
+    """The same of a format that is `Nested`."""
+
+    def hold(self, raw: Any, parts: frozenset[str], states: Sequence[dict[int, int]], state: int) -> None:
+        """What `take` adds, added to the states that `Nested.became` gets."""
+
+    def standing(self, cursor: Any, parts: frozenset[str], places: Sequence[int]) -> Iterable[Cell]:
+        """Of `every` the cells at some places, which are in order."""
+
+
 class Loop(Protocol):
     """What `$each` runs over: `cursors(cursor)` yields the places below, in the order of the message."""
 
@@ -298,6 +330,8 @@ class Format(Protocol):
     name: str
     #: Keys accepted in `source:` besides `format`, `timezone` and `charset`, with one line of help each.
     keys: Mapping[str, str]
+    #: What a path without predicates reaches is decided by the kinds and the shapes of a message's groups (`shapes`).
+    reached_by_shape: bool
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block's own keys (plain strings, lists and dicts). Raises `DeclarationError`."""
@@ -490,11 +524,14 @@ class Nested(Format, Protocol):
     """
     A format whose messages are one group, in which cells stand inside others and are numbered in that order.
 
-    It finds by itself what of a message was left open. Its spots have `hold(raw, parts, states, state)`, which adds
-    what `take` adds to the states that `became` gets; `holds(raw, places)`, whether any of some places (in order) may
-    be in a raw value; `inside`, whether nothing is found but in the cursor; and `standing(cursor, parts, places)`: of
-    `every` the cells at these places.
+    It finds by itself what of a message was left open.
     """
+
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> NestedSpot:
+        """What a path reads: all values, or the first one."""
+
+    def loop_spot(self, path: Path, scope: Scope) -> NestedLoopSpot:
+        """What the predicates of a loop's path look at."""
 
     def became(self, message: Message, states: States, ignoring: Sequence[Ignoring]) -> Became:
         """

@@ -40,6 +40,7 @@ from mhbridge.formats.csv.sets.gathering import SetGathering
 from mhbridge.formats.csv.sets.reading import read_set
 from mhbridge.formats.csv.sets.record import Record
 from mhbridge.formats.several import first_name, is_several, read_files
+from mhbridge.formats.spots import Unasked
 from mhbridge.model import NOTHING_BEFORE, Answer, Before, MessageFacts
 
 __all__ = ["FORMAT", "Csv", "Row"]
@@ -63,6 +64,7 @@ class Csv:
 
     name: str = "csv"
     keys: Mapping[str, str] = {**KEYS, **set_declaration.KEYS}
+    reached_by_shape: bool = False
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
@@ -227,10 +229,8 @@ class Csv:
         return places.spot(path, scope)
 
     def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
-        """A loop over the values of a cell asks nothing; nor does one over rows."""
-        if _joined(scope):
-            return set_places.loop_spot(path, scope)
-        return places.spot(path, scope)
+        """A loop over the values of a cell asks nothing; nor does one over a table: keys are the format's own."""
+        return Unasked() if _joined(scope) else places.spot(path, scope)
 
     def ignored(self, path: Path) -> Callable[[Row | Record], Iterable[Cell]]:
         """The column; of a set perhaps a whole table."""

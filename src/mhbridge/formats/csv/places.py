@@ -9,71 +9,26 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path, Scope, Source
+from mhbridge.formats import Cell, Path, Scope, Source
 from mhbridge.formats.csv.lines import codec_of
 from mhbridge.formats.csv.paths import ColumnPath, Pieces, check
 from mhbridge.formats.csv.rows import Row
+from mhbridge.formats.spots import OneLeaf
 
-__all__ = ["ColumnSpot", "altered", "ignored", "name_of", "populated", "spot", "structural"]
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnSpot:
-    """What one path of a mapping reads; see `mhbridge.formats.Spot`. A column has no predicates and nothing deletes."""
-
-    place: int
-    asks: bool = False
-    subject: None = None
-    question: None = None
-    within: None = None
-    everywhere: None = None
-
-    def touches(self, parts: frozenset[str]) -> frozenset[int]:  # noqa: ARG002  # the protocol's
-        """The column."""
-        return frozenset({self.place})
-
-    def cells(self, raw: Any, parts: frozenset[str]) -> tuple[Cell, ...]:  # noqa: ARG002
-        """The cell."""
-        return ((self.place, 1),) if parts else ()
-
-    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:  # noqa: ARG002
-        """The cell; a row is one group."""
-        if parts:
-            into[0].append((1 << PLACE_BITS | self.place) << STATE_BITS | state)
-
-    def present(self, raw: Any) -> tuple[Cell, ...]:  # noqa: ARG002
-        """The cell."""
-        return ((self.place, 1),)
-
-    def every(self, cursor: Any, parts: frozenset[str]) -> tuple[Cell, ...]:
-        """The cell."""
-        return self.cells(cursor, parts)
-
-    def deleted(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
-        """None."""
-        return ()
-
-    def questioned(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
-        """None."""
-        return ()
-
-    def asked(self, cursor: Any) -> tuple[Asked, ...]:  # noqa: ARG002
-        """None."""
-        return ()
+__all__ = ["altered", "ignored", "name_of", "populated", "spot", "structural"]
 
 
-def spot(path: Path, scope: Scope) -> ColumnSpot:
+def spot(path: Path, scope: Scope) -> OneLeaf:
     """What a path reads: its column, or inside a loop over the values of a cell that cell."""
     column = check(path, scope).column
     if path.relative:
         around = scope.loops[-1]
         assert isinstance(around, Pieces)
         column = around.column
-    return ColumnSpot(sorted(scope.source.options["columns"]).index(column))
+    place = sorted(scope.source.options["columns"]).index(column)
+    return OneLeaf(place, place)
 
 
 def populated(row: Row) -> Iterator[Cell]:

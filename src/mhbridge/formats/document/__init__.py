@@ -108,6 +108,7 @@ class Document:
 
     name: str = "document"
     keys: Mapping[str, str] = {**CSV_KEYS, **XML_KEYS, **JSON_KEYS, **KEYS}
+    reached_by_shape: bool = False
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
@@ -242,7 +243,7 @@ class Document:
     def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
         """What a path reads."""
         if isinstance(path, FilePath):
-            return places.FieldSpot(_place(path, scope.source))
+            return places.own_spot(_place(path, scope.source))
         format_, inner, within = _inside(path, scope)
         return places.InnerSpot(format_.spot(inner, within, many=many))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, LoopSpot, Spot
+from mhbridge.formats import PLACE_BITS, Asked, Cell, LoopSpot, Spot
 from mhbridge.formats.document.message import Cursor, Letter
 from mhbridge.formats.several import File, written
+from mhbridge.formats.spots import OneLeaf
 
-__all__ = ["OWN", "FieldSpot", "InnerLoop", "InnerLoopSpot", "InnerSpot", "altered", "own_names", "shifted"]
+__all__ = ["OWN", "InnerLoop", "InnerLoopSpot", "InnerSpot", "altered", "own_names", "own_spot", "shifted"]
 
 #: The kind of the group that is the document and its name.
 OWN: Final = "file"
@@ -29,54 +30,16 @@ def own_names(fields: Iterable[str]) -> tuple[str, ...]:
     return ("content", *fields)
 
 
-class FieldSpot:
-    """What a path to the document, or to a field of its name, reads; see `mhbridge.formats.Spot`."""
-
-    __slots__ = ("_place",)
-    asks = False
-    subject = question = within = everywhere = None
-
-    def __init__(self, place: int) -> None:
-        self._place = place
-
-    def touches(self, parts: frozenset[str]) -> frozenset[Any]:  # noqa: ARG002  # the protocol's
-        """The field."""
-        return frozenset({(OWN, self._place)})
-
-    def cells(self, raw: Any, parts: frozenset[str]) -> tuple[Cell, ...]:  # noqa: ARG002
-        """The field."""
-        return ((self._place, 1),) if parts else ()
-
-    def take(self, raw: Any, parts: frozenset[str], into: Sequence[list[int]], state: int) -> None:  # noqa: ARG002
-        """The same, added to what is taken of the group."""
-        if parts:
-            into[0].append((1 << PLACE_BITS | self._place) << STATE_BITS | state)
-
-    def present(self, raw: Any) -> tuple[Cell, ...]:  # noqa: ARG002
-        """The field."""
-        return ((self._place, 1),)
-
-    def every(self, cursor: Any, parts: frozenset[str]) -> tuple[Cell, ...]:
-        """The field."""
-        return self.cells(cursor, parts)
-
-    def deleted(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
-        """Nothing deletes."""
-        return ()
-
-    def questioned(self, cursor: Any) -> tuple[Cell, ...]:  # noqa: ARG002
-        """Nothing is asked."""
-        return ()
-
-    def asked(self, cursor: Any) -> tuple[Asked, ...]:  # noqa: ARG002
-        """Nothing is asked."""
-        return ()
+def own_spot(place: int) -> OneLeaf:
+    """What a path to the document, or to a field of its name, reads."""
+    return OneLeaf(place, (OWN, place))
 
 
 class InnerLoopSpot:
     """What a loop over places of the index looks at."""
 
     __slots__ = ("_inner", "asks", "everywhere", "question", "subject", "within")
+    kind = ""
 
     def __init__(self, inner: LoopSpot) -> None:
         self._inner = inner

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot
+from mhbridge.formats import BrokenMessage, Cell, Loop, NestedLoopSpot, NestedSpot, Part, Path, Scope, Source
 from mhbridge.formats.fhir import answering, markup, places
 from mhbridge.formats.fhir.declaration import KEYS, declared
 from mhbridge.formats.fhir.facts import control_id, facts, means
@@ -53,6 +53,7 @@ class Fhir(OfNodes):
 
     name: str = "fhir"
     keys: Mapping[str, str] = KEYS
+    reached_by_shape: bool = False
     _all_ignored = places.Ignored
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
@@ -210,12 +211,12 @@ class Fhir(OfNodes):
                 if node.end > node.first and said(node).strip() in wanted:
                     yield from leaves_of(node)
 
-    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> NestedSpot:
         """What a path reads."""
         checked = check(path, scope)
         return Places(checked, ends(checked, scope), many=many)
 
-    def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
+    def loop_spot(self, path: Path, scope: Scope) -> NestedLoopSpot:
         """What the predicates and arrows of a loop's path look at."""
         return LoopPlaces(check(path, scope))
 

@@ -62,7 +62,6 @@ class Hl7v2:
     """The format `hl7v2`. Stateless."""
 
     name: str = "hl7v2"
-    #: What a path without predicates reaches is decided by the names of the segments and their shapes.
     reached_by_shape: bool = True
     keys: Mapping[str, str] = MappingProxyType(
         {

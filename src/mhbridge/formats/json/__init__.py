@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from mhbridge.errors import MalformedMessage, MessageError
-from mhbridge.formats import BrokenMessage, Cell, Loop, LoopSpot, Part, Path, Scope, Source, Spot
+from mhbridge.formats import BrokenMessage, Cell, Loop, NestedLoopSpot, NestedSpot, Part, Path, Scope, Source
 from mhbridge.formats.json import pieces, places
 from mhbridge.formats.json.declaration import KEYS, chosen, declared
 from mhbridge.formats.json.door import OfNodes, marked
@@ -87,6 +87,7 @@ class Json(OfNodes):
 
     name: str = "json"
     keys: Mapping[str, str] = KEYS
+    reached_by_shape: bool = False
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
@@ -210,11 +211,11 @@ class Json(OfNodes):
                     yield from places.leaves_of(node)
                     break
 
-    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> NestedSpot:
         """What a path reads."""
         return places.Places(check(path, scope), names_of(path, scope)[-1:], many=many)
 
-    def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
+    def loop_spot(self, path: Path, scope: Scope) -> NestedLoopSpot:
         """What the predicates of a loop's path look at."""
         return places.LoopPlaces(check(path, scope))
 

@@ -129,6 +129,7 @@ def _until_asked(steps: Sequence[Step]) -> int:
 class LoopPlaces:
     """What the predicates of a path that is checked look at; see `mhbridge.formats.LoopSpot`."""
 
+    kind = ""
     subject = within = everywhere = None
 
     def __init__(self, path: JsonPath, *, many: bool = True) -> None:

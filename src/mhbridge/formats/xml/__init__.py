@@ -23,7 +23,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mhbridge.errors import MessageError
-from mhbridge.formats import Became, Cell, Ignoring, Loop, LoopSpot, Path, Scope, Source, Spot, States, nowhere
+from mhbridge.formats import (
+    Became,
+    Cell,
+    Ignoring,
+    Loop,
+    NestedLoopSpot,
+    NestedSpot,
+    Path,
+    Scope,
+    Source,
+    States,
+    nowhere,
+)
 from mhbridge.formats.xml import places
 from mhbridge.formats.xml.declaration import KEYS, declared
 from mhbridge.formats.xml.message import XmlMessage, read_messages, structural
@@ -42,6 +54,7 @@ class Xml:
 
     name: str = "xml"
     keys: Mapping[str, str] = KEYS
+    reached_by_shape: bool = False
 
     def declare(self, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
         """Check a `source:` block. Raises `DeclarationError`."""
@@ -118,12 +131,12 @@ class Xml:
         """What names the message, and what is read of its envelope."""
         return structural(message, source)
 
-    def spot(self, path: Path, scope: Scope, *, many: bool) -> Spot:  # noqa: ARG002  # a reader takes what is there
+    def spot(self, path: Path, scope: Scope, *, many: bool) -> NestedSpot:  # noqa: ARG002  # a reader takes what is there
         """What a path reads."""
         assert isinstance(path, XmlPath)
         return places.XmlSpot(path, scope)
 
-    def loop_spot(self, path: Path, scope: Scope) -> LoopSpot:
+    def loop_spot(self, path: Path, scope: Scope) -> NestedLoopSpot:
         """What the predicates of a loop look at."""
         assert isinstance(path, XmlPath)
         return places.XmlSpot(path, scope)

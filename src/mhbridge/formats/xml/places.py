@@ -51,6 +51,7 @@ class XmlSpot:
     """What one path of a mapping reads; see `mhbridge.formats.Spot`."""
 
     __slots__ = ("_route", "asks", "everywhere", "inside", "question", "subject", "within")
+    kind = ""
 
     def __init__(self, path: XmlPath, scope: Scope) -> None:
         self._route: Route = ready(path, scope)

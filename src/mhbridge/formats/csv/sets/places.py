@@ -20,12 +20,10 @@ from mhbridge.formats.csv.sets.paths import Found, check
 from mhbridge.formats.csv.sets.record import CellText, Node, Record, TableRow, as_files
 
 __all__ = [
-    "LoopSpot",
     "SetSpot",
     "altered",
     "ignored",
     "leaf",
-    "loop_spot",
     "path_of",
     "populated",
     "shapes",
@@ -37,14 +35,15 @@ __all__ = [
 class SetSpot:
     """What one path of a mapping reads; see `mhbridge.formats.Spot`. To find the last row, `latest` is looked at."""
 
-    __slots__ = ("_found", "_key", "_place", "asks", "everywhere", "question", "subject", "within")
+    __slots__ = ("_found", "_key", "_place", "asks")
+    kind = ""
+    subject = question = within = everywhere = None
 
     def __init__(self, path: Path, scope: Scope, *, many: bool) -> None:
         self._found: Found = check(path, scope)
         self._place = _number(self._found.table.columns, self._found.column)
         self._key = (self._found.table.name, self._place)
         self.asks = not many and any(table.latest for table in self._found.steps)
-        self.subject = self.question = self.within = self.everywhere = None
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:  # noqa: ARG002  # the protocol's
         """Table and column."""
@@ -95,27 +94,6 @@ class SetSpot:
             if node is None:
                 break
         return found
-
-
-class LoopSpot:
-    """What `$each` over a table looks at: nothing but the keys, which are the format's own."""
-
-    __slots__ = ()
-    asks = False
-    subject = question = within = everywhere = None
-
-    def questioned(self, cursor: Node) -> tuple[Cell, ...]:  # noqa: ARG002  # the protocol's
-        """None."""
-        return ()
-
-    def asked(self, cursor: Node) -> tuple[Asked, ...]:  # noqa: ARG002
-        """None."""
-        return ()
-
-
-def loop_spot(path: Path, scope: Scope) -> LoopSpot:  # noqa: ARG001
-    """The same of every loop."""
-    return LoopSpot()
 
 
 def _leads(node: Node, below: Node) -> bool:
