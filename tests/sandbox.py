@@ -225,6 +225,9 @@ class Between:
         return web.Response(status=status, headers=headers, body=body)
 
     async def _carried_out(self, request, body):
+        if request.headers.get("Content-Encoding") == "gzip":
+            # aiohttp has unpacked it, unasked.
+            body = gzip.compress(body)
         kept = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "content-length", "connection")}
         async with self._session.request(
             request.method, self._to + request.path_qs, data=body or None, headers=kept

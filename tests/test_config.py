@@ -146,6 +146,11 @@ MESH = (
     '[[receiver]]\nsupplier = "s"\nkind = "mesh"\nurl = "https://mesh.example.org/"\nmailbox = "X26ABC2"\n'
     'password = "env:KEY"\nshared_key = "env:KEY"\n' + MESH_TLS
 )
+OUT = (
+    '[[destination]]\nname = "gp"\nkind = "mesh"\nurl = "https://mesh.example.org"\nmailbox = "X26ABC1"\n'
+    'password = "env:KEY"\nshared_key = "env:KEY"\n' + MESH_TLS + 'workflow = "EXAMPLE_DISCHARGE"\n'
+)
+COLLECTED = 'acknowledged_by = "collected"\n'
 PROBLEMS = {
     "not TOML": ("[gateway\n", [("C802", "1:this is not TOML")]),
     "a folder of mappings that is not there": (
@@ -233,7 +238,39 @@ PROBLEMS = {
     "a key is missing": (RECEIVER, [("C804", "1:receiver[0].listen")]),
     "no kind": ('[[receiver]]\nsupplier = "s"\n', [("C804", "1:receiver[0].kind")]),
     "an unknown kind": ('[[receiver]]\nkind = "mlpp"\n', [("C805", "2:receiver[0].kind")]),
-    "a kind to come": ('[[destination]]\nkind = "mesh"\n', [("C814", "2:destination[0].kind")]),
+    "a letter to nobody": (OUT + COLLECTED, [("C842", "1:destination[0]")]),
+    "a letter to two": (
+        OUT + 'recipient = "X26ABC2"\norganisation = "X26"\n' + COLLECTED,
+        [("C842", "1:destination[0]")],
+    ),
+    "a mailbox out of which nobody takes reports": (
+        OUT + 'recipient = "X26ABC2"\n',
+        [("C843", "5:destination[0].mailbox")],
+    ),
+    "reports of another mailbox": (
+        MESH + OUT.replace("X26ABC1", "X26ABC3") + 'recipient = "X26ABC2"\n',
+        [("C843", "13:destination[0].mailbox")],
+    ),
+    "asked for too often": (
+        OUT + 'recipient = "X26ABC2"\ntracks = "1m"\n' + COLLECTED,
+        [("C840", "1:destination[0]")],
+    ),
+    "pieces that are too large": (
+        OUT + 'recipient = "X26ABC2"\nchunk = "101MB"\n' + COLLECTED,
+        [("C806", "11:destination[0].chunk")],
+    ),
+    "a subject with a line break": (
+        OUT + 'recipient = "X26ABC2"\nsubject = "a\\nb"\n' + COLLECTED,
+        [("C806", "11:destination[0].subject")],
+    ),
+    "an answer of a kind that MESH does not carry": (
+        OUT + 'recipient = "X26ABC2"\nacknowledged_by = "business"\n',
+        [("C815", "11:destination[0].acknowledged_by")],
+    ),
+    "a collection that nobody tells of": (
+        FHIR + COLLECTED,
+        [("C815", "5:destination[0].acknowledged_by")],
+    ),
     "a value that is none of them": ('[gateway]\nmode = "prod"\n', [("C805", "2:gateway.mode")]),
     "one section where several may be": ('[receiver]\nkind = "mllp"\n', [("C806", "1:receiver")]),
     "text for a table": ('gateway = "x"\n', [("C806", "1:gateway")]),
@@ -415,6 +452,11 @@ def test_one_mailbox_for_several_that_can_be_told_apart(base):
     text = MESH + 'senders = ["M1"]\n' + MESH + 'name = "b"\nsenders = ["M2"]\n' + by_sender
     found = config.parse(text, base=base, environ=ENVIRON).receivers
     assert [(one.feed, one.url, one.every) for one in found[:1]] == [("s/mesh", "https://mesh.example.org", 300.0)]
+    text = MESH.replace("X26ABC2", "X26ABC1") + OUT + 'recipient = "X26ABC2"\n'
+    (out,) = config.parse(text, base=base, environ=ENVIRON).destinations
+    assert (out.needs, out.timeout, out.chunk) == (2, 60.0, None)
+    (out,) = config.parse(OUT + 'organisation = "X26"\n' + COLLECTED, base=base, environ=ENVIRON).destinations
+    assert (out.needs, out.recipient) == (3, "")
     near = MESH.replace("https://mesh.example.org/", "http://127.0.0.1:8700").replace(MESH_TLS, "") + 'every = "1s"\n'
     assert config.parse(near, base=base, environ=ENVIRON).receivers[0].every == 1.0
 

@@ -113,3 +113,78 @@ async def test_a_report_of_what_nobody_here_has_sent_is_a_task(mesh, tmp_path):
         assert (task.what, task.cause, task.name) == ("report", "D983", "20261101_ABC")
         said = [(event["code"], event["error"], event["severity"]) for event in events() if "error" in event]
         assert said == [("D983", "14", "high")]
+
+
+OUT = """
+[[destination]]
+name = "gp"
+kind = "mesh"
+url = "{url}"
+mailbox = "X26ABC1"
+recipient = "X26ABC2"
+workflow = "TEST_WORKFLOW"
+tracks = "20ms"
+"""
+TO_GP = GATEWAY.replace('to = ["letters"]', 'to = ["gp"]')
+IN = "X26ABC3"
+
+
+async def delivery(app, state):
+    """The one delivery of the one message, when it has this state."""
+    async with asyncio.timeout(20):
+        while True:
+            for row in await app.store.messages():
+                for one in (await app.store.trace(row.id)).deliveries:
+                    if one["state"] == state:
+                        return one
+            await asyncio.sleep(0.01)
+
+
+async def test_a_letter_is_sent_by_mesh_and_done_when_it_is_collected(mesh, tmp_path):
+    mesh.send(LETTER, to=IN)
+    text = TO_GP + RECEIVER.format(url=mesh.url, mailbox=IN) + ACCESS
+    text += OUT.format(url=mesh.url) + ACCESS + 'acknowledged_by = "collected"\n'
+    async with running(tmp_path, text) as (app, events):
+        sent = await delivery(app, "awaiting")
+        assert mesh.inbox() == [sent["remote_id"]]
+        assert json.loads(mesh.read(sent["remote_id"])[1])["resourceType"] == "Bundle"
+        await asyncio.sleep(0.1)
+        assert (await delivery(app, "awaiting"))["level"] == 2
+        mesh.acknowledge(sent["remote_id"])
+        assert (await delivery(app, "done"))["level"] == 3
+        assert [event["code"] for event in events() if event["event"] == "acknowledged"] == ["ok"]
+
+
+@pytest.mark.parametrize("heard", ["by a report", "by asking"])
+async def test_a_letter_that_reaches_nobody_is_a_persons(mesh, tmp_path, heard):
+    mesh.send(LETTER, to=IN)
+    text = TO_GP + RECEIVER.format(url=mesh.url, mailbox=IN) + ACCESS
+    text += OUT.format(url=mesh.url) + ACCESS + 'acknowledged_by = "collected"\n'
+    if heard == "by a report":
+        text = text.replace('tracks = "20ms"', 'tracks = "1h"')
+        text += RECEIVER.format(url=mesh.url, mailbox=FROM) + ACCESS + 'name = "reports"\n'
+    async with running(tmp_path, text) as (app, events):
+        sent = await delivery(app, "awaiting")
+        if heard == "by a report":
+            mesh.report(FROM, linked_message_id=sent["remote_id"])
+        else:
+            mesh.happen(sent["remote_id"], status="undeliverable", code="14", description="not collected")
+        assert (await delivery(app, "parked"))["code"] == "D982"
+        (task,) = await app.store.tasks()
+        assert (task.what, task.cause, task.severity) == ("delivery", "D982", "high")
+        if heard == "by a report":
+            await until(lambda: not mesh.inbox(FROM))
+            said = [(event["destination"], event["error"]) for event in events() if event["event"] == "not_delivered"]
+            assert said == [("gp", "14")]
+
+
+async def test_a_report_of_what_was_done_with_is_a_persons_too(mesh, tmp_path):
+    mesh.send(LETTER, to=IN)
+    text = TO_GP + RECEIVER.format(url=mesh.url, mailbox=IN) + ACCESS + OUT.format(url=mesh.url) + ACCESS
+    text += RECEIVER.format(url=mesh.url, mailbox=FROM) + ACCESS + 'name = "reports"\n'
+    async with running(tmp_path, text) as (app, _):
+        sent = await delivery(app, "done")
+        mesh.report(FROM, linked_message_id=sent["remote_id"], local_id="x")
+        await until(lambda: not mesh.inbox(FROM))
+        (task,) = await app.store.tasks()
+        assert (task.what, task.about, task.cause) == ("acknowledgement", sent["id"], "D982")

@@ -69,6 +69,7 @@ class Event(StrEnum):
     NOT_ACKNOWLEDGED = "not_acknowledged"
     ACKNOWLEDGED = "acknowledged"
     NOT_DELIVERED = "not_delivered"
+    NOT_TRACKED = "not_tracked"
     NOT_TAKEN = "not_taken"
     MAILBOX_DOWN = "mailbox_down"
     MAILBOX_BACK = "mailbox_back"

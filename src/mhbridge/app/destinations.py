@@ -24,6 +24,9 @@ def outlet_of(sender: Sender, destination: settings.Destination) -> Outlet:
         concurrency=destination.concurrency,
         timeout=destination.timeout,
         catch_up=destination.catch_up,
+        tracks=destination.tracks
+        if isinstance(destination, settings.MeshDestination) and destination.needs > 2
+        else None,
     )
 
 
@@ -74,6 +77,21 @@ def sender_of(destination: settings.Destination, gateway: str, clock: Clock) -> 
             from mhbridge.adapters.folder import DiskFiles, FolderSender
 
             return FolderSender(name=name, path=path, files=DiskFiles(), clock=clock)
+        case settings.MeshDestination(name=name):
+            from mhbridge.adapters.mesh import MeshSender
+            from mhbridge.app.mailboxes import mailbox_of
+
+            return MeshSender(
+                name=name,
+                mailbox=mailbox_of(destination, clock),
+                workflow=destination.workflow,
+                clock=clock,
+                recipient=destination.recipient,
+                organisation=destination.organisation or "",
+                chunk=destination.chunk,
+                packs=destination.compress,
+                subject=destination.subject,
+            )
         case settings.MllpDestination(name=name, url=url):
             from mhbridge.adapters.mllp import MllpSender
 

@@ -114,7 +114,7 @@ class Listening:
 
     def _mesh(self, receiver: settings.MeshReceiver) -> Receiver:
         from mhbridge.adapters.mesh import MeshReceiver, Mine
-        from mhbridge.app.mailboxes import mailbox_of
+        from mhbridge.app.mailboxes import mailbox_of, senders_of
         from mhbridge.gateway.mailboxes import Mailboxes
 
         def mine(one: settings.MeshReceiver) -> Mine:
@@ -131,7 +131,7 @@ class Listening:
             mailbox=mailbox_of(receiver, self.clock),
             take=self.gateway.take,
             refuse=self.gateway.refuse,
-            notes=Mailboxes(store=self.store, destinations={}, clock=self.clock, log=self.log),
+            notes=Mailboxes(store=self.store, destinations=senders_of(self.config), clock=self.clock, log=self.log),
             clock=self.clock,
             log=self.log,
             mine=mine(receiver),

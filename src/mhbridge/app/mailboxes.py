@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mhbridge.adapters.mesh import Mailbox
     from mhbridge.ports import Clock
 
-__all__ = ["mailbox_of"]
+__all__ = ["mailbox_of", "senders_of"]
 
 
 def mailbox_of(access: settings.MailboxAccess, clock: Clock) -> Mailbox:
@@ -25,3 +25,12 @@ def mailbox_of(access: settings.MailboxAccess, clock: Clock) -> Mailbox:
     credentials = Credentials(access.mailbox, password=access.password, shared_key=access.shared_key, clock=clock)
     context = client_context(access.tls) if access.url.startswith("https:") else None
     return Mailbox(access.url, credentials, clock=clock, timeout=access.timeout, context=context)
+
+
+def senders_of(config: settings.Config) -> dict[str, list[str]]:
+    """Mailbox → the destinations that are sent to from there."""
+    found: dict[str, list[str]] = {}
+    for destination in config.destinations:
+        if isinstance(destination, settings.MeshDestination):
+            found.setdefault(destination.mailbox, []).append(destination.name)
+    return found

@@ -14,6 +14,7 @@ from mhbridge.config.destinations import (
     FhirDestination,
     FolderDestination,
     JwtAuth,
+    MeshDestination,
     MllpDestination,
     WebhookDestination,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "JwtAuth",
     "Listen",
     "MailboxAccess",
+    "MeshDestination",
     "MeshReceiver",
     "MllpDestination",
     "MllpReceiver",

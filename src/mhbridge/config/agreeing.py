@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from mhbridge.config.destinations import FolderDestination
+from mhbridge.config.destinations import FolderDestination, MeshDestination
 from mhbridge.config.duties import queue_sections
 from mhbridge.config.judging import each, judged
 from mhbridge.config.receivers import FolderReceiver, HttpReceiver, MeshReceiver
@@ -66,6 +66,13 @@ class Agreement:
             others = [other for other in before if isinstance(other, MeshReceiver)]
             if isinstance(receiver, MeshReceiver) and any(not apart for _, apart in each(others, receiver.apart)):
                 self._problem("C841", ("receiver", n, "mailbox"), "another receiver takes the same messages from it")
+        polled = each(receivers, _polled)
+        if len(polled) == len(receivers):
+            for n, address in each(destinations, _reported_to):
+                if address and address not in (one for _, one in polled):
+                    self._problem(
+                        "C843", ("destination", n, "mailbox"), "nobody would read there what was not delivered"
+                    )
         strange = http is not None and judged(lambda: http.open_to_strangers)
         for n, token in each(receivers, _shares_http):
             if token is not None and "http" not in tables:
@@ -118,6 +125,18 @@ def _shares_http(receiver: object) -> bool | None:
     if not isinstance(receiver, HttpReceiver) or receiver.listen is not None:
         return None
     return receiver.token is not None
+
+
+def _polled(receiver: object) -> str:
+    """The mailbox that a receiver polls; empty: none."""
+    return f"{receiver.url}/{receiver.mailbox}" if isinstance(receiver, MeshReceiver) else ""
+
+
+def _reported_to(destination: object) -> str:
+    """The mailbox in which alone it is said that something was not delivered; empty: it is asked for, or told."""
+    if not isinstance(destination, MeshDestination) or destination.acknowledged_by == "collected":
+        return ""
+    return f"{destination.url}/{destination.mailbox}"
 
 
 def _names_written(tables: Mapping[str, Any], section: str) -> list[str]:

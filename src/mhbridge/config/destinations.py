@@ -10,16 +10,19 @@ import re
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from mhbridge.config.mailbox import MOST_OFTEN, MailboxAccess, MailboxId, WorkflowId
 from mhbridge.config.section import ClientTls, Section, WebAddress
 from mhbridge.config.values import (
     Duration,
     Folder,
     Listen,
     Name,
+    OdsCode,
     SecretReference,
+    Size,
     Text,
     destination_url,
     pace,
@@ -31,6 +34,7 @@ __all__ = [
     "FhirDestination",
     "FolderDestination",
     "JwtAuth",
+    "MeshDestination",
     "MllpDestination",
     "WebhookDestination",
 ]
@@ -64,8 +68,15 @@ class JwtAuth(Section):
     scope: str = ""
 
 
+def _piece(value: int) -> int:
+    # "The largest data payload the MESH API accepts in a single request is 100MB."
+    if value > 100_000_000:
+        raise PydanticCustomError("C806", "must be at most 100MB")
+    return value
+
+
 #: What counts as delivered, as levels (gateway design §2.2).
-_LEVELS: Final = {"sent": 1, "accepted": 2, "infrastructure": 4, "business": 5}
+_LEVELS: Final = {"sent": 1, "accepted": 2, "collected": 3, "infrastructure": 4, "business": 5}
 
 
 class _Destination(Section):
@@ -79,7 +90,7 @@ class _Destination(Section):
     _ACKNOWLEDGED_BY: ClassVar[tuple[str, ...]] = ("sent", "accepted")
 
     name: Name
-    acknowledged_by: Literal["sent", "accepted", "infrastructure", "business"] = "accepted"
+    acknowledged_by: Literal["sent", "accepted", "collected", "infrastructure", "business"] = "accepted"
     deadline: Duration = 86400.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     timeout: Duration = 30.0
@@ -198,4 +209,38 @@ class MllpDestination(_Destination):
         return Listen(parts.hostname or "", parts.port or 0)
 
 
-Destination = FhirDestination | FolderDestination | MllpDestination | WebhookDestination
+class MeshDestination(_Destination, MailboxAccess):
+    """
+    A mailbox of MESH that documents are sent to, from one of ours, under one workflow.
+
+    Args:
+        recipient: their mailbox; or `organisation`: their ODS code, by which MESH is asked for it.
+        compress: send it compressed; MESH undoes that for those who do not take it so.
+        chunk: send what is larger in pieces of so many bytes; left out, in one, as not everybody takes pieces.
+        subject: of every message; the same for all patients.
+        tracks: with `acknowledged_by = "collected"`, so often MESH is asked whether they have taken it.
+    """
+
+    _ACKNOWLEDGED_BY = ("sent", "accepted", "collected")
+
+    kind: Literal["mesh"]
+    target: Literal["r4"] = "r4"
+    workflow: WorkflowId
+    recipient: MailboxId = ""
+    organisation: OdsCode | None = None
+    compress: bool = False
+    chunk: Annotated[Size, AfterValidator(_piece)] | None = None
+    subject: Annotated[str, StringConstraints(pattern=r"^[ -~]*$", max_length=500)] = ""
+    tracks: Duration = 900.0
+    timeout: Duration = 60.0
+
+    @model_validator(mode="after")
+    def _addressed(self) -> MeshDestination:
+        if bool(self.recipient) == (self.organisation is not None):
+            raise PydanticCustomError("C842", "give recipient, a mailbox, or organisation, an ODS code, and not both")
+        if not self.near and self.tracks < MOST_OFTEN:
+            raise PydanticCustomError("C840", "MESH is asked every 5m at most what became of something")
+        return self
+
+
+Destination = FhirDestination | FolderDestination | MeshDestination | MllpDestination | WebhookDestination

@@ -7,7 +7,7 @@ Which workflows there are and whose mailboxes is agreed with others and stands i
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, field_validator, model_validator
@@ -16,7 +16,10 @@ from pydantic_core import PydanticCustomError
 from mhbridge.config.section import ClientTls, Section, WebAddress
 from mhbridge.config.values import Duration, SecretReference, is_loopback
 
-__all__ = ["MailboxAccess", "MailboxId", "WorkflowId"]
+__all__ = ["MOST_OFTEN", "MailboxAccess", "MailboxId", "WorkflowId"]
+
+#: Between two polls of a mailbox: "a maximum of once every five minutes" (mesh-api.yaml).
+MOST_OFTEN: Final = 300.0
 
 
 def _mailbox(value: Any) -> str:

@@ -21,6 +21,7 @@ from mhbridge.config.destinations import (
     FhirDestination,
     FolderDestination,
     JwtAuth,
+    MeshDestination,
     MllpDestination,
     WebhookDestination,
 )
@@ -60,8 +61,6 @@ from mhbridge.errors import ConfigurationError
 PREFIX: Final = "MHBRIDGE_"
 #: Variables with our prefix that are not overrides: where the file itself is.
 RESERVED: Final = frozenset({"MHBRIDGE_CONFIG"})
-#: Kinds that the configuration may name one day; naming one today gets a better answer than "unknown".
-PLANNED: Final = frozenset({"mesh"})
 
 Kinds = Mapping[str, type[Section]]
 Problems = Sequence[tuple[str, str]]
@@ -77,6 +76,7 @@ _MANY: Final[Mapping[str, type[Section] | Kinds]] = {
     "destination": {
         "fhir": FhirDestination,
         "folder": FolderDestination,
+        "mesh": MeshDestination,
         "mllp": MllpDestination,
         "webhook": WebhookDestination,
     },
@@ -295,8 +295,6 @@ class _Reading:
         known = ", ".join(kinds)
         if kind is None:
             self.problem("C804", place, f"this key must be given; known: {known}")
-        elif kind in PLANNED:
-            self.problem("C814", place, f"this kind is not in this release; known: {known}")
         else:
             self.problem("C805", place, f"unknown kind{meant(str(kind), tuple(kinds))}")
 

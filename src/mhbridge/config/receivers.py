@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from mhbridge.config.mailbox import MailboxAccess, MailboxId, WorkflowId
+from mhbridge.config.mailbox import MOST_OFTEN, MailboxAccess, MailboxId, WorkflowId
 from mhbridge.config.section import Section, Tls, listens_safely
 from mhbridge.config.values import (
     Address,
@@ -170,8 +170,8 @@ class FolderReceiver(_Receiver):
         return value
 
 
-#: Between two polls of a mailbox: "a minimum of once a day and a maximum of once every five minutes" (mesh-api.yaml).
-_POLLS: Final = (300.0, 86_400.0)
+#: Between two polls of a mailbox: "a minimum of once a day" (mesh-api.yaml).
+_LEAST_OFTEN: Final = 86_400.0
 
 
 class MeshReceiver(_Receiver, MailboxAccess):
@@ -198,7 +198,7 @@ class MeshReceiver(_Receiver, MailboxAccess):
 
     @model_validator(mode="after")
     def _as_asked(self) -> MeshReceiver:
-        if not self.near and not _POLLS[0] <= self.every <= _POLLS[1]:
+        if not self.near and not MOST_OFTEN <= self.every <= _LEAST_OFTEN:
             raise PydanticCustomError("C840", "a mailbox is polled every 5m at most, and once in 24h at least")
         return self
 

@@ -12,6 +12,7 @@ The gateway: takes envelopes, makes what becomes of them durable, answers, and t
     outlets   how much may go to a destination now, and how it has been doing          (`outlets.Outlet`)
     attempts  one attempt, and what follows from its result                            (`attempts.Attempts`)
     awaited   acknowledgements that do not come                                        (`awaited.Awaited`)
+    tracking  whether what was taken was collected, of those who are to be asked       (`tracking.Tracked`)
     mailboxes  what mailboxes say besides messages: what was not delivered, what lies there (`mailboxes.Mailboxes`)
     clocks    what becomes due by itself: tasks nobody takes, deadlines                (`clocks.Clocks`)
     noticing  what is to be told of a patient, as a message of our own                 (`noticing.Noticing`)

@@ -25,9 +25,10 @@ from mhbridge.gateway.attempts import Attempts
 from mhbridge.gateway.awaited import Awaited
 from mhbridge.gateway.failing import say_refused
 from mhbridge.gateway.outlets import Outlet
+from mhbridge.gateway.tracking import Tracked
 from mhbridge.log import Event, Log, where
 from mhbridge.model import DeliveryState
-from mhbridge.ports import Clock, DueDelivery, Move, Store, part_of
+from mhbridge.ports import Clock, DueDelivery, Move, Store, Tracking, part_of
 
 __all__ = ["Outbox", "first_of"]
 
@@ -87,6 +88,11 @@ class Outbox:
         self._log = log
         self._attempts = Attempts(clock=clock, log=log, jitter=jitter, first=first, settle=settle)
         self._awaited = Awaited(store=store, clock=clock, log=log)
+        self._tracked = [
+            Tracked(outlet.name, outlet.sender, every=outlet.tracks, store=store, clock=clock, log=log)
+            for outlet in self._outlets.values()
+            if outlet.tracks is not None and isinstance(outlet.sender, Tracking)
+        ]
         self._settle = settle
         self._drain = drain
         self._woken = asyncio.Event()
@@ -138,7 +144,8 @@ class Outbox:
         """Begin to deliver."""
         self._closing = False
         self._loop = asyncio.create_task(self._run())
-        await self._awaited.open()
+        for rounds in (self._awaited, *self._tracked):
+            await rounds.open()
 
     async def close(self, *, within: float | None = None) -> None:
         """
@@ -150,7 +157,8 @@ class Outbox:
         drain = self._drain if within is None else min(self._drain, max(within, 0.0))
         self._closing = True
         self._woken.set()
-        await self._awaited.close()
+        for rounds in (self._awaited, *self._tracked):
+            await rounds.close()
         if self._loop is not None:
             await self._loop
             self._loop = None

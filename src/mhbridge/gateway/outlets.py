@@ -38,12 +38,14 @@ class Outlet:
         timeout: seconds that the sender itself allows for one.
         catch_up: deliveries each second, at most, after it was down or held; a minute later twice as many, and so on.
             `None`: as fast as they go.
+        tracks: so often, in seconds, the destination is asked whether what it took was collected; `None`: never.
     """
 
     sender: Sender
     concurrency: int = 4
     timeout: float = 30.0
     catch_up: float | None = None
+    tracks: float | None = None
     busy: int = 0
     failures: int = 0
     held: bool = False

@@ -41,7 +41,7 @@ from mhbridge.ports.tasks import (
     Urgency,
 )
 from mhbridge.ports.time import Clock
-from mhbridge.ports.transports import Delivered, Files, Notes, Receive, Receiver, Report, Sender
+from mhbridge.ports.transports import Delivered, Files, Notes, Receive, Receiver, Report, Sender, Tracking
 from mhbridge.ports.waiting import Pending, WaitingMessages
 from mhbridge.ports.watching import Noticed, SeenPerson, Watching
 
@@ -103,6 +103,7 @@ __all__ = [
     "Tasks",
     "Trace",
     "TraceLine",
+    "Tracking",
     "Urgency",
     "Waiting",
     "WaitingMessages",

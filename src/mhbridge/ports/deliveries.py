@@ -130,6 +130,13 @@ class Deliveries(Protocol):
             refused: the code of a refusal; empty: it was accepted.
         """
 
+    async def awaited(self, destination: str, level: int, after: int, most: int) -> Sequence[tuple[int, str]]:
+        """
+        Deliveries that wait for an acknowledgement of this level at least, and what the destination calls them.
+
+        In the order of their ids, and only those with a larger one than `after`.
+        """
+
     async def lapse(self, now: datetime, most: int = 100) -> Sequence[int]:
         """
         Deliveries whose acknowledgement was to be here by now: each is somebody's task (D960), and goes on waiting,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mhbridge.model import Envelope
 from mhbridge.ports.deliveries import DueDelivery
 
-__all__ = ["Delivered", "Files", "Notes", "Receive", "Receiver", "Report", "Sender"]
+__all__ = ["Delivered", "Files", "Notes", "Receive", "Receiver", "Report", "Sender", "Tracking"]
 
 
 Receive = Callable[[Envelope], Any]
@@ -45,6 +45,14 @@ class Sender(Protocol):
         After no answer: whether it arrived. `None` when it certainly did not; raises `DestinationSilent` when that
         cannot be told yet. Where the destination takes a repeat for what it is (PUT by id), this may deliver again.
         """
+
+
+@runtime_checkable
+class Tracking(Protocol):
+    """A sender whose destination says on being asked whether what it took was collected by whom it is for."""
+
+    async def collected(self, remote_id: str) -> bool:
+        """Whether what the destination calls so was collected; raises `DestinationRejected` when it will not be."""
 
 
 class Receiver(Protocol):

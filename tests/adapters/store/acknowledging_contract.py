@@ -54,6 +54,17 @@ class AcknowledgingContract:
         _, second = await sent(store, 2, remote_id="m-2")
         assert await self.found(store, second) == ("awaiting", "", 2)
 
+    async def test_what_waits_for_a_level_is_found_in_order_until_it_has_it(self, store):
+        first, _ = await sent(store, needs=3)
+        second, _ = await sent(store, 2, needs=3, remote_id="m-2")
+        await sent(store, 3, needs=2, state=DeliveryState.DONE, remote_id="m-3")
+        assert list(await store.awaited("gp", 3, 0, 10)) == [(first, "m-1"), (second, "m-2")]
+        assert list(await store.awaited("gp", 3, 0, 1)) == [(first, "m-1")]
+        assert list(await store.awaited("gp", 3, first, 1)) == [(second, "m-2")]
+        assert list(await store.awaited("acute", 3, 0, 10)) == list(await store.awaited("gp", 4, 0, 10)) == []
+        assert await store.acknowledge("gp", "m-1", 3, T0)
+        assert list(await store.awaited("gp", 3, 0, 10)) == [(second, "m-2")]
+
     async def test_of_what_is_not_known_nothing_is_said(self, store):
         _, message = await sent(store)
         for destination, remote_id in (("gp", "m-2"), ("acute", "m-1"), ("gp", "")):

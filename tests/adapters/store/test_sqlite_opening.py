@@ -298,6 +298,7 @@ HOT = [
     "newest_with_property",
     "newest_of_identity",
     "newest_with_remote_id",
+    "awaiting_of",
     "received_at_or_before",
     "delivery_states",
     "deliveries",

@@ -5,6 +5,7 @@ MESH, the NHS's Message Exchange for Social Care and Health, by its REST API (ve
     heads        what stands at the head of a message
     mailbox      the calls of the API: one mailbox
     receiver     in
+    sender       out
 
 MESH is a post office: a message lies in a mailbox until it is acknowledged, and is gone for ever then. Facts are those
 of the NHS's specification (github.com/NHSDigital/mesh-api-specification, `mesh-api.yaml`, 2.0.0), cited by endpoint;
@@ -15,5 +16,6 @@ durable here.
 from mhbridge.adapters.mesh.authorising import Credentials
 from mhbridge.adapters.mesh.mailbox import Mailbox
 from mhbridge.adapters.mesh.receiver import MeshReceiver, Mine
+from mhbridge.adapters.mesh.sender import MeshSender
 
-__all__ = ["Credentials", "Mailbox", "MeshReceiver", "Mine"]
+__all__ = ["Credentials", "Mailbox", "MeshReceiver", "MeshSender", "Mine"]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import platform
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -18,9 +20,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import orjson
 
 from mhbridge import __version__
-from mhbridge.adapters.calling import Caller, Reply, refusal
+from mhbridge.adapters.calling import CONFLICTS, MAYBE_DONE, Caller, Reply, refusal
 from mhbridge.adapters.mesh.heads import Head, chunk_of, is_id
-from mhbridge.errors import DestinationSilent, MalformedMessage
+from mhbridge.errors import DestinationHeld, DestinationRejected, DestinationSilent, MalformedMessage
 from mhbridge.ports import Clock
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from mhbridge.adapters.mesh.authorising import Credentials
 
-__all__ = ["Gone", "Mailbox"]
+__all__ = ["Gone", "Letter", "Mailbox", "Tracked", "Whole"]
 
 _JSON: Final = "application/vnd.mesh.v2+json"
 _BYTES: Final = "application/octet-stream"
@@ -38,8 +40,56 @@ _GZIP: Final = b"\x1f\x8b"
 _WBITS: Final = 16 + zlib.MAX_WBITS
 
 
+#: What is wrong with whom something is from, or for, and not with what it is (`mesh-api.yaml`, Error codes; those of a
+#: look-up that MESH makes itself are its sandbox's).
+_ADDRESSES: Final = frozenset({"07", "08", "12", "16", "17", "EPL-150", "EPL-151"})
+#: How the states of a message are called, in small letters, that is with its recipient, that they have taken, and that
+#: will not reach them.
+_THERE: Final = frozenset({"accepted", "acknowledged"})
+_COLLECTED: Final = "acknowledged"
+_LOST: Final = frozenset({"undeliverable", "error"})
+
+
 class Gone(Exception):
     """There is no such message in the mailbox (any more)."""
+
+
+class Whole(Exception):
+    """The message has all its chunks already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """
+    What is to be sent.
+
+    Args:
+        local_id: what we call it; MESH and the recipient see it, so it must say nothing of a patient.
+        pieces: the chunks; where they are `packed`, each by itself.
+    """
+
+    to: str
+    workflow: str
+    local_id: str
+    media_type: str
+    pieces: Sequence[bytes]
+    packed: bool = False
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """
+    What MESH knows of a message that was sent.
+
+    Args:
+        there: it lies with its recipient; `collected`: they have taken it; `lost`: it will not reach them.
+    """
+
+    id: str
+    there: bool
+    collected: bool
+    lost: bool
 
 
 class Mailbox:
@@ -152,7 +202,87 @@ class Mailbox:
         except Gone:
             return
 
+    # --- out ---
+
+    async def send(self, letter: Letter, deadline: float) -> str:
+        """
+        Post a message, or the first chunk of one; the id that MESH gives it. What is posted again is another.
+
+        Raises:
+            DestinationSilent: it may have been taken.
+            DestinationHeld: D985 when it is for nobody whom we may send this.
+        """
+        headers = {"Mex-To": letter.to, "Mex-WorkflowID": letter.workflow, "Mex-LocalID": letter.local_id}
+        if letter.subject:
+            headers["Mex-Subject"] = letter.subject
+        if letter.packed:
+            headers["Content-Encoding"] = "gzip"
+        if len(letter.pieces) > 1:
+            headers["Mex-Chunk-Range"] = f"1:{len(letter.pieces)}"
+        path, kind = f"{self._path}/outbox", letter.media_type
+        reply = await self._ask("POST", path, letter.pieces[0], media_type=kind, headers=headers, deadline=deadline)
+        name = _json(self._taken(reply)).get("message_id")
+        if not is_id(name):
+            raise DestinationSilent("D943", "the answer cannot be understood")
+        return str(name)
+
+    async def send_chunk(self, message: str, number: int, letter: Letter, deadline: float) -> None:
+        """
+        Post a chunk after the first. The same again changes nothing; after the last one the message is whole.
+
+        Raises:
+            Whole: the message was whole already.
+            DestinationSilent: it may have been taken.
+        """
+        headers = {"Mex-Chunk-Range": f"{number}:{len(letter.pieces)}"}
+        if letter.packed:
+            headers["Content-Encoding"] = "gzip"
+        path, piece = f"{self._path}/outbox/{message}/{number}", letter.pieces[number - 1]
+        reply = await self._ask("POST", path, piece, media_type=_BYTES, headers=headers, deadline=deadline)
+        if reply.status == HTTPStatus.LOCKED:
+            raise Whole
+        self._taken(reply)
+
+    async def track(self, message: str) -> Tracked:
+        """What became of a message that was sent from here. Raises `Gone`."""
+        path = f"{self._path}/outbox/tracking?messageID={quote(message, safe='')}"
+        return _tracked(_json(self._well(await self._ask("GET", path), gone=True)))
+
+    async def track_ours(self, local_id: str) -> Tracked:
+        """
+        What became of the message that we called so.
+
+        The specification calls this endpoint deprecated. It is the only one that can be asked without the id that MESH
+        gives, so it is asked where that was never heard, and believed only when it knows exactly one. Raises `Gone`.
+        """
+        path = f"{self._path}/outbox/tracking/{quote(local_id, safe='')}"
+        return _tracked(_json(self._well(await self._ask("GET", path), gone=True)))
+
+    async def lookup(self, organisation: str, workflow: str) -> list[str]:
+        """The mailboxes in which an organisation takes messages of a workflow."""
+        path = f"/messageexchange/endpointlookup/{quote(organisation, safe='')}/{quote(workflow, safe='')}"
+        found = _json(self._well(await self._ask("GET", path))).get("results")
+        if not isinstance(found, list):
+            raise DestinationSilent("D943", "the answer cannot be understood")
+        return [str(one.get("mailbox_id", "")) for one in found if isinstance(one, dict)]
+
     # --- how ---
+
+    def deadline(self) -> float:
+        """When what begins now must have ended."""
+        return self._caller.deadline()
+
+    def _taken(self, reply: Reply) -> Reply:
+        """The answer to a post, where it says that it was taken; otherwise it was not, unless nobody can tell."""
+        if reply.success:
+            return reply
+        if reply.status in MAYBE_DONE:
+            raise DestinationSilent("D942", "MESH failed at it")
+        if reply.status == HTTPStatus.EXPECTATION_FAILED and _code(reply) in _ADDRESSES:
+            raise DestinationHeld("D985", "MESH takes nothing from us for this recipient and workflow")
+        if reply.status in CONFLICTS:
+            raise DestinationRejected("D946", "the destination does not take this content")
+        raise refusal(reply, self._clock())
 
     async def _ask(
         self,
@@ -202,6 +332,23 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
     if not unpacking.eof or unpacking.unused_data:
         raise MalformedMessage("D980", "the message cannot be unpacked")
     return body
+
+
+def _tracked(found: dict[str, Any]) -> Tracked:
+    # Version 1 of an answer, which the deprecated endpoint gives, and version 2 name it differently.
+    name, status = found.get("message_id") or found.get("messageId"), str(found.get("status", "")).lower()
+    if not is_id(name):
+        raise DestinationSilent("D943", "the answer cannot be understood")
+    return Tracked(str(name), status in _THERE, status == _COLLECTED, status in _LOST)
+
+
+def _code(reply: Reply) -> str:
+    """The code of an error (`mesh-api.yaml`, MeshError); empty where it has none that can be read."""
+    try:
+        detail = orjson.loads(reply.content or b"")["detail"][0]["code"]
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return ""
+    return detail if isinstance(detail, str) else ""
 
 
 def _json(reply: Reply) -> dict[str, Any]:

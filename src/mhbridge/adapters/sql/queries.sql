@@ -341,6 +341,12 @@ update delivery set level = :level where level < :level and id = :id;
 -- name: awaiting_due
 select id from delivery where state = 'awaiting' and state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
   and due_at <= :now /* held patient */ order by due_at limit :most;
+-- name: awaiting_of
+-- What waits for an acknowledgement of a level that it has not reached, by id.
+select d.id, d.remote_id from delivery d join destination n on n.id = d.destination
+  where d.state = 'awaiting' and d.state in ('queued', 'sending', 'unknown', 'retry', 'awaiting', 'parked')
+  and n.name = :destination and d.level < :level and d.needs >= :level and d.remote_id <> '' and d.id > :after
+  /* held d.patient */ order by d.id limit :most;
 
 -- Merging ---------------------------------------------------------------------------------------------------
 

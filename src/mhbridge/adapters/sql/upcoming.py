@@ -20,7 +20,7 @@ from mhbridge.ports import DueDelivery
 if TYPE_CHECKING:
     from mhbridge.adapters.sql.reading import Reader
 
-__all__ = ["due", "lapsed", "next_due"]
+__all__ = ["awaited", "due", "lapsed", "next_due"]
 
 
 class _Head(NamedTuple):
@@ -78,6 +78,14 @@ def due(
 def lapsed(reader: Reader, at: int) -> bool:
     """Whether an acknowledgement was to be here by now."""
     return bool(reader.rows("awaiting_due", now=at, most=1))
+
+
+def awaited(reader: Reader, destination: str, level: int, after: int, most: int) -> list[tuple[int, str]]:
+    """What waits for an acknowledgement of this level at least, by id, and what the destination calls it."""
+    return [
+        (about, remote_id)
+        for about, remote_id in reader.rows("awaiting_of", destination=destination, level=level, after=after, most=most)
+    ]
 
 
 def next_due(reader: Reader, without: Collection[str]) -> int | None:

@@ -62,6 +62,9 @@ class Deliveries(Calling):
         found: bool = await self.write(acknowledging.acknowledge, said)
         return found
 
+    async def awaited(self, destination: str, level: int, after: int, most: int) -> Sequence[tuple[int, str]]:
+        return await self._ask(self._flow, upcoming.awaited, destination, level, after, most)
+
     async def lapse(self, now: datetime, most: int = 100) -> Sequence[int]:
         # Most of the time none has lapsed, and then nothing is written.
         at = micros(now)
