@@ -21,9 +21,10 @@ from typing import Any, Final
 from mhbridge.errors import Span
 from mhbridge.fhir.recurring import Again
 from mhbridge.fhir.stated import stated
+from mhbridge.formats import Plan
 from mhbridge.mapping import nodes
 from mhbridge.mapping.emitting import Case, Emitter, Lines, shareable
-from mhbridge.mapping.leaves import as_list, settling, splice, whole_settling
+from mhbridge.mapping.leaves import Assembled, as_list, settling, splice, whole_settling
 from mhbridge.mapping.ledger import always_read
 from mhbridge.mapping.placed import Block
 from mhbridge.mapping.types import BUILT_IN_RECORDS
@@ -50,7 +51,7 @@ class Compiler:
         for read in _asked_often(items):
             function.shared[read.path] = function.keep(function.value(read, body), body, read.span).id
         for item in items:
-            function.bound("out", item.name, item.body, body, "cursor", alone=True)
+            function.item(item, body)
         body.append(at.give(at.call("present_alone", at.load("out"))))
         return function.finish("bind", ("cursor", "run"), body)
 
@@ -146,6 +147,26 @@ def _coded_alone(node: nodes.Build) -> nodes.Put | None:
     return open_[0] if isinstance(open_[0].node, nodes.Write) else None
 
 
+def _place_of(item: nodes.BoundItem) -> Plan | None:
+    """The one place of which a record is made that says where something is, or which organisation it is."""
+    if item.type.many or item.type.name not in BUILT_IN_RECORDS or not isinstance(item.body, nodes.BindRecord):
+        return None
+    place: Plan | None = None
+    for part in nodes.walk(item.body):
+        if isinstance(part, nodes.BindEach):
+            return None
+        if isinstance(part, nodes.Read):
+            plan = part.plan
+            if (
+                plan is None
+                or not plan.common
+                or (place is not None and (plan.key, plan.place) != (place.key, place.place))
+            ):
+                return None
+            place = plan
+    return place
+
+
 _CODED: Final = frozenset({"valueCodeableConcept", "valueCoding"})
 
 
@@ -175,6 +196,26 @@ class _Function(Emitter):
     within_one = False
 
     # -- bindings -------------------------------------------------------------------------------------------
+
+    def item(self, item: nodes.BoundItem, block: Block) -> None:
+        """Bind an item. A record of one place in the message, where that comes again, is made once for all of them."""
+        plan = _place_of(item)
+        row = None if plan is None else self.rows.get(("cursor", plan.key))
+        if plan is None or row is None:
+            self.bound("out", item.name, item.body, block, "cursor", alone=True)
+            return
+        at, assembled = self.at(item.body.span), Assembled()
+        held = self.keep(at.entry(row[1], plan.place), block, item.body.span)
+        of = [held, at.load(row[0]), at.load("run")]
+        record = self.local()
+        block.append(at.set(record, at.call(self.given("recall", assembled.recall), *of)))
+        inner: Block = []
+        begun = self.keep(at.call("begun", at.load("run")), inner, item.body.span)
+        inner.append(at.set(record, self.binding(item.body, inner, "cursor")))
+        inner.append(at.do(at.call(self.given("keep", assembled.keep), *of, begun, at.load(record))))
+        block.append(at.when(at.not_(at.load(record)), inner, []))
+        put = at.put("out", at.constant(item.name), at.load(record))
+        block.append(at.when(at.is_not(at.load(record), at.load("ABSENT")), [put], []))
 
     def bound(
         self, into: str, name: str, body: nodes.Binding, block: Block, cursor: str, *, alone: bool = False

@@ -20,6 +20,7 @@ from mhbridge.mapping import nodes
 from mhbridge.mapping.leaves import (
     as_list,
     asked,
+    begun,
     better,
     by_row,
     data_absent,
@@ -48,7 +49,7 @@ _NAMES: Final[Mapping[str, Any]] = {
     "enumerate": enumerate, "as_list": as_list, "splice": splice, "fill": fill, "data_absent": data_absent,
     "has_code": has_code, "position": position, "asked": asked, "flip": flip, "id": id, "shared": shared,
     "better": better, "gathered": gathered, "settled": settled, "present_alone": present_alone,
-    "kept_again": kept_again,
+    "kept_again": kept_again, "begun": begun,
 }  # fmt: skip
 
 _WORDS: Final = ("string", "text")

@@ -35,9 +35,11 @@ from mhbridge.mapping.types import Type
 from mhbridge.model import ABSENT, DELETED, UNKNOWN_ERROR, State, Unknown
 
 __all__ = [
+    "Assembled",
     "Taker",
     "as_list",
     "asked",
+    "begun",
     "better",
     "by_row",
     "calling",
@@ -207,6 +209,49 @@ def _comes_again(value: Any) -> bool:
 def _forget(values: Iterable[Any]) -> None:
     """Say of values that they are no longer remembered: of concepts, which may have their own words, the codes."""
     forget([value.get("coding", value) for value in values if type(value) is dict])
+
+
+class Assembled:
+    """
+    Records made of what stands at one place of a row and comes again in messages about others (`Plan.common`): each is
+    made once, and remembered with what the ledger is told of it.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        #: What stands at the place → what tells its parts apart, what the ledger is told, and the record.
+        self._known: dict[str, tuple[Any, list[tuple[Mark, int]], dict[str, Any]]] = {}
+
+    def recall(self, held: str, row: Any, run: Run) -> dict[str, Any] | None:
+        """The record, if it was made before."""
+        known = self._known.get(held)
+        if known is None or known[0] is not row.delimiters:
+            return None
+        run.trace += [(mark, kind, held, row) for mark, kind in known[1]]
+        return known[2]
+
+    def keep(self, held: str, row: Any, run: Run, begun: tuple[int, int], record: Any) -> None:
+        """
+        Remember a record, if all that was read for it was plain and there was nothing to note.
+
+        Args:
+            begun: how much there was when its making began (`begun`).
+        """
+        traced, noted = begun
+        read = run.trace[traced:]
+        if not held or type(record) is not dict or len(run.issues) > noted or any(one[1] <= PLAIN for one in read):
+            return
+        if len(self._known) >= REMEMBERED:
+            _forget([one for _, _, one in self._known.values()])
+            self._known.clear()
+        self._known[held] = row.delimiters, [(mark, kind) for mark, kind, _, _ in read], record
+        recur(record)
+
+
+def begun(run: Run) -> tuple[int, int]:
+    """How much was read, and noted."""
+    return len(run.trace), len(run.issues)
 
 
 def by_row(plan: Plan, read: Callable[[Any, Any, Any, Run], Any], told: Taker | None) -> Callable[[Any, Run], Any]:
