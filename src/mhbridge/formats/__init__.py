@@ -12,7 +12,7 @@ a *raw* value is what a path finds there, before the mapping language converts i
 
 from __future__ import annotations
 
-from mhbridge.formats.abilities import Divisible, Gathered, Gathering, Nested, Planned, Prefixed, Typed
+from mhbridge.formats.abilities import Divisible, Doubting, Gathered, Gathering, Nested, Planned, Prefixed, Typed
 from mhbridge.formats.format import Format
 from mhbridge.formats.messages import BrokenMessage, Message, Part, Spill
 from mhbridge.formats.paths import Loop, Path, PathError, Plain, PlainValue, Plan, Scope
@@ -47,6 +47,7 @@ __all__ = [
     "Cell",
     "DeclarationError",
     "Divisible",
+    "Doubting",
     "Format",
     "Gathered",
     "Gathering",

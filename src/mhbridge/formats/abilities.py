@@ -10,12 +10,12 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from mhbridge.errors import MessageError
 from mhbridge.formats.format import Format
 from mhbridge.formats.messages import Message, Part, Spill
-from mhbridge.formats.paths import Path, Plain, Plan, Scope
+from mhbridge.formats.paths import Path, PathError, Plain, Plan, Scope
 from mhbridge.formats.places import Became, Ignoring, NestedLoopSpot, NestedSpot, States
 from mhbridge.formats.sources import Source
 from mhbridge.model import Before
 
-__all__ = ["Divisible", "Gathered", "Gathering", "Nested", "Planned", "Prefixed", "Typed"]
+__all__ = ["Divisible", "Doubting", "Gathered", "Gathering", "Nested", "Planned", "Prefixed", "Typed"]
 
 
 class Planned(Format, Protocol):
@@ -55,6 +55,13 @@ class Typed(Format, Protocol):
 
     def alternatives(self, path: Path, scope: Scope) -> Iterable[tuple[str, str]]:
         """What else could be named near a path whose type does not suit: paths and their types, the nearest first."""
+
+
+class Doubting(Format, Protocol):
+    """A format in which a path may be possible and hardly meant."""
+
+    def doubt(self, path: Path, scope: Scope) -> PathError | None:
+        """What is to be said of such a path, as a warning; `None`: nothing."""
 
 
 class Prefixed(Format, Protocol):

@@ -47,7 +47,7 @@ from mhbridge.formats.hl7v2.envelope import begins, read_messages
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.outline import circle
 from mhbridge.formats.hl7v2.path import Hl7Path, scan_loop, scan_path
-from mhbridge.formats.hl7v2.reach import FieldLoop, make_loop, read_segment
+from mhbridge.formats.hl7v2.reach import FieldLoop, make_loop, not_its_own, read_segment
 from mhbridge.formats.hl7v2.read import every_reader, first_reader, plain_reader, plan
 from mhbridge.formats.hl7v2.structure import UNDECLARED, VERSIONS, Structure, check_segment, structure
 from mhbridge.model import Answer
@@ -107,6 +107,11 @@ class Hl7v2:
     def scan_loop(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
         """The longest path of a `$each` that begins at `start`."""
         return scan_loop(text, start, end)
+
+    def doubt(self, path: Path, scope: Scope) -> PathError | None:
+        """What is to be said of a path that is possible and hardly meant."""
+        assert isinstance(path, Hl7Path)
+        return not_its_own(path, scope)
 
     def source_type(self, path: Path, scope: Scope) -> str:
         """The data type of what a path finds, by the declared version."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mhbridge.formats import PathError, Scope, Source
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
-from mhbridge.formats.hl7v2.outline import Outline, outline
+from mhbridge.formats.hl7v2.outline import DEFAULTS, Outline, outline
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate, Step
 from mhbridge.formats.hl7v2.predicate import (
     EveryNamed,
@@ -26,7 +26,10 @@ from mhbridge.formats.hl7v2.predicate import (
 )
 from mhbridge.formats.hl7v2.structure import check_segment
 
-__all__ = ["FieldLoop", "SegmentLoop", "loop_steps", "make_loop", "read_segment"]
+__all__ = ["FieldLoop", "SegmentLoop", "loop_steps", "make_loop", "not_its_own", "read_segment"]
+
+#: Segments that a message has once: what is read beside them is the message's own.
+_ONCE: Final = frozenset({"MSH", "EVN", "PID", "PD1", "PV1", "PV2", "TXA"})
 
 
 def _outline_of(source: Source) -> Outline:
@@ -175,6 +178,25 @@ def read_segment(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
     if name not in scope.known:
         scope.known[name] = _reach(name, scope)
     return name, scope.known[name]
+
+
+def not_its_own(path: Hl7Path, scope: Scope) -> PathError | None:
+    """
+    What is to be said where a path inside a loop reads the message's first segment of a name that usually follows the
+    one of the loop: an NTE follows what it is about. Who says by its position which is meant has said so.
+    """
+    if path.relative or not scope.loops:
+        return None
+    here, (step, *_) = scope.loops[-1].segment, path.steps
+    name, tree = step.segment, _outline_of(scope.source)
+    if here in _ONCE or (step.which is not None and step.which.position):
+        return None
+    if name == here or here in tree.parents.get(name, ()) or tree.above(name) & {*tree.above(here), here}:
+        return None
+    if name in tree.above(here) or not (name == "NTE" or any(name in one.get(here, ()) for one in DEFAULTS.values())):
+        return None
+    hint = f"add it to `groups`: {here}: [{name}]; or say that you mean it: {name}[1]-{path.field}"
+    return PathError("E550", f"this is the first {name} of the message, not one of this {here}", hint=hint)
 
 
 def _reach(name: str, scope: Scope) -> Reach:

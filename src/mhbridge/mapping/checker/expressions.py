@@ -35,6 +35,7 @@ from mhbridge.mapping.marks import Mark
 from mhbridge.mapping.packs import MESSAGE_FIELDS
 from mhbridge.mapping.reader import Node, Text
 from mhbridge.mapping.types import BUILT_IN_RECORDS, Type
+from mhbridge.model import Severity
 
 __all__ = ["Resolver", "existence"]
 
@@ -225,9 +226,13 @@ class Resolver:
         if env.format is None or env.scope is None:
             return self.wrong("E107", "a path of the source has no place here: this reads items", tree.span)
         try:
-            return env.format.source_type(tree.path, env.scope)
+            found = env.format.source_type(tree.path, env.scope)
         except PathError as error:
             return self.report_path(error, tree.span)
+        doubt = getattr(env.format, "doubt", None) if env.scope.loops else None  # `formats.Doubting`
+        if doubt is not None and (what := doubt(tree.path, env.scope)) is not None:
+            env.file.report(what.code, what.message, tree.span, what.hint, Severity.WARNING)
+        return found
 
     def report_path(self, error: PathError, span: Span) -> _Nothing | None:
         """Report what a format says about a path."""
