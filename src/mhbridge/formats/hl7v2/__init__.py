@@ -55,6 +55,8 @@ from mhbridge.model import Answer
 __all__ = ["FORMAT", "Hl7v2", "Message", "Segment", "Value"]
 
 _MESSAGE: Final = re.compile(r"[A-Z][A-Z0-9]{2}(?:\^[A-Z0-9]{2,3})?")
+#: A letter O in the place of a nought, as it stands in no event.
+_O_FOR_0: Final = re.compile(r"\^[A-Z](?:O[0-9O]|[0-9]O)$")
 _SEGMENT: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
@@ -262,6 +264,9 @@ def _messages(given: object) -> tuple[str, ...]:
     for one in given:
         if not isinstance(one, str) or not _MESSAGE.fullmatch(one):
             raise DeclarationError("messages", f"{one!r} is not a message type", "type and event, as in MSH-9: ADT^A03")
+        if _O_FOR_0.search(one):
+            meant = f"{one[:-2]}{one[-2:].replace('O', '0')}"
+            raise DeclarationError("messages", f"{one!r} has a letter O in its event", f"did you mean {meant}?")
     if len(set(given)) != len(given):
         raise DeclarationError("messages", "a message is listed twice")
     return tuple(given)

@@ -29,6 +29,8 @@ from mhbridge.model import Act
 
 __all__ = ["Binder"]
 
+#: The types whose `system` is a name from codes/systems.csv.
+_SYSTEMATIC: Final = frozenset({"Coding", "Identifier", "Quantity"})
 #: How the types that are no literals are written, where people try one.
 _LITERALS: Final = {
     "CodeableConcept": "a concept in words is written {text: …}",
@@ -78,6 +80,10 @@ class Binder:
                 self._possible(str(stated.value), item, stated.span)
             return nodes.BindValue(node.span, value)
         literal = literal_value(node.value, item.type, env.systems)
+        coded = _CODED.fullmatch(node.value) if item.type.name == "CodeableConcept" else None
+        if literal is None and coded is not None:
+            self._system(coded[1], item.type.name, node.span, env)
+            return None
         if literal is None:
             self.file.report(
                 "E204",
@@ -104,6 +110,13 @@ class Binder:
             self.file.report(
                 "E219", f"{item.name!r} cannot be {stated!r}", span, did_you_mean(stated, known, some, least=0.75)
             )
+
+    def _system(self, name: str, type_: str, span: Span, env: Environment) -> None:
+        """That a system which the mapping states is one that somebody declares: a value of another would lose its."""
+        known = {*env.systems.names(), *((env.issuers or ()) if type_ == "Identifier" else ())}
+        if name not in known and ":" not in name:
+            hint = did_you_mean(name, known, "code systems are named in codes/systems.csv")
+            self.file.report("E401", f"unknown code system {name!r}", span, hint)
 
     def _list(self, node: Items, item: Item, env: Environment) -> nodes.Binding | None:
         if not item.type.many:
@@ -192,6 +205,9 @@ class Binder:
                 continue
             inner = fields[key]
             body = self.body(value, inner, env.binding_of(inner, f"{env.item or item.name}.{key}"))
+            if key == "system" and item.type.name in _SYSTEMATIC and isinstance(body, nodes.BindValue):
+                for stated in _stated(body.value):
+                    self._system(str(stated.value), item.type.name, stated.span, env)
             if body is not None:
                 bound.append((key, body))
         record = self.document.records.get(item.type.name)

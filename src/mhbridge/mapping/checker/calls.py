@@ -7,6 +7,7 @@ Resolves the calls of an expression: which function, what each argument may be, 
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mhbridge.fhir.definitions import r4
@@ -40,7 +41,9 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
     known = functions()
     function = known.get(tree.name)
     if function is None:
-        return resolver.wrong("E104", f"unknown function {tree.name!r}", tree.name_span, instead(tree.name))
+        table = tree.name in resolver.env.tables
+        hint = f"{tree.name} is a table: code({tree.name})" if table else instead(tree.name)
+        return resolver.wrong("E104", f"unknown function {tree.name!r}", tree.name_span, hint)
     if not _counted(resolver, tree, function):
         return None
     if tree.name == "ref":
@@ -122,9 +125,15 @@ def _argument(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want:
             if name in env.lost_tables:
                 return None
             if name:
+                # The one that was meant, as far as anybody can tell, is not also called unused.
+                env.used_tables.update(get_close_matches(name, env.tables, n=1))
                 hint = did_you_mean(name, env.tables, "declare it under `tables:`")
                 return resolver.wrong("E205", f"no table {name!r} is declared here", tree.span, hint)
-            return resolver.wrong("E108", f"{parameter.name} is the name of a table", tree.span)
+            hint = ""
+            if isinstance(tree, syntax.TextNode) and tree.value in env.tables:
+                env.used_tables.add(tree.value)
+                hint = f"write it without quotes: {tree.value}"
+            return resolver.wrong("E108", f"{parameter.name} is the name of a table", tree.span, hint)
         case "list":
             if name in env.code_lists:
                 return nodes.Literal(tree.span, ANY, env.code_lists[name])
