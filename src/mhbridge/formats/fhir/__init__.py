@@ -32,8 +32,8 @@ from mhbridge.formats.fhir.paths import Root, check, ends, make_loop, scan_path
 from mhbridge.formats.fhir.structure import structure
 from mhbridge.formats.json import pieces
 from mhbridge.formats.json.door import OfNodes, marked
-from mhbridge.formats.json.paths import every_reader, first_reader, walk
 from mhbridge.formats.json.places import LoopPlaces, Places, leaves_of
+from mhbridge.formats.json.reach import every_reader, first_reader, walk
 from mhbridge.formats.json.reading import BOM, text_of
 from mhbridge.formats.json.scanning import Lines, Wrong, fault
 from mhbridge.formats.json.tree import grown, said

@@ -9,7 +9,7 @@ from typing import Final
 
 from mhbridge.formats import Source
 from mhbridge.formats.fhir.graph import Graph, leaf, type_of
-from mhbridge.formats.json.paths import walk
+from mhbridge.formats.json.reach import walk
 from mhbridge.formats.json.tree import Node, said
 from mhbridge.model import MessageFacts
 

@@ -18,7 +18,8 @@ from typing import ClassVar, Final
 from mhbridge.formats import Path, PathError, Scope
 from mhbridge.formats.fhir.graph import Graph, type_of
 from mhbridge.formats.fhir.structure import PRIMITIVES, Structure, structure
-from mhbridge.formats.json.paths import JsonLoop, JsonPath, Step, scan_predicate
+from mhbridge.formats.json.path import JsonPath, Step, scan_predicate
+from mhbridge.formats.json.reach import JsonLoop
 from mhbridge.formats.json.tree import Node, each
 
 __all__ = [

@@ -13,7 +13,8 @@ from mhbridge.formats.fhir.graph import Graph, leaf
 from mhbridge.formats.fhir.paths import FhirPath, Start
 from mhbridge.formats.fhir.structure import type_of_key
 from mhbridge.formats.json import places
-from mhbridge.formats.json.paths import Step, Test, alone, entries_of, walk
+from mhbridge.formats.json.path import Step, Test
+from mhbridge.formats.json.reach import alone, entries_of, walk
 from mhbridge.formats.json.tree import Node, each
 
 __all__ = ["Ignored", "acted_upon", "ignored", "path_of"]

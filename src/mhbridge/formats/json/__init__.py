@@ -27,16 +27,8 @@ from mhbridge.formats import BrokenMessage, Cell, Loop, NestedLoopSpot, NestedSp
 from mhbridge.formats.json import pieces, places
 from mhbridge.formats.json.declaration import KEYS, chosen, declared
 from mhbridge.formats.json.door import OfNodes, marked
-from mhbridge.formats.json.paths import (
-    JsonPath,
-    check,
-    every_reader,
-    first_reader,
-    make_loop,
-    names_of,
-    scan_path,
-    walk,
-)
+from mhbridge.formats.json.path import JsonPath, check, names_of, scan_path
+from mhbridge.formats.json.reach import every_reader, first_reader, make_loop, walk
 from mhbridge.formats.json.reading import BOM, text_of
 from mhbridge.formats.json.scanning import Lines, Wrong, fault
 from mhbridge.formats.json.tree import Tree, grown, said

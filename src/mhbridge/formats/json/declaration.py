@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mhbridge.formats import DeclarationError, PathError, Scope, Source
 from mhbridge.formats.encoding import check_charset, check_zone, codec_named
-from mhbridge.formats.json.paths import JsonPath, check, scan_path
+from mhbridge.formats.json.path import JsonPath, check, scan_path
 
 __all__ = ["KEYS", "chosen", "dates", "declared", "where"]
 

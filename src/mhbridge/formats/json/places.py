@@ -12,18 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Cell, Path
-from mhbridge.formats.json.paths import (
-    JsonPath,
-    Step,
-    alone,
-    entries_of,
-    every_reader,
-    hop,
-    passes,
-    says_below,
-    told,
-    walk,
-)
+from mhbridge.formats.json.path import JsonPath, Step
+from mhbridge.formats.json.reach import alone, entries_of, every_reader, hop, passes, says_below, told, walk
 from mhbridge.formats.json.tree import Node, each
 from mhbridge.model import DELETED
 
@@ -297,7 +287,7 @@ def path_of(node: Node, *, exact: bool) -> str:
 
 
 def _plain_name(key: str) -> bool:
-    from mhbridge.formats.json.paths import NAME
+    from mhbridge.formats.json.path import NAME
 
     return NAME.fullmatch(key) is not None
 

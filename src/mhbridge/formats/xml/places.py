@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from mhbridge.formats import PLACE_BITS, STATE_BITS, Asked, Became, Cell, Ignoring, Scope, Source, States
 from mhbridge.formats.xml.path import XmlPath
-from mhbridge.formats.xml.reach import Filter, Route, ended, ready, route
+from mhbridge.formats.xml.reach import Route, ready, route
+from mhbridge.formats.xml.stages import Filter, ended
 from mhbridge.formats.xml.tree import TEXT, Element, Leaf, Tree, written_name
 from mhbridge.formats.xml.writing import written
 
