@@ -39,7 +39,7 @@ HARMLESS = {
     "mhbridge.formats.json.pieces._TOKEN": "each further part begins with a backslash",
     "mhbridge.formats.xml.declaration._TEMPLATE": "each run of digits begins with a dot",
     "mhbridge.mapping.code_files._OID": "each run of digits begins with a dot",
-    "mhbridge.mapping.conversions.cda._OID": "each run of digits begins with a dot",
+    "mhbridge.mapping.conversions.cda.identifiers._OID": "each run of digits begins with a dot",
     "mhbridge.mapping.conversions.identifiers._OID": "each run of digits begins with a dot",
     "mhbridge.mapping.conversions.primitives._CODE": "each further word begins with a blank",
     "mhbridge.mapping.rows._QUOTED": "each further part begins with two quotes",

@@ -25,8 +25,9 @@ from mhbridge.mapping.checker.builds import BuildFile, read_build
 from mhbridge.mapping.checker.checks import read_checks
 from mhbridge.mapping.checker.clocks import read_clocks
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
+from mhbridge.mapping.checker.items import Codes
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
-from mhbridge.mapping.checker.packs import Codes, read_pack
+from mhbridge.mapping.checker.packs import read_pack
 from mhbridge.mapping.checker.sharing import shared_files
 from mhbridge.mapping.checker.watches import read_watches
 from mhbridge.mapping.checks import ReadyCheck

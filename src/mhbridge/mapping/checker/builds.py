@@ -17,8 +17,9 @@ from mhbridge.mapping.checker.bodies import Body, joined
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.environment import Environment, ResourceName, assignable
 from mhbridge.mapping.checker.expressions import Resolver, existence
+from mhbridge.mapping.checker.items import Codes
+from mhbridge.mapping.checker.lists import Lists, read_lists
 from mhbridge.mapping.checker.literals import Literals
-from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
 from mhbridge.mapping.checker.sections import Section, Sections
 from mhbridge.mapping.checker.structure import check_alias, check_name, loop_over
 from mhbridge.mapping.codes import CodeSystems

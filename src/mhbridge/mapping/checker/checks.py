@@ -12,8 +12,9 @@ from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration
 from mhbridge.mapping.checker.environment import Environment
 from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.items import Codes
 from mhbridge.mapping.checker.layers import entries
-from mhbridge.mapping.checker.packs import Codes, Lists
+from mhbridge.mapping.checker.lists import Lists
 from mhbridge.mapping.checker.structure import loop_over
 from mhbridge.mapping.checks import ACTIONS, Action, CheckRule
 from mhbridge.mapping.library import Library

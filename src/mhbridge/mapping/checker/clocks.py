@@ -13,8 +13,9 @@ from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.environment import ANY, Environment, is_text
 from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.items import Codes
 from mhbridge.mapping.checker.layers import entries
-from mhbridge.mapping.checker.packs import Codes, Lists
+from mhbridge.mapping.checker.lists import Lists
 from mhbridge.mapping.checker.structure import loop_over
 from mhbridge.mapping.clocks import LEVELS, ClockRule, EachRule, Length, MetBy, Rung, Word, length_of
 from mhbridge.mapping.expression import parse

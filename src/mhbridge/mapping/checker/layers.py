@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from mhbridge.errors import Span
 from mhbridge.mapping.checker.declarations import Declaration
-from mhbridge.mapping.checker.packs import Codes, Lists, read_lists
+from mhbridge.mapping.checker.items import Codes
+from mhbridge.mapping.checker.lists import Lists, read_lists
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Node, YamlFile

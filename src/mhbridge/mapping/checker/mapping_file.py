@@ -15,7 +15,8 @@ from mhbridge.mapping import nodes
 from mhbridge.mapping.checker.bindings import Binder
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean, plain
 from mhbridge.mapping.checker.environment import Environment
-from mhbridge.mapping.checker.packs import Codes, Lists, check_before, check_types, in_order, read_item, read_lists
+from mhbridge.mapping.checker.items import Codes, check_before, check_types, in_order, read_item
+from mhbridge.mapping.checker.lists import Lists, read_lists
 from mhbridge.mapping.checker.sharing import Layer, Names, layers_of
 from mhbridge.mapping.checker.structure import check_name
 from mhbridge.mapping.codes import Table

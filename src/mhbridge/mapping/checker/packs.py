@@ -4,74 +4,39 @@ Reads `documents/<type>/items.yaml` and the parts it names into a `DocumentType`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from mhbridge.errors import Span
-from mhbridge.mapping.checker.carrying import check_carried, check_carry, read_stale
+from mhbridge.mapping.checker.carrying import check_carried, read_stale
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.environment import Environment, assignable
 from mhbridge.mapping.checker.expressions import Resolver
+from mhbridge.mapping.checker.items import (
+    Codes,
+    check_before,
+    check_circles,
+    check_types,
+    in_order,
+    read_item,
+    read_record,
+)
+from mhbridge.mapping.checker.lists import read_lists
 from mhbridge.mapping.checker.structure import check_name
-from mhbridge.mapping.code_files import load_list
-from mhbridge.mapping.codes import CodeList, CodeSystems, Heading
+from mhbridge.mapping.codes import CodeSystems, Heading
 from mhbridge.mapping.expression import parse
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import Derived, ItemOf, reads
-from mhbridge.mapping.packs import CARRY, EARLIER_VERSION, NEEDS, Asked, DocumentType, Item, RecordType, Wait
-from mhbridge.mapping.reader import Items, Node, Pairs, Text, YamlFile
-from mhbridge.mapping.run import OnBad, can_keep_text
-from mhbridge.mapping.types import BUILT_IN_RECORDS, parse_type
-from mhbridge.mapping.writing import undecided
+from mhbridge.mapping.packs import EARLIER_VERSION, NEEDS, Asked, DocumentType, Item, RecordType, Wait
+from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
+from mhbridge.mapping.types import BUILT_IN_RECORDS
 
-__all__ = ["Codes", "Lists", "check_before", "check_types", "in_order", "read_item", "read_lists", "read_pack"]
+__all__ = ["read_pack"]
 
-_ITEM_KEYS = (
-    "type",
-    "label",
-    "heading",
-    "need",
-    "carried",
-    "help",
-    "source",
-    "on_bad",
-    "systems",
-    "binding",
-    "is",
-    "if_restricted",
-    "before",
-)
-#: Those of an item that no field of a record has.
-_OF_ITEMS: Final = ("identifies", "carry", "unless_said", "absence", "safety", "for_letters")
 _PART_KEYS: Final = ("part", "title", "carry", "extracts", "items", "records", "lists", "waits")
 #: A day, in minutes.
 _LONGEST_WAIT: Final = 1440
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """
-    The lists of codes that a file declares.
-
-    Args:
-        members: name → (system name, code), for `in`.
-        files: name → list with dates, for `member`, of those that stand in files.
-    """
-
-    members: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
-    files: Mapping[str, CodeList] = field(default_factory=dict)
-
-    def __or__(self, other: Lists) -> Lists:
-        return Lists({**self.members, **other.members}, {**self.files, **other.files})
-
-
-class Codes:
-    """The code systems and headings that a check runs against."""
-
-    def __init__(self, systems: CodeSystems, headings: Mapping[str, Heading]) -> None:
-        self.systems = systems
-        self.headings = headings
 
 
 def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> DocumentType | None:
@@ -138,7 +103,7 @@ def read_pack(library: Library, name: str, codes: Codes, file: YamlFile) -> Docu
     items = in_order(items)
     fields = (one for record in records.values() for one in record.fields.values())
     check_types((*items.values(), *fields), records, file)
-    _check_circles(records, file)
+    check_circles(records, file)
     check_carried([file, *filter(None, (library.tree(f"parts/{part}/items.yaml") for part in parts))], items, never)
     if "carry" in top:
         # What is told to somebody who is not of the care team is what its author chose to say.
@@ -259,71 +224,6 @@ def _minutes(file: YamlFile, node: Node) -> int:
     return 1
 
 
-def read_lists(
-    library: Library,
-    file: YamlFile,
-    top: Declaration,
-    systems: CodeSystems,
-    folders: Iterable[str] = (),
-    only: Collection[str] | None = None,
-) -> Lists:
-    """
-    `lists:` name → `[system#code, …]`, or `{file: x.csv}`, which lies in `codes/lists/`.
-
-    Args:
-        folders: where a file is looked for first.
-        only: the names to read; left out, all.
-    """
-    members: dict[str, frozenset[tuple[str, str]]] = {}
-    files: dict[str, CodeList] = {}
-    pairs = top.pairs("lists")
-    for name, node in (pairs.entries if pairs else {}).items():
-        assert pairs is not None
-        if only is not None and name not in only:
-            continue
-        check_name(file, name, pairs.keys[name], "a list")
-        if isinstance(node, Pairs):
-            found = _list_file(library, file, name, node, systems, (*folders, "codes/lists"))
-            if found is not None:
-                files[name] = found
-                if not found.dated:
-                    members[name] = found.codes
-            continue
-        codes = set()
-        for entry in node.entries if isinstance(node, Items) else (node,):
-            system, hash_, code = entry.value.partition("#") if isinstance(entry, Text) else ("", "", "")
-            if not hash_ or not code:
-                file.report("E042", "a list has entries like system#code", entry.span)
-            elif not systems.known(system):
-                file.report(
-                    "E401", f"unknown code system {system!r}", entry.span, did_you_mean(system, systems.names())
-                )
-            else:
-                codes.add((system, code))
-        members[name] = frozenset(codes)
-    return Lists(members, files)
-
-
-def _list_file(
-    library: Library, file: YamlFile, name: str, node: Pairs, systems: CodeSystems, folders: tuple[str, ...]
-) -> CodeList | None:
-    declared = Declaration(file, node, "a list", ("file",))
-    if not declared.require("file"):
-        return None
-    wanted = declared.text("file")
-    for folder in folders:
-        if (text := library.table(f"{folder}/{wanted}")) is not None:
-            if text[1] is None:
-                return None
-            found, diagnostics = load_list(text[0], text[1], systems, name=name)
-            library.reported.extend(diagnostics)
-            return found
-    known = [f"{one}.csv" for folder in folders for one in library.names(folder, ".csv")]
-    hint = did_you_mean(wanted, known, f"it is looked for in {' and '.join(folders)}")
-    file.report("E205", f"there is no list file {wanted!r}", declared.entries["file"].span, hint)
-    return None
-
-
 def _collect(
     file: YamlFile,
     top: Declaration,
@@ -364,18 +264,9 @@ def _collect(
         if name in records or name in BUILT_IN_RECORDS:
             file.report("E307", f"a record named {name!r} is declared already", key)
             continue
-        record = _record(file, name, node, key, codes)
+        record = read_record(file, name, node, key, codes)
         if record is not None:
             records[name] = record
-
-
-def check_before(file: YamlFile, item: Item, span: Span, items: Mapping[str, Item]) -> None:
-    """That what stands `before` another stands under its heading, and the other above it in the file."""
-    other = items.get(item.before)
-    if other is None or other.heading != item.heading or other.before or other is item:
-        under = [one.name for one in items.values() if one.heading == item.heading and not one.before]
-        what = f"no item {item.before!r} is declared above under the same heading"
-        file.report("E308", what, span, did_you_mean(item.before, under))
 
 
 def _set_needs(top: Declaration, items: dict[str, Item], shared: frozenset[str]) -> None:
@@ -385,159 +276,6 @@ def _set_needs(top: Declaration, items: dict[str, Item], shared: frozenset[str])
     for name in pairs.entries if pairs else ():
         if name in shared:
             items[name] = replace(items[name], need=needs.choice(name, NEEDS, items[name].need))
-
-
-def in_order(items: Mapping[str, Item]) -> dict[str, Item]:
-    """The items in the order of their narrative: as declared, but one that says `before` stands there."""
-    order = [name for name, item in items.items() if not item.before]
-    for name, item in items.items():
-        if item.before:
-            order.insert(order.index(item.before) if item.before in order else len(order), name)
-    return {name: items[name] for name in order}
-
-
-def _record(file: YamlFile, name: str, node: object, key: Span, codes: Codes) -> RecordType | None:
-    if not isinstance(node, Pairs):
-        file.report("E042", "a record is written as `field: {type: …}` pairs", key)
-        return None
-    fields: dict[str, Item] = {}
-    atomic = False
-    identity: tuple[str, ...] = ()
-    for field_name, field_node in node.entries.items():
-        if field_name in ("atomic", "key") and not isinstance(field_node, Pairs):
-            settings = Declaration(
-                file,
-                Pairs(node.span, {field_name: field_node}, {field_name: node.keys[field_name]}),
-                "a record",
-                ("atomic", "key"),
-            )
-            if field_name == "atomic":
-                atomic = settings.flag("atomic")
-            else:
-                identity = tuple(text.value for text in settings.texts("key"))
-            continue
-        found = read_item(file, field_name, field_node, node.keys[field_name], codes, top_level=False)
-        check_name(file, field_name, node.keys[field_name], "a field")
-        if found is not None and found.derived:
-            file.report("E202", "a field of a record is bound, never derived", node.keys[field_name])
-        elif found is not None:
-            fields[field_name] = found
-    for text in identity:
-        if text not in fields:
-            hint = did_you_mean(text, fields)
-            file.report("E503", f"the key names a field that is not declared: {text!r}", node.keys["key"], hint)
-    made = RecordType(name, fields, atomic, identity)
-    if atomic and not made.keeper:
-        file.report("E046", f"the atomic record {name!r} needs a mandatory CodeableConcept to keep its text in", key)
-    return made
-
-
-def read_item(file: YamlFile, name: str, node: object, key: Span, codes: Codes, *, top_level: bool) -> Item | None:
-    """One item, or one field of a record."""
-    if not isinstance(node, Pairs):
-        file.report("E042", f"{name!r} is declared as {{type: …, label: …}}", key)
-        return None
-    what = Declaration(
-        file, node, *(("an item", (*_ITEM_KEYS, *_OF_ITEMS)) if top_level else ("a field", _ITEM_KEYS)), at=key
-    )
-    if not what.require("type"):
-        return None
-    try:
-        type_ = parse_type(what.text("type"))
-    except ValueError as error:
-        file.report("E215", str(error), what.entries["type"].span)
-        return None
-    heading, derived = what.text("heading"), "is" in what
-    if heading and heading not in codes.headings:
-        file.report(
-            "E308",
-            f"there is no heading {heading!r}",
-            what.entries["heading"].span,
-            did_you_mean(heading, codes.headings),
-        )
-    if heading and not what.text("label"):
-        file.report("E041", "an item with a heading needs a label: its words in the narrative", key)
-    if top_level and not heading and "carried" not in what:
-        file.report(
-            "E312",
-            f"{name!r} has no heading, so nobody would read it",
-            key,
-            "give it a heading, or say why not: carried: 'no: …'",
-        )
-    on_bad = what.choice("on_bad", OnBad, "omit")
-    if on_bad == "text" and not can_keep_text(type_):
-        hint = "omit, or park"
-        file.report("E046", f"a {type_} cannot keep a text that does not convert", what.entries["on_bad"].span, hint)
-    identifies = what.flag("identifies")
-    if identifies and derived:
-        file.report(
-            "E040", f"{name!r} says who the patient is, so it is bound and never derived", key, "leave out `identifies`"
-        )
-    check_carry(what, name)
-    systems = []
-    for text in what.texts("systems"):
-        if codes.systems.known(text.value):
-            systems.append(text.value)
-        else:
-            file.report(
-                "E401",
-                f"unknown code system {text.value!r}",
-                text.span,
-                did_you_mean(text.value, codes.systems.names()),
-            )
-    return Item(
-        name=name,
-        type=type_,
-        span=key,
-        label=what.text("label"),
-        heading=heading,
-        need=what.choice("need", NEEDS, "optional"),
-        carried=what.text("carried"),
-        help=what.text("help"),
-        source=what.text("source"),
-        on_bad=on_bad,
-        systems=tuple(systems),
-        binding=what.text("binding"),
-        withhold=what.choice("if_restricted", ("withhold", "keep"), "keep") == "withhold",
-        identifies=identifies,
-        derived=derived,
-        before=what.text("before"),
-        carry=what.choice("carry", CARRY, "never"),
-        unless_said=tuple(text.value for text in what.texts("unless_said")),
-        absence=what.flag("absence"),
-        safety=what.flag("safety"),
-        for_letters=what.flag("for_letters"),
-    )
-
-
-def check_types(items: Iterable[Item], records: Mapping[str, RecordType], file: YamlFile) -> None:
-    """That every type is a known one, and that the values of an `any of` can be told apart."""
-    from mhbridge.fhir.definitions import r4
-
-    definitions = r4()
-    own = ("nhs_number", "text", "xhtml")
-    for item in items:
-        for name in item.type.names:
-            known = name in records or name in BUILT_IN_RECORDS or name in own or definitions.is_type(name)
-            if not known:
-                near = [*records, *BUILT_IN_RECORDS, *own, "CodeableConcept", "dateTime", "string"]
-                file.report("E215", f"there is no type {name!r}", item.span, did_you_mean(name, near))
-        if unclear := undecided(item.type.options):
-            file.report("E215", f"{item.name!r}: {unclear}", item.span)
-
-
-def _check_circles(records: Mapping[str, RecordType], file: YamlFile) -> None:
-    """That no record contains itself."""
-
-    def inside(name: str, above: tuple[str, ...]) -> bool:
-        if name in above:
-            return name == above[0]
-        fields = records[name].fields.values() if name in records else ()
-        return any(inside(part, (*above, name)) for one in fields for part in one.type.names)
-
-    for name, record in records.items():
-        if inside(name, ()):
-            file.report("E216", f"the record {name!r} contains itself", next(iter(record.fields.values())).span)
 
 
 def _derive(

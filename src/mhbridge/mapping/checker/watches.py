@@ -11,8 +11,8 @@ from typing import Final
 from mhbridge.errors import Span
 from mhbridge.mapping.checker.clocks import TIMES, Documents, PackReading, items_of
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
+from mhbridge.mapping.checker.items import Codes
 from mhbridge.mapping.checker.layers import entries
-from mhbridge.mapping.checker.packs import Codes
 from mhbridge.mapping.library import Library
 from mhbridge.mapping.nodes import Expression
 from mhbridge.mapping.packs import DocumentType
