@@ -45,7 +45,7 @@ from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
 from mhbridge.mapping.translation import ReadyBuild, heading
-from mhbridge.mapping.watches import Look, ReadyLook, ReadyWatch
+from mhbridge.mapping.watches import Look, ReadyLook, ReadyWatch, sign_of
 from mhbridge.mapping.written import Reads, Written, reads_of, written_fields
 from mhbridge.model import Severity
 
@@ -338,7 +338,9 @@ class Loader:
             None if one is None else compiler.expression(one) for one in (look.begins, look.ends, look.at)
         )
         when, untrue = (None if one is None else compiler.condition(one) for one in (look.when, look.untrue))
-        return ReadyLook(look, begins, ends, at, when, untrue)
+        signs = [sign_of(one) for one in (look.when, look.untrue) if one is not None]
+        ready = tuple([compiler.condition(sign) for sign in signs if sign is not None])
+        return ReadyLook(look, begins, ends, at, when, untrue, ready if len(ready) == len(signs) else ())
 
     def checks(self, name: str) -> tuple[ReadyCheck, ...]:
         """The safety checks of a document type, compiled."""

@@ -9,14 +9,26 @@ follows from items, and this module must never know what was noticed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from mhbridge.errors import Span
 from mhbridge.mapping.clocks import Length, instant_of
-from mhbridge.mapping.nodes import Condition, Expression
+from mhbridge.mapping.nodes import (
+    AllOf,
+    AnyOf,
+    Coded,
+    Condition,
+    Equal,
+    Expression,
+    ItemOf,
+    Literal,
+    OneOf,
+    Present,
+    Truth,
+)
 
 __all__ = ["Look", "ReadyLook", "ReadyWatch", "WatchRule"]
 
@@ -63,6 +75,26 @@ class Look:
         return _WHO.union(self.reads, self.also, self.tells, self.identity)
 
 
+def sign_of(condition: Condition | None) -> Condition | None:
+    """
+    What is so of one reading at least wherever a condition is so of a fold of them; `None`: nothing that is known.
+
+    A fold has each item as one reading said it. So what reads one item, and is not so where that item is absent, is so
+    of that reading by itself. Of `a and b` either will do; what is negated may be so because nothing was said.
+    """
+    match condition:
+        case AllOf(terms=terms):
+            return next((sign for term in terms if (sign := sign_of(term)) is not None), None)
+        case AnyOf(terms=terms):
+            signs = [sign for term in terms if (sign := sign_of(term)) is not None]
+            return replace(condition, terms=tuple(signs)) if len(signs) == len(terms) else None
+        case Truth(value=ItemOf()) | Present(value=ItemOf()) | OneOf(value=ItemOf()) | Coded(value=ItemOf()):
+            return condition
+        case Equal(left=ItemOf(), right=Literal()) | Equal(left=Literal(), right=ItemOf()):
+            return condition
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class WatchRule:
     """
@@ -91,7 +123,13 @@ class WatchRule:
 
 @dataclass(frozen=True, slots=True)
 class ReadyLook:
-    """A look, ready: each function is called as `f(items, None, run, None, 0)`."""
+    """
+    A look, ready: each function is called as `f(items, None, run, None, 0)`.
+
+    Args:
+        signs: one of these is so of a reading at least wherever `when` or `untrue` is so of several together
+            (`sign_of`); empty: it is not known what would be.
+    """
 
     look: Look
     begins: Callable[..., Any] | None
@@ -99,6 +137,13 @@ class ReadyLook:
     at: Callable[..., Any] | None
     when: Callable[..., bool] | None
     untrue: Callable[..., bool] | None
+    signs: tuple[Callable[..., bool], ...] = ()
+
+    def may_say(self, items: Mapping[str, Any], run: Any) -> bool:
+        """Whether a fold that has these items may hold, or be untrue, and might not without them."""
+        if self.look.reads.isdisjoint(items):
+            return False
+        return not self.signs or any(sign(items, None, run, None, 0) for sign in self.signs)
 
     def holds(self, items: Mapping[str, Any], run: Any) -> bool:
         """What must be so is so."""

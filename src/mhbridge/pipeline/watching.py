@@ -29,19 +29,25 @@ if TYPE_CHECKING:
     from mhbridge.pipeline.routing import Feed
 
 __all__ = [
+    "ELSEWHERE",
+    "MORE",
     "SIGNAL",
     "STAY",
     "Active",
     "Notice",
     "active",
     "looks_of",
+    "may_meet",
     "notices",
     "role",
 ]
 
-#: What a reading may be to a watch: of a stay (or a contact), and a signal.
+#: What a reading may be to a watch: of a stay; a signal, whoever hears it; one that tells only other senders something;
+#: and what by itself is none of these, but may change what is told, or of whom.
 STAY: Final = 1
 SIGNAL: Final = 2
+ELSEWHERE: Final = 4
+MORE: Final = 8
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Lines of a record: a stay has some tens at most.
@@ -105,27 +111,60 @@ def looks_of(watches: Iterable[ReadyWatch]) -> dict[str, list[tuple[int, ReadyLo
     """Document type → what its messages may be to any of these."""
     found: dict[str, list[tuple[int, ReadyLook]]] = {}
     for watch in watches:
-        for look in (*watch.stays, *watch.contacts):
+        for look in watch.stays:
             found.setdefault(look.look.document, []).append((STAY, look))
+        for look in watch.contacts:
+            found.setdefault(look.look.document, []).append((MORE, look))
         for look in watch.signals:
-            found.setdefault(look.look.document, []).append((SIGNAL, look))
+            kind = ELSEWHERE if look.look.others else SIGNAL
+            found.setdefault(look.look.document, []).append((kind, look))
     return found
 
 
 def role(looks: Mapping[str, Sequence[tuple[int, ReadyLook]]], mapping: SupplierMapping, reading: Reading) -> int:
-    """What a reading may be to any watch that there is: `STAY`, `SIGNAL`, both (added) or nothing, 0."""
+    """
+    What a reading may be to any watch that there is: `STAY`, `SIGNAL`, `ELSEWHERE` and `MORE`, added; 0: nothing.
+
+    One that cannot make a signal so may make it so no more, and its NHS number may join two records.
+    """
     found = 0
     run = None
     for kind, look in looks.get(reading.document, ()):
-        if kind == SIGNAL:
-            if look.look.reads.isdisjoint(reading.items):
-                continue
+        if kind == STAY:
+            found |= STAY
+        elif kind & ~found:
             run = run or mapping.run(reading.facts, _EPOCH)
-            says = look.holds(reading.items, run) or look.is_untrue(reading.items, run)
-            found |= SIGNAL if says else STAY
-            continue
-        found |= kind
+            found |= kind if kind != MORE and look.may_say(reading.items, run) else MORE
     return found
+
+
+def may_meet(heard: Iterable[tuple[str, int]]) -> bool:
+    """
+    Whether anything may be to be told of a person, by what the readings of each record have been (`role`) so far.
+
+    It cannot miss anything. What is told is told of a stay that a watch's own supplier has said, and because of a
+    signal. Readings of a signal say so together only where one of them may by itself (`ReadyLook.may_say`), which its
+    record then has as `SIGNAL`, or as `ELSEWHERE` where only what other suppliers say counts: a death and that it is
+    `removed` are the former, an admission to another hospital is the latter. So without a `STAY`, and without a
+    `SIGNAL` or an `ELSEWHERE` of another sender than one of the stays, no signal is so. What was heard of a record is
+    never taken from it, and what was told before was told because of it: so nothing is withheld that was to be taken
+    back. What is said of contacts, and by whom, only changes what is told.
+
+    Args:
+        heard: of each record, by whom its readings were sent, and what they were; nobody, "": by several senders.
+    """
+    seen = 0
+    stays, elsewhere = set[str](), set[str]()
+    for sender, one in heard:
+        seen |= one
+        if one & STAY:
+            stays.add(sender)
+        if one & ELSEWHERE:
+            elsewhere.add(sender)
+    if not stays or not seen & (SIGNAL | ELSEWHERE):
+        return False
+    both = stays | elsewhere
+    return bool(seen & SIGNAL) or (bool(elsewhere) and (len(both) > 1 or "" in both))
 
 
 def notices(active: Iterable[Active], person: Person, at: datetime) -> list[Notice]:

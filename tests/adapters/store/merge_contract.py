@@ -49,6 +49,16 @@ class MergeContract:
         status = await store.status(T0)
         assert (status.differences, status.deliveries) == ((), {"done": 7})
 
+    async def test_a_merge_may_be_undone_first_of_all_after_a_start(self, store, reopened):
+        for number in (1, 2):
+            await keep(store, number, patient=number)
+        await merge(store, 3, ONE, TWO)
+        await store.close()
+        store = await reopened()
+        assert await store.root(ONE) == await store.root(TWO)
+        await asyncio.wait_for(merge(store, 4, ONE, TWO, undone=True), 20)
+        assert await store.root(ONE) != await store.root(TWO)
+
     async def test_each_destination_is_a_lane_of_its_own(self, store):
         await keep(store, 1, "gp", patient=1)
         await keep(store, 2, "team", patient=2)

@@ -123,8 +123,8 @@ class _Rows:
         self.deadlines: list[tuple[int, int, ReadyDeadline]] = []
         #: Message, patient, now and the letters that it has overtaken.
         self.overtaken: list[tuple[int, int, int, ReadyOvertaken]] = []
-        #: Patient → what their messages may be to a watch, and when the last of them came.
-        self.watched: dict[int, tuple[int, int]] = {}
+        #: Patient → what their messages may be to a watch.
+        self.watched: dict[int, watching.Seen] = {}
 
     def add(self, table: str, *row: Any) -> None:
         self.by_table[table].append(row)
@@ -137,7 +137,7 @@ class _Rows:
         reconcile(books, self.deadlines)
         overtake(books, self.overtaken)
         if self.watched:
-            watching.see(books, [(patient, *seen) for patient, seen in self.watched.items()])
+            watching.see(books, self.watched)
 
     def _join_lanes(self, books: Books) -> None:
         new = [
@@ -449,8 +449,9 @@ def _keep_what_became(books: Books, rows: _Rows, about: int, patient: int, messa
         )
     rows.whose.add(patient)
     if message.watched and message.readings:
-        seen, _ = rows.watched.get(patient, (0, 0))
-        rows.watched[patient] = seen | message.watched, due_at
+        heard = message.watched, message.mapping.partition("/")[0], due_at
+        before = rows.watched.get(patient)
+        rows.watched[patient] = watching.Seen(*heard) if before is None else before.then(*heard)
     _join(books, rows, about, message, due_at)
     withdraw(books, message.withdrawals, about, due_at)
     documents = [

@@ -78,5 +78,5 @@ def unmerge(books: Books, retired: int, message: int, now: int) -> None:
     books.join(retired, None)
     books.run("move_documents_back", retired=retired, survivor=survivor)
     take_back(books, retired, survivor, now)
-    watching.see(books, [(retired, watching.EVERYTHING, now), (survivor, watching.EVERYTHING, now)])
+    watching.see_again(books, [retired, survivor], now)
     books.log(now, "message", message, f"{retired} is merged no longer")

@@ -856,10 +856,18 @@ select id, severity, queue from task where what = :what and about = :about and c
 -- name: tell_task
 update task set queue = :queue, severity = :severity, next_at = :next_at where id = :id and closed_at is null;
 -- name: see_watched
-insert into watch (patient, seen, due_at, turn) values (?, ?, ?, ?)
-  on conflict (patient) do update set seen = watch.seen | excluded.seen, due_at = excluded.due_at, turn = watch.turn + 1;
+insert into watch (patient, seen, sender, due_at, turn) values (?, ?, ?, ?, ?)
+  on conflict (patient) do update set seen = watch.seen | excluded.seen,
+    sender = case when watch.sender = excluded.sender then watch.sender else '' end,
+    due_at = coalesce(excluded.due_at, watch.due_at), turn = watch.turn + 1;
 -- name: watched_as
-select seen from watch where patient = :patient;
+select sender, seen from watch where patient = :patient;
+-- name: watched_alone
+-- What was heard of patients who share no NHS number and were merged with nobody.
+select p.id, coalesce(w.sender, ''), coalesce(w.seen, 0) from patient p left join watch w on w.patient = p.id
+  where p.id in (:each) and p.merged_into is null and not exists (select 1 from patient q where q.merged_into = p.id)
+    and not exists (select 1 from identity i join identity j on j.token = i.token and j.kind = 4 and j.patient <> i.patient
+      where i.patient = p.id and i.kind = 4);
 -- name: watched_due
 select patient, due_at, turn from watch where due_at is not null /* held patient */ order by due_at limit :most;
 -- name: watched_done

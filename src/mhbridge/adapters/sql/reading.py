@@ -189,11 +189,13 @@ class Reader:
         """Identifiers were merged, or parted: what is known of them is to be read again."""
         if not undone:
             retired, survivor = self.root(retired), self.root(survivor)
+        # Whoever asks for the parts first makes them of what is merged, so before that changes.
+        parts = self._parts
         before = self.merged.pop(retired, None)
         if before is not None:
-            self._parts[before].discard(retired)
+            parts[before].discard(retired)
         if not undone and retired != survivor:
-            self._parts.setdefault(survivor, set()).add(retired)
+            parts.setdefault(survivor, set()).add(retired)
             self.merged[retired] = survivor
         self.folds.clear()
 

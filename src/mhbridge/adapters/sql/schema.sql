@@ -261,9 +261,12 @@ create table stale (
   at      integer not null,
   primary key (patient, kind)
 ) strict, without rowid;
+
+-- What a patient's readings were to a watch, and who sent all of them; '' several did. Due: something may be to be told.
 create table watch (
   patient integer primary key,
   seen    integer not null,
+  sender  text    not null,
   due_at  integer,
   turn    integer not null
 ) strict;

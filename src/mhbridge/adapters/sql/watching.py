@@ -7,22 +7,22 @@ that, from all that is known then. This module must never decide what is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mhbridge.adapters.sql.books import Books, when, when_said
 from mhbridge.errors import StoreError
 from mhbridge.mapping import record
 from mhbridge.pipeline.persons import Heard, Person, Told, Trail
-from mhbridge.pipeline.watching import SIGNAL, STAY
+from mhbridge.pipeline.watching import ELSEWHERE, SIGNAL, STAY, may_meet
 from mhbridge.ports import Noticed, SeenPerson
 
 if TYPE_CHECKING:
     from mhbridge.adapters.sql.reading import Reader
 
-__all__ = ["EVERYTHING", "Noticing", "due", "hand_over", "noticed", "see"]
+__all__ = ["Noticing", "Seen", "due", "everything", "hand_over", "noticed", "see", "see_again"]
 
-EVERYTHING: Final = STAY | SIGNAL
+_EVERYTHING: Final = STAY | SIGNAL | ELSEWHERE
 
 #: An NHS number that so many records have is nobody's.
 _MOST: Final = 32
@@ -30,6 +30,24 @@ _MOST: Final = 32
 _PURGED: Final = "S222"
 #: The level of a delivery that the receiver's infrastructure, or somebody there, has acknowledged.
 _ACKNOWLEDGED: Final = 4
+
+
+class Seen(NamedTuple):
+    """
+    What was heard of a patient.
+
+    Args:
+        seen: what it may be to a watch.
+        sender: who said all of it; empty: several did.
+    """
+
+    seen: int
+    sender: str
+    at: int
+
+    def then(self, seen: int, sender: str, at: int) -> Seen:
+        """With what is heard after it."""
+        return Seen(self.seen | seen, sender if sender == self.sender else "", at)
 
 
 class Noticing(NamedTuple):
@@ -41,17 +59,40 @@ class Noticing(NamedTuple):
 # --- writing -----------------------------------------------------------------------------------------------
 
 
-def see(books: Books, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Patients of whom something was heard: (patient, what it may be to a watch, when)."""
-    books.each("see_watched", [(*row, 1) for row in rows])
+def see(books: Books, heard: Mapping[int, Seen]) -> None:
+    """
+    Something was heard of patients. They are looked at unless it is certain that nothing is to be told.
+
+    That is certain of one who stands alone in what the transaction will leave, and of whom no stay and signal can meet.
+    Where others write at the same time, each may leave what this one cannot see: there it is decided afterwards, when
+    they are looked at.
+    """
+    alone = {who: before for who, *before in books.among("watched_alone", list(heard))} if books.alone else {}
+    rows: list[tuple[int, int, str, int | None, int]] = []
+    for patient, (seen, sender, at) in heard.items():
+        before = alone.get(patient)
+        if before is None:
+            rows.append((patient, seen, sender, at, 1))
+            continue
+        whose, was = before
+        now = seen | was, sender if sender == whose or not was else ""
+        if may_meet([(now[1], now[0])]):
+            rows.append((patient, seen, sender, at, 1))
+        elif now != (was, whose):
+            rows.append((patient, seen, sender, None, 1))
+    books.each("see_watched", rows)
 
 
 def hand_over(books: Books, retired: int, survivor: int, now: int) -> None:
     """What was told of a patient was told of another, who is looked at anew."""
-    seen = books.value("watched_as", patient=retired)
-    if seen:
-        see(books, [(survivor, seen, now)])
+    for sender, seen in books.run("watched_as", patient=retired):
+        books.each("see_watched", [(survivor, seen, sender, now, 1)])
     books.run("move_notices", retired=retired, survivor=survivor)
+
+
+def see_again(books: Books, patients: Sequence[int], now: int) -> None:
+    """Of these patients everything may have been heard, and of whom is not known any more."""
+    books.each("see_watched", [(patient, _EVERYTHING, "", now, 1) for patient in patients])
 
 
 def noticed(books: Books, items: Sequence[Noticing]) -> list[None]:
@@ -77,11 +118,17 @@ def due(reader: Reader, most: int) -> list[SeenPerson]:
 def _person(reader: Reader, patient: int) -> Person:
     """Everything of a person; nothing, where no stay and no signal can meet."""
     patients = _patients(reader, patient)
-    seen = 0
-    for one in patients:
-        seen |= reader.value("watched_as", patient=one) or 0
-    if seen != EVERYTHING:
-        return Person()
+    heard = [row for one in patients for row in reader.rows("watched_as", patient=one)]
+    return _everything(reader, patients) if may_meet(heard) else Person()
+
+
+def everything(reader: Reader, patient: int) -> Person:
+    """Everything of a person, opened whether anything may be to be told of them or not."""
+    with reader.snapshot():
+        return _everything(reader, _patients(reader, patient))
+
+
+def _everything(reader: Reader, patients: Sequence[int]) -> Person:
     roots = {one: _root(reader, one) for one in patients}
     heard = [said for one, root in roots.items() for said in _heard(reader, one, root)]
     trail = [line for root in sorted(set(roots.values())) for line in _trail(reader, root)]

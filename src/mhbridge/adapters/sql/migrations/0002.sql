@@ -72,6 +72,7 @@ create table stale (
 create table watch (
   patient integer primary key,
   seen    integer not null,
+  sender  text    not null,
   due_at  integer,
   turn    integer not null
 ) strict;
