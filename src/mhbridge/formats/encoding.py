@@ -1,5 +1,5 @@
 """
-Bytes to text, once and never by guess: which codec a name means, strict decoding, control characters, zones.
+Bytes to text, once and never by guess: which codec a name means, strict decoding, control characters.
 
 Shared by the formats whose bytes are text. It must never replace a character, try a second encoding, or put a piece
 of the message into an error: a wrong character in a name or a dose is worse than a message that waits for a person.
@@ -11,12 +11,10 @@ import codecs
 import re
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from mhbridge.errors import MalformedMessage
-from mhbridge.formats import DeclarationError
 
-__all__ = ["check_charset", "check_zone", "codec_named", "decode", "refuse_controls"]
+__all__ = ["codec_named", "decode", "refuse_controls"]
 
 #: The codecs of Python that are character sets of suppliers. Python has others (`rot13`, `utf-7`, `idna`) that a file
 #: must not be able to ask for.
@@ -83,25 +81,3 @@ def refuse_controls(body: bytes, text: str, codec: str, *, start: int = 0) -> No
     if wide := _C1_PATTERN.search(text):
         offset = start + len(text[: wide.start()].encode(codec))
         raise MalformedMessage("M705", f"control character U+{ord(wide[0]):04X} at byte {offset}", offset=offset)
-
-
-def check_zone(timezone: str) -> None:
-    """
-    Raises:
-        DeclarationError: `timezone` is not an IANA time zone.
-    """
-    try:
-        ZoneInfo(timezone)
-    except (LookupError, ValueError, OSError):  # OSError: a directory of the zone files, such as `Europe`
-        raise DeclarationError(
-            "timezone", f"{timezone!r} is not an IANA time zone", "for example Europe/London"
-        ) from None
-
-
-def check_charset(charset: str) -> None:
-    """
-    Raises:
-        DeclarationError: `charset` names no character set that a supplier may use; empty is the format's default.
-    """
-    if charset and codec_named(charset) is None:
-        raise DeclarationError("charset", f"{charset!r} is not a known character set", "for example UTF-8 or cp1252")

@@ -7,13 +7,12 @@ It must never correct a declaration: what is not plainly right is refused, with 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.formats import DeclarationError, Source
-from mhbridge.formats.encoding import check_charset, check_zone
+from mhbridge.formats.declaring import check_charset, check_keys, check_zone, dates
 
 __all__ = ["KEYS", "MAX_COLUMNS", "declared", "near", "plain_name"]
 
@@ -32,7 +31,6 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
 
 #: Columns that a hint lists.
 _SHOWN: Final = 20
-_DATES: Final = re.compile(r"(?:dd|mm|yyyy)(?:[-/. ]?(?:dd|mm|yyyy)){2}(?:[T ]hh:mm(?::ss)?)?")
 
 
 def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any]) -> Source:
@@ -44,16 +42,14 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
     """
     check_zone(timezone)
     check_charset(charset)
-    for key in options:
-        if key not in KEYS:
-            raise DeclarationError(key, f"{key!r} is not a key of a csv source", f"it has {', '.join(KEYS)}")
+    check_keys(options, KEYS, "a csv source")
     delimiter = options.get("delimiter", ",")
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter.isalnum() or delimiter in '" \r\n\0':
         raise DeclarationError("delimiter", "a delimiter is one character and no letter, digit, blank or quote")
     columns = _columns(options.get("columns"))
     made: dict[str, Any] = {"columns": columns, "delimiter": delimiter}
     if "dates" in options:
-        made["dates"] = _dates(options["dates"])
+        made["dates"] = dates(options["dates"], "for example dd/mm/yyyy or dd/mm/yyyy hh:mm")
     if "control_id" in options:
         column = options["control_id"]
         if column not in columns:
@@ -86,16 +82,6 @@ def _separators(given: object, columns: Sequence[str]) -> Mapping[str, str]:
         if not isinstance(separator, str) or len(separator) != 1 or separator.isalnum() or separator in ' "\0':
             raise DeclarationError("separators", "a separator is one character and no letter, digit, blank or quote")
     return MappingProxyType(dict(given))
-
-
-def _dates(given: object) -> str:
-    pattern = given if isinstance(given, str) else ""
-    parts = re.findall(r"dd|mm|yyyy", pattern.partition(":")[0].replace("hh", ""))
-    if not _DATES.fullmatch(pattern) or sorted(parts) != ["dd", "mm", "yyyy"]:
-        raise DeclarationError(
-            "dates", f"{given!r} does not say how a date is written", "for example dd/mm/yyyy or dd/mm/yyyy hh:mm"
-        )
-    return pattern
 
 
 def plain_name(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mhbridge.formats import DeclarationError, Format, Source, format_named
 from mhbridge.formats.csv.sets.declaration import seconds_of
-from mhbridge.formats.encoding import check_charset, check_zone
+from mhbridge.formats.declaring import check_charset, check_zone
 
 __all__ = ["INDEXES", "KEYS", "Declared", "Name", "declared", "of_source"]
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.formats import DeclarationError, PathError, Scope, Source
-from mhbridge.formats.encoding import check_charset, check_zone, codec_named
+from mhbridge.formats.declaring import check_keys, check_utf8, check_zone
 from mhbridge.formats.fhir.paths import FhirPath, check, scan_path
 from mhbridge.formats.fhir.structure import structure
 from mhbridge.formats.json.declaration import where
@@ -46,12 +46,8 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
         DeclarationError: what it says is not possible.
     """
     check_zone(timezone)
-    check_charset(charset)
-    if charset and codec_named(charset) not in ("utf-8", "ascii"):
-        raise DeclarationError("charset", f"FHIR is UTF-8, not {charset}", "leave it out")
-    for key in options:
-        if key not in KEYS:
-            raise DeclarationError(key, f"{key!r} is not a key of a fhir source", f"it has {', '.join(KEYS)}")
+    check_utf8(charset, "FHIR", "leave it out")
+    check_keys(options, KEYS, "a fhir source")
     given = options.get("version")
     version = _VERSIONS.get(given) if isinstance(given, str) else None
     if version is None:

@@ -39,7 +39,7 @@ from mhbridge.formats import (
     Source,
     Spot,
 )
-from mhbridge.formats.encoding import check_zone
+from mhbridge.formats.declaring import check_keys, check_zone
 from mhbridge.formats.hl7v2 import cells, places, shapes
 from mhbridge.formats.hl7v2.acknowledgement import acknowledgement
 from mhbridge.formats.hl7v2.charset import charset_codec
@@ -80,11 +80,7 @@ class Hl7v2:
             raise DeclarationError(
                 "charset", f"{charset!r} is not a known character set", "for example UTF-8 or 8859/1"
             )
-        for key in options:
-            if key not in self.keys:
-                raise DeclarationError(
-                    key, f"{key!r} is not a key of an hl7v2 source", f"it has {', '.join(self.keys)}"
-                )
+        check_keys(options, self.keys, "an hl7v2 source")
         declared: dict[str, Any] = {"messages": _messages(options.get("messages"))}
         if "version" in options:
             declared["version"] = _version(options["version"])

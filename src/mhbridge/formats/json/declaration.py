@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.formats import DeclarationError, PathError, Scope, Source
-from mhbridge.formats.encoding import check_charset, check_zone, codec_named
+from mhbridge.formats.declaring import check_keys, check_utf8, check_zone
 from mhbridge.formats.json.path import JsonPath, check, scan_path
 
 __all__ = ["KEYS", "chosen", "dates", "declared", "where"]
@@ -44,12 +44,8 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
         DeclarationError: what it says is not possible.
     """
     check_zone(timezone)
-    check_charset(charset)
-    if charset and codec_named(charset) not in ("utf-8", "ascii"):
-        raise DeclarationError("charset", f"JSON is UTF-8, not {charset}", "leave it out (RFC 8259 §8.1)")
-    for key in options:
-        if key not in KEYS:
-            raise DeclarationError(key, f"{key!r} is not a key of a json source", f"it has {', '.join(KEYS)}")
+    check_utf8(charset, "JSON", "leave it out (RFC 8259 §8.1)")
+    check_keys(options, KEYS, "a json source")
     made: dict[str, Any] = {"fields": _fields(options["fields"]) if "fields" in options else frozenset()}
     scope = Scope(Source(name, timezone, charset, MappingProxyType(made)))
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mhbridge.formats import DeclarationError, Path, PathError, Source
-from mhbridge.formats.encoding import check_charset, check_zone
+from mhbridge.formats.declaring import check_charset, check_keys, check_zone, dates
 from mhbridge.formats.xml.path import Name, XmlPath, scan_path
 
 __all__ = ["CDA", "KEYS", "declared", "expanded", "is_cda"]
@@ -35,7 +35,6 @@ KEYS: Final[Mapping[str, str]] = MappingProxyType(
 
 _PREFIX: Final = re.compile(r"(?:[^\W\d][\w.-]{0,63})?")
 _TEMPLATE: Final = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+(?::[\w.#-]{1,64})?", re.ASCII)
-_DATES: Final = re.compile(r"(?:dd|mm|yyyy)(?:[-/. ]?(?:dd|mm|yyyy)){2}(?:[T ]hh:mm(?::ss)?)?")
 _XML: Final = {"xml": "http://www.w3.org/XML/1998/namespace"}
 
 
@@ -53,9 +52,7 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
     """
     check_zone(timezone)
     check_charset(charset)
-    for key in options:
-        if key not in KEYS:
-            raise DeclarationError(key, f"{key!r} is not a key of an xml source", f"it has {', '.join(KEYS)}")
+    check_keys(options, KEYS, "an xml source")
     namespaces = _namespaces(options.get("namespaces", {}))
     made: dict[str, Any] = {"namespaces": namespaces}
     if (dialect := options.get("dialect", "")) not in ("", "cda"):
@@ -83,7 +80,7 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
                 raise DeclarationError(key, "a message is an element")
             made[key] = path
     if "dates" in options:
-        made["dates"] = _dates(options["dates"])
+        made["dates"] = dates(options["dates"], "for example dd/mm/yyyy")
     return Source(name, timezone, charset, MappingProxyType(made))
 
 
@@ -153,11 +150,3 @@ def _where(given: object, namespaces: Mapping[str, str]) -> tuple[tuple[Path, ..
             raise DeclarationError("where", "the path begins at the root", "for example /letter/@number")
         found.append(paths)
     return tuple(found)
-
-
-def _dates(given: object) -> str:
-    pattern = given if isinstance(given, str) else ""
-    parts = re.findall(r"dd|mm|yyyy", pattern.partition(":")[0].replace("hh", ""))
-    if not _DATES.fullmatch(pattern) or sorted(parts) != ["dd", "mm", "yyyy"]:
-        raise DeclarationError("dates", f"{given!r} does not say how a date is written", "for example dd/mm/yyyy")
-    return pattern
