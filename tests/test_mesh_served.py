@@ -147,7 +147,13 @@ async def test_a_letter_is_sent_by_mesh_and_done_when_it_is_collected(mesh, tmp_
     async with running(tmp_path, text) as (app, events):
         sent = await delivery(app, "awaiting")
         assert mesh.inbox() == [sent["remote_id"]]
-        assert json.loads(mesh.read(sent["remote_id"])[1])["resourceType"] == "Bundle"
+        headers, body = mesh.read(sent["remote_id"])
+        assert json.loads(body)["resourceType"] == "Bundle"
+        # What MESH and its staff see of it, and what we log, says nothing of whom it is about.
+        seen = json.dumps([dict(headers), events()])
+        assert not [
+            word for word in ("9990001014", "M-104482", "TESTPATIENT", "Marigold", PASSWORD, KEY) if word in seen
+        ]
         await asyncio.sleep(0.1)
         assert (await delivery(app, "awaiting"))["level"] == 2
         mesh.acknowledge(sent["remote_id"])

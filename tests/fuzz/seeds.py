@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from io import BytesIO
@@ -121,6 +122,13 @@ _FHIR = (
 )
 
 
+_HEADS = (
+    b"Mex-MessageID: 20261123_ABC\nMex-MessageType: DATA\nMex-From: X26ABC1\nMex-WorkflowID: A_B\nMex-Chunk-Range: 1:3",
+    b"Mex-MessageType: REPORT\nMex-LinkedMsgID: 20261101_DEF\nMex-LocalID: 7-0b6f\nMex-StatusCode: 14",
+    b"mex-messageid: 20261123_abc\nmex-chunk-range: 1:1\nmex-content-compressed: Y",
+)
+
+
 def _archives() -> Iterator[bytes]:
     members = [("a.csv", b"a"), ("b/c.hl7", b"MSH|" * 99), ("d/", b""), ("\xe9.csv", bytes(range(256)))]
     for compression in (ZIP_STORED, ZIP_DEFLATED):
@@ -144,6 +152,11 @@ def _found(target: str) -> Iterator[bytes]:
         yield from _YAML
     if target == "zip":
         yield from _archives()
+    if target == "mesh":
+        for head in _HEADS:
+            yield head
+            yield b"%b\n\n%b" % (head, gzip.compress(b"MSH|" * 9, mtime=0))
+        yield b"\n\n" + gzip.compress(b"0" * 20_000, mtime=0)
     if target == "tables":
         yield from _SETS
     if target == "fhir":

@@ -8,6 +8,7 @@ the cut between two packets changes nothing, and a diagnostic points into the te
 
 from __future__ import annotations
 
+import gzip
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,10 @@ from xml.etree import ElementTree as ET
 from zipfile import ZipFile
 
 import orjson
+from multidict import CIMultiDict
 
+from mhbridge.adapters.mesh.heads import Head, is_id
+from mhbridge.adapters.mesh.packing import gunzip
 from mhbridge.adapters.mllp.framing import NEED_DATA, Fault, Frame, Framer, can_be_framed, frame
 from mhbridge.errors import MalformedMessage, MessageError, explanations
 from mhbridge.fhir.plaintext import plain
@@ -396,6 +400,32 @@ def mllp(data: bytes) -> None:
         assert events([frame(data)], len(data)) == [Frame(data)], "what is framed is read back"
 
 
+_UNPACKED: Final = 10_000
+
+
+def mesh(data: bytes) -> None:
+    """MESH: the head of a message is words and numbers within bounds; what is unpacked is whole, within the limit."""
+    lines, _, packed = data.partition(b"\n\n")
+    given = (line.partition(b":") for line in lines.split(b"\n"))
+    headers = CIMultiDict((name.decode("latin-1"), value.strip().decode("latin-1")) for name, _, value in given)
+    try:
+        head = Head.of("20261123_ABC", headers)
+    except MalformedMessage as error:
+        known(error)
+    else:
+        said = (head.sender, head.workflow, head.linked, head.local_id, head.status)
+        assert all(re.fullmatch(r"[A-Za-z0-9_.:-]{0,300}", word) for word in said), "words"
+        assert 1 <= head.chunks <= 1_000, "so many chunks there can be"
+        assert not head.linked or is_id(head.linked), "an id can be part of an address"
+    try:
+        body = gunzip(packed, _UNPACKED)
+    except MalformedMessage as error:
+        known(error)
+    else:
+        assert len(body) <= _UNPACKED, "within the limit"
+        assert gzip.decompress(packed) == body, "as another reader unpacks it"
+
+
 # --- mapping files -----------------------------------------------------------------------------------------
 
 
@@ -633,6 +663,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "fhir": fhir,
     "xml": xml,
     "mllp": mllp,
+    "mesh": mesh,
     "yaml": yaml,
     "expression": expression,
     "flow": flow,

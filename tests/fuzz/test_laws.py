@@ -12,6 +12,7 @@ import steady
 import targets
 from run import RUNS
 
+from mhbridge.adapters.mesh import heads
 from mhbridge.adapters.mllp import framing
 from mhbridge.formats import archive
 from mhbridge.formats import csv as csv_format
@@ -51,6 +52,7 @@ OWN = {
     "fhir": [body for body, kind, _ in json_cases.CASES.values() if kind == "fhir"],
     "xml": [body for body, _ in xml_cases.CASES.values()],
     "mllp": [sent for sent, _, _ in cases.FRAMES.values()],
+    "mesh": [*seeds.of("mesh"), b"", b"Mex-Chunk-Range: 1:99999", b"Mex-From: \xff\n\n\x1f\x8b"],
     "yaml": [body for body, _ in cases.MAPPINGS.values()],
     "expression": [text.encode() for text in cases.EXPRESSIONS],
     "flow": [body for body, _ in cases.HL7V2.values()],
@@ -168,6 +170,21 @@ def test_a_frame_that_depends_on_its_packets_breaks_the_law(monkeypatch):
     monkeypatch.setattr(framing.Framer, "_take", whole_only)
     with pytest.raises(AssertionError):
         targets.mllp(b"\x0bMSH|" + b"x" * 60 + b"\x0bMSH|y\x1c\r")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "unchecked", "body"),
+    [
+        (heads, "_word", lambda value: value, b"Mex-From: <a>"),
+        (heads, "is_id", lambda _: True, b"Mex-MessageType: REPORT\nMex-LinkedMsgID: ../a"),
+        (targets, "gunzip", lambda body, _: body + b"0" * 99_999, b""),
+    ],
+    ids=["a word", "an id", "what is packed"],
+)
+def test_what_is_taken_as_it_comes_breaks_the_law_of_a_mailbox(monkeypatch, module, name, unchecked, body):
+    monkeypatch.setattr(module, name, unchecked)
+    with pytest.raises(AssertionError):
+        targets.mesh(body)
 
 
 def test_a_place_outside_the_file_breaks_the_law(monkeypatch):

@@ -3,6 +3,7 @@ MESH, the NHS's Message Exchange for Social Care and Health, by its REST API (ve
 
     authorising  who we are, said anew with each request
     heads        what stands at the head of a message
+    packing      what is compressed, up to a limit
     mailbox      the calls of the API: one mailbox
     receiver     in
     sender       out

@@ -64,14 +64,14 @@ class Head:
         kind = headers.get("Mex-MessageType", "DATA").upper()
         if kind not in ("DATA", "REPORT"):
             raise MalformedMessage("D980", "the message is of a type that is not known")
-        report = kind == "REPORT"
+        report, linked = kind == "REPORT", headers.get("Mex-LinkedMsgID", "")
         return cls(
             id=id_,
             report=report,
             sender=_word(headers.get("Mex-From", "")),
             workflow=_word(headers.get("Mex-WorkflowID", "")),
             chunks=1 if report else chunk_of(headers, 1),
-            linked=headers["Mex-LinkedMsgID"] if is_id(headers.get("Mex-LinkedMsgID")) else "",
+            linked=linked if is_id(linked) else "",
             local_id=_word(headers.get("Mex-LocalID", "")),
             status=_word(headers.get("Mex-StatusCode", "")),
             packed=headers.get("Mex-Content-Compressed", "").upper() in ("Y", "TRUE"),

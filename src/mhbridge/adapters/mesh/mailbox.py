@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ import orjson
 from mhbridge import __version__
 from mhbridge.adapters.calling import CONFLICTS, MAYBE_DONE, Caller, Reply, refusal
 from mhbridge.adapters.mesh.heads import Head, chunk_of, is_id
+from mhbridge.adapters.mesh.packing import gunzip, is_packed
 from mhbridge.errors import DestinationHeld, DestinationRejected, DestinationSilent, MalformedMessage
 from mhbridge.ports import Clock
 
@@ -36,8 +36,6 @@ _JSON: Final = "application/vnd.mesh.v2+json"
 _BYTES: Final = "application/octet-stream"
 #: "Validate a mailbox": once every 24 hours is enough, and is asked for.
 _GREETING: Final = timedelta(hours=24)
-_GZIP: Final = b"\x1f\x8b"
-_WBITS: Final = 16 + zlib.MAX_WBITS
 
 
 #: What is wrong with whom something is from, or for, and not with what it is (`mesh-api.yaml`, Error codes; those of a
@@ -314,24 +312,11 @@ class Mailbox:
             raise MalformedMessage("D917", "the message is larger than is accepted here")
         body = reply.content
         if reply.headers.get("Content-Encoding", "").strip().lower() == "gzip":
-            body = await asyncio.to_thread(_gunzip, body, limit)
-        if head.packed and body.startswith(_GZIP):
+            body = await asyncio.to_thread(gunzip, body, limit)
+        if head.packed and is_packed(body):
             # Its sender packed it before MESH did anything; nothing that is taken here begins like that.
-            body = await asyncio.to_thread(_gunzip, body, limit)
+            body = await asyncio.to_thread(gunzip, body, limit)
         return body
-
-
-def _gunzip(packed: bytes, limit: int) -> bytes:
-    unpacking = zlib.decompressobj(_WBITS)
-    try:
-        body = unpacking.decompress(packed, limit + 1)
-    except zlib.error:
-        raise MalformedMessage("D980", "the message cannot be unpacked") from None
-    if len(body) > limit:
-        raise MalformedMessage("D917", "the message is larger than is accepted here")
-    if not unpacking.eof or unpacking.unused_data:
-        raise MalformedMessage("D980", "the message cannot be unpacked")
-    return body
 
 
 def _tracked(found: dict[str, Any]) -> Tracked:
