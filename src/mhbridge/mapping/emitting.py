@@ -12,7 +12,9 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from operator import truth
+from typing import Any, Final, NamedTuple, NoReturn
 
 from mhbridge.errors import Span
 from mhbridge.fhir.stated import shared
@@ -36,6 +38,22 @@ from mhbridge.mapping.leaves import (
 )
 from mhbridge.mapping.marks import DROPPED, Mark, flip
 from mhbridge.mapping.placed import Block, Placed
+from mhbridge.mapping.straight import (
+    Again,
+    Argument,
+    Composed,
+    Found,
+    InRow,
+    Reader,
+    Straight,
+    applied,
+    applied_to_all,
+    first_of,
+    is_there,
+    reader,
+    said,
+    taken,
+)
 from mhbridge.model import ABSENT, DELETED, State, Unknown
 
 __all__ = ["Case", "Emitter", "Lines", "shareable"]
@@ -86,9 +104,8 @@ class Case:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A value that stands in a row: whether it is there, and what is then made of it."""
+class Held(NamedTuple):
+    """Code for a value that stands in a row: whether it is there, and what is then made of it."""
 
     there: ast.expr
     taken: ast.expr
@@ -110,6 +127,8 @@ class Emitter:
     def __init__(self, span: Span, lines: Lines, alias: str = "") -> None:
         self.span = span
         self.lines = lines
+        #: Raises a fault again from a place in the file, as if there were code for it.
+        self.again: Again = partial(_raise_again, span, lines)
         self.aliases: dict[str, tuple[str, str]] = {alias: ("element", "place")} if alias else {}
         self.count = 0
         self._places: dict[Span, Placed] = {}
@@ -192,9 +211,10 @@ class Emitter:
         at = self.at(node.span)
         match node:
             case nodes.Read():
-                if cursor == "cursor" and node.path in self.shared and shareable(node):
+                if self._is_shared(node, cursor):
                     return at.load(self.shared[node.path])
-                return self._read(node, cursor, node.quick)
+                told = node if _is_told(node) else None
+                return self.at_once(self._looked_for(node, cursor, node.quick), cursor, at, told)
             case nodes.Literal():
                 return self.constant(node.value, at)
             case nodes.ItemOf():
@@ -205,9 +225,12 @@ class Emitter:
                 return self._fields(at.load(self.aliases[node.alias][0]), node.fields, at)
             case nodes.PositionOf():
                 return at.call("position", at.load(self.aliases[node.alias][1]))
-            case nodes.Apply():
-                return self._apply(node, block, cursor)
-            case nodes.Alternatives():
+            case nodes.Apply() | nodes.Alternatives():
+                found = self.straight(node, cursor)
+                if found is not None:
+                    return self.at_once(found, cursor, at)
+                if isinstance(node, nodes.Apply):
+                    return self._apply(node, block, cursor)
                 return self._alternatives(node, block, cursor)
             case nodes.Choose():
                 then, otherwise = node.then, node.otherwise
@@ -220,57 +243,132 @@ class Emitter:
             case nodes.Reference():
                 return self._reference(node, block, cursor)
 
-    def held(self, node: nodes.Expression, cursor: str, *, alone: bool) -> Held | None:
+    def straight(self, node: nodes.Expression, cursor: str, *, alone: bool = False) -> Straight | None:
         """
-        A value of the message that is looked for in a row, and of which nothing is said or done where there is none.
+        How a value of the message is read in one go, where it can be.
 
         Args:
             alone: no list holds it.
         """
-        coded = node.coded if isinstance(node, nodes.Apply) else None
-        read = node.args[0] if isinstance(node, nodes.Apply) and coded is not None else node
-        if not isinstance(read, nodes.Read) or _is_told(read) or (cursor == "cursor" and read.path in self.shared):
-            return None
-        return self._in_row(read, cursor, coded or (read.alone if alone else read.quick))
+        match node:
+            case nodes.Read():
+                return self._straight_read(node, cursor, alone=alone)
+            case nodes.Apply():
+                return self._straight_call(node, cursor) or self._composed(node, cursor)
+            case nodes.Alternatives():
+                return self._composed(node, cursor)
+            case _:
+                return None
 
-    def _in_row(self, node: nodes.Read, cursor: str, quick: Callable[..., Any] | None) -> Held | None:
-        plan = node.plan
-        names = None if plan is None else self.rows.get((cursor, plan.key))
-        if plan is None or names is None:
+    def _straight_read(self, node: nodes.Read, cursor: str, *, alone: bool = False) -> InRow | Found | None:
+        if self._is_shared(node, cursor) or (_is_told(node) and self._is_in_row(node, cursor)):
             return None
-        at, (row, places), value = self.at(node.span), names, self.local()
-        there = at.named(value, at.entry(places, plan.place))
-        held, row_ = at.load(value), at.load(row)
-        if quick is not None:
-            return Held(there, at.call(self.given("quick", quick), held, row_, at.load(cursor), at.load("run")))
-        found = at.call(self.given("value", plan.value), held, row_)
-        return Held(there, found if _is_told(node) else self._take(node, found, cursor, at))
+        return self._looked_for(node, cursor, (alone and node.alone) or node.quick)
 
-    def _read(self, node: nodes.Read, cursor: str, quick: Callable[..., Any] | None) -> ast.expr:
+    def _straight_call(self, node: nodes.Apply, cursor: str) -> InRow | Found | None:
+        """The same of a function of a value, all else of which is stated."""
+        read, *others = node.args or (None,)
+        stated = [other.value for other in others if isinstance(other, nodes.Literal)]
+        if not isinstance(read, nodes.Read) or len(stated) < len(others):
+            return None
+        in_row, passing = self._is_in_row(read, cursor), node.passing[0]
+        if node.coded is not None and not (_is_told(read) and in_row):
+            return self._looked_for(read, cursor, node.coded)
+        found = self._straight_read(read, cursor)
+        if found is None or (in_row and not passing) or (passing and not nodes.plain_truth(read)):
+            return None
+        return applied(found, node.call, stated, always=not passing)
+
+    def _composed(self, node: nodes.Expression, cursor: str) -> Composed | None:
+        rows: list[str] = []
+        read = self._part(node, cursor, rows)
+        return None if read is None else Composed(tuple(rows), read)
+
+    def _part(self, node: nodes.Expression, cursor: str, rows: list[str]) -> Reader | None:
+        """What reads a value as a part of another; see `straight.reader`."""
+        match node:
+            case nodes.Literal():
+                return said(node.value)
+            case nodes.Read() if not self._is_shared(node, cursor):
+                told = node.take if _is_told(node) else None
+                return reader(self._looked_for(node, cursor, node.quick), rows, told)
+            case nodes.Alternatives():
+                terms = [(self._part(term, cursor, rows), term.span) for term in node.terms]
+                known = [(term, span) for term, span in terms if term is not None]
+                return first_of(known, self.again) if len(known) == len(terms) else None
+            case nodes.Apply():
+                found = self._straight_call(node, cursor)
+                return self._called(node, cursor, rows) if found is None else reader(found, rows)
+            case _:
+                return None
+
+    def _called(self, node: nodes.Apply, cursor: str, rows: list[str]) -> Reader | None:
+        if all(isinstance(arg, nodes.Literal) for arg in node.args):
+            return None
+        args: list[Argument] = []
+        before: frozenset[Mark] = frozenset()
+        for arg, passing in zip(node.args, node.passing, strict=True):
+            part = self._part(arg, cursor, rows)
+            if part is None:
+                return None
+            there = None
+            if passing and not isinstance(arg, nodes.Literal):
+                there = truth if nodes.plain_truth(arg) else is_there
+            marks = marks_of([arg])
+            args.append(Argument(part, arg.span, there, before | marks if before else before))
+            before |= marks
+        return applied_to_all(node.call, args, self.again)
+
+    def _is_shared(self, node: nodes.Read, cursor: str) -> bool:
+        return cursor == "cursor" and node.path in self.shared and shareable(node)
+
+    def _is_in_row(self, node: nodes.Read, cursor: str) -> bool:
+        return node.plan is not None and (cursor, node.plan.key) in self.rows
+
+    def _looked_for(self, node: nodes.Read, cursor: str, quick: Callable[..., Any] | None) -> InRow | Found:
         """
-        A value of the message. Where nothing stands at its place in a row nothing is called, unless the ledger is to
-        be told that its predicate was asked.
+        How a value of the message is looked for.
 
         Args:
             quick: what reads it in one go, where something does.
         """
-        at, told = self.at(node.span), _is_told(node)
-        held = self._in_row(node, cursor, quick)
-        if held is not None:
-            absent: ast.expr = at.load("ABSENT")
-            if told and quick is not None:
-                absent = self._take(node, absent, cursor, at)
-            found: ast.expr = at.choice(held.there, held.taken, absent)
-            return found if quick is not None or not told else self._take(node, found, cursor, at)
+        plan = node.plan
+        names = None if plan is None else self.rows.get((cursor, plan.key))
+        if plan is not None and names is not None:
+            return InRow(*names, plan.place, quick or taken(plan.value, node.take))
         if quick is None:
-            found = at.call(self.given("find", node.find), at.load(cursor))
-            return self._take(node, found, cursor, at)
-        if node.plan is not None:
-            quick = by_row(node.plan, quick, node.take if told else None)
-        return at.call(self.given("quick", quick), at.load(cursor), at.load("run"))
+            return Found(node.find, node.take)
+        if plan is not None:
+            quick = by_row(plan, quick, node.take if _is_told(node) else None)
+        return Found(None, quick)
 
-    def _take(self, node: nodes.Read, found: ast.expr, cursor: str, at: Placed) -> ast.expr:
-        return at.call(self.given("take", node.take), found, at.load(cursor), at.load("run"))
+    def held(self, found: InRow, cursor: str, at: Placed) -> Held:
+        """A value that is looked for in a row."""
+        value, run = self.local(), at.load("run")
+        there = at.named(value, at.entry(found.places, found.place))
+        read = self.given("quick", found.read)
+        return Held(there, at.call(read, at.load(value), at.load(found.row), at.load(cursor), run))
+
+    def at_once(self, found: Straight, cursor: str, at: Placed, told: nodes.Read | None = None) -> ast.expr:
+        """
+        Code for a value that is read in one go. Where nothing stands at its place in a row nothing is called.
+
+        Args:
+            told: what is read, where the ledger is to be told all the same that its predicate was asked.
+        """
+        if isinstance(found, InRow):
+            there, read = self.held(found, cursor, at)
+            absent: ast.expr = at.load("ABSENT")
+            if told is not None:
+                absent = at.call(self.given("take", told.take), absent, at.load(cursor), at.load("run"))
+            return at.choice(there, read, absent)
+        if isinstance(found, Composed):
+            rows = at.list_([at.load(row) for row in found.rows])
+            return at.call(self.given("read", found.read), at.load(cursor), at.load("run"), rows)
+        if found.find is None:
+            return at.call(self.given("quick", found.take), at.load(cursor), at.load("run"))
+        what = at.call(self.given("find", found.find), at.load(cursor))
+        return at.call(self.given("take", found.take), what, at.load(cursor), at.load("run"))
 
     def hoist(self, tree: Any, block: Block, cursor: str) -> None:
         """Find the rows that several paths look into once for all of them, before anything is read at this cursor."""
@@ -302,9 +400,6 @@ class Emitter:
         return value
 
     def _apply(self, node: nodes.Apply, block: Block, cursor: str) -> ast.expr:
-        read = node.args[0] if node.args else None
-        if node.coded is not None and isinstance(read, nodes.Read):
-            return self._read(read, cursor, node.coded)
         apply, open_ = self.given("f", node.call), [arg for arg in node.args if not isinstance(arg, nodes.Literal)]
         at = self.at(node.span)
         if len(open_) <= 1:
@@ -466,6 +561,21 @@ class Emitter:
             inner.append(self.at(span).set(result, test))
             block = inner
         return at.load(result)
+
+
+def _raise_again(whole: Span, lines: Lines, span: Span, fault: Exception) -> NoReturn:
+    """
+    Raise a fault from a place in a file, as a function of the mapping would.
+
+    Args:
+        whole: the place of that function.
+    """
+    emitter = Emitter(whole, lines)
+    at = emitter.at(span)
+    # The first that stands in the traceback is who asks for this, and will stand there again.
+    behind = fault.__traceback__.tb_next if fault.__traceback__ is not None else None
+    emitter.finish("bind", ("fault",), [at.raise_(at.load("fault"))])(fault.with_traceback(behind))
+    raise AssertionError  # it has been raised
 
 
 def _may_be_false(node: nodes.Expression) -> bool:

@@ -176,6 +176,10 @@ class Placed:
         """`return value`."""
         return self._node(ast.Return, {"value": value})  # type: ignore[no-any-return]
 
+    def raise_(self, error: ast.expr) -> ast.stmt:
+        """`raise error`."""
+        return self._node(ast.Raise, {"exc": error, "cause": None})  # type: ignore[no-any-return]
+
     def nothing(self) -> ast.stmt:
         """`pass`."""
         return self._node(ast.Pass, {})  # type: ignore[no-any-return]

@@ -58,14 +58,22 @@ def _contact_point(text: str, context: Context) -> dict[str, Any]:
     raise Unconvertible("neither a telephone number nor an e-mail address")
 
 
-def _as_it_is(text: str) -> str:
+def _words(raw: str, context: Context) -> Any:
+    """Words stay as they are. They are most of what is read, so what concerns few of them is asked for here."""
+    # A raw value may know where it stands; an item must not.
+    text = str(raw)
+    plain = text.strip()
+    if not plain:
+        return ABSENT
+    if plain[0] == "#":
+        refuse_debris(plain)
+    if not plain.isascii():
+        note_garbled(plain, context)
     return text
 
 
+_WORDS: Final = ("string", "text", "markdown")
 _PLAIN: Final[dict[str, Callable[[str], Any]]] = {
-    "string": _as_it_is,
-    "text": _as_it_is,
-    "markdown": _as_it_is,
     **CHECKED,
     "CodeableConcept": concept,
     "Identifier": identifier,
@@ -126,6 +134,8 @@ def _ignoring_context(convert: Callable[[str], Any]) -> Callable[[str, Context],
 
 def conversions() -> Iterator[Conversion]:
     """All conversions of text."""
+    for target in _WORDS:
+        yield Conversion("text", Type(target), _words, frozenset({WHOLE}))
     for target, plain in _PLAIN.items():
         yield _made(target, _ignoring_context(plain))
     for target, timed in (_NOTING | _TIMES).items():
