@@ -28,9 +28,10 @@ class Door:
         leave, entered = asyncio.Event(), asyncio.Event()
 
         async def inside():
-            async with self.pressure.entered(feed, size):
-                entered.set()
-                await leave.wait()
+            await self.pressure.enter(feed, size)
+            entered.set()
+            await leave.wait()
+            self.pressure.leave(feed, size)
 
         task = asyncio.create_task(inside())
         self._leave[name] = leave, task

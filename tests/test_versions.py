@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import shipped
 from mhbridge.adapters.sql import intake as intake_verbs
+from mhbridge.adapters.sql import settling
 from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.validate import default_validator
 from mhbridge.mapping.library import built_in
@@ -407,7 +408,8 @@ async def test_the_control_without_the_comparison_the_successor_does_not_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the step still holds that nothing has left, and the store refuses to supersede what is leaving."""
-    monkeypatch.setattr(intake_verbs, "_has_changed", lambda *_: False)
+    for verbs in (intake_verbs, settling):
+        monkeypatch.setattr(verbs, "has_changed", lambda *_: False)
     async with a_ward(tmp_path) as ward:
         with pytest.raises(Exception, match="S212"):
             await racing(ward)
@@ -415,7 +417,8 @@ async def test_the_control_without_the_comparison_the_successor_does_not_know(
 
 async def test_what_changes_at_every_commit_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with a_ward(tmp_path) as ward:
-        monkeypatch.setattr(intake_verbs, "_has_changed", lambda *_: True)
+        for verbs in (intake_verbs, settling):
+            monkeypatch.setattr(verbs, "has_changed", lambda *_: True)
         with pytest.raises(Exception, match="S218"):
             await ward.send("letter", "one")
         assert (await ward.store.status(NOW)).receipts == 0

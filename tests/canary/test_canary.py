@@ -322,7 +322,7 @@ async def gateway(folder, monkeypatch, catalogue, workers=0):
 
 def break_at(monkeypatch, poisoned, lost):
     """Our own code fails on some, with all of them in its exception; and the store on others."""
-    step, keep = pipeline.step, intake._keep_message
+    step, keep = pipeline.step, intake.keep_message
 
     def stepping(taken, *values, **named):
         if not poisoned.isdisjoint(re.findall(r"\d{10}", repr(taken))):
@@ -335,7 +335,7 @@ def break_at(monkeypatch, poisoned, lost):
         return keep(books, rows, item, *values)
 
     monkeypatch.setattr(pipeline, "step", stepping)
-    monkeypatch.setattr(intake, "_keep_message", keeping)
+    monkeypatch.setattr(intake, "keep_message", keeping)
 
 
 async def send(world, known):

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mhbridge.errors import StoreError
@@ -95,17 +94,6 @@ class Pressure:
     def size(self) -> int:
         """Bytes that are inside."""
         return self._bytes.total()
-
-    @asynccontextmanager
-    async def entered(self, feed: str, size: int) -> AsyncIterator[None]:
-        """
-        Be inside with so many bytes. Raises what `enter` does.
-        """
-        await self.enter(feed, size)
-        try:
-            yield
-        finally:
-            self.leave(feed, size)
 
     def leave(self, feed: str, size: int) -> None:
         """Be inside no longer."""

@@ -205,7 +205,7 @@ class Gateway:
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        # Not `entered`: of what is done for each message, a context manager is no small part.
+        # `leave` is in the `finally` below: of what is done for each message, a context manager is no small part.
         await self.pressure.enter(envelope.feed, len(envelope.body))
         try:
             if not self._open:

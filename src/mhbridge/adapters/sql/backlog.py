@@ -2,8 +2,8 @@
 Messages that are durable and not yet worked: taken in hand, given back, and looked up.
 
 A message in hand has a time by which whoever has it must be back; nothing in memory says that it is in hand, so nothing
-in memory can forget it. What becomes of it is written by `intake.settle`, with the same rows as for a message that has
-just come. This module must never let a start go uncounted.
+in memory can forget it. What becomes of it is written by `settling.settle`, with the same rows as for a message that
+has just come. This module must never let a start go uncounted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 What people have put right: messages worked again from their bytes, and what waits for them by its cause.
 
 A message that is worked again is `stored` again, and what it said no longer serves until it has been worked; what
-becomes of it is written by `intake.settle`, without what was sent before just so. This module must never change what
+becomes of it is written by `settling.settle`, without what was sent before just so. This module must never change what
 was received, nor a version of a document.
 """
 

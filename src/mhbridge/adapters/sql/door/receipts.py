@@ -17,6 +17,7 @@ from mhbridge.adapters.sql.door.calling import Calling
 from mhbridge.adapters.sql.folds import Said
 from mhbridge.adapters.sql.reading import Reader
 from mhbridge.adapters.sql.ready import ReadyMessage, ready
+from mhbridge.adapters.sql.rows import Numbered
 from mhbridge.errors import PastChanged
 from mhbridge.model import Answer, Carry, Envelope, Key, Known, Later, Outcome, Past, Place
 from mhbridge.ports import Committed
@@ -69,7 +70,7 @@ class Receipts(Calling):
     async def past(self, patient: Key, episode: str, *, bodies: bool = False) -> Past:
         return await self._at_once(Reader.past, patient, episode, bodies)
 
-    def _note(self, messages: Sequence[ReadyMessage], written: intake.Numbered) -> None:
+    def _note(self, messages: Sequence[ReadyMessage], written: Numbered) -> None:
         """What was made durable is known from now on, and need not be read again."""
         if not self._near.alone:
             return

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from mhbridge.adapters.sql import backlog, intake
+from mhbridge.adapters.sql import backlog, settling
 from mhbridge.adapters.sql.books import micros, when_said
 from mhbridge.adapters.sql.door.receipts import Receipts
 from mhbridge.adapters.sql.ready import ReadyMessage, ready_message
@@ -49,8 +49,8 @@ class WaitingMessages(Receipts):
         self._require_writing()
         made = [(pending, self._ready(pending, outcome, now, deadlines)) for pending, outcome in results]
         await self.write(
-            intake.settle,
-            intake.Settling(made, micros(now)),
+            settling.settle,
+            settling.Settling(made, micros(now)),
             lambda written: self._note([message for _, message in made], written),
         )
 
@@ -63,7 +63,7 @@ class WaitingMessages(Receipts):
     async def divide(self, pending: Pending, outcomes: Sequence[Outcome], now: datetime) -> None:
         self._require_writing()
         made = [self._ready(pending, outcome, now, {}) for outcome in outcomes]
-        await self.write(intake.divide, intake.Dividing(pending, made, micros(now)))
+        await self.write(settling.divide, settling.Dividing(pending, made, micros(now)))
 
     async def put_back(self, messages: Sequence[Pending], now: datetime, *, counted: bool) -> None:
         await self.write(backlog.put_back, backlog.PuttingBack(tuple(messages), micros(now), counted))
