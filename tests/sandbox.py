@@ -173,6 +173,8 @@ class Between:
 
     def __init__(self, url, *, plan=lambda _: OK, alter=lambda _path, answer: answer):
         self.plan, self.alter, self.asked = plan, alter, []
+        #: (method, path) of each connection, in the order in which they were made.
+        self.connections = {}
         self._to, self._late = url, []
         self._site = Site(0, None, self._receive)
 
@@ -205,6 +207,7 @@ class Between:
         body = await request.read()
         asked = Asked(len(self.asked) + 1, request.method, request.path.strip("/"), 1)
         self.asked.append((request.method, request.path))
+        self.connections.setdefault(request.transport.get_extra_info("peername"), []).append(self.asked[-1])
         fault, answer = self.plan(asked), None
         if fault.kind is Kind.LATE:
             self._late.append((request, body))

@@ -72,6 +72,8 @@ class Caller:
         accept: the media type that is asked for.
         timeout: seconds for one delivery, from connecting to the last byte of the answer, however many requests it is.
         context: TLS; `None` only for a server on this machine.
+        keep: use a connection again. One that the other end has just closed swallows a request, and nobody can tell
+            whether it arrived.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Caller:
         timeout: float = 30.0,
         concurrency: int = 4,
         context: ssl.SSLContext | None = None,
+        keep: bool = True,
     ) -> None:
         self.timeout = timeout
         self._base = base
@@ -90,12 +93,15 @@ class Caller:
         self._authorise = authorise
         self._concurrency = concurrency
         self._context = context
+        self._keep = keep
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
         """Make the pool of connections; nothing is connected yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._concurrency, ssl=self._context or True),
+            connector=aiohttp.TCPConnector(
+                limit=self._concurrency, ssl=self._context or True, force_close=not self._keep
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             # The same header everywhere: no version of ours or of a library.

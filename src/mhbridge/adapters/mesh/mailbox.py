@@ -115,18 +115,21 @@ class Mailbox:
         self.id = credentials.mailbox
         self._clock = clock
         self._path = f"/messageexchange/{quote(credentials.mailbox, safe='')}"
-        self._caller = Caller(
-            base=url, accept=_JSON, authorise=credentials, timeout=timeout, concurrency=concurrency, context=context
-        )
+        own: dict[str, Any] = {"timeout": timeout, "concurrency": concurrency, "context": context}
+        self._caller = Caller(base=url, accept=_JSON, authorise=credentials, **own)
+        # What may not be posted again is not trusted to a connection that may be gone.
+        self._posting = Caller(base=url, accept=_JSON, authorise=credentials, keep=False, **own)
         self._greeted: datetime | None = None
 
     async def open(self) -> None:
         """Make the pool of connections; nothing is connected yet."""
         await self._caller.open()
+        await self._posting.open()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._caller.close()
+        await self._posting.close()
 
     async def greet(self) -> None:
         """Say once a day that the mailbox is in use, and so find out whether MESH believes who we are."""
@@ -138,7 +141,7 @@ class Mailbox:
             "mex-OSName": platform.system(),
             "mex-OSVersion": platform.release(),
         }
-        self._well(await self._ask("POST", self._path, headers=headers))
+        self._well(await self._ask("POST", self._path, headers))
         self._greeted = now
 
     # --- in ---
@@ -218,7 +221,7 @@ class Mailbox:
         if len(letter.pieces) > 1:
             headers["Mex-Chunk-Range"] = f"1:{len(letter.pieces)}"
         path, kind = f"{self._path}/outbox", letter.media_type
-        reply = await self._ask("POST", path, letter.pieces[0], media_type=kind, headers=headers, deadline=deadline)
+        reply = await self._posting.ask("POST", path, letter.pieces[0], kind, deadline, headers)
         name = _json(self._taken(reply)).get("message_id")
         if not is_id(name):
             raise DestinationSilent("D943", "the answer cannot be understood")
@@ -236,7 +239,7 @@ class Mailbox:
         if letter.packed:
             headers["Content-Encoding"] = "gzip"
         path, piece = f"{self._path}/outbox/{message}/{number}", letter.pieces[number - 1]
-        reply = await self._ask("POST", path, piece, media_type=_BYTES, headers=headers, deadline=deadline)
+        reply = await self._posting.ask("POST", path, piece, _BYTES, deadline, headers)
         if reply.status == HTTPStatus.LOCKED:
             raise Whole
         self._taken(reply)
@@ -282,18 +285,8 @@ class Mailbox:
             raise DestinationRejected("D946", "the destination does not take this content")
         raise refusal(reply, self._clock())
 
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        media_type: str = _JSON,
-        headers: dict[str, str] | None = None,
-        deadline: float | None = None,
-    ) -> Reply:
-        until = self._caller.deadline() if deadline is None else deadline
-        return await self._caller.ask(method, path, body, media_type, until, headers)
+    async def _ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> Reply:
+        return await self._caller.ask(method, path, None, _JSON, self._caller.deadline(), headers)
 
     async def _fetch(self, path: str, limit: int) -> Reply:
         headers = {"Accept-Encoding": "gzip"}
