@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mhbridge.mapping import record
 from mhbridge.mapping.record import dumps, loads
 from mhbridge.model import ABSENT, DELETED, MASKED, Unknown
 
@@ -66,6 +67,19 @@ def test_hard_values_come_back_exactly(value):
 def test_the_same_items_are_the_same_bytes():
     items = {"b": Decimal("1.10"), "a": [DELETED, Unknown("masked")]}
     assert dumps(items) == dumps(dict(items))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_quick"),
+    [
+        (2, True), ((1 << 63) - 1, True), (-(1 << 63), True), (["A", 1, True, None, Decimal("1.10")], True),
+        (1 << 63, False), ([{"deep": (1 << 64) - 1}], False), (-(1 << 63) - 1, False), ({"$deleted": 1}, False),
+    ],
+)  # fmt: skip
+def test_what_is_written_at_once_is_what_is_written_one_by_one(value, is_quick):
+    items = {"rank": value, "name": "A"}
+    assert record._at_once(items) == (record._one_by_one(items) if is_quick else None)
+    assert dumps(items) == record._one_by_one(items)
 
 
 def test_a_tuple_is_a_list():

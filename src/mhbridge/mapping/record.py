@@ -44,7 +44,7 @@ def _at_once(items: Mapping[str, Any]) -> bytes | None:
     """
     The items as JSON, written by orjson alone but for what JSON has no form for.
 
-    `None` where that might not be exact: a number, or something that looks like a mark.
+    `None` where that might not be exact: a number that is not a small integer, or something that looks like a mark.
     """
     if not _is_plain(items.values()):
         return None
@@ -65,7 +65,7 @@ def _at_once(items: Mapping[str, Any]) -> bytes | None:
 
 
 def _is_plain(values: Iterable[Any]) -> bool:
-    """Whether no value is a number, which orjson would write as it is, a float or one that is too large."""
+    """Whether no value is a number that orjson would write as it is and must not: a float, or one that is too large."""
     left = [values]
     # What is found inside is put behind what there is, and looked at in its turn.
     for some in left:
@@ -77,7 +77,7 @@ def _is_plain(values: Iterable[Any]) -> bool:
                 left.append(value.values())
             elif kind is list or kind is tuple:
                 left.append(value)
-            elif kind is int or kind is float:
+            elif kind is float or (kind is int and not _SMALLEST <= value <= _LARGEST):
                 return False
     return True
 

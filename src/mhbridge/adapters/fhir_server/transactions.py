@@ -56,6 +56,9 @@ class Transactions:
     async def deliver(self, delivery: DueDelivery, deadline: float) -> Delivered:
         """Send it on the versions that are known. Raises a `DeliveryError`."""
         self._able = await self._abilities.known(deadline)
+        if self._stands_alone(delivery.document.body):
+            answer = await self._asking.ask("POST", "", delivery.document.body, deadline)
+            return await self._taken(delivery, answer, deadline)
         # For its requests alone: what it says is sent as it stands, or read to the last digit of its decimals below.
         entries = orjson.loads(delivery.document.body).get("entry") or []
         await self._read_versions(entries, deadline)
@@ -67,16 +70,27 @@ class Transactions:
                 whole = zip(bundle["entry"], requests, strict=True)
                 body = dumps({**bundle, "entry": [{**entry, "request": request} for entry, request in whole]})
             answer = await self._asking.ask("POST", "", body, deadline)
+            delivered = await self._taken(delivery, answer, deadline)
             if answer.status in CONFLICTS:
-                return await self._conflict(delivery, entries, deadline)
-            if answer.status in MAYBE_DONE:
-                raise DestinationSilent("D942", "the destination failed while it carried out a transaction")
-            delivered = self._asking.judge(answer)
+                return delivered
             if self._note(entries, requests, answer):
                 self._conflicts.over(delivery.id)
                 return delivered
         # What was there at the second round was not there at the third: somebody makes and removes it.
         raise self._conflicts.again(delivery.id)
+
+    def _stands_alone(self, body: bytes) -> bool:
+        """No entry stands on a condition: the server knows no versions, none is remembered, and none is asked for."""
+        return not self._able.versions and not self._versions and b'"ifNoneExist"' not in body
+
+    async def _taken(self, delivery: DueDelivery, answer: Answer, deadline: float) -> Delivered:
+        """What the answer to a transaction says became of it. Raises a `DeliveryError`."""
+        if answer.status in CONFLICTS:
+            entries = orjson.loads(delivery.document.body).get("entry") or []
+            return await self._conflict(delivery, entries, deadline)
+        if answer.status in MAYBE_DONE:
+            raise DestinationSilent("D942", "the destination failed while it carried out a transaction")
+        return self._asking.judge(answer)
 
     async def look(self, delivery: DueDelivery, deadline: float) -> Delivered:
         """Send it again: at once where a lost request cannot do harm any more, otherwise when its time has passed."""
