@@ -9,7 +9,7 @@ from mhbridge.fhir import recurring as module
 from mhbridge.fhir.bundle import dumps
 from mhbridge.fhir.compiled import compiled
 from mhbridge.fhir.definitions import r4
-from mhbridge.fhir.recurring import LASTING, Again, forget, recur, recurs
+from mhbridge.fhir.recurring import LASTING, RECURRING, Again, forget, recur
 from mhbridge.fhir.stated import STATED, stated
 from mhbridge.mapping import leaves
 from mhbridge.mapping.catalogue import Catalogue
@@ -19,11 +19,11 @@ from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
 def test_nobody_changes_what_recurs_and_it_is_never_the_patients_own() -> None:
     translated()
-    before = {id(part): (part, dumps(part)) for part in module._RECURRING.values()}
+    before = {id(part): (part, dumps(part)) for part in RECURRING.values()}
     assert len(before) > 20
     translated((b"Marigold", b"Tansy"), (b"TESTPATIENT", b"SPECIMEN"))
     assert [said for part, said in before.values() if dumps(part) != said] == []
-    said = [dumps(part) for part in module._RECURRING.values()]
+    said = [dumps(part) for part in RECURRING.values()]
     assert any(b"FICTIVE" in one for one in said), "the control: who works there is remembered"
     assert not any(name in one for one in said for name in (b"Tansy", b"Marigold", b"SPECIMEN", b"TESTPATIENT"))
 
@@ -47,10 +47,10 @@ def test_what_is_forgotten_is_told_no_longer() -> None:
     part, lasting = {"text": "one"}, stated({"text": "for ever"})
     recur(part)
     recur(lasting)
-    assert recurs(part)
+    assert id(part) in RECURRING
     assert LASTING[id(part)] is part
     forget([part, lasting, {"text": "unknown"}])
-    assert not recurs(part)
+    assert id(part) not in RECURRING
     assert id(part) not in LASTING
     assert LASTING[id(lasting)] is STATED[id(lasting)]
 
@@ -58,17 +58,18 @@ def test_what_is_forgotten_is_told_no_longer() -> None:
 def test_what_is_made_of_a_part_recurs_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 2)
     again, parts, wholes = Again(), [{"n": n} for n in range(3)], [{"of": n} for n in range(3)]
-    again.keep(parts[0], wholes[0])
-    assert again.known == {}, "it is a message's own"
     for part in parts:
         recur(part)
     again.keep(parts[0], wholes[0])
     again.keep(parts[1], wholes[1])
     assert again.known[id(parts[0])] is wholes[0]
-    assert recurs(wholes[0])
+    assert id(wholes[0]) in RECURRING
     again.keep(parts[2], wholes[2])
     assert list(again.known.values()) == [wholes[2]], "what was before is forgotten"
-    assert not recurs(wholes[0])
+    assert id(wholes[0]) not in RECURRING
+    both = (parts[0], parts[2])
+    again.keep(both, wholes[1])
+    assert again.known[tuple(map(id, both))] is wholes[1]
     forget([*parts, *wholes])
 
 

@@ -45,12 +45,17 @@ PEOPLE = (
     b"",
 )
 CODES = (b"12^Mother", b"12^Mum", b"12", b"99^Other", b"^Mother", b"2^Partner", b'""', b"12^Mother^X", b"")
+WORDS = (b"25", b"11", b"2A", b"19", b"79", b"ZZ", b"25^planned", b" 25 ", b'""', b"", b"S2", b"S3", b"01", b"N", b"U")
 #: What stands in the message, and what else may stand there.
 CASES = (
     (b"ALDER^^B01^EXMH-HARBOUR", PLACES),
     (b"|9990004^FICTIVE^Alaric^^^Dr^^^GMC", tuple(b"|" + one for one in PEOPLE)),
     (b"|9990003^NOTREAL^Ferelith^^^Dr^^^GMC", tuple(b"|" + one for one in PEOPLE)),
     (b"12^Mother", CODES),
+    (b"HARBOUR|25|", tuple(b"HARBOUR|" + one + b"|" for one in WORDS)),
+    (b"|19||N|", tuple(b"|" + one + b"||N|" for one in WORDS)),
+    (b"|A||||||||||NSTS01", tuple(b"|" + one + b"||||||||||" + one for one in WORDS)),
+    (b"ZMH|1|S2|", tuple(b"ZMH|1|" + one + b"|" for one in WORDS)),
     (
         b"|EXMH-PAS|EXMH|",
         (b"|EXMH-PAS|EXMH|", b"|EXMH-PAS|EXMH^1.2.3^ISO|", b"|EXMH-PAS||", b'|EXMH-PAS|""|', b"|EXMH-PAS|E H|"),
@@ -59,7 +64,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("room", [leaves.REMEMBERED, 2])
-@pytest.mark.parametrize(("there", "others"), CASES, ids=["place", "consultant", "doctors", "code", "sender"])
+@pytest.mark.parametrize(("there", "others"), CASES, ids=range(len(CASES)))
 def test_the_twins_agree_each_time(
     monkeypatch: pytest.MonkeyPatch, there: bytes, others: tuple[bytes, ...], room: int
 ) -> None:

@@ -173,20 +173,24 @@ def _place_of(item: nodes.BoundItem) -> Plan | None:
 _CODED: Final = frozenset({"valueCodeableConcept", "valueCoding"})
 
 
-def _of_one(node: nodes.Build) -> nodes.ItemOf | None:
-    """The one item that all of an object which is not stated comes of, where that is who or what works there."""
-    found: nodes.ItemOf | None = None
+def _of_few(node: nodes.Build) -> list[str]:
+    """The items of which all of an object comes that is not stated, where they may recur; none where others do."""
+    found: dict[str, None] = {}
     for part in nodes.walk(node):
         if isinstance(part, nodes.ItemOf):
-            of_record = part.fields[0] in _FIELDS if part.fields else part.type.name in BUILT_IN_RECORDS
-            if not of_record or part.name == "message" or (found is not None and found.name != part.name):
-                return None
-            found = part
+            recurs = part.fields[0] in _FIELDS if part.fields else part.type.name in _RECUR and not part.type.many
+            if not recurs or part.name == "message":
+                return []
+            found[part.name] = None
         elif isinstance(part, _OF_MORE):
-            return None
-    return found
+            return []
+    return list(found) if len(found) <= _FEW else []
 
 
+#: Of so many items the same come together often.
+_FEW: Final = 3
+#: Types of what may recur: codes, and who and what works there.
+_RECUR: Final = frozenset({"CodeableConcept", *BUILT_IN_RECORDS})
 _FIELDS: Final = frozenset().union(*BUILT_IN_RECORDS.values())
 #: What depends on more than an item.
 _OF_MORE: Final = (nodes.AliasOf, nodes.PositionOf, nodes.Reference, nodes.BuildEach)
@@ -486,23 +490,25 @@ class _Function(Emitter):
             return at.load(self.given("k", said))
         if (coded := _coded_alone(node)) is not None:
             return self._around(node, coded, block)
-        if not self.within_one and (item := _of_one(node)) is not None:
-            return self._again(node, item, block)
+        if not self.within_one and (items := _of_few(node)):
+            return self._again(node, items, block)
         return self._object(node, block)
 
-    def _again(self, node: nodes.Build, item: nodes.ItemOf, block: Block) -> ast.expr:
-        """An object of which all that is not stated comes of one who works there: it is made once for each of them."""
+    def _again(self, node: nodes.Build, items: list[str], block: Block) -> ast.expr:
+        """An object of which all that is not stated comes of items that may recur: it is made once for each of them."""
         at, again = self.at(node.span), Again()
-        one = self.keep(self._get(at.load("items"), item.name, at), block, node.span)
+        parts = [self.keep(self._get(at.load("items"), name, at), block, node.span) for name in items]
+        ids: list[ast.expr] = [at.call("id", part) for part in parts]
+        known = at.load(self.given("known", again.known))
         result = self.local()
-        block.append(at.set(result, at.method(at.load(self.given("known", again.known)), "get", at.call("id", one))))
+        block.append(at.set(result, at.method(known, "get", ids[0] if len(ids) == 1 else at.tuple_(ids))))
         inner: Block = []
         self.within_one = True
         made = self._object(node, inner)
         self.within_one = False
         inner.append(at.set(result, made))
-        kept = at.call("kept_again", at.load(self.given("again", again)), one, at.load(result), at.load("run"))
-        inner.append(at.do(kept))
+        of = at.load(self.given("again", again)), at.tuple_([*parts]), at.load(result), at.load("run")
+        inner.append(at.do(at.call("kept_again", *of)))
         block.append(at.when(at.not_(at.load(result)), inner, []))
         return at.load(result)
 

@@ -254,7 +254,7 @@ class Emitter:
             case nodes.Read():
                 return self._straight_read(node, cursor, alone=alone)
             case nodes.Apply():
-                return self._straight_call(node, cursor) or self._composed(node, cursor)
+                return self._straight_call(node, cursor, alone=alone) or self._composed(node, cursor)
             case nodes.Alternatives():
                 return self._composed(node, cursor)
             case _:
@@ -265,7 +265,7 @@ class Emitter:
             return None
         return self._looked_for(node, cursor, (alone and node.alone) or node.quick)
 
-    def _straight_call(self, node: nodes.Apply, cursor: str) -> InRow | Found | None:
+    def _straight_call(self, node: nodes.Apply, cursor: str, *, alone: bool = False) -> InRow | Found | None:
         """The same of a function of a value, all else of which is stated."""
         read, *others = node.args or (None,)
         stated = [other.value for other in others if isinstance(other, nodes.Literal)]
@@ -273,7 +273,7 @@ class Emitter:
             return None
         in_row, passing = self._is_in_row(read, cursor), node.passing[0]
         if node.coded is not None and not (_is_told(read) and in_row):
-            return self._looked_for(read, cursor, node.coded)
+            return self._looked_for(read, cursor, node.alone if alone else node.coded)
         found = self._straight_read(read, cursor)
         if found is None or (in_row and not passing) or (passing and not nodes.plain_truth(read)):
             return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from mhbridge.fhir.recurring import Again, forget, recur
+from mhbridge.fhir.recurring import RECURRING, Again, forget, recur
 from mhbridge.formats import STATE_BITS, Format, Path, Plain, PlainValue, Plan, Scope
 from mhbridge.mapping import nodes
 from mhbridge.mapping.conversions import Conversion, Unconvertible
@@ -194,11 +194,18 @@ def _remembering(read: Reader, mark: Mark) -> Reader:
                 _forget([one for _, _, one in known.values()])
                 known.clear()
             known[held] = row.delimiters, kind, value
-            if type(value) is dict:
-                recur(value.get("coding", value))
+            _recur(value)
         return value
 
     return read_again
+
+
+def _recur(value: Any) -> None:
+    """Say of a value that it is remembered: of a concept, which may be given words of its own, its codes as well."""
+    if type(value) is dict:
+        recur(value)
+        if "coding" in value:
+            recur(value["coding"])
 
 
 def _comes_again(value: Any) -> bool:
@@ -208,7 +215,9 @@ def _comes_again(value: Any) -> bool:
 
 def _forget(values: Iterable[Any]) -> None:
     """Say of values that they are no longer remembered: of concepts, which may have their own words, the codes."""
-    forget([value.get("coding", value) for value in values if type(value) is dict])
+    for value in values:
+        if type(value) is dict:
+            forget([value, *([value["coding"]] if "coding" in value else ())])
 
 
 class Assembled:
@@ -477,8 +486,7 @@ def calling(
                 _forget([one for one, _ in remembered.values()])
                 remembered.clear()
             remembered[key] = value, parts
-            if type(value) is dict and "coding" in value:
-                recur(value["coding"])
+            _recur(value)
         return value
 
     return apply
@@ -486,7 +494,7 @@ def calling(
 
 def coded(
     call: Callable[..., Any], function: Function, memory: Memory, args: Sequence[nodes.Expression]
-) -> Callable[[Any, Any, Any, Run], Any] | None:
+) -> tuple[Reader | None, Reader | None]:
     """
     Reads a plain value and calls a function of it that remembers values, or of a value that comes again in messages
     about others, in one go; the other arguments are stated.
@@ -494,20 +502,23 @@ def coded(
     Args:
         call: calls it (see `calling`).
         memory: what `call` remembers.
+
+    Returns:
+        What does that, and what does it where no list holds the value (see `plain_first`).
     """
     read, *others = args
     key_of = function.key
     if not isinstance(read, nodes.Read) or not all(isinstance(other, nodes.Literal) for other in others):
-        return None
+        return None, None
     if read.quick is None or read.plan is None or not (key_of is not None or read.plan.common):
-        return None
+        return None, None
     take, mark, asks = read.quick, read.mark, read.mark.spot.asks
     stated = [other.value for other in others if isinstance(other, nodes.Literal)]
     divisible = mark.conversion is not None and bool(mark.conversion.parts)
     #: What stands at the place → what tells its parts apart, what the ledger takes of it, and the result.
     results: dict[Any, tuple[Any, int, Any]] = {}
 
-    def apply(held: Any, row: Any, cursor: Any, run: Run) -> Any:
+    def alone(held: Any, row: Any, cursor: Any, run: Run) -> Any:
         trace = run.trace
         known = results.get(held)
         if known is not None and known[0] is row.delimiters:
@@ -515,8 +526,7 @@ def coded(
             if asks and not mark.always:
                 trace.append((mark, ASKED, None, cursor))
             trace.append((mark, code, held, row))
-            # Not the same object twice; see `calling`.
-            return result.copy() if isinstance(result, dict) else result
+            return result
         value = take(held, row, cursor, run)
         if not value:
             return value
@@ -536,7 +546,12 @@ def coded(
             results[held] = row.delimiters, read_as, result
         return made
 
-    return apply
+    def apply(held: Any, row: Any, cursor: Any, run: Run) -> Any:
+        value = alone(held, row, cursor, run)
+        # Not the same object twice; see `calling`.
+        return value.copy() if type(value) is dict else value
+
+    return apply, alone
 
 
 def marks_of(tree: Any) -> frozenset[Mark]:
@@ -673,10 +688,13 @@ def whole_settling(
     return settle_whole
 
 
-def kept_again(again: Again, item: Any, whole: Any, run: Run) -> None:
-    """Remember what was made of an item that is remembered, unless there was something to note."""
+def kept_again(again: Again, items: tuple[Any, ...], whole: Any, run: Run) -> None:
+    """Remember what was made of items that are remembered, unless there was something to note."""
+    for item in items:
+        if item is not ABSENT and id(item) not in RECURRING:
+            return
     if type(whole) is dict and not run.issues:
-        again.keep(item, whole)
+        again.keep(items[0] if len(items) == 1 else items, whole)
 
 
 def fill(into: dict[str, Any], key: str, value: Any) -> None:

@@ -100,6 +100,7 @@ class Apply:
     Args:
         passing: for each argument, whether its state passes through (value arguments of ordinary functions).
         coded: the same as `quick` of what it reads, and then calling it: of a function that remembers words.
+        alone: the same as `alone` of what it reads.
     """
 
     span: Span
@@ -109,6 +110,7 @@ class Apply:
     args: tuple[Expression, ...]
     passing: tuple[bool, ...]
     coded: Callable[[Any, Any, Any, Any], Any] | None = None
+    alone: Callable[[Any, Any, Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

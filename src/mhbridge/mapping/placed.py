@@ -103,6 +103,10 @@ class Placed:
         """A list."""
         return self._node(ast.List, {"elts": values, "ctx": _LOAD})  # type: ignore[no-any-return]
 
+    def tuple_(self, values: list[ast.expr]) -> ast.Tuple:
+        """A tuple."""
+        return self._node(ast.Tuple, {"elts": values, "ctx": _LOAD})  # type: ignore[no-any-return]
+
     def dict_(self, keys: list[ast.expr | None], values: list[ast.expr]) -> ast.Dict:
         """A dictionary; where a key is `None` the value is one whose entries are taken over."""
         return self._node(ast.Dict, {"keys": keys, "values": values})  # type: ignore[no-any-return]

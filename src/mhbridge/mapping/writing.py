@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mhbridge.fhir.recurring import Again
+from mhbridge.fhir.recurring import RECURRING, Again
 from mhbridge.fhir.stated import STATED, stated
 from mhbridge.mapping.run import Run
 from mhbridge.model import ABSENT, Issue, Severity, State
@@ -83,7 +83,7 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         known = {"coding": written, "text": words} if words else {"coding": written}
         if id(codings) in STATED:
             known = shared[id(codings)] = stated(known)
-        else:
+        elif id(codings) in RECURRING:
             again.keep(codings, known)
         return {**known, "text": text} if text else known
     if lost:

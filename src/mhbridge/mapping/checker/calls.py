@@ -69,8 +69,8 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
     memory: leaves.Memory = {}
     rule, on_bad = str(tree.span), env.on_bad
     call = leaves.calling(function, result, args, item=env.item, rule=rule, on_bad=on_bad, memory=memory)
-    coded = leaves.coded(call, function, memory, args) if passing[:1] == [True] else None
-    return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing), coded)
+    coded, alone = leaves.coded(call, function, memory, args) if passing[:1] == [True] else (None, None)
+    return nodes.Apply(tree.span, result, tree.name, call, tuple(args), tuple(passing), coded, alone)
 
 
 def _counted(resolver: Resolver, tree: syntax.CallNode, function: Function) -> bool:
