@@ -1,10 +1,9 @@
 """
 A first mapping from sample messages: what is plain is bound, the rest is listed by where it is and what it looks like.
 
-What there is to try stands in patterns, `drafts/<format>/<document type>.yaml` and `any.yaml` of every folder of
-mappings, written as mappings are. A pattern is tried on the samples like any mapping, and a line stays that found
-something. Nothing of what a sample says goes into the text but names of message types, columns, issuers, and the codes
-that say which part of a letter a segment is. This package must never bind what is only likely.
+What there is to try stands in `patterns`. A pattern is tried on the samples like any mapping, and a line stays that
+found something. Nothing of what a sample says goes into the text but names of message types, columns, issuers, and the
+codes that say which part of a letter a segment is. This package must never bind what is only likely.
 """
 
 from __future__ import annotations
@@ -13,42 +12,31 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from textwrap import wrap
-from typing import Any, Final
+from typing import Final
 
 from mhbridge.errors import MhbridgeError
 from mhbridge.formats import Format, Source
 from mhbridge.mapping import marks
 from mhbridge.mapping.catalogue import Catalogue
-from mhbridge.mapping.codes import TABLE_COLUMNS, Table
+from mhbridge.mapping.codes import Table
 from mhbridge.mapping.drafting.columns import Columns, binding, names_of, plain_name
-from mhbridge.mapping.drafting.outline import Branch, Entry, Leaf, leaves, outline, prune, written
+from mhbridge.mapping.drafting.outline import Branch, Entry, Leaf, leaves, prune, written
+from mhbridge.mapping.drafting.patterns import first_of_each, pattern_of
 from mhbridge.mapping.drafting.shapes import shape
 from mhbridge.mapping.drafting.sketches import Sample, Sketch, samples_of, sections, sketch
+from mhbridge.mapping.drafting.suppliers import WORD, Newcomer
 from mhbridge.mapping.interpreter import Interpreter
 from mhbridge.mapping.ledger import detailed
 from mhbridge.mapping.library import Library, Snapshot
 from mhbridge.mapping.packs import DocumentType, Item
-from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile, read
 from mhbridge.model import LeafState, Severity
 
 __all__ = ["Draft", "draft"]
 
 _TABLE: Final = re.compile(r"\bcode\(([^()]*)\)")
-_TABLE_HEADER: Final = ",".join(TABLE_COLUMNS) + "\n"
-_SYSTEMS_HEADER: Final = "system,title,r4,stu3,oid,v2\n"
-#: What names an issuer, a list or a part, and cannot be a name of a person or a sentence.
-_WORD: Final = re.compile(r"[A-Z0-9][A-Z0-9_.-]{1,19}")
-_ISSUERS: Final = re.compile(r"PID-3\.4|PV1-19\.4|TXA-12\.2|[A-Z]{2}[A-Z0-9]-\d+\.9(?:\.1)?")
-#: Issuers that every supplier means alike.
-_KNOWN_ISSUERS: Final = {
-    "NHS": "https://fhir.nhs.uk/Id/nhs-number",
-    "ODS": "https://fhir.nhs.uk/Id/ods-organization-code",
-    "GMC": "https://fhir.hl7.org.uk/Id/gmc-number",
-    "NMC": "https://fhir.hl7.org.uk/Id/nmc-number",
-}
 #: Of a line of a draft.
 _WIDTH: Final = 116
 #: When samples are read; nothing of a draft depends on it.
@@ -79,20 +67,6 @@ class Draft:
     samples: tuple[Sample, ...]
     source: Source
     keep: frozenset[str]
-
-
-@dataclass(slots=True)
-class _Pattern:
-    """The patterns of a format for a document type, the special one laid over the general one."""
-
-    flags: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    items: Branch = field(default_factory=Branch)
-    ignore: dict[str, str] = field(default_factory=dict)
-    columns: dict[str, list[str]] = field(default_factory=dict)
-    told_apart: list[dict[str, str]] = field(default_factory=list)
-    keep: set[str] = field(default_factory=set)
-    control_id: str = ""
 
 
 def draft(
@@ -135,9 +109,14 @@ class _Drafting:
         self.snapshot, self.name, self.document, self.format = snapshot, name, document, format_
         self.supplier = name.partition("/")[0]
         self.title = title or f"{self.supplier} (say its name here)"
+        self.newcomer = Newcomer(snapshot, self.supplier, self.title)
         self.sketch: Sketch = sketch(format_, bodies)
         options = dict(self.sketch.options)
-        self.pattern = self._pattern()
+        formats = [format_.name]
+        if self.sketch.names and format_.name in ("json", "document"):
+            formats.append("csv")  # names are names, of columns, members or what an index says
+        words = {"supplier": self.supplier, "title": self.title}
+        self.pattern = pattern_of(snapshot, formats, document.name, words)
         self.columns = Columns(self.sketch.names, self.pattern.columns)
         if (
             self.format.name == "csv"
@@ -150,39 +129,23 @@ class _Drafting:
         self.samples = samples_of(format_, bodies, self.source)
         self.files: dict[str, str] = {}
 
-    # -- patterns -------------------------------------------------------------------------------------------
-
-    def _pattern(self) -> _Pattern:
-        made = _Pattern()
-        formats = [self.format.name]
-        if self.sketch.names and self.format.name in ("json", "document"):
-            formats.append("csv")  # names are names, of columns, members or what an index says
-        places = [f"drafts/{format_}/{which}.yaml" for format_ in formats for which in (self.document.name, "any")]
-        for place in places:
-            found = self.snapshot.read(place)
-            if found is None:
-                continue
-            path, body = found
-            body = body.replace(b"{supplier}", self.supplier.encode()).replace(b"{title}", self.title.encode())
-            file = read(path, body)
-            if isinstance(file.root, Pairs):
-                _lay_over(made, file, file.root)
-        return made
-
     # -- trying ---------------------------------------------------------------------------------------------
 
     def done(self) -> Draft:
         items = self.pattern.items
         if self.sketch.names:
             self.columns.filled(items)
-            _first_of_each(items)
+            first_of_each(items)
             self._by_name(items)
             prune(items, lambda _leaf: True)
         else:
-            _first_of_each(items)
+            first_of_each(items)
             self._parts(items)
         items.entries = [entry for entry in items.entries if entry.key in self.document.items]
-        self._supplier_files(items)
+        lines = [leaf.raw for leaf in leaves(items)]
+        said = ((like, text) for sample in self.samples for like, *_, text in sample.leaves)
+        self.files |= self.newcomer.systems(lines, self._tables(items))
+        self.files |= self.newcomer.supplier(said, self.sketch.senders)
         self._refuse_what_is_wrong(items)
         if not self.sketch.names:  # the name of an empty column is as plain as that of a full one
             self._drop_what_found_nothing(items)
@@ -231,7 +194,7 @@ class _Drafting:
                 if _same(like, by) or _same(like, title):
                     here.setdefault(exact.partition("-")[0], {})["by" if _same(like, by) else "title"] = text
             for one in here.values():
-                if _WORD.fullmatch(one.get("by", "")):
+                if WORD.fullmatch(one.get("by", "")):
                     found.setdefault(one["by"], {})[one.get("title", "")] = None
         return {code: list(titles) for code, titles in found.items()}
 
@@ -349,61 +312,7 @@ class _Drafting:
     def _needed(self, items: Branch) -> dict[str, str]:
         """Files that the mapping needs and nobody has: tables without a row, code systems, the supplier."""
         found = {path: text for path, text in self.files.items() if not path.endswith(f"{self.name}.yaml")}
-        for raw in self._tables(items).values():
-            file = re.search(r"file: *([\w.-]+)", raw)
-            own = f"suppliers/{self.supplier}/codes/tables/{file[1] if file else ''}"
-            if file and self.snapshot.read(own) is None and self.snapshot.read(f"codes/tables/{file[1]}") is None:
-                found[own] = _TABLE_HEADER
-        return found
-
-    def _system(self, name: str, kind: str) -> str:
-        """A line of `systems.csv`; what the URI is, only the supplier can say."""
-        title = f'"{self.title} {name}"' if "," in self.title else f"{self.title} {name}"
-        return f"{self.supplier}-{name},{title},https://{self.supplier}.example/{kind}/{name},,,\n"
-
-    def _own_tables(self, items: Branch) -> list[str]:
-        """Names of the tables that only the supplier can fill."""
-        return [
-            name
-            for name, raw in self._tables(items).items()
-            if (file := re.search(r"file: *([\w.-]+)", raw)) and self.snapshot.read(f"codes/tables/{file[1]}") is None
-        ]
-
-    def _supplier_files(self, items: Branch) -> None:
-        base = f"https://{self.supplier}.example/id"
-        names = dict.fromkeys(
-            name for leaf in leaves(items) for name in re.findall(rf'"({re.escape(self.supplier)}-[a-z]+)"', leaf.raw)
-        )
-        rows = [self._system(one.removeprefix(f"{self.supplier}-"), "id") for one in names]
-        rows += [self._system(table.replace("_", "-"), "codes") for table in self._own_tables(items)]
-        systems = f"suppliers/{self.supplier}/codes/systems.csv"
-        there = self.snapshot.read(systems)
-        text = there[1].decode("utf-8", "replace") if there is not None else _SYSTEMS_HEADER
-        rows = [row for row in rows if f"\n{row.partition(',')[0]}," not in text]
-        if rows:
-            self.files[systems] = text.rstrip("\n") + "\n" + "".join(rows)
-        if self.snapshot.read(f"suppliers/{self.supplier}/supplier.yaml") is None:
-            issuers = Counter(
-                text for sample in self.samples for like, *_, text in sample.leaves
-                if _ISSUERS.fullmatch(like) and _WORD.fullmatch(text)
-            )  # fmt: skip
-            lines = [
-                f"supplier: {self.supplier}",
-                f"title: {self.title!r}" if ":" in self.title else f"title: {self.title}",
-                "timezone: Europe/London  # of times without an offset",
-            ]
-            known = {one: f"{base}/{plain_name(one)}" for one, _ in issuers.most_common(12)} | _KNOWN_ISSUERS
-            if self.sketch.senders and all(
-                _WORD.fullmatch(part) for one in self.sketch.senders for part in one.split("|")
-            ):
-                lines.append(f"senders: [{', '.join(chr(39) + one + chr(39) for one in self.sketch.senders)}]")
-            lines.append(
-                "# Whom messages call the issuer of an identifier → the system it belongs to. Those in .example are"
-            )
-            lines.append("# made up: put the URIs there that your organisation uses, because receivers file by them.")
-            lines.append("identifiers:")
-            lines += [f"  {issuer}: {uri}" for issuer, uri in known.items()]
-            self.files[f"suppliers/{self.supplier}/supplier.yaml"] = "\n".join(lines) + "\n"
+        return found | self.newcomer.empty_tables(self._tables(items))
 
     def _left(self, items: Branch) -> dict[str, tuple[int, list[str]]]:
         """What no line mentions: path → in how many samples, and what it looks like."""
@@ -504,57 +413,3 @@ def _described(item: Item) -> str:
 def _same(like: str, wanted: str) -> bool:
     """`OBX-3` is `OBX-3.1` where nothing else is in it."""
     return like == wanted or (wanted.endswith(".1") and like == wanted[:-2])
-
-
-def _lay_over(made: _Pattern, file: YamlFile, root: Pairs) -> None:
-    """What a more general pattern has besides."""
-    for key, node in root.entries.items():
-        if key in ("authors", "partial") and isinstance(node, Text):
-            if not made.flags:
-                found = outline(file, node)
-                assert isinstance(found, Leaf)
-                made.flags[key] = f"{found.raw}{'  ' + found.comment if found.comment else ''}"
-        elif key == "items" and isinstance(node, Pairs):
-            branch = outline(file, node)
-            assert isinstance(branch, Branch)
-            have = {entry.key for entry in made.items.entries}
-            made.items.entries += [entry for entry in branch.entries if entry.key not in have]
-        elif key in ("tables", "ignore") and isinstance(node, Pairs):
-            branch = outline(file, node)
-            assert isinstance(branch, Branch)
-            into = made.tables if key == "tables" else made.ignore
-            for entry in branch.entries:
-                if isinstance(entry.node, Leaf):
-                    into.setdefault(entry.key, entry.node.raw)
-        elif key == "control_id" and isinstance(node, Text):
-            made.control_id = made.control_id or node.value
-        else:
-            _lay_over_rest(made, key, _plain(node))
-
-
-def _lay_over_rest(made: _Pattern, key: str, value: Any) -> None:
-    if key == "columns" and isinstance(value, Mapping):
-        for word, names in value.items():
-            made.columns.setdefault(word, []).extend(names)
-    elif key == "told_apart" and isinstance(value, list):
-        made.told_apart += value
-    elif key == "keep" and isinstance(value, list):
-        made.keep |= set(value)
-
-
-def _plain(node: Node) -> Any:
-    from mhbridge.mapping.checker.declarations import plain
-
-    return plain(node)
-
-
-def _first_of_each(items: Branch) -> None:
-    """`admitted_at~2` is used where `admitted_at` has no columns."""
-    kept: dict[str, Entry] = {}
-    for entry in items.entries:
-        name = entry.key.partition("~")[0]
-        if name in kept and not all(leaf.refused for leaf in leaves(kept[name].node)):
-            continue
-        above = entry.above or (kept[name].above if name in kept else "")
-        kept[name] = Entry(name, entry.node, above)
-    items.entries = list(kept.values())
