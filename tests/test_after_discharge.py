@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from jumping import Jumping
 from mhbridge import config, pipeline
 from mhbridge import log as logs
@@ -100,7 +101,7 @@ to = "nobody"
 
 @pytest.fixture(scope="module")
 def feeds():
-    return feeds_from(config.parse(CONFIG, base=ROOT, environ={}), load([ROOT / "mappings"], only=True))
+    return feeds_from(config.parse(CONFIG, base=ROOT, environ={}), shipped.catalogue())
 
 
 @pytest.fixture(autouse=True)
@@ -468,7 +469,7 @@ def test_nobody_sends_one_from_outside(feeds):
 
 def test_a_death_that_is_told_ends_the_follow_up_until_it_is_taken_back():
     """Where a trust sends its contacts, too, its follow-up has a clock; and nobody is to do what the plan asks for."""
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     names = ("deaths", "adt", "discharge-letter")
     mappings = tuple(catalogue.mapping(f"example-mental-health/{name}") for name in names)
     mappings += (catalogue.mapping("example-inpatient/contacts"),)
@@ -491,7 +492,7 @@ def test_which_numbers_join_records_the_pack_says(is_verified):
     ]
     theirs = list(joined(Person(heard), 1, heard[:1], lambda _items: is_verified))
     assert theirs == heard[1:] * is_verified
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     run = catalogue.mapping("example-mental-health/adt").run(MessageFacts("", ""), T0)
     for name in ("death-after-discharge", "care-team-notice"):
         (watch,) = catalogue.watches(name)

@@ -14,6 +14,7 @@ from functools import cache
 
 import pytest
 
+import shipped
 from mhbridge.cli import main
 from mhbridge.fhir.bundle import loads
 from mhbridge.fhir.letter import letter_text
@@ -373,7 +374,7 @@ async def test_the_control_without_that_an_absence_stands_beside_what_contradict
 
 
 async def test_the_letter_of_an_acute_ward_takes_the_same(tmp_path) -> None:
-    catalogue = load([built_in("mappings")], only=True)
+    catalogue = shipped.catalogue()
     mappings = tuple(catalogue.mapping(f"example-acute/{name}") for name in ("adt", "discharge-letter"))
     routes = (Route(frozenset({"acute-inpatient-discharge"}), ("gp",)), Route(frozenset({EVENT}), ()))
     carries = carries_by_document(mappings)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from jumping import Jumping
 from mhbridge import log as logs
 from mhbridge import pipeline
@@ -24,7 +25,6 @@ from mhbridge.adapters.sqlite import SqliteStore
 from mhbridge.config import duties_of, parse
 from mhbridge.errors import DestinationRejected, DestinationUnavailable
 from mhbridge.gateway import Clocks, Gateway, Outbox, Outlet
-from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope
 from mhbridge.ports import Delivered
 
@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def mappings():
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     return tuple(catalogue.mapping(name) for name in catalogue.feeds(SUPPLIER))
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+import shipped
 from gateways import configuration
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import build
 from mhbridge.console import description
 from mhbridge.errors import DestinationRejected, MappingError, StoreError, explanations
-from mhbridge.mapping.catalogue import load
 
 ROOT = Path(__file__).parents[1]
 LETTERS = ROOT / "fixtures" / "example-mental-health" / "discharge-letter"
@@ -83,7 +83,7 @@ class Console:
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
     """The mappings are compiled once and not for each test."""
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mhbridge.mapping.catalogue.Catalogue", lambda _: catalogue)
         yield

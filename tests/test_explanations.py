@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import mhbridge
@@ -15,6 +16,7 @@ SOURCE = Path(mhbridge.__file__).parent
 CODE = re.compile(r"[EIMCDVS]\d{3}")
 
 
+@cache
 def said() -> set[str]:
     """The codes among the texts of the source that are nothing but a code."""
     trees = (ast.parse(path.read_text("utf-8")) for path in SOURCE.rglob("*.py"))

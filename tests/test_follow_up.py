@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mhbridge.mapping.catalogue import load
+import shipped
 from mhbridge.pipeline import clocks_by_document
 from test_clock_scenarios import patient, played, told  # noqa: F401, a fixture of every test, here too
 
@@ -29,7 +29,7 @@ STAY = ",2025-04-02,15:05:00,1,19"
 
 @pytest.fixture(scope="module")
 def mappings():
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     return tuple(catalogue.mapping(name) for name in catalogue.feeds(SUPPLIER))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from databases import database, with_tables
 from mhbridge import gateway as gateways
 from mhbridge import log as logs
@@ -22,7 +23,6 @@ from mhbridge.errors import MalformedMessage, StoreError
 from mhbridge.gateway import Gateway, Outbox, Outlet, Watch
 from mhbridge.gateway.pressure import Disk, Limits
 from mhbridge.gateway.turns import Turns
-from mhbridge.mapping.catalogue import load
 from mhbridge.model import Envelope, Verdict
 from mhbridge.ports import Delivered, Status
 
@@ -43,7 +43,7 @@ async def until(condition):
 
 @pytest.fixture(scope="module")
 def mappings():
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     return tuple(catalogue.mapping(name) for name in catalogue.feeds(SUPPLIER))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+import shipped
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.sqlite import SqliteStore
@@ -19,7 +20,6 @@ from mhbridge.app import build
 from mhbridge.errors import StoreError
 from mhbridge.gateway import Disk
 from mhbridge.gateway.workers.here import Here
-from mhbridge.mapping.catalogue import load
 
 ROOT = Path(__file__).parents[1]
 PLAIN = (ROOT / "fixtures" / "example-mental-health" / "discharge-letter" / "plain.hl7").read_bytes()
@@ -41,7 +41,7 @@ roles = ["viewer"]
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled():
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mhbridge.mapping.catalogue.load", lambda _: catalogue)
         yield

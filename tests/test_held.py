@@ -11,10 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+import shipped
 from mhbridge import pipeline
 from mhbridge.config import duties_of, parse
-from mhbridge.mapping.catalogue import load
-from mhbridge.mapping.library import built_in
 from mhbridge.mapping.packs import Stale
 from mhbridge.pipeline import stale_by_document
 from test_carry import MINUTE, SENT, WRITTEN, Stay, day
@@ -154,6 +153,6 @@ def test_who_is_asked_is_the_ward_that_wrote_it():
 
 @pytest.mark.parametrize("letter", [LETTER, "acute-inpatient-discharge"])
 def test_results_hold_the_letters_of_wards(letter) -> None:
-    catalogue = load([built_in("mappings")], only=True)
+    catalogue = shipped.catalogue()
     mappings = tuple(catalogue.mapping(name) for name in catalogue.names())
     assert stale_by_document(mappings)[letter] == (Stale("observation-report", "", "", "hold"),)

@@ -56,7 +56,7 @@ def python(folder: Path, *arguments: str, path: Path | None = None) -> SimpleNam
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     made = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600,
         check=False,
     )  # fmt: skip
     return SimpleNamespace(code=made.returncode, out=made.stdout, err=made.stderr)

@@ -11,12 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+import shipped
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.app import build
 from mhbridge.console.metrics import METRICS, Metric, Sample, exposition
 from mhbridge.errors import DestinationRejected
-from mhbridge.mapping.catalogue import load
 from mhbridge.meters import Histogram
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ def read(text: str) -> dict[str, list[tuple[dict[str, str], float]]]:
 @pytest.fixture
 async def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What a gateway says of which a bit of everything has happened."""
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     monkeypatch.setattr("mhbridge.mapping.catalogue.load", lambda _: catalogue)
     app = build(config.parse(CONFIGURATION, base=tmp_path, environ={}), log=logs.make(io.BytesIO()))
     await app.open()
@@ -158,7 +158,7 @@ async def test_the_figures_are_right(told: str) -> None:
 
 
 async def test_what_letters_say_is_told_by_heading_and_no_more(told: str) -> None:
-    asked = load([ROOT / "mappings"], only=True).document("mental-health-inpatient-discharge")
+    asked = shipped.catalogue().document("mental-health-inpatient-discharge")
     assert asked is not None
     samples = read(told)["mhbridge_headings_total"]
     assert {labels["heading"] for labels, _ in samples} <= {one.heading for one in asked.headings}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
+import shipped
 from mhbridge.cli import main
 from mhbridge.formats import format_named
 from mhbridge.formats.csv.sets.declaration import tables_of
@@ -40,6 +42,20 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory):
+    """What comes with mhbridge without its suppliers, which are checked by tests of their own."""
+    made = tmp_path_factory.mktemp("packs") / "mappings"
+    shutil.copytree(built_in("mappings"), made, ignore=shutil.ignore_patterns("suppliers"))
+    return made
+
+
+@pytest.fixture
+def drafted(here, packs):
+    """What there is of mappings when it is called: those in the folder, and all that they stand on."""
+    return lambda: load([here / "mappings", packs], only=True)
+
+
 def begun(here, feed: str, *more: str) -> str:
     document, sample = SAMPLES[feed]
     code = run("new", f"riverside/{feed}", FIXTURES / sample, "--document", document, "--title", "Riverside", *more)
@@ -50,7 +66,7 @@ def begun(here, feed: str, *more: str) -> str:
 def values(feed: str) -> set[str]:
     """What the sample says that is long enough to be told from a code."""
     document, sample = SAMPLES[feed]
-    catalogue = load([built_in("mappings")], only=True)
+    catalogue = shipped.catalogue()
     mapping = next(
         catalogue.mapping(name)
         for name in catalogue.names()
@@ -71,11 +87,10 @@ def values(feed: str) -> set[str]:
 
 
 @pytest.mark.parametrize("feed", SAMPLES)
-def test_what_is_written_passes_check_and_replay(here, feed) -> None:
+def test_what_is_written_passes_check_and_replay(here, drafted, feed) -> None:
     begun(here, feed)
-    found = load([here / "mappings"]).check()
-    assert [d.render() for d in found if d.severity is Severity.ERROR] == []
-    catalogue = load([here / "mappings"])
+    catalogue = drafted()
+    assert [d.render() for d in catalogue.check() if d.severity is Severity.ERROR] == []
     made = list(cases(here / "fixtures"))
     assert made
     assert [compare(case, replay(case, catalogue)) for case in made] == [[] for _ in made]
@@ -93,10 +108,10 @@ def test_no_value_of_a_sample_goes_anywhere(here, feed) -> None:
 
 
 @pytest.mark.parametrize("sample", ["itk3-message.xml"])
-def test_of_fhir_resources_stay_what_they_are_and_nobody_is_named(here, sample) -> None:
+def test_of_fhir_resources_stay_what_they_are_and_nobody_is_named(here, drafted, sample) -> None:
     path = FIXTURES / "example-toc" / "mental-health-discharge" / sample
     assert run("new", "riverside/toc", path, "--document", "mental-health-inpatient-discharge") == 0
-    catalogue = load([here / "mappings"])
+    catalogue = drafted()
     assert [d.render() for d in catalogue.check() if d.severity is Severity.ERROR] == []
     made = list(cases(here / "fixtures"))
     assert [compare(case, replay(case, catalogue)) for case in made] == [[]]
@@ -149,17 +164,17 @@ def test_a_document_type_is_never_guessed(capsys) -> None:
     assert run("new", "riverside/x", FIXTURES / SAMPLES["adt"][1]) == 0, "nobody wrote an ADT"
 
 
-def test_a_draft_warns_where_a_mapping_fails(here) -> None:
+def test_a_draft_warns_where_a_mapping_fails(here, drafted) -> None:
     begun(here, "letters")
     path = here / "mappings" / "suppliers" / "riverside" / "letters.yaml"
-    assert {d.code for d in load([here / "mappings"]).check()} == {"E560"}
+    assert {d.code for d in drafted().check()} == {"E560"}
     path.write_text(re.sub(r"\ndraft: true[^\n]*", "", path.read_text("utf-8")), "utf-8")
-    assert {d.code for d in load([here / "mappings"]).check()} == {"E203"}
+    assert {d.code for d in drafted().check()} == {"E203"}
 
 
-def test_a_complete_draft_is_told_so(here) -> None:
+def test_a_complete_draft_is_told_so(here, drafted) -> None:
     begun(here, "adt")
-    assert {d.code for d in load([here / "mappings"]).check()} == {"E561"}
+    assert {d.code for d in drafted().check()} == {"E561"}
 
 
 def test_a_second_feed_of_a_supplier_adds_to_its_code_systems(here) -> None:
@@ -170,14 +185,14 @@ def test_a_second_feed_of_a_supplier_adds_to_its_code_systems(here) -> None:
     assert "\nriverside-sex," in systems
 
 
-def test_members_of_json_are_known_by_their_names_and_lists_are_left_to_a_person(here) -> None:
+def test_members_of_json_are_known_by_their_names_and_lists_are_left_to_a_person(here, drafted) -> None:
     sample = FIXTURES / "example-crisis-house" / "discharges" / "plain.json"
     assert run("new", "riverside/js", sample, "--document", "mental-health-inpatient-discharge") == 0
     text = (here / "mappings" / "suppliers" / "riverside" / "js.yaml").read_text("utf-8")
     assert "  birth_date: = $.person.born" in text
     assert "\n  diagnoses:" not in text
     assert "\n  address:" not in text
-    assert not [d for d in load([here / "mappings"]).check() if d.severity is Severity.ERROR]
+    assert not [d for d in drafted().check() if d.severity is Severity.ERROR]
 
 
 @pytest.mark.parametrize(

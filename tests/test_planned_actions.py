@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import shipped
 from jumping import Jumping
 from mhbridge import pipeline
-from mhbridge.mapping.catalogue import load
 from mhbridge.mapping.clocks import end_of
 from mhbridge.model import Act, Envelope
 from mhbridge.pipeline.clocking import deadlines
@@ -35,7 +35,7 @@ OVERDUE, STILL = (62.0, "plan-actions"), (230.0, "safety")
 
 @pytest.fixture(scope="module")
 def mappings():
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     return tuple(catalogue.mapping(name) for name in catalogue.feeds(SUPPLIER))
 
 
@@ -227,7 +227,7 @@ def test_the_table_would_notice_an_action_that_nobody_watches(tmp_path, mappings
 
 def test_what_cancels_a_discharge_ends_what_its_letter_asks_for():
     """The event names the stay as the letter does, and of that stay no entry is left."""
-    catalogue = load([ROOT / "mappings"], only=True)
+    catalogue = shipped.catalogue()
     ward = tuple(catalogue.mapping(name) for name in catalogue.feeds("example-mental-health"))
     clocks = pipeline.clocks_by_document(ward)
     routes = (pipeline.Route(frozenset({LETTER}), ("gp",)),)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge import config
 from mhbridge.app.mappings import Mappings
 from mhbridge.cli import main
@@ -133,7 +134,7 @@ def test_the_list_says_how_each_stands(capsys) -> None:
 
 def test_the_shipped_mappings_are_signed_by_nobody() -> None:
     """They are examples: no real person has answered for them."""
-    catalogue = load([built_in("mappings")], only=True)
+    catalogue = shipped.catalogue()
     assert all(catalogue.review(catalogue.mapping(name)) is None for name in catalogue.names())
 
 

@@ -5,15 +5,14 @@ Where documents go: by document type, recipient, organisation and sensitivity; a
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 import pytest
 
+import shipped
 from mhbridge import config, pipeline
 from mhbridge.app.feeds import feeds_from
 from mhbridge.errors import ConfigurationError
-from mhbridge.mapping.catalogue import load
 from mhbridge.mapping.library import built_in
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +21,7 @@ LETTERS = built_in("fixtures") / "example-mental-health" / "discharge-letter"
 #: The practice of its patient is Y12345.
 PLAIN = (LETTERS / "plain.hl7").read_bytes()
 #: Compiled once, and not for each test.
-CATALOGUE = cache(lambda: load([ROOT / "mappings"], only=True))
+CATALOGUE = shipped.catalogue
 CONFIGURATION = """
 [gateway]
 mode = "test"
@@ -51,9 +50,7 @@ def outcome(routes, body=PLAIN):
     """What becomes of a message with these routes: (destination, what the route has beside it)."""
     text = CONFIGURATION + "".join(DESTINATION.format(name=name) for name in dict.fromkeys(to for to, _ in routes))
     text += "".join(ROUTE.format(to=to) + more + "\n" for to, more in routes)
-    feed = feeds_from(config.parse(text, environ={}), load([ROOT / "mappings"], only=True))[
-        "example-mental-health/http"
-    ]
+    feed = feeds_from(config.parse(text, environ={}), shipped.catalogue())["example-mental-health/http"]
     (found,) = pipeline.outcome_now(body, feed, NOW)
     return found.state.value, found.code, [planned.destination for planned in found.deliveries]
 

@@ -73,7 +73,7 @@ def feeds(where: str = "") -> dict[str, pipeline.Feed]:
     if where:
         deadly(where)
     catalogue = load([ROOT / "mappings"], only=True)
-    mappings = tuple(catalogue.mapping(name) for name in catalogue.feeds(SUPPLIER))
+    mappings = (catalogue.mapping(f"{SUPPLIER}/adt"),)
     documents = frozenset({"encounter-event", "mental-health-inpatient-discharge"})
     return {FEED: pipeline.Feed(SUPPLIER, FEED, mappings, (pipeline.Route(documents, ("d",)),), live=False)}
 

@@ -221,11 +221,13 @@ def inner(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = [inner(resource) for resource in ALL]
 KEYS = sorted({step for places in PLACES for path in places for step in path if isinstance(step, str)})
 PARTS = [(number, path) for number, places in enumerate(PLACES) for path in places]
+# A strategy looks through all that it is to draw from when it is made.
+ANY_NUMBER, ANY_WORD, ANY_KEY, ANY_PART = st.integers(0, len(ALL) - 1), *map(st.sampled_from, (WORDS, KEYS, PARTS))
 
 
 def changed(draw: Any) -> dict[str, Any]:
     """A good resource with one to three things removed, replaced, added, repeated or called otherwise."""
-    number = draw(st.integers(0, len(ALL) - 1))
+    number = draw(ANY_NUMBER)
     resource = copy.deepcopy(ALL[number])
     for _ in range(draw(st.integers(1, 3))):
         places = inner(resource)
@@ -233,20 +235,20 @@ def changed(draw: Any) -> dict[str, Any]:
             break
         path = draw(st.sampled_from(places))
         holder, step = at(resource, path[:-1]), path[-1]
-        other, where = draw(st.sampled_from(PARTS))
+        other, where = draw(ANY_PART)
         match draw(st.sampled_from(("remove", "word", "part", "add", "repeat", "rename", "beside"))):
             case "remove":
                 del holder[step]
             case "word":
-                holder[step] = copy.deepcopy(draw(st.sampled_from(WORDS)))
+                holder[step] = copy.deepcopy(draw(ANY_WORD))
             case "part":
                 holder[step] = copy.deepcopy(at(ALL[other], where))
             case "add" if isinstance(holder, dict):
-                holder[draw(st.sampled_from(KEYS))] = copy.deepcopy(at(ALL[other], where))
+                holder[draw(ANY_KEY)] = copy.deepcopy(at(ALL[other], where))
             case "repeat" if isinstance(holder, list):
                 holder.append(copy.deepcopy(holder[step]))
             case "rename" if isinstance(holder, dict):
-                holder[draw(st.sampled_from(KEYS))] = holder.pop(step)
+                holder[draw(ANY_KEY)] = holder.pop(step)
             case "beside" if isinstance(holder, dict):
                 holder[f"_{step}"] = copy.deepcopy(WORDS[-5])
     return resource

@@ -285,7 +285,7 @@ async def test_several_gateways_lose_double_and_disorder_nothing(tmp_path, addre
     cluster = Cluster(tmp_path, address, faults=("held-up",), server=FORGETFUL)
     async with cluster.running(hospitals=5):
         await asyncio.sleep(1)
-        for _ in range(5):
+        for _ in range(10):
             await afflict(cluster, cluster.draw)
             # On a machine with other work few deliveries may be on their way when something happens.
             if cluster.said("leases_lost") and cluster.said("recovered"):
@@ -301,7 +301,7 @@ async def test_several_gateways_lose_double_and_disorder_nothing(tmp_path, addre
 async def test_gateways_that_do_not_look_at_their_leases_are_seen_to_double_or_disorder(tmp_path, address):
     cluster = Cluster(tmp_path, address, faults=("held-up", "unchecked"), server=FORGETFUL)
     async with cluster.running(hospitals=8):
-        for _ in range(6):
+        for _ in range(20):
             await asyncio.sleep(1)
             await cluster.draw.choice(cluster.nodes).pause(LEASE + TIMEOUT + SETTLE + 2)
             if any(len(numbers) > len(set(numbers)) for numbers in cluster.receiver.effects.values()):

@@ -32,7 +32,7 @@ from mhbridge.app.storing import store_of
 from mhbridge.testing.faults import OK
 
 #: The long form is the same with a larger number.
-KILLS = int(os.environ.get("MHBRIDGE_TEST_SERVE_KILLS", "20"))
+KILLS = int(os.environ.get("MHBRIDGE_TEST_SERVE_KILLS", "8"))
 SEED = int(os.environ.get("MHBRIDGE_TEST_SEED", "1"))
 
 CONFIGURATION = """

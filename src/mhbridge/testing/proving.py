@@ -61,15 +61,20 @@ class Work:
     Args:
         output: all that a change may alter, comparable.
         outcome: `None` when it was refused before it was read.
+        taken: gives what each mapping took; of most changes nobody asks for it.
     """
 
     def __init__(
-        self, output: Any, outcome: Outcome | None = None, message: Any = None, taken: Sequence[Taken] = ()
+        self, output: Any, outcome: Outcome | None = None, message: Any = None, taken: Callable[[], list[Taken]] = list
     ) -> None:
         self.output = output
         self.outcome = outcome
         self.message = message
-        self._taken = taken
+        self._take = taken
+
+    @cached_property
+    def _taken(self) -> list[Taken]:
+        return self._take()
 
     @property
     def source(self) -> Source:
@@ -121,9 +126,12 @@ class Worker:
             message.facts = like.facts  # type: ignore[misc]
         taken = take(message, mappings, RECEIVED_AT, False)
         outcome = step(taken, {}, RECEIVED_AT, self.feed)
-        traces = [mapping.read_traced(message, RECEIVED_AT)[1] for mapping in mappings] if not taken.error else []
-        output = self._output(body, message, mappings, outcome)
-        return Work(output, outcome, message, traces)
+        read = mappings if not taken.error else []
+
+        def traces() -> list[Taken]:
+            return [mapping.read_traced(message, RECEIVED_AT)[1] for mapping in read]
+
+        return Work(self._output(body, message, mappings, outcome), outcome, message, traces)
 
     def _output(self, body: bytes, message: Message, mappings: list[SupplierMapping], outcome: Outcome) -> Any:
         answered = replace(answer([outcome], self.feed, RECEIVED_AT), reference="R")
@@ -303,11 +311,11 @@ def _judge(base: Work, worker: Worker, cell: int, bit: int, leaf: Leaf, values: 
         other = worker.work(worker.format.altered(base.message, cell, bit, value, source), base.message)
         altered = other.output != base.output
         if leaf.state in OPEN:
-            now = other.leaves.get(leaf.path)
-            if altered and (now is None or now.state in OPEN) and value.strip():
-                return Lie(leaf.path, leaf.state, "a change of it alters what comes out", leaf.by), made
             if altered and not value.strip():
                 return Lie(leaf.path, leaf.state, "without it something else comes out", leaf.by), made
+            now = other.leaves.get(leaf.path) if altered else None
+            if altered and (now is None or now.state in OPEN):
+                return Lie(leaf.path, leaf.state, "a change of it alters what comes out", leaf.by), made
         elif altered or (leaf.state is not LeafState.BOUND and _told(other) != _told(base)):
             return None, made
     if leaf.state in OPEN:
