@@ -36,7 +36,7 @@ CANARY = "Zyxwvutsrq"
 
 async def until(condition):
     """What is waited for happens in another task, or in a file."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -257,7 +257,8 @@ async def test_while_the_store_fails_nothing_is_acknowledged_and_readiness_says_
 async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp_path, mappings):
     first, second = (ADT / "a01-admission.hl7").read_bytes(), (ADT / "a02-transfer.hl7").read_bytes()
     async with running(tmp_path, mappings) as world:
-        world.gateway.pressure._limits = Limits(room=len(first) + len(second) - 1, patience=0.2)
+        pressure, room = world.gateway.pressure, len(first) + len(second) - 1
+        pressure._limits = Limits(room=room, patience=0.2)
         commit, free = world.store.commit, asyncio.Event()
 
         async def slow(*values, **named):
@@ -266,12 +267,13 @@ async def test_more_than_there_is_room_for_waits_and_is_sent_away_in_the_end(tmp
 
         world.store.commit = slow
         inside = asyncio.create_task(world.receive(first))
-        await asyncio.sleep(0.01)
+        await until(lambda: pressure.inside)
         with pytest.raises(StoreError) as refused:
             await world.receive(second)
         assert refused.value.code == "D904"
+        pressure._limits = Limits(room=room, patience=60.0)
         waiting = asyncio.create_task(world.receive(second))
-        await asyncio.sleep(0.01)
+        await until(pressure._waiting.total)
         free.set()
         assert {(await answer).verdict for answer in (inside, waiting)} == {Verdict.ACCEPTED}
 
