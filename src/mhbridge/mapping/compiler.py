@@ -196,13 +196,13 @@ _FIELDS: Final = frozenset().union(*BUILT_IN_RECORDS.values())
 _OF_MORE: Final = (nodes.AliasOf, nodes.PositionOf, nodes.Reference, nodes.BuildEach)
 
 
-#: From so many on, items that stand together are read by one loop. That takes some 200 instructions more for each in a
-#: message, and 800 for all of them, and 200,000 less to compile for each.
-_LEAST_IN_ROW: Final = 4
-_LEAST: Final = 3
-#: What stands for the row of items that are found and taken, or taken at once: no row is called so.
+#: What stands for the row of items that are found and then taken, or taken at once: no row is called so.
 _FOUND: Final = "found"
 _TAKEN: Final = "taken"
+#: From so many on, items that stand together are read by one loop; and those of a row. In a message that takes some 200
+#: instructions more for each and 800 for all of them, and 200,000 less for each to compile.
+_LEAST: Final = {_FOUND: 1, _TAKEN: 3}
+_LEAST_OF_ROW: Final = 4
 
 
 class _Piece(NamedTuple):
@@ -281,7 +281,7 @@ class _Function(Emitter):
         pieces = [_Piece(name, body, self._straight_of(body, cursor, alone=alone)) for name, body in items]
         for row, group in groupby(pieces, _row_of):
             alike = list(group)
-            if row is None or len(alike) < (_LEAST if row in (_FOUND, _TAKEN) else _LEAST_IN_ROW):
+            if row is None or len(alike) < _LEAST.get(row, _LEAST_OF_ROW):
                 for piece in alike:
                     self._bound(into, piece, block, cursor)
             else:
