@@ -251,6 +251,10 @@ PROBLEMS = {
         MESH + OUT.replace("X26ABC1", "X26ABC3") + 'recipient = "X26ABC2"\n',
         [("C843", "13:destination[0].mailbox")],
     ),
+    "reports of a mailbox that is written wrongly, which is said alone": (
+        MESH.replace("X26ABC2", "x26abc1") + OUT + 'recipient = "X26ABC2"\n',
+        [("C806", "5:receiver[0].mailbox")],
+    ),
     "asked for too often": (
         OUT + 'recipient = "X26ABC2"\ntracks = "1m"\n' + COLLECTED,
         [("C840", "1:destination[0]")],

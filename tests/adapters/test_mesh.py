@@ -14,6 +14,7 @@ import pytest
 from mhbridge import config
 from mhbridge import log as logs
 from mhbridge.adapters.mesh import Credentials, Mailbox, MeshReceiver, Mine
+from mhbridge.adapters.mesh import receiver as receiver_module
 from mhbridge.adapters.tls import client_context
 from mhbridge.app import build
 from mhbridge.app.listening import certificates_of
@@ -472,7 +473,8 @@ async def test_an_id_is_never_a_path_and_no_page_leads_elsewhere(mesh):
         assert door.bodies == []
 
 
-async def test_a_mailbox_that_always_has_one_more_page_is_not_asked_for_ever(mesh):
+async def test_a_mailbox_that_always_has_one_more_page_is_not_asked_for_ever(mesh, monkeypatch):
+    monkeypatch.setattr(receiver_module, "_PAGES", 20)
     number = iter(range(10_000))
 
     def alter(path, answer):
@@ -485,7 +487,7 @@ async def test_a_mailbox_that_always_has_one_more_page_is_not_asked_for_ever(mes
 
     async with Between(mesh.url, alter=alter) as between, receiving(between.url) as (receiver, _, _):
         await receiver.poll()
-        assert len(between.asked) < 500
+        assert len(between.asked) < 50
 
 
 async def test_a_mailbox_that_fails_is_asked_no_more_in_this_round(mesh):
@@ -500,6 +502,40 @@ async def test_a_mailbox_that_fails_is_asked_no_more_in_this_round(mesh):
         assert (door.bodies, len(mesh.inbox())) == ([], 9)
         assert len([path for _, path in between.asked if "/inbox/" in path]) <= 3
         assert events()[-1]["event"] == "mailbox_down"
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
+async def test_messages_that_mesh_itself_will_not_give_keep_no_other_waiting(mesh, status):
+    broken = [mesh.send(b"broken %d" % n) for n in range(4)]
+
+    def plan(asked):
+        return refused(status) if any(name in asked.path for name in broken) else OK
+
+    async with Between(mesh.url, plan=plan) as between, receiving(between.url) as (receiver, door, _):
+        await receiver.poll()
+        for n in range(3):
+            mesh.send(b"whole %d" % n)
+        await receiver.poll()
+        await receiver.poll()
+        assert sorted(door.bodies) == [b"whole 0", b"whole 1", b"whole 2"]
+        assert (sorted(mesh.inbox()), door.notes) == (sorted(broken), ["cleared", "D984"])
+
+
+async def test_a_fault_of_ours_in_one_message_stops_no_other(mesh, monkeypatch):
+    broken, retrieve = mesh.send(b"broken"), Mailbox.retrieve
+    mesh.send(b"whole")
+
+    async def faulty(self, name, limit):
+        if name == broken:
+            raise ZeroDivisionError(CANARY)
+        return await retrieve(self, name, limit)
+
+    monkeypatch.setattr(Mailbox, "retrieve", faulty)
+    async with receiving(mesh.url) as (receiver, door, events):
+        await receiver.poll()
+        assert (door.bodies, mesh.inbox(), door.notes) == ([b"whole"], [broken], ["D984"])
+        assert [event["event"] for event in events()] == ["failed"]
+        assert CANARY not in json.dumps(events())
 
 
 async def test_an_acknowledgement_that_is_lost_is_made_good(mesh):
@@ -518,6 +554,8 @@ async def test_an_acknowledgement_that_is_lost_is_made_good(mesh):
         await receiver.poll()
         # Twice the same bytes: the gateway takes the second for what it is.
         assert (door.bodies, mesh.inbox()) == ([b"one", b"one"], [])
+        # What does not last is nobody's task.
+        assert door.notes == ["cleared"]
 
 
 async def test_no_secret_and_nothing_of_a_patient_is_logged(mesh):

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mhbridge.adapters.mesh.heads import Head
 from mhbridge.adapters.mesh.mailbox import Gone, Mailbox
-from mhbridge.errors import DeliveryError, DestinationHeld, DestinationUnavailable, MalformedMessage, StoreError
+from mhbridge.errors import DeliveryError, MalformedMessage, StoreError
 from mhbridge.log import Event, Log, where
 from mhbridge.model import Envelope
 from mhbridge.ports import Clock, Committed, Notes, Report
@@ -29,6 +29,8 @@ __all__ = ["MeshReceiver", "Mine"]
 _AGAIN: Final = 3600.0
 #: So many failures running, of whatever messages, are a failure of the mailbox.
 _FAILURES: Final = 3
+#: Not even a connection could be made.
+_NOT_REACHED: Final = "D940"
 #: Pages of one round. A mailbox that always has one more is not believed.
 _PAGES: Final = 200
 
@@ -55,6 +57,19 @@ class Mine:
     def every(self) -> bool:
         """All are taken."""
         return not self.workflows and not self.senders
+
+
+class _Left(NamedTuple):
+    """
+    Of a message that is left in the mailbox.
+
+    Args:
+        again: when to look at it once more, on the event loop's clock.
+        lasts: it is not only that MESH did not give it this once.
+    """
+
+    again: float
+    lasts: bool
 
 
 class MeshReceiver:
@@ -108,8 +123,7 @@ class MeshReceiver:
         self._task: asyncio.Task[None] | None = None
         #: The last poll was answered; not known before the first.
         self._reached: bool | None = None
-        #: What is left in the mailbox → why, and when to look at it again on the event loop's clock.
-        self._left: dict[str, tuple[str, float]] = {}
+        self._left: dict[str, _Left] = {}
         #: Whether there is a task about that; what it is after a start is not known.
         self._told: bool | None = None
 
@@ -175,7 +189,8 @@ class MeshReceiver:
         after, failures = "", 0
         for _ in range(_PAGES):
             ids, after = await self._mailbox.inbox(after)
-            new = [one for one in ids if one not in seen]
+            # What could not be had before comes last, so that it keeps nothing else waiting.
+            new = sorted((one for one in dict.fromkeys(ids) if one not in seen), key=self._left.__contains__)
             seen.update(new)
             for one in new:
                 if self._stop.is_set() or self._shut():
@@ -193,8 +208,10 @@ class MeshReceiver:
 
         Raises:
             DeliveryError: it is the mailbox that fails, and not the message.
+            StoreError: nothing can be taken now.
         """
-        if message in self._left and self._left[message][1] > asyncio.get_running_loop().time():
+        now = asyncio.get_running_loop().time()
+        if message in self._left and self._left[message].again > now:
             return failures
         try:
             code = await self._received(message)
@@ -203,16 +220,20 @@ class MeshReceiver:
         except MalformedMessage as error:
             await self._refuse(self._feed, error.code)
             code = error.code
-        except (DestinationHeld, DestinationUnavailable):
-            raise
         except DeliveryError as error:
-            failures += 1
-            if failures == _FAILURES:
+            # It may be the message, and it may be all of them.
+            self._left[message] = _Left(now, lasts=message in self._left)
+            if error.code == _NOT_REACHED or failures + 1 == _FAILURES:
+                await self._tell()
                 raise
-            self._left[message] = error.code, 0.0
-            return failures
+            return failures + 1
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours in one message stops no other
+            self._log.critical(Event.FAILED, feed=self._feed, **where(error))
+            code = "D984"
         if code:
-            self._left[message] = code, asyncio.get_running_loop().time() + _AGAIN
+            self._left[message] = _Left(now + _AGAIN, lasts=True)
         else:
             self._left.pop(message, None)
         return 0
@@ -238,9 +259,9 @@ class MeshReceiver:
         return ""
 
     async def _tell(self) -> None:
-        if self._left:
-            if self._told is not True:
-                await self._notes.left(self._feed, "D984")
-        elif self._told is not False:
+        lasts = any(left.lasts for left in self._left.values())
+        if lasts and self._told is not True:
+            await self._notes.left(self._feed, "D984")
+        elif not lasts and self._told is not False:
             await self._notes.cleared(self._feed)
-        self._told = bool(self._left)
+        self._told = lasts
