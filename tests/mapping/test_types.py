@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
-
 import pytest
 
 from mhbridge.mapping.nhs_number import check_digit, nhs_number
@@ -62,8 +60,8 @@ def test_one_of_a_list_and_a_list_of_one() -> None:
 
 
 def test_types_are_values() -> None:
-    with pytest.raises(FrozenInstanceError):
-        Type("code").name = "string"
+    with pytest.raises(AttributeError):
+        Type("code").name = "string"  # type: ignore[misc]
     assert len({Type("code"), Type("code"), Type("code", many=True)}) == 2
 
 

@@ -13,13 +13,13 @@ shape than its field's type, because it was kept as the text received; it is sai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mhbridge.fhir.plaintext import plain
 from mhbridge.fhir.wording import Wording
 from mhbridge.fhir.xhtml import NAMESPACE, div, flow, paragraph, sanitise
 from mhbridge.model import ABSENT, State, Unknown
+from mhbridge.model.frozen import frozen
 
 __all__ = ["Field", "Narrative", "Telling", "div", "paragraph", "plain", "sanitise", "section", "telling"]
 
@@ -27,7 +27,7 @@ __all__ = ["Field", "Narrative", "Telling", "div", "paragraph", "plain", "saniti
 Telling = Callable[[Any], str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Field:
     """
     An item under a heading, or a field of a record: what the narrative calls it and how its value is said.

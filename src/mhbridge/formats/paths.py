@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from mhbridge.formats.sources import Source
 from mhbridge.model import ABSENT
+from mhbridge.model.frozen import frozen
 
 __all__ = ["Loop", "Path", "PathError", "Plain", "PlainValue", "Plan", "Scope"]
 
@@ -42,7 +43,7 @@ class Path:
     relative: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Scope:
     """
     Where an expression stands: the loops around it, outermost first. Static: known before any message is read.
@@ -53,7 +54,7 @@ class Scope:
 
     source: Source
     loops: tuple[Any, ...] = ()
-    known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    known: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Loop(Protocol):
@@ -70,7 +71,7 @@ the lowest bits of the place.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Plain:
     """
     How all values of a path are found where all are plain (`Plan.parts`), without making raw values of them.
@@ -84,7 +85,7 @@ class Plain:
     opened: Callable[[Any, Any, int], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Plan:
     """
     How the first value of a path is found, in steps of which paths share the first.

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.model import Severity
+from mhbridge.model.frozen import frozen
 
 __all__ = ["Items", "Node", "Pairs", "Text", "YamlFile"]
 
@@ -41,7 +42,7 @@ class Text(NamedTuple):
     flow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Pairs:
     """
     A YAML mapping, in the order of the file.
@@ -56,7 +57,7 @@ class Pairs:
     keys: Mapping[str, Span]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Items:
     """A YAML sequence."""
 

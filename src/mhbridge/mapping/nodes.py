@@ -12,7 +12,7 @@ At run time there are three arguments: the *cursor* (a place in the source messa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
@@ -21,11 +21,12 @@ from mhbridge.formats import Loop as SourceLoop
 from mhbridge.formats import Plan
 from mhbridge.mapping.marks import Mark
 from mhbridge.mapping.types import Type
+from mhbridge.model.frozen import frozen
 
 # --- expressions -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Read:
     """
     Values of a source path, converted to the type wanted here.
@@ -54,7 +55,7 @@ class Read:
     alone: Callable[..., Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Literal:
     """A value that the mapping itself states."""
 
@@ -63,7 +64,7 @@ class Literal:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class ItemOf:
     """An item (`fields` empty) or a field of one; `message.x` is the item `message` with the field `x`."""
 
@@ -73,7 +74,7 @@ class ItemOf:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class AliasOf:
     """The element that a loop or template stands at, or a field of it."""
 
@@ -83,7 +84,7 @@ class AliasOf:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class PositionOf:
     """The 1-based place of a loop's element."""
 
@@ -92,7 +93,7 @@ class PositionOf:
     alias: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Apply:
     """
     A function call. `call(run, *values)`; not called when a value argument is not present: its state is the result.
@@ -113,7 +114,7 @@ class Apply:
     alone: Callable[[Any, Any, Any, Any], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Alternatives:
     """`a or b` as a value: the first that is present or stops (mapping language §3.1)."""
 
@@ -122,7 +123,7 @@ class Alternatives:
     terms: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Choose:
     """`if c then a else b`; absent when there is no `else`."""
 
@@ -133,7 +134,7 @@ class Choose:
     otherwise: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Reference:
     """
     `ref(resource)`, or `ref(resource, element)`: a FHIR Reference, or all of them where the resource is a loop.
@@ -149,7 +150,7 @@ class Reference:
     element: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Decide:
     """A condition in the place of a value: true or false, always present."""
 
@@ -166,7 +167,7 @@ Expression: TypeAlias = (
 # --- conditions --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Truth:
     """A boolean is its truth, anything else is true when it is present."""
 
@@ -174,7 +175,7 @@ class Truth:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Present:
     """Whether there is a value at all; `false` is one. What decides the existence of a resource."""
 
@@ -182,7 +183,7 @@ class Present:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class AnyOf:
     """`a or b` as a condition."""
 
@@ -190,7 +191,7 @@ class AnyOf:
     terms: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class AllOf:
     """`a and b`."""
 
@@ -198,7 +199,7 @@ class AllOf:
     terms: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Negation:
     """`not a`."""
 
@@ -206,7 +207,7 @@ class Negation:
     term: Condition
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Equal:
     """`a = b`: false when either side is not present."""
 
@@ -215,7 +216,7 @@ class Equal:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class OneOf:
     """`a in ("x", "y")`, or a primitive code in a list."""
 
@@ -224,7 +225,7 @@ class OneOf:
     members: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Coded:
     """`a in list`, `a = snomed#1`: any coding of the concept is one of (system name, code)."""
 
@@ -239,7 +240,7 @@ Condition: TypeAlias = Truth | Present | AnyOf | AllOf | Negation | Equal | OneO
 # --- bindings ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BindValue:
     """One value, or with a list type all of them."""
 
@@ -247,7 +248,7 @@ class BindValue:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BindRecord:
     """
     One record: present when any expression in it is; literals are carried and do not count.
@@ -266,7 +267,7 @@ class BindRecord:
     solid: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BindEach:
     """One element for every cursor of the loop. `mark` stands for what its predicates look at."""
 
@@ -277,7 +278,7 @@ class BindEach:
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BindCase:
     """The first branch whose condition holds."""
 
@@ -285,7 +286,7 @@ class BindCase:
     branches: tuple[tuple[Condition | None, Binding], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BindList:
     """Several sources of one list, spliced in order."""
 
@@ -296,7 +297,7 @@ class BindList:
 Binding: TypeAlias = BindValue | BindRecord | BindEach | BindCase | BindList
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BoundItem:
     """One item of a binding file."""
 
@@ -308,7 +309,7 @@ class BoundItem:
 # --- builds ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Fixed:
     """A value that the build itself states, ready for JSON."""
 
@@ -316,7 +317,7 @@ class Fixed:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Write:
     """
     The value of an expression. `write(value, run)` makes it the target's: system names become URIs, and what has no
@@ -328,7 +329,7 @@ class Write:
     write: Callable[[Any, Any], Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Put:
     """
     One key of an object.
@@ -350,7 +351,7 @@ class Put:
     choice: Callable[[Any], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Build:
     """
     An object: written when no expression stands in it, or when at least one that does is present (§6.2.1).
@@ -366,7 +367,7 @@ class Build:
     always: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BuildEach:
     """One output per element of a list."""
 
@@ -376,7 +377,7 @@ class BuildEach:
     body: Node
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BuildWhen:
     """The body when the condition holds; it then counts as present even when it is a literal."""
 
@@ -385,7 +386,7 @@ class BuildWhen:
     body: Node
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BuildCase:
     """The first branch whose condition holds."""
 
@@ -393,7 +394,7 @@ class BuildCase:
     branches: tuple[tuple[Condition | None, Node], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class BuildList:
     """The entries in order, lists among them spliced."""
 
@@ -404,7 +405,7 @@ class BuildList:
 Node: TypeAlias = Fixed | Write | Build | BuildEach | BuildWhen | BuildCase | BuildList
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Resource:
     """
     One resource of a build.
@@ -430,7 +431,7 @@ class Resource:
     items: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Derived:
     """A derived item, in an order in which each finds what it reads."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.model import Severity
+from mhbridge.model.frozen import frozen
 
 __all__ = ["Cell", "Line", "Rows"]
 
@@ -23,7 +23,7 @@ _QUOTED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)("?)')
 _PLAIN: Final = re.compile(r"[^,\r\n]*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Cell:
     """One cell: its text without quotes and blanks around it, where it stands with them, and whether it had blanks."""
 

@@ -7,7 +7,6 @@ A run belongs to one message and is thrown away with it. It must never keep a va
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 from weakref import ref
 
@@ -104,7 +103,7 @@ def _noting(run: Run) -> Callable[[str, str], None]:
 
 def can_keep_text(type_: Type) -> bool:
     """Whether `on_bad: text` is possible for values of a type."""
-    return any(kept_as_text("text", replace(type_, name=name, options=())) is not None for name in type_.names)
+    return any(kept_as_text("text", Type(name, type_.many)) is not None for name in type_.names)
 
 
 def kept_as_text(text: str, type_: Type) -> Any:

@@ -6,11 +6,11 @@ Nothing is resolved in it: a name may not exist and a function may not be one. T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mhbridge.errors import Span
 from mhbridge.formats import Path
+from mhbridge.model.frozen import frozen
 
 __all__ = [
     "AndNode",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class PathNode:
     """A place in the source message, as its format parsed it."""
 
@@ -38,7 +38,7 @@ class PathNode:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class TextNode:
     """A text in double quotes; `value` is without them."""
 
@@ -46,7 +46,7 @@ class TextNode:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class NumberNode:
     """A number, with the digits it was written with."""
 
@@ -54,7 +54,7 @@ class NumberNode:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class CodeNode:
     """A code of a named system: `snomed#373942005`."""
 
@@ -63,7 +63,7 @@ class CodeNode:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class NameNode:
     """An item, an alias, or a field of one: `dx.recorded_by` has two parts, each with its span."""
 
@@ -72,7 +72,7 @@ class NameNode:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class CallNode:
     """A function call; what stood before a `|` is the first argument."""
 
@@ -82,7 +82,7 @@ class CallNode:
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class OrNode:
     """`a or b or c`: two terms or more."""
 
@@ -90,7 +90,7 @@ class OrNode:
     terms: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class AndNode:
     """`a and b and c`: two terms or more."""
 
@@ -98,7 +98,7 @@ class AndNode:
     terms: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class NotNode:
     """`not a`."""
 
@@ -106,7 +106,7 @@ class NotNode:
     term: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class CompareNode:
     """`a = b`, `a != b`."""
 
@@ -116,7 +116,7 @@ class CompareNode:
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class InNode:
     """`a in list` (`list_name`) or `a in ("x", "y")` (`strings`); `list_span` is the place of either."""
 
@@ -127,7 +127,7 @@ class InNode:
     strings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class IfNode:
     """`if condition then … else …`; without `else`, `otherwise` is `None`."""
 
@@ -153,7 +153,7 @@ Expr: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class LoopNode:
     """What `$each` or `$for` says: a path of the source (without alias), or a name and the alias of its elements."""
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["BUILT_IN_RECORDS", "PRIMITIVES", "Type", "parse_type"]
 
@@ -47,10 +46,9 @@ PRIMITIVES: Final = frozenset(
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """
-    The type of an item, a field of a record, or a function's argument.
+    The type of an item, a field of a record, or a function's argument. One is compared and hashed at every path.
 
     Args:
         name: `dateTime`, `Identifier`, `person`, `diagnosis`; `any` where there are options.

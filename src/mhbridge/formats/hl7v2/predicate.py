@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from mhbridge.formats.hl7v2.delimiters import DELETE, Delimiters
 from mhbridge.formats.hl7v2.message import Groups, Message, Segment
 from mhbridge.formats.hl7v2.path import Predicate, Test
+from mhbridge.model.frozen import frozen
 
 __all__ = [
     "EveryNamed",
@@ -34,7 +35,7 @@ Reach: TypeAlias = Callable[[Any], Sequence[Segment]]
 RepetitionTest: TypeAlias = Callable[[str, Delimiters], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class EveryNamed:
     """The reach of all segments of a name, wherever they stand in the message."""
 

@@ -16,11 +16,12 @@ from mhbridge.mapping.codes import Heading
 from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Node, YamlFile
 from mhbridge.mapping.types import Type
+from mhbridge.model.frozen import frozen
 
 __all__ = ["Section", "Sections"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Section:
     """
     One section of the Composition.
