@@ -144,7 +144,7 @@ class _Systems:
 
     def _uri(self, rows: Rows, row: Line, target: str) -> None:
         name, uri = row["system"], row[target]
-        if ":" not in uri or any(c.isspace() for c in uri):
+        if ":" not in uri or uri.split() != [uri]:
             rows.report("E409", "this is not an absolute URI", row.cells[target].span)
         elif self.by_uri.setdefault(uri, name) != name:
             rows.report("E411", f"this URI is that of the system {self.by_uri[uri]!r} already", row.cells[target].span)

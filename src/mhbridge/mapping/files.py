@@ -10,17 +10,23 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from mhbridge.errors import Diagnostic, Span
 from mhbridge.model import Severity
 from mhbridge.model.frozen import frozen
 
-__all__ = ["Items", "Node", "Pairs", "Text", "YamlFile"]
+__all__ = ["Items", "Node", "Pairs", "Text", "YamlFile", "split_lines"]
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 #: Characters of a line that a diagnostic carries, or as many as reach its caret.
 _SHOWN: Final = 240
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, without their ends: those that YAML and CSV know, and no others that Unicode does."""
+    return _LINE_END.split(text) if "\r" in text else text.split("\n")
 
 
 class Text(NamedTuple):
@@ -91,11 +97,14 @@ class YamlFile:
     def lines(self) -> list[str]:
         """The text line by line, without line ends."""
         if not self._lines:
-            self._lines = _LINE_END.split(self.raw)
+            self._lines = split_lines(self.raw)
         return self._lines
 
     def _begins(self) -> list[int]:
-        self._starts = [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
+        if "\r" in self.raw:
+            self._starts = [0, *[end.end() for end in _LINE_END.finditer(self.raw)]]
+        else:
+            self._starts = [0, *accumulate([len(line) + 1 for line in self.lines[:-1]])]
         return self._starts
 
     def _place(self, offset: int) -> tuple[int, int]:

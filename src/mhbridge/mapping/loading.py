@@ -8,7 +8,8 @@ must never look at a message.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
@@ -86,6 +87,9 @@ class Loader:
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
         self._checks: dict[str, tuple[ReadyCheck, ...]] = {}
         self._watches: dict[str, tuple[ReadyWatch, ...]] = {}
+        #: By document type: the files that all its mappings consist of, and the hash of those so far.
+        self._shared_files: dict[str, list[str]] = {}
+        self._hashed: dict[str, tuple[list[str], hashlib.blake2b]] = {}
 
     # -- what mappings share --------------------------------------------------------------------------------
 
@@ -453,8 +457,9 @@ class Loader:
         head = self.header(name)
         pack = self._documents.get(head[0]) if head else None
         files = self._files(name, head[0] if head else "", pack)
-        paths = {shown for relative in files if (shown := self.library.shown(relative))}
-        return [d for d in self.library.diagnostics() if d.span.file in paths]
+        found = self.library.diagnostics()
+        paths = {self.library.shown(relative) for relative in files} if found else ()
+        return [one for one in found if one.span.file in paths]
 
     def _broken(self, name: str) -> bool:
         return any(d.severity is Severity.ERROR for d in self.concerning(name))
@@ -462,31 +467,51 @@ class Loader:
     def _files(self, name: str, document: str, pack: DocumentType | None) -> list[str]:
         """The files that a mapping consists of: its own, those of its document type and of what is made beside it."""
         supplier = name.partition("/")[0]
+        found = [
+            f"suppliers/{name}.yaml",
+            *shared_files(self.library.tree(f"suppliers/{name}.yaml"), supplier),
+            f"suppliers/{supplier}/supplier.yaml",
+            *self._files_of_all(document, pack),
+        ]
+        own = f"suppliers/{supplier}/codes"
+        return found + self._tables_in(own, f"{own}/tables", f"{own}/lists")
+
+    def _files_of_all(self, document: str, pack: DocumentType | None) -> list[str]:
+        """The same of those that all mappings to a document type consist of."""
+        if pack is not None and (known := self._shared_files.get(document)) is not None:
+            return known
         beside = [self.document(one) for one in (pack.extracts if pack is not None else ())]
         packs = [one for one in (pack, *beside) if one is not None]
         names = dict.fromkeys([document, *(one.name for one in packs)])
         parts = dict.fromkeys([part for one in packs for part in one.parts])
         folders = [*(f"documents/{one}" for one in names), *(f"parts/{one}" for one in parts)]
-        found = [
-            f"suppliers/{name}.yaml",
-            *shared_files(self.library.tree(f"suppliers/{name}.yaml"), supplier),
-            f"suppliers/{supplier}/supplier.yaml",
-            "codes/systems.csv",
-            "codes/headings.csv",
-        ]
+        found = ["codes/systems.csv", "codes/headings.csv"]
         found += [f"{folder}/{file}.yaml" for folder in folders for file in self.library.names(folder, ".yaml")]
-        own = f"suppliers/{supplier}/codes"
-        for folder in (own, f"{own}/tables", f"{own}/lists", "codes/tables", "codes/lists"):
-            found += [f"{folder}/{file}.csv" for file in self.library.names(folder, ".csv")]
+        found += self._tables_in("codes/tables", "codes/lists")
+        if pack is not None:
+            self._shared_files[document] = found
         return found
 
+    def _tables_in(self, *folders: str) -> list[str]:
+        return [f"{folder}/{file}.csv" for folder in folders for file in self.library.names(folder, ".csv")]
+
     def _hash(self, name: str, document: DocumentType) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for relative in sorted(self._files(name, document.name, document)):
+        """Of the names and bytes of all files, in order; those of no supplier stand first, and are hashed once."""
+        files = sorted(self._files(name, document.name, document))
+        own = bisect_left(files, "suppliers/")
+        shared = self._hashed.get(document.name)
+        if shared is None or shared[0] != files[:own]:
+            shared = self._hashed[document.name] = files[:own], hashlib.blake2b(digest_size=16)
+            self._digest(shared[1], files[:own])
+        digest = shared[1].copy()
+        self._digest(digest, files[own:])
+        return digest.hexdigest()
+
+    def _digest(self, digest: hashlib.blake2b, files: Iterable[str]) -> None:
+        for relative in files:
             found = self.library.text(relative)
             if found is not None:
                 digest.update(relative.encode() + b"\0" + len(found[1]).to_bytes(8, "big") + found[1])
-        return digest.hexdigest()
 
 
 def _derived_span(document: DocumentType) -> Any:

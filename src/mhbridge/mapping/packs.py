@@ -14,6 +14,7 @@ from mhbridge.errors import Span
 from mhbridge.mapping.codes import CodeList
 from mhbridge.mapping.nodes import Derived
 from mhbridge.mapping.types import Type
+from mhbridge.model.frozen import frozen
 
 __all__ = [
     "CARRY",
@@ -47,7 +48,7 @@ MESSAGE_FIELDS: Final[Mapping[str, Type]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Item:
     """
     One thing there is to say.
@@ -174,7 +175,7 @@ class Asked:
     items: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class DocumentType:
     """
     Args:

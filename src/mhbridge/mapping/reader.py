@@ -46,6 +46,7 @@ _REFUSED_ESCAPED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800
 _CLOSE_COMMENT: Final = " #"
 _NOT_BLANK: Final = re.compile(r" *([^ \r\n])")
 _COMMENT: Final = re.compile(r" +#")
+_OPENS: Final = re.compile(r'["(\[]')
 #: What only libyaml takes: a comment that touches a block scalar's header, and "?" inside a plain scalar in flow style.
 _DISPUTED: Final = {"block": re.compile(r"[|>][-+0-9]*#"), "plain": re.compile(r".*\?", re.DOTALL)}
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
@@ -157,6 +158,8 @@ def _refuse_characters(file: YamlFile) -> YamlFile:
 
 def _left_open(raw: str, *, expression: bool = True) -> bool:
     """Whether a bracket that begins in `raw` does not end in it; in an expression, or a double-quoted text."""
+    if not _OPENS.search(raw):
+        return False
     depth, quoted, escaped = 0, False, False
     for character in raw:
         if quoted:

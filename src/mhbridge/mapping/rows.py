@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from mhbridge.errors import Diagnostic, Span
+from mhbridge.mapping.files import split_lines
 from mhbridge.model import Severity
 from mhbridge.model.frozen import frozen
 
@@ -104,7 +105,7 @@ class Rows:
         self.columns = (*required, *optional)
         self.required = len(required)
         self.diagnostics: list[Diagnostic] = []
-        self._lines = _LINE_END.split(self.text)
+        self._lines = split_lines(self.text)
 
     def report(self, code: str, message: str, span: Span, hint: str = "", severity: Severity = Severity.ERROR) -> None:
         """Add a diagnostic, with the line that it is about."""
@@ -152,6 +153,12 @@ class Rows:
     def _rows(self) -> Iterator[Line]:
         """The rows; blank lines are passed over."""
         text, at, line, begin = self.text, 0, 1, 0
+        if '"' not in text:
+            for number, whole in enumerate(self._lines, 1):
+                if "," in whole or whole.strip():
+                    cells = whole.split(",")
+                    yield Line(self.file, number, cells, list(map(str.strip, cells)))
+            return
         row: list[Cell] = []
         while at < len(text) or row:
             if not row and '"' not in (whole := self._lines[line - 1]):

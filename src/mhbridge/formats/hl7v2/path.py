@@ -110,7 +110,7 @@ def scan_path(text: str, start: int, end: int) -> tuple[Hl7Path, int] | None:
         return _plain(plain[0]), plain.end()
     chosen = _CHOSEN.match(text, start, end)
     if chosen is not None:
-        return _chosen(chosen), chosen.end()
+        return _chosen(chosen[0]), chosen.end()
     scan = _Scan(text, start, end)
     if scan.sees("."):
         # A letter behind the dot is the field of a name (`a.contentType`), which is no business of this format.
@@ -132,14 +132,17 @@ def _plain(text: str) -> Hl7Path:
     return Hl7Path(text, steps=(Step(segment),), field=field, component=component, subcomponent=subcomponent, at=at)
 
 
-def _chosen(found: re.Match[str]) -> Hl7Path:
+@lru_cache(maxsize=1024)
+def _chosen(text: str) -> Hl7Path:
     """A path into the segment of which one field says something."""
+    found = _CHOSEN.fullmatch(text)
+    assert found is not None
     segment, tested, part, said, field, component, subcomponent = found.groups()
     numbers = (int(tested), int(part)) if part else (int(tested),)
     step = Step(segment, Predicate(tests=(Test(numbers, True, said),)))
-    at = found.start(5) - found.start(), found.start(6) - found.start() if component else 0
+    at = found.start(5), found.start(6) if component else 0
     return Hl7Path(
-        found[0], steps=(step,), field=int(field), component=int(component or 0),
+        text, steps=(step,), field=int(field), component=int(component or 0),
         subcomponent=int(subcomponent or 0), at=at,
     )  # fmt: skip
 

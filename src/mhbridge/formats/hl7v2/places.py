@@ -16,7 +16,7 @@ from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Message, Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path, Predicate
 from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, filtered, inside, repetition_test, repetitions, told
-from mhbridge.formats.hl7v2.reach import FieldLoop, loop_steps, read_segment
+from mhbridge.formats.hl7v2.reach import FieldLoop, loop_steps, read_segment, taken_segments
 from mhbridge.formats.hl7v2.shapes import REPETITIONS, WIDTH, leaves_in
 
 __all__ = ["LoopPlaces", "Places", "ignored", "ignoring"]
@@ -96,12 +96,13 @@ class Places:
             assert isinstance(around, FieldLoop)
             self._field, self._name = around.field, around.segment
             self._reach: Reach = _nothing
+            self._chosen: Reach = _nothing
         else:
-            self._name, self._reach = read_segment(path, scope)
+            _, self._reach = read_segment(path, scope)
+            self._name, self._chosen = taken_segments(path, scope)
             self._segment, self._which, self._field = path.steps[0].which, path.which, path.field
         self.kind = self._name
         self._test = repetition_test(self._which)
-        self._chosen = filtered(self._reach, self._segment)
         self.asks = _tests(self._segment) or _tests(self._which)
         self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
         self.question = self.subject if many else None

@@ -26,7 +26,7 @@ from mhbridge.formats.hl7v2.predicate import (
 )
 from mhbridge.formats.hl7v2.structure import check_segment
 
-__all__ = ["FieldLoop", "SegmentLoop", "loop_steps", "make_loop", "not_its_own", "read_segment"]
+__all__ = ["FieldLoop", "SegmentLoop", "loop_steps", "make_loop", "not_its_own", "read_segment", "taken_segments"]
 
 #: Segments that a message has once: what is read beside them is the message's own.
 _ONCE: Final = frozenset({"MSH", "EVN", "PID", "PD1", "PV1", "PV2", "TXA"})
@@ -178,6 +178,20 @@ def read_segment(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
     if name not in scope.known:
         scope.known[name] = _reach(name, scope)
     return name, scope.known[name]
+
+
+def taken_segments(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
+    """
+    The same, narrowed to the segments that its predicate takes. Several ask of each path, and many paths have the same
+    predicate, so what is found is kept with the scope.
+    """
+    name, reach = read_segment(path, scope)
+    step = path.steps[0]
+    if step.which is None:
+        return name, reach
+    if step not in scope.known:
+        scope.known[step] = filtered(reach, step.which)
+    return name, scope.known[step]
 
 
 def not_its_own(path: Hl7Path, scope: Scope) -> PathError | None:

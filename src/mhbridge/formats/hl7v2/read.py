@@ -13,8 +13,8 @@ from mhbridge.formats import PathError, Plain, PlainValue, Plan, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path
-from mhbridge.formats.hl7v2.predicate import EveryNamed, filtered, inside, repetition_test, repetitions
-from mhbridge.formats.hl7v2.reach import FieldLoop, read_segment
+from mhbridge.formats.hl7v2.predicate import EveryNamed, inside, repetition_test, repetitions
+from mhbridge.formats.hl7v2.reach import FieldLoop, taken_segments
 from mhbridge.formats.hl7v2.shapes import REPETITIONS
 from mhbridge.formats.hl7v2.structure import structure
 from mhbridge.model import ABSENT, DELETED
@@ -39,8 +39,7 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
     """How the first value of a path is found, by way of its segment; `None` for a path that begins at a repetition."""
     if path.relative:
         return None
-    name, reach = read_segment(path, scope)
-    reach = filtered(reach, path.steps[0].which)
+    name, reach = taken_segments(path, scope)
     if isinstance(reach, EveryNamed):
         reach = reach.straight
 
@@ -114,8 +113,7 @@ def plain_reader(path: Hl7Path, scope: Scope) -> Plain | None:
     if every is None:
         return None
     number, component = path.field, path.component
-    _, reach = read_segment(path, scope)
-    reach = filtered(reach, path.steps[0].which)
+    _, reach = taken_segments(path, scope)
     if isinstance(reach, EveryNamed):
         reach = reach.straight
 
@@ -251,8 +249,7 @@ def every_reader(path: Hl7Path, scope: Scope) -> Callable[[Any], list[Any]]:
             return [] if value is ABSENT else [value]
 
         return single
-    name, reach = read_segment(path, scope)
-    reach = filtered(reach, path.steps[0].which)
+    name, reach = taken_segments(path, scope)
     number, which = path.field, path.which
     test = repetition_test(which)
     find = _finder(path, name)

@@ -177,6 +177,7 @@ class Binder:
         if body is None:
             return None
         path = loop.over.path
+        env.read_paths.add(path.text)
         mark = Mark(path.text, env.format.loop_spot(path, env.scope), item=item.name, rule=str(loop.over.span))
         return nodes.BindEach(node.span, cursors, path.text, body, mark)
 

@@ -149,19 +149,19 @@ def _value(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want: Ty
     if isinstance(tree, syntax.OrNode) and any(_suits(resolver, tree, name) for name in names):
         # Of alternatives all become the same, so it is the first type that all of them can become.
         names = tuple(name for name in names if _suits(resolver, tree, name))
+    source_type = resolver.source_type(tree) if isinstance(tree, syntax.PathNode) else None
     for name in names:
         wanted = Type(want.name if name == "want" else name, many, want.options if name == "want" else ())
         if isinstance(tree, syntax.PathNode):
-            source_type = resolver.source_type(tree)
             if source_type is None:
                 return None
             if wanted == ANY:
                 # A function that takes anything from a source takes its text, unless it asks only whether it is there.
-                return resolver.path(tree, ANY if parameter.presence else TEXT)
+                return resolver.path(tree, ANY if parameter.presence else TEXT, source_type)
             wanted = Type("text", many) if wanted == Type("any", many) else wanted
             if conversion(source_type, wanted.single()) is None:
                 continue
-            return resolver.path(tree, wanted)
+            return resolver.path(tree, wanted, source_type)
         resolved = resolver.expression(tree, wanted)
         if resolved is None:
             return None

@@ -110,8 +110,8 @@ class ResourceName:
 @dataclass(slots=True)
 class Environment:
     """
-    Where an expression stands. Nothing of it is changed but `used_tables`; it is not frozen because one is made for
-    each thing that is bound, and to make a frozen one takes three times as long.
+    Where an expression stands. Nothing of it is changed but `used_tables` and `read_paths`; it is not frozen because
+    one is made for each thing that is bound, and to make a frozen one takes three times as long.
 
     Args:
         format: the source format; `None` in a build.
@@ -128,6 +128,7 @@ class Environment:
         issuers: what the supplier calls issuers of identifiers; `None` where no supplier is known.
         lost_tables: names of tables that are declared and could not be read, which is said where they are declared.
         used_tables: names of the tables that were used, filled while expressions are resolved.
+        read_paths: paths whose values go somewhere, and those of loops; filled in the same way.
     """
 
     file: YamlFile
@@ -148,6 +149,7 @@ class Environment:
     issuers: Collection[str] | None = None
     lost_tables: Collection[str] = ()
     used_tables: set[str] = field(default_factory=set)
+    read_paths: set[str] = field(default_factory=set)
 
     def with_alias(self, alias: str, type_: Type) -> Environment:
         """Inside a loop of a build."""
@@ -159,5 +161,5 @@ class Environment:
         return Environment(
             self.file, self.systems, self.format, self.scope, self.document, self.aliases, self.resources, self.tables,
             self.lists, self.code_lists, self.message, name, item.on_bad, item.systems, item.binding, self.issuers,
-            self.lost_tables, self.used_tables,
+            self.lost_tables, self.used_tables, self.read_paths,
         )  # fmt: skip

@@ -143,11 +143,18 @@ class Resolver:
         type_ = then.type if otherwise is None else common((then.type, otherwise.type))
         return nodes.Choose(tree.span, type_, condition, then, otherwise)
 
-    def path(self, tree: syntax.PathNode, want: Type) -> nodes.Expression | None:
-        """A path of the source, converted to what is wanted; `any` asks only whether something is there."""
-        env, source_type = self.env, self.source_type(tree)
+    def path(self, tree: syntax.PathNode, want: Type, source_type: str | None = None) -> nodes.Expression | None:
+        """
+        A path of the source, converted to what is wanted; `any` asks only whether something is there.
+
+        Args:
+            source_type: the type of what the path finds, where that is known.
+        """
+        env, source_type = self.env, source_type or self.source_type(tree)
         if source_type is None or env.format is None or env.scope is None:
             return None
+        if not self.deciding:
+            env.read_paths.add(tree.path.text)
         texts = leaves.texts(env.format, tree.path, env.scope)
         if want.name == "any" and not want.options:
             mark = self._mark(tree, None, many=False)

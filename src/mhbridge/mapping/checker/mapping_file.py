@@ -181,6 +181,7 @@ def read_mapping(
     bound: list[nodes.BoundItem] = []
     ignored: list[tuple[Path, str]] = []
     tables: dict[str, Table] = {}
+    read: set[str] = set()
     lists, lost = Lists(), set[str]()
     for layer in layers:
         where = layer.file
@@ -194,7 +195,7 @@ def read_mapping(
         env = Environment(
             where, codes.systems, format=format_, scope=Scope(source), tables=seen,
             lists={**document.lists, **said.members}, code_lists={**document.code_lists, **said.files},
-            issuers=issuers, lost_tables=missing,
+            issuers=issuers, lost_tables=missing, read_paths=read,
         )  # fmt: skip
         bound += _bound(Binder(env, document), layer, names)
         for unused in sorted(own.keys() - env.used_tables):
@@ -207,7 +208,8 @@ def read_mapping(
     if draft and not unbound and not any(d.severity is Severity.ERROR for d in file.diagnostics):
         what = "nothing that is mandatory is missing any more"
         file.report("E561", what, top.keys["draft"], "take `draft: true` out", Severity.WARNING)
-    _check_ignored(layers, bound, {path.text for path, _ in ignored})
+    if not read.isdisjoint(texts := {path.text for path, _ in ignored}):
+        _check_ignored(layers, bound, texts)
     mandatory = tuple(b.name for b in bound if document.items[b.name].need == "mandatory")
     if draft:
         mandatory += unbound

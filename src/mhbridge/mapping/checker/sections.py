@@ -13,7 +13,7 @@ from mhbridge.fhir.narrative import Field
 from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.literals import Literals
 from mhbridge.mapping.codes import Heading
-from mhbridge.mapping.packs import DocumentType
+from mhbridge.mapping.packs import DocumentType, Item
 from mhbridge.mapping.reader import Node, YamlFile
 from mhbridge.mapping.types import Type
 from mhbridge.model.frozen import frozen
@@ -70,6 +70,9 @@ class Sections:
                     self._join(section, resources)
         found: list[Section] = []
         seen: dict[str, Span] = {}
+        under: dict[str, list[Item]] = {}
+        for item in self.document.items.values():
+            under.setdefault(item.heading, []).append(item)
         for node in top.items("sections"):
             section = self._section(self.file, node)
             if section is None:
@@ -80,7 +83,7 @@ class Sections:
                 continue
             seen[heading] = span
             whole = self._join(section, resources)
-            items = [item for item in self.document.items.values() if item.heading == heading]
+            items = under.get(heading, [])
             if whole.empty is None and any(item.need == "mandatory" for item in items):
                 self.file.report(
                     "E310",
