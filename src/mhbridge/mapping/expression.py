@@ -200,8 +200,8 @@ class _Parser:
 
     def take(self) -> Token:
         taken = self.token
-        self.end = taken.end
-        self.token = scan(self.source, self.end, self.format)
+        self.end = end = taken.end
+        self.token = scan(self.source, end, self.format)
         return taken
 
     def accept(self, kind: str) -> Token | None:
@@ -225,7 +225,8 @@ class _Parser:
 
     def deeper(self) -> None:
         self.depth += 1
-        self.bounded()
+        if self.depth > MAX_DEPTH:
+            self.bounded()
 
     def bounded(self) -> None:
         if self.depth > MAX_DEPTH or self.pipes > MAX_DEPTH:
@@ -298,17 +299,22 @@ class _Parser:
         return IfNode(self.span(start), condition, then, otherwise)
 
     def alternatives(self) -> Expr:
-        start, first = self.token.start, self.conjunction()
+        start, term = self.token.start, None
+        if self.token.kind is not Kind.NOT:
+            term = self.term()
+            if self.token.kind not in _AFTER_TERM:
+                return term  # most are nothing else
+        first = self.conjunction(start, term)
         if self.token.kind is not Kind.OR:
             return first
         terms = [first]
         while self.accept(Kind.OR):
-            terms.append(self.conjunction())
+            terms.append(self.conjunction(self.token.start))
         return OrNode(self.span(start), tuple(terms))
 
-    def conjunction(self) -> Expr:
-        start = self.token.start
-        first = self.negation() if self.token.kind is Kind.NOT else self.comparison()
+    def conjunction(self, start: int, term: Expr | None = None) -> Expr:
+        """From `start` on, where the first term may have been read already."""
+        first = self.comparison(start, term) if term or self.token.kind is not Kind.NOT else self.negation()
         if self.token.kind is not Kind.AND:
             return first
         terms = [first]
@@ -318,14 +324,15 @@ class _Parser:
 
     def negation(self) -> Expr:
         if (negated := self.accept(Kind.NOT)) is None:
-            return self.comparison()
+            return self.comparison(self.token.start)
         self.deeper()
         term = self.negation()
         self.depth -= 1
         return NotNode(self.span(negated.start), term)
 
-    def comparison(self) -> Expr:
-        start, left = self.token.start, self.term()
+    def comparison(self, start: int, left: Expr | None = None) -> Expr:
+        """The same of its left side."""
+        left = left or self.term()
         if self.token.kind not in _AFTER_COMPARED:
             return left
         if operator := self.accept(Kind.EQUALS) or self.accept(Kind.DIFFERS):
@@ -375,6 +382,9 @@ class _Parser:
         return self.fail("a value")
 
     def named(self, token: Token) -> NameNode:
+        if len(token.parts) == 1:
+            span = self.source.span(token.start, token.end)
+            return NameNode(span, (token.text,), (span,))
         spans = tuple(self.source.span(at, at + len(part)) for part, at in token.parts)
         return NameNode(self.source.span(token.start, token.end), tuple(part for part, _ in token.parts), spans)
 
@@ -383,10 +393,9 @@ class _Parser:
         return self.arguments(start, self.take(), args)
 
     def arguments(self, start: int, name: Token, args: tuple[Expr, ...]) -> CallNode:
-        found = list(args)
         if self.accept(Kind.LEFT) and not self.accept(Kind.RIGHT):
-            found.append(self.expression())
+            args = (*args, self.expression())
             while self.accept(Kind.COMMA):
-                found.append(self.expression())
+                args = (*args, self.expression())
             self.expect(Kind.RIGHT, "',' or ')'")
-        return CallNode(self.span(start), name.text, self.source.span(name.start, name.end), tuple(found))
+        return CallNode(self.span(start), name.text, self.source.span(name.start, name.end), args)

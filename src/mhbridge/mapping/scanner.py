@@ -49,12 +49,16 @@ _NAMED: Final = frozenset({Kind.PATH, Kind.TEXT, Kind.NUMBER, Kind.CODE, Kind.NA
 _BLANKS: Final = " \r\n"
 _BLANK: Final = re.compile(r"[ \r\n]*")
 _TEXT: Final = re.compile(r'"(?:[^"\\\r\n]|\\["\\])*')
-_CODE: Final = re.compile(r"[a-z][a-z0-9._-]*#[A-Za-z0-9._:/+*%^\[\]{}-]+")
-_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: What is no path, each kind a group: the last group that matched is the one.
+_TOKEN: Final = re.compile(
+    r"([a-z][a-z0-9._-]*#[A-Za-z0-9._:/+*%^\[\]{}-]+)"
+    r"|([A-Za-z_][A-Za-z0-9_]*)"
+    r"|([0-9]+(?:\.[0-9]+)?)"
+    r"|(!=|[|(),=])"
+)
+_CODE, _WORD, _NUMBER, _SYMBOL = 1, 2, 3, 4
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _FIELD: Final = re.compile(r"\.([A-Za-z][A-Za-z0-9_]*)")
-_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_SYMBOL: Final = re.compile(r"!=|[|(),=]")
 _CURLY_HINT: Final = 'text stands in straight double quotes: "…"'
 #: What people write who come from elsewhere.
 _INSTEAD: Final = {
@@ -75,6 +79,10 @@ _OF_PATHS: Final = ("-", "[")
 _CURLY: Final = tuple("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b'")
 
 
+#: Makes a named tuple of what is in order already.
+_tuple: Final = tuple.__new__
+
+
 class Broken(Exception):
     """The expression ends here: `start` and `end` count in the source's text."""
 
@@ -92,6 +100,9 @@ class Source:
         self._start = text.start + quote
         self.text = file.raw[self._start : text.end - quote]
         self._doubled: list[int] = []
+        #: Where its only line is, and the column that it begins in; 0 where it has several.
+        _, self._line, self._column, last, _ = text.span
+        self._column = self._column + quote if last == self._line else 0
         if quote and "''" in self.text:
             self._doubled = [found.start() - before for before, found in enumerate(re.finditer("''", self.text))]
             self.text = self.text.replace("''", "'")
@@ -99,6 +110,8 @@ class Source:
     def span(self, start: int, end: int) -> Span:
         """The place in the file of a stretch of `text`."""
         if not self._doubled and end <= len(self.text):
+            if column := self._column:
+                return _tuple(Span, (self._file.path, self._line, column + start, self._line, column + end))
             return self._file.span(self._start + start, self._start + end)
         return self._file.span(self._place(start), self._place(end))
 
@@ -107,9 +120,12 @@ class Source:
 
     def blank(self, at: int) -> int:
         """Where the blanks that begin at `at` end."""
-        if self.text[at : at + 1] not in _BLANKS:
+        text = self.text
+        if text[at : at + 1] not in _BLANKS:
             return at
-        found = _BLANK.match(self.text, at)
+        if text[at + 1 : at + 2] not in _BLANKS:
+            return at + 1  # the usual one
+        found = _BLANK.match(text, at)
         return found.end() if found else at
 
 
@@ -171,19 +187,23 @@ def scan(source: Source, start: int, format: Format | None) -> Token:  # noqa: A
     if format is not None and (found := scanned(format.scan, text, start)):
         path, end = found
         return Token(Kind.PATH, start, end, text[start:end], path)
-    if text[start] == '"':
-        return _scan_text(text, start)
-    if code := _CODE.match(text, start):
-        return Token(Kind.CODE, start, code.end(), code[0])
-    if word := _WORD.match(text, start):
-        return _scan_word(text, word, format)
-    if number := _NUMBER.match(text, start):
-        return Token(Kind.NUMBER, start, number.end(), number[0])
-    if symbol := _SYMBOL.match(text, start):
-        return Token(_FIXED[symbol[0]], start, symbol.end(), symbol[0])
+    token = _TOKEN.match(text, start)
+    if token is None:
+        if text[start] == '"':
+            return _scan_text(text, start)
+        raise _unexpected(text, start)
+    kind, said = token.lastindex, token[0]
+    if kind == _SYMBOL:
+        return Token(_FIXED[said], start, start + len(said), said)
+    if kind == _WORD:
+        return _scan_word(text, said, start, format)
+    return Token(Kind.CODE if kind == _CODE else Kind.NUMBER, start, start + len(said), said)
+
+
+def _unexpected(text: str, start: int) -> Broken:
     character = text[start]
     shown = repr(character) if character.isascii() else f"{character!r} (U+{ord(character):04X})"
-    raise Broken("E101", f"unexpected character {shown}", start, start + 1, _INSTEAD.get(character, ""))
+    return Broken("E101", f"unexpected character {shown}", start, start + 1, _INSTEAD.get(character, ""))
 
 
 def _scan_text(text: str, start: int) -> Token:
@@ -196,14 +216,14 @@ def _scan_text(text: str, start: int) -> Token:
     raise Broken("E109", "the text is not closed on its line", start, end, 'close it with "')
 
 
-def _scan_word(text: str, word: re.Match[str], format: Format | None) -> Token:  # noqa: A002
-    start, end = word.span()
-    if fixed := _FIXED.get(word[0]):
-        return Token(fixed, start, end, word[0])
-    if not _NAME.fullmatch(word[0]):
-        if fixed := _FIXED.get(word[0].lower()):
+def _scan_word(text: str, word: str, start: int, format: Format | None) -> Token:  # noqa: A002
+    end = start + len(word)
+    if fixed := _FIXED.get(word):
+        return Token(fixed, start, end, word)
+    if not _NAME.fullmatch(word):
+        if fixed := _FIXED.get(word.lower()):
             hint = f"write {fixed}"
-        elif word[0][0].islower():
+        elif word[0].islower():
             hint = "names have small letters, digits and '_'"
         else:
             hint = (
@@ -211,23 +231,23 @@ def _scan_word(text: str, word: re.Match[str], format: Format | None) -> Token: 
                 if format
                 else "only a binding reads paths; a name is in small letters"
             )
-        raise Broken("E101", f"unexpected word {shortened(word[0])}", start, end, hint)
-    if format is not None and text[end : end + 1] in _OF_PATHS and (meant := _in_capitals(format, text, word)):
+        raise Broken("E101", f"unexpected word {shortened(word)}", start, end, hint)
+    if format is not None and text.startswith(_OF_PATHS, end) and (meant := _in_capitals(format, text, word, start)):
         hint = f"did you mean {meant}? Paths of {format.name} are in capitals"
         raise Broken(
             "E101", f"unexpected word {shortened(text[start : start + len(meant)])}", start, start + len(meant), hint
         )
-    parts = [(word[0], start)]
-    while field := _FIELD.match(text, end):
+    parts = [(word, start)]
+    while text.startswith(".", end) and (field := _FIELD.match(text, end)):
         parts.append((field[1], field.start(1)))
         end = field.end()
     return Token(Kind.NAME, start, end, text[start:end], parts=tuple(parts))
 
 
-def _in_capitals(format: Format, text: str, word: re.Match[str]) -> str:  # noqa: A002
+def _in_capitals(format: Format, text: str, word: str, start: int) -> str:  # noqa: A002
     """The path that stands here if the word is written in capitals; empty when there is none."""
-    start, end = word.span()
-    meant = f"{text[:start]}{word[0].upper()}{text[end:]}"
+    end = start + len(word)
+    meant = f"{text[:start]}{word.upper()}{text[end:]}"
     try:
         found = format.scan(meant, start, len(meant))
     except PathError:

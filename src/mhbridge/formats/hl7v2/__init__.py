@@ -98,9 +98,8 @@ class Hl7v2:
         """The messages of an envelope; see `envelope.read_messages`."""
         return read_messages(body, sources)
 
-    def scan(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
-        """The longest path that begins at `start`."""
-        return scan_path(text, start, end)
+    #: The longest path that begins at a place; asked at each word of an expression.
+    scan = staticmethod(scan_path)
 
     def scan_loop(self, text: str, start: int, end: int) -> tuple[Path, int] | None:
         """The longest path of a `$each` that begins at `start`."""
