@@ -84,6 +84,8 @@ class Loader:
         self._reads: dict[int, tuple[nodes.Resource, Reads]] = {}
         #: By the identities of a build and a document type, which are kept with it.
         self._written: dict[tuple[int, int], tuple[BuildFile, DocumentType, Written]] = {}
+        #: By the identity of the derived items of a document type, which are kept with it.
+        self._derived: dict[int, tuple[tuple[nodes.Derived, ...], Callable[[dict[str, Any], Any], None]]] = {}
         self._clocks: dict[str, tuple[ReadyClock, ...]] = {}
         self._checks: dict[str, tuple[ReadyCheck, ...]] = {}
         self._watches: dict[str, tuple[ReadyWatch, ...]] = {}
@@ -198,12 +200,22 @@ class Loader:
             bind=self._bind(bound.items, span),
             ledger=ledger,
             paths=paths_by_rule(item.body for item in bound.items),
-            derive=self._compiler.derive(bound.document.derived, _derived_span(bound.document) or span),
+            derive=self._derive(bound.document),
             builds=builds,
             trees={target: build for target, build in found.items() if build is not None},
             clocks=clocks,
             checks=checks,
         )
+
+    def _derive(self, document: DocumentType) -> Callable[[dict[str, Any], Any], None]:
+        """What derives items: the same for all mappings to a document type."""
+        derived = document.derived
+        known = self._derived.get(id(derived))
+        if known is None:
+            # Where they stand, so that a traceback points there.
+            span = derived[0].value.span if derived else Span(f"documents/{document.name}/items.yaml", 1, 1, 1, 1)
+            known = self._derived[id(derived)] = derived, self._compiler.derive(derived, span)
+        return known[1]
 
     def _bind(self, items: tuple[nodes.BoundItem, ...], span: Span) -> Callable[[Any, Any], dict[str, Any]]:
         """What binds items: a function for each file that they stand in, because its lines are that file's own."""
@@ -247,7 +259,7 @@ class Loader:
         return replace(
             letter,
             document=document,
-            derive=self._compiler.derive(document.derived, _derived_span(document)),
+            derive=self._derive(document),
             builds={target: self._made(build, document, codes) for target, build in trees.items()},
             trees=trees,
             clocks=(),
@@ -512,11 +524,6 @@ class Loader:
             found = self.library.text(relative)
             if found is not None:
                 digest.update(relative.encode() + b"\0" + len(found[1]).to_bytes(8, "big") + found[1])
-
-
-def _derived_span(document: DocumentType) -> Any:
-    """Where the derived items stand, so that a traceback points there."""
-    return next((one.value.span for one in document.derived), None)
 
 
 @cache

@@ -137,6 +137,8 @@ class Rows:
     def _header(self, header: Line) -> bool:
         """Whether the header is the expected one: the required columns in order, then some of the optional ones."""
         names = header.said
+        if (*names,) == self.columns[: self.required]:
+            return True
         for at, name in enumerate(names):
             allowed = self.columns[at : at + 1] if at < self.required else self.columns[self.required :]
             placed = name in allowed or (self.further and at >= self.required and bool(name))

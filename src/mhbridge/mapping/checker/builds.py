@@ -98,9 +98,10 @@ def read_build(
     _add(file, top.pairs("adds"), declared)
     if adds is not None:
         _add(adds[0], adds[1], declared)
-    known = {} if without is None else {one.name: one for one in without.resources}
     adding = None if adds is None else adds[0]
-    return _Build(document, target, codes, systems, file, top, declared, lists, shared, elsewhere, known, adding).read()
+    return _Build(
+        document, target, codes, systems, file, top, declared, lists, shared, elsewhere, without, adding
+    ).read()  # fmt: skip
 
 
 def _gather(
@@ -179,14 +180,16 @@ class _Build:
         lists: Mapping[str, Lists],
         parts: Iterable[Declaration],
         elsewhere: Collection[str],
-        known: Mapping[str, nodes.Resource],
+        without: BuildFile | None,
         adding: YamlFile | None,
     ) -> None:
         self.document, self.target, self.codes, self.systems, self.parts = document, target, codes, systems, parts
         self.file, self.top, self.declared, self.lists = file, top, declared, lists
         self.definitions: Definitions = r4()
-        #: The resources as they are without what `adding` adds to them.
-        self.known, self.adding = known, adding
+        #: The resources, and the sections, as they are without what `adding` adds to them.
+        self.known = {} if without is None else {one.name: one for one in without.resources}
+        self.told = () if without is None else without.sections
+        self.adding = adding
         self.names: dict[str, ResourceName] = {}
         self.read_names: set[str] = set(elsewhere)
         self.literals = Literals(self.definitions, systems, target)
@@ -208,9 +211,8 @@ class _Build:
         if kind == "document":
             if [r.kind for r in resources if r.type == "Composition"] != ["one"]:
                 self.file.report("E315", "a document has exactly one Composition", bundle.span)
-            sections = Sections(self.file, self.document, self.codes.headings, self.literals).read(
-                self.top, self.parts, self.names
-            )
+            reader = Sections(self.file, self.document, self.codes.headings, self.literals, self.told)
+            sections = reader.read(self.top, self.parts, self.names)
         elif "sections" in self.top:
             self.file.report("E040", f"a {kind} has no sections", self.top.keys["sections"], "only a document has")
         self._check_written(kind)

@@ -54,13 +54,22 @@ class Sections:
     """
     Reads the `sections:` of one build file. The document says which headings there are and in which order; what its
     parts say of a heading joins in where the document lists it.
+
+    Args:
+        known: the sections of the same build without what a mapping adds; what it adds are items of new names.
     """
 
     def __init__(
-        self, file: YamlFile, document: DocumentType, headings: Mapping[str, Heading], literals: Literals
+        self,
+        file: YamlFile,
+        document: DocumentType,
+        headings: Mapping[str, Heading],
+        literals: Literals,
+        known: Iterable[Section] = (),
     ) -> None:
         self.file, self.document, self.headings, self.literals = file, document, headings, literals
         self.shared: dict[str, _Shared] = {}
+        self.fields = {field.name: field for section in known for field in section.fields}
 
     def read(self, top: Declaration, parts: Iterable[Declaration], resources: Collection[str]) -> tuple[Section, ...]:
         """The sections in order. Every item with a heading stands in exactly one of them."""
@@ -92,7 +101,7 @@ class Sections:
                     "when_empty: {reason: unavailable, text: Not recorded by the sender.}",
                 )
             known = self.headings[heading]
-            fields = tuple(self._field(item.name, item.label, item.type, ()) for item in items)
+            fields = tuple([self.fields.get(i.name) or self._field(i.name, i.label, i.type, ()) for i in items])
             codings = known.codings(self.literals.target)
             found.append(Section(heading, known.title, codings, fields, tuple(whole.entries), whole.empty))
         for item in self.document.items.values():
