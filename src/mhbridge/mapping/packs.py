@@ -91,6 +91,15 @@ class Item:
     safety: bool = False
     for_letters: bool = False
 
+    def one(self) -> Item:
+        """The same of one element of it, which is another's value in a loop."""
+        # Written out, as `replace` asks for the fields one by one.
+        return Item(
+            self.name, self.type.single(), self.span, self.label, self.heading, self.need, self.carried, self.help,
+            self.source, self.on_bad, self.systems, self.binding, self.withhold, self.identifies, self.derived,
+            self.before, self.carry, self.unless_said, self.absence, self.safety, self.for_letters,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class RecordType:

@@ -212,7 +212,7 @@ class _Composer:
 
     def __init__(self, file: YamlFile) -> None:
         self.file = file
-        self.raw = file.raw
+        self.path, self.raw = file.path, file.raw
         self.frames: list[_Frame] = []
         self.root: Node | None = None
         self.loader: Any = None
@@ -292,24 +292,26 @@ class _Composer:
         style = _STYLES[event.style or ""]
         begins, ends = event.start_mark, event.end_mark
         start, end = begins.index, ends.index
+        flow = frame is not None and frame.flow
         if style == "block":
             end = start + len(self.raw[start:end].rstrip())
             span = self.file.span(start, end)
         else:
             line, last = begins.line + 1, ends.line + 1
-            span = _tuple(Span, (self.file.path, line, begins.column + 1, last, ends.column + 1))
-        text = _tuple(Text, (span, event.value, style, start, end, frame is not None and frame.flow))
-        disputed = _DISPUTED.get(style) if style == "block" or text.flow else None
-        if disputed and disputed.match(self.raw, start, end):
-            raise yaml.YAMLError
+            span = _tuple(Span, (self.path, line, begins.column + 1, last, ends.column + 1))
+        text = _tuple(Text, (span, event.value, style, start, end, flow))
+        if flow or style == "block":
+            disputed = _DISPUTED.get(style)
+            if disputed and disputed.match(self.raw, start, end):
+                raise yaml.YAMLError
         kept = event.anchor is event.tag is None or self.untagged(event)
         if style == "double" and _REFUSED_ESCAPED.search(event.value):
-            self.report("E012", "an escape for a character that has no place in a mapping", text.span, "remove it")
+            self.report("E012", "an escape for a character that has no place in a mapping", span, "remove it")
             kept = False
         if frame is not None and frame.expects_key:
-            self.key(frame, text if kept else None, text.span)
+            self.key(frame, text if kept else None, span)
         else:
-            self.attach(text if kept and self.keeps(text) else None, text.span)
+            self.attach(text if kept and self.keeps(text) else None, span)
 
     def untagged(self, event: Any) -> bool:
         if event.anchor is None and event.tag is None:
@@ -325,47 +327,48 @@ class _Composer:
         frame.last = span
         if text is None:
             return
-        if text.style == "block" or (text.style == "plain" and not text.value):
+        _, value, style, _, _, flow = text
+        if style == "block" or (style == "plain" and not value):
             self.report("E009", "a key must be a word", span, "write the key before the ':'")
-        elif text.style == "plain" and text.value == "<<":
+        elif style == "plain" and value == "<<":
             self.report("E004", "a merge key: not part of the mapping language", span, "write the keys out")
-        elif text.flow and text.style == "plain" and self.is_cut(text, key=True):
+        elif flow and style == "plain" and self.is_cut(text, key=True):
             return
-        elif text.style == "plain" and text.value.startswith("="):
+        elif style == "plain" and value.startswith("="):
             self.report("E005", "YAML takes this expression for a key", span, _QUOTES)
-        elif text.value in frame.keys:
-            first = frame.keys[text.value].line
-            self.report("E003", f"key {text.value!r} is already on line {first}", span)
+        elif value in frame.keys:
+            first = frame.keys[value].line
+            self.report("E003", f"key {value!r} is already on line {first}", span)
         else:
-            frame.name = text.value
-            frame.keys[text.value] = span
+            frame.name = value
+            frame.keys[value] = span
 
     def keeps(self, text: Text) -> bool:
         """Check a scalar in value position; whether its text is what its writer meant."""
-        frame = self.frames[-1] if self.frames else None
-        expression = text.value.startswith("=")
-        if text.style == "plain":
-            if text.value in _NULLS:
-                self.empty(frame, text)
+        _, value, style, start, end, flow = text
+        expression = value.startswith("=")
+        if style == "plain":
+            if value in _NULLS:
+                self.empty(self.frames[-1] if self.frames else None, text)
                 return False
-            if text.flow and self.is_cut(text, key=False):
+            if flow and self.is_cut(text, key=False):
                 return False
-            if expression and _COMMENT.match(self.raw, text.end) and _left_open(self.raw[text.start : text.end]):
-                at = self.raw.index("#", text.end)
+            if expression and _COMMENT.match(self.raw, end) and _left_open(self.raw[start:end]):
+                at = self.raw.index("#", end)
                 self.report("E007", "YAML cuts the expression here", self.file.span(at - 1, at + 1), _QUOTES)
                 return False
-        if text.style != "block" and self.raw.startswith(_CLOSE_COMMENT, text.end):
+        if style != "block" and self.raw.startswith(_CLOSE_COMMENT, end):
             what, hint = "one space before '#'", "two spaces before a comment"
-            if text.style == "plain":
+            if style == "plain":
                 what += ": YAML cuts the text here"
                 hint += f"; {_QUOTES}" if expression else "; single quotes round text with ' #'"
-            self.report("E007", what, self.file.span(text.end, text.end + 2), hint)
-        if expression and text.style in ("double", "block"):
-            where = "double quotes" if text.style == "double" else "a block scalar"
+            self.report("E007", what, self.file.span(end, end + 2), hint)
+        if expression and style in ("double", "block"):
+            where = "double quotes" if style == "double" else "a block scalar"
             hint = "put it in single quotes; text that begins with '=' is written = \"= text\""
             self.report("E008", f"an expression cannot stand in {where}", self.head(text), hint)
             return False
-        if not expression and "=" in text.value and text.value.lstrip().startswith("="):
+        if not expression and "=" in value and value.lstrip().startswith("="):
             self.report("E008", "a blank before '=' makes this a text", self.head(text), "begin with '='")
             return False
         return True

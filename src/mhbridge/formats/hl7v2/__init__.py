@@ -245,12 +245,14 @@ def _check_tests(path: Hl7Path, source: Source) -> None:
     Raises:
         PathError: E205.
     """
-    for step in path.steps:
-        for test in step.which.tests if step.which is not None else ():
-            number, *parts = test.numbers
-            _table(source).check(step.segment, number, parts[0] if parts else 0)
-    for test in path.which.tests if path.which is not None else ():
-        _table(source).check(path.steps[-1].segment, path.field, test.numbers[0])
+    for segment, which, _ in path.steps:
+        if which is not None:
+            for test in which.tests:
+                number, *parts = test.numbers
+                _table(source).check(segment, number, parts[0] if parts else 0)
+    if path.which is not None:
+        for test in path.which.tests:
+            _table(source).check(path.steps[-1].segment, path.field, test.numbers[0])
 
 
 def _messages(given: object) -> tuple[str, ...]:

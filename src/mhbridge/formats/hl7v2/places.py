@@ -102,21 +102,23 @@ class Places:
             self._name, self._chosen = taken_segments(path, scope)
             self._segment, self._which, self._field = path.steps[0].which, path.which, path.field
         self.kind = self._name
-        self._test = repetition_test(self._which)
-        self.asks = _tests(self._segment) or _tests(self._which)
-        self.subject = None if _tests(self._which) else _subject(self._name, self._segment)
+        self._test = None if self._which is None else repetition_test(self._which)
+        inside = _tests(self._which)
+        self.asks = inside or _tests(self._segment)
+        self.subject = None if inside or self._segment is None else _subject(self._name, self._segment)
         self.question = self.subject if many else None
         #: Of repetitions, whichever of them it stops at, the question that looks at them all.
         self.within = None
-        if self._segment is None and not path.relative and _tests(self._which):
+        if inside and self._segment is None and not path.relative:
             self.within = _subject(self._name, self._which, self._field)
             self.question = self.within if many else None
-        self.everywhere = _everywhere(self._reach, self.question)
+        self.everywhere = None if self.question is None else _everywhere(self._reach, self.question)
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
         """Segment and number of each field that is read."""
+        own = self._name, self._field
         _, others = _mask(parts, self._component, self._subcomponent)
-        return frozenset({(self._name, self._field), *((self._name, number) for number, _ in others)})
+        return frozenset((own, *[(self._name, number) for number, _ in others]) if others else (own,))
 
     def cells(self, raw: Value, parts: frozenset[str]) -> tuple[Cell, ...]:
         """The leaves of a value, and of its companions, that `parts` names."""

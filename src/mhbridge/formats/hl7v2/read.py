@@ -7,13 +7,14 @@ What a reader finds is `ABSENT`, `DELETED` or a `Value`. It never raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from mhbridge.formats import PathError, Plain, PlainValue, Plan, Scope
 from mhbridge.formats.hl7v2.delimiters import DELETE
 from mhbridge.formats.hl7v2.message import Segment, Value
 from mhbridge.formats.hl7v2.path import Hl7Path
-from mhbridge.formats.hl7v2.predicate import EveryNamed, inside, repetition_test, repetitions
+from mhbridge.formats.hl7v2.predicate import EveryNamed, Reach, inside, repetition_test, repetitions
 from mhbridge.formats.hl7v2.reach import FieldLoop, taken_segments
 from mhbridge.formats.hl7v2.shapes import REPETITIONS
 from mhbridge.formats.hl7v2.structure import structure
@@ -23,6 +24,8 @@ __all__ = ["every_reader", "first_reader", "plain_reader", "plan"]
 
 #: Data types of places and of organisations, of which the same comes again in messages about others.
 _COMMON: Final = frozenset({"HD", "PL", "XON"})
+#: Places in a field for which a reader is kept.
+_PLACES: Final = 256
 _LAST_REPETITION: Final = (1 << REPETITIONS) - 1
 
 
@@ -40,6 +43,22 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
     if path.relative:
         return None
     name, reach = taken_segments(path, scope)
+    step = path.steps[0]
+    row = scope.known.get((step, "row"))
+    if row is None:
+        row = scope.known[step, "row"] = _row(reach)
+    parts: Callable[[str, Segment], list[str] | None] | None = None
+    chosen: Callable[[str, Segment], PlainValue | None] | None = None
+    if path.which is None:
+        parts = _parts(path.component) if _divisible(path) else None
+    elif (every := _every_plain(path)) is not None:
+        chosen = _first_of(every)
+    type_ = structure(scope.source.options.get("version", "")).type_of(name, path.field)
+    return Plan((name, step.which), row, path.field, _finder(path, name), parts, chosen, type_ in _COMMON)
+
+
+def _row(reach: Reach) -> Callable[[Any, int], tuple[Segment | None, Sequence[str]]]:
+    """(cursor, width) → the first segment within reach, and its fields (`Plan.row`)."""
     if isinstance(reach, EveryNamed):
         reach = reach.straight
 
@@ -52,14 +71,7 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
         lacking = width - len(fields)
         return found[0], fields + [""] * lacking if lacking > 0 else fields
 
-    parts: Callable[[str, Segment], list[str] | None] | None = None
-    chosen: Callable[[str, Segment], PlainValue | None] | None = None
-    if path.which is None:
-        parts = _parts(path) if _divisible(path) else None
-    elif (every := _every_plain(path)) is not None:
-        chosen = _first_of(every)
-    type_ = structure(scope.source.options.get("version", "")).type_of(name, path.field)
-    return Plan((name, path.steps[0].which), row, path.field, _finder(path, name), parts, chosen, type_ in _COMMON)
+    return row
 
 
 # What follows is the inner loop of every translation: it splits nothing that it does not need.
@@ -68,6 +80,8 @@ def plan(path: Hl7Path, scope: Scope) -> Plan | None:
 def _finder(path: Hl7Path, name: str) -> Callable[[str, Segment], Any]:
     """(A field that is not empty, its segment) → what the path finds in it."""
     number, component, subcomponent, which = path.field, path.component, path.subcomponent, path.which
+    if which is None and not (name == "MSH" and number < 3):
+        return _part(component, subcomponent) if component else _whole
     test = repetition_test(which)
     if test is not None and not (name == "MSH" and number < 3):
 
@@ -79,16 +93,18 @@ def _finder(path: Hl7Path, name: str) -> Callable[[str, Segment], Any]:
             return ABSENT
 
         return passing
-    if which is not None or (name == "MSH" and number < 3):
 
-        def chosen(_field: str, segment: Segment) -> Any:
-            for place, encoded in repetitions(segment, number, which, test):
-                return _value(encoded, segment, component, subcomponent, segment.level(number), place)
-            return ABSENT
+    def chosen(_field: str, segment: Segment) -> Any:
+        for place, encoded in repetitions(segment, number, which, test):
+            return _value(encoded, segment, component, subcomponent, segment.level(number), place)
+        return ABSENT
 
-        return chosen
-    if not component:
-        return _whole
+    return chosen
+
+
+@lru_cache(maxsize=_PLACES)
+def _part(component: int, subcomponent: int) -> Callable[[str, Segment], Any]:
+    """(A field that is not empty, its segment) → what stands at a place in its first repetition."""
 
     def part(encoded: str, segment: Segment) -> Any:
         limits = segment.delimiters
@@ -205,9 +221,9 @@ def _first_of(
     return first
 
 
-def _parts(path: Hl7Path) -> Callable[[str, Segment], list[str] | None] | None:
-    """(A field that is not empty, its segment) → the components of what the path finds in it (`Plan.parts`)."""
-    component = path.component
+@lru_cache(maxsize=_PLACES)
+def _parts(component: int) -> Callable[[str, Segment], list[str] | None]:
+    """(A field that is not empty, its segment) → the components of what a path finds in it (`Plan.parts`)."""
 
     def part(field: str, segment: Segment) -> list[str] | None:
         limits = segment.delimiters

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -172,8 +171,7 @@ class Binder:
         except PathError as error:
             Resolver(env).report_path(error, loop.over.span)
             return None
-        element = replace(item, type=item.type.single())
-        body = self._map(without(node, "$each"), element, replace(env, scope=inside))
+        body = self._map(without(node, "$each"), item.one(), env.inside(inside))
         if body is None:
             return None
         path = loop.over.path

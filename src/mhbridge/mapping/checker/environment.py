@@ -155,9 +155,17 @@ class Environment:
         """Inside a loop of a build."""
         return replace(self, aliases={**self.aliases, alias: type_})
 
+    def inside(self, scope: Scope) -> Environment:
+        """Inside a loop of a binding."""
+        # Once for each, as below, so it is written out: `replace` asks for the fields one by one.
+        return Environment(
+            self.file, self.systems, self.format, scope, self.document, self.aliases, self.resources, self.tables,
+            self.lists, self.code_lists, self.message, self.item, self.on_bad, self.allowed, self.binding, self.issuers,
+            self.lost_tables, self.used_tables, self.read_paths,
+        )  # fmt: skip
+
     def binding_of(self, item: Item, name: str) -> Environment:
         """While an item, or a field of a record, is bound."""
-        # Once for each that is bound, so it is written out: `replace` asks for the fields one by one.
         return Environment(
             self.file, self.systems, self.format, self.scope, self.document, self.aliases, self.resources, self.tables,
             self.lists, self.code_lists, self.message, name, item.on_bad, item.systems, item.binding, self.issuers,
