@@ -206,7 +206,10 @@ class _Stretches:
 
     def add(self, rows: Rows, row: Line, key: tuple[str, str], days: tuple[str, str], column: str) -> bool:
         """Whether the key is free on these days; if not, it is reported (E411 for ever, E403 for some days)."""
-        earlier = self._seen.setdefault(key, [])
+        earlier = self._seen.get(key)
+        if earlier is None:
+            self._seen[key] = [(days, row.number)]
+            return True
         for other, line in earlier:
             if _overlap(days, other):
                 if any(days) or any(other):
@@ -253,7 +256,8 @@ def load_table(
             national[target] = r4().codesystem(uri) if uri else None
         if (listed := national[target]) is not None and not _has(rows, row, listed):
             continue
-        _blanks(rows, row, ("source_code", "target_code"))
+        if row.padded:
+            _blanks(rows, row, ("source_code", "target_code"))
         if stretches.add(rows, row, (system, code), days, "source_code"):
             sources.setdefault(system)
             found.setdefault(code, []).append(

@@ -175,9 +175,10 @@ def read_segment(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
         PathError: E205, or E207 for a segment that stands below or beside S, where it could be another's.
     """
     name = path.steps[0].segment
-    if name not in scope.known:
-        scope.known[name] = _reach(name, scope)
-    return name, scope.known[name]
+    found = scope.known.get(name)
+    if found is None:
+        found = scope.known[name] = _reach(name, scope)
+    return name, found
 
 
 def taken_segments(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
@@ -189,9 +190,10 @@ def taken_segments(path: Hl7Path, scope: Scope) -> tuple[str, Reach]:
     step = path.steps[0]
     if step.which is None:
         return name, reach
-    if step not in scope.known:
-        scope.known[step] = filtered(reach, step.which)
-    return name, scope.known[step]
+    found = scope.known.get(step)
+    if found is None:
+        found = scope.known[step] = filtered(reach, step.which)
+    return name, found
 
 
 def not_its_own(path: Hl7Path, scope: Scope) -> PathError | None:

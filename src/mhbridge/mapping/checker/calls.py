@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mhbridge.fhir.definitions import r4
 from mhbridge.mapping import leaves, nodes, syntax
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mhbridge.mapping.checker.expressions import Resolver
 
 __all__ = ["instead", "resolve_call"]
+
+#: Types of parameters to which nothing need be converted.
+_ANYTHING: Final = frozenset({"any", "want"})
 
 
 def instead(name: str) -> str:
@@ -52,8 +55,9 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
         return _position(resolver, tree)
     if function.structural:
         return resolver.wrong("E104", f"{tree.name} has no place here", tree.name_span)
-    more = len(tree.args) - len(function.parameters)
-    parameters = [*function.parameters, *function.parameters[-1:] * more]
+    parameters = function.parameters
+    if (more := len(tree.args) - len(parameters)) > 0:
+        parameters += parameters[-1:] * more
     args: list[nodes.Expression] = []
     passing: list[bool] = []
     for argument, parameter in zip(tree.args, parameters, strict=False):
@@ -74,9 +78,11 @@ def resolve_call(resolver: Resolver, tree: syntax.CallNode, want: Type) -> nodes
 
 
 def _counted(resolver: Resolver, tree: syntax.CallNode, function: Function) -> bool:
-    least, most = sum(not p.optional for p in function.parameters), len(function.parameters)
+    given, most = len(tree.args), len(function.parameters)
+    if given == most:
+        return True
+    least = sum(not p.optional for p in function.parameters)
     repeats = most > 0 and function.parameters[-1].repeats
-    given = len(tree.args)
     if least <= given and (given <= most or repeats):
         return True
     count = f"{least} or more" if repeats else str(least) if least == most else f"{least} to {most}"
@@ -146,9 +152,10 @@ def _value(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want: Ty
     many = parameter.kind == "all"
     takes = " or ".join(parameter.type)
     names = parameter.type
-    if isinstance(tree, syntax.OrNode) and any(_suits(resolver, tree, name) for name in names):
+    if isinstance(tree, syntax.OrNode) and not _ANYTHING.issuperset(names):
         # Of alternatives all become the same, so it is the first type that all of them can become.
-        names = tuple(name for name in names if _suits(resolver, tree, name))
+        types = [resolver.source_type(term) for term in tree.terms if isinstance(term, syntax.PathNode)]
+        names = tuple(name for name in names if _suits(types, name)) or names
     source_type = resolver.source_type(tree) if isinstance(tree, syntax.PathNode) else None
     for name in names:
         wanted = Type(want.name if name == "want" else name, many, want.options if name == "want" else ())
@@ -174,11 +181,10 @@ def _value(resolver: Resolver, tree: syntax.Expr, parameter: Parameter, want: Ty
     return resolver.wrong("E204", f"this cannot become a {takes}", tree.span)
 
 
-def _suits(resolver: Resolver, tree: syntax.OrNode, name: str) -> bool:
-    """Whether every path among alternatives can become a type."""
-    if name in ("any", "want"):
+def _suits(types: list[str | None], name: str) -> bool:
+    """Whether what all paths among alternatives find can become a type."""
+    if name in _ANYTHING:
         return False
-    types = [resolver.source_type(term) for term in tree.terms if isinstance(term, syntax.PathNode)]
     return all(type_ is not None and conversion(type_, Type(name)) is not None for type_ in types)
 
 

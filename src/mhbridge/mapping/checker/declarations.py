@@ -53,7 +53,7 @@ class Declaration:
             file.report("E042", f"{where} is written as `key: value` pairs", node.span)
             return
         self.entries, self.keys = node.entries, node.keys
-        allowed = sorted(set(keys))
+        allowed = frozenset(keys)
         for key, span in node.keys.items():
             if key not in allowed:
                 file.report(
@@ -61,7 +61,7 @@ class Declaration:
                     f"{where} has no key {key!r}",
                     span,
                     # A weak likeness would send people the wrong way, so all of them are said.
-                    did_you_mean(key, allowed, f"one of {', '.join(allowed)}", least=0.75),
+                    did_you_mean(key, sorted(allowed), f"one of {', '.join(sorted(allowed))}", least=0.75),
                 )
 
     def __contains__(self, key: str) -> bool:
