@@ -195,6 +195,8 @@ class _Frame:
 
     pairs: bool
     start: int
+    line: int
+    column: int
     flow: bool
     expects_key: bool = False
     is_key: bool = False
@@ -224,7 +226,8 @@ class _Composer:
             while (event := loader.get_event()) is not None:
                 if event.__class__ is yaml.ScalarEvent:  # most of them
                     empty = False
-                    self.scalar(event)
+                    if not self.is_word(event):
+                        self.scalar(event)
                     continue
                 match event:
                     case yaml.DocumentStartEvent():
@@ -286,6 +289,20 @@ class _Composer:
         self.report("E002", f"not YAML: {what}", span, hint)
 
     # --- scalars
+
+    def is_word(self, event: Any) -> bool:
+        """Whether a scalar is a key as nearly all are, a word in block style that is new here; then it is read."""
+        frame, value = self.frames[-1] if self.frames else None, event.value
+        if frame is None or not frame.expects_key or frame.flow or event.style or value in frame.keys:
+            return False
+        begins = event.start_mark
+        line, column = begins.line + 1, begins.column + 1
+        if value[:1] in "<=" or event.end_mark.line >= line or not event.anchor is event.tag is None:
+            return False
+        span = _tuple(Span, (self.path, line, column, line, column + len(value)))
+        frame.expects_key, frame.name, frame.key, frame.last = False, value, span, span
+        frame.keys[value] = span
+        return True
 
     def scalar(self, event: Any) -> None:
         frame = self.frames[-1] if self.frames else None
@@ -443,15 +460,17 @@ class _Composer:
         is_key = parent is not None and parent.expects_key
         if is_key:
             self.report("E009", "a key must be a word", self.mark(event), "a collection cannot be a key")
-        self.frames.append(_Frame(pairs, event.start_mark.index, flow, expects_key=pairs, is_key=is_key))
+        begins = event.start_mark
+        at, line, column = begins.index, begins.line + 1, begins.column + 1
+        self.frames.append(_Frame(pairs, at, line, column, flow, expects_key=pairs, is_key=is_key))
 
     def close(self, event: Any) -> None:
         frame = self.frames.pop()
-        if self.raw[frame.start : frame.start + 1] in ("{", "[") and frame.flow:
+        if frame.flow and self.raw.startswith(("{", "["), frame.start):
             span = self.file.span(frame.start, event.end_mark.index)
         else:
             # A block collection ends where its last entry does, not after the blank lines and comments below.
-            begin = self.file.span(frame.start, frame.start)
+            begin = Span(self.path, frame.line, frame.column, frame.line, frame.column)
             span = begin.to(frame.last) if frame.last else begin
         if frame.is_key:
             self.key(self.frames[-1], None, span)
