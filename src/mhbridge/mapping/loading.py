@@ -11,7 +11,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -29,6 +29,7 @@ from mhbridge.mapping.checker.declarations import Declaration, did_you_mean
 from mhbridge.mapping.checker.items import Codes
 from mhbridge.mapping.checker.mapping_file import header, read_mapping
 from mhbridge.mapping.checker.packs import read_pack
+from mhbridge.mapping.checker.sections import Section
 from mhbridge.mapping.checker.sharing import shared_files
 from mhbridge.mapping.checker.watches import read_watches
 from mhbridge.mapping.checks import ReadyCheck
@@ -45,7 +46,8 @@ from mhbridge.mapping.packs import DocumentType
 from mhbridge.mapping.reader import Node, Pairs, Text, YamlFile
 from mhbridge.mapping.run import uri_table
 from mhbridge.mapping.supplier import Supplier, SupplierMapping
-from mhbridge.mapping.translation import ReadyBuild, heading
+from mhbridge.mapping.translation import Heading as ReadyHeading
+from mhbridge.mapping.translation import ReadyBuild, always_said
 from mhbridge.mapping.watches import Look, ReadyLook, ReadyWatch, sign_of
 from mhbridge.mapping.written import Reads, Written, reads_of, written_fields
 from mhbridge.model import Severity
@@ -82,6 +84,8 @@ class Loader:
         #: By the identity of a resource, which is kept with it: builds with a mapping's additions share the others.
         self._resources: dict[int, tuple[nodes.Resource, Made]] = {}
         self._reads: dict[int, tuple[nodes.Resource, Reads]] = {}
+        #: By the identity of a section, which is kept with it.
+        self._sections: dict[int, tuple[Section, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
         #: By the identities of a build and a document type, which are kept with it.
         self._written: dict[tuple[int, int], tuple[BuildFile, DocumentType, Written]] = {}
         #: By the identity of the derived items of a document type, which are kept with it.
@@ -199,7 +203,7 @@ class Loader:
             systems=codes.systems,
             bind=self._bind(bound.items, span),
             ledger=ledger,
-            paths=paths_by_rule(item.body for item in bound.items),
+            paths=cache(partial(paths_by_rule, [item.body for item in bound.items])),
             derive=self._derive(bound.document),
             builds=builds,
             trees={target: build for target, build in found.items() if build is not None},
@@ -393,12 +397,19 @@ class Loader:
             build.target,
             build.bundle,
             made,
-            tuple(heading(section, telling(section.fields, words)) for section in build.sections),
+            tuple([self._heading(section, words) for section in build.sections]),
             identifier,
             timestamp,
             uris,
             written,
         )
+
+    def _heading(self, section: Section, words: Wording) -> ReadyHeading:
+        """A section ready to be told; what it always says is the same in all builds that have it."""
+        known = self._sections.get(id(section))
+        if known is None:
+            known = self._sections[id(section)] = section, always_said(section)
+        return ReadyHeading(section, telling(section.fields, words), *known[1])
 
     def _read(self, resource: nodes.Resource) -> Reads:
         """What a resource reads: the same in all builds that have it."""

@@ -84,7 +84,7 @@ class SupplierMapping:
 
     Args:
         hash: content hash of every file that it consists of.
-        paths: place of a function in the mapping → the paths that it is given.
+        paths: gives place of a function in the mapping → the paths that it is given; made when it is first asked.
         builds: target → the build of its document type.
         trees: target → the same before it was compiled, for lineage.
         clocks: the clocks of its document type.
@@ -101,7 +101,7 @@ class SupplierMapping:
     systems: CodeSystems
     bind: Callable[[Any, Run], dict[str, Any]]
     ledger: FieldLedger
-    paths: Mapping[str, str]
+    paths: Callable[[], Mapping[str, str]]
     derive: Callable[[dict[str, Any], Run], None]
     builds: Mapping[str, ReadyBuild]
     trees: Mapping[str, BuildFile]
@@ -193,7 +193,7 @@ class SupplierMapping:
 
     def _placed(self, issue: Issue) -> Issue:
         """An issue of a function, which does not know what it was given, with the paths of that."""
-        path = "" if issue.path else self.paths.get(issue.rule, "")
+        path = "" if issue.path else self.paths().get(issue.rule, "")
         return replace(issue, path=path) if path else issue
 
     def _act(self, items: Mapping[str, Any], run: Run) -> Act:

@@ -86,8 +86,8 @@ class Heading:
     without: Mapping[str, Any]
 
 
-def heading(section: Section, tell: narrative.Narrative) -> Heading:
-    """Make a section ready; what it always says is `stated`."""
+def always_said(section: Section) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The code of a section, and what stands there when nothing came; both are `stated`."""
     # A heading that no code system has is known by its words alone.
     coded = {"coding": list(section.codings)} if section.codings else {}
     code = stated({**coded, "text": section.title})
@@ -95,7 +95,7 @@ def heading(section: Section, tell: narrative.Narrative) -> Heading:
     if section.empty is not None:
         reason, words = section.empty
         without = {"text": _narrative(narrative.paragraph(words)), "emptyReason": reason}
-    return Heading(section, tell, code, stated(without))
+    return code, stated(without)
 
 
 def _narrative(inner: str) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Binder:
                 gives = f"{value.type}" if value.type.options else f"a {value.type}"
                 self.file.report("E204", f"this gives {gives}, but {item.name!r} is a {item.type}", node.span)
                 return None
-            for stated in _stated(value):
+            for stated in _stated(value) if item.type.name == "code" else ():
                 self._possible(str(stated.value), item, stated.span)
             return nodes.BindValue(node.span, value)
         literal = literal_value(node.value, item.type, env.systems)

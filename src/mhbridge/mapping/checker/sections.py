@@ -69,7 +69,8 @@ class Sections:
     ) -> None:
         self.file, self.document, self.headings, self.literals = file, document, headings, literals
         self.shared: dict[str, _Shared] = {}
-        self.fields = {field.name: field for section in known for field in section.fields}
+        self.known = {section.heading: section for section in known}
+        self.fields = {field.name: field for section in self.known.values() for field in section.fields}
 
     def read(self, top: Declaration, parts: Iterable[Declaration], resources: Collection[str]) -> tuple[Section, ...]:
         """The sections in order. Every item with a heading stands in exactly one of them."""
@@ -103,7 +104,8 @@ class Sections:
             known = self.headings[heading]
             fields = tuple([self.fields.get(i.name) or self._field(i.name, i.label, i.type, ()) for i in items])
             codings = known.codings(self.literals.target)
-            found.append(Section(heading, known.title, codings, fields, tuple(whole.entries), whole.empty))
+            made = Section(heading, known.title, codings, fields, tuple(whole.entries), whole.empty)
+            found.append(self.known[heading] if made == self.known.get(heading) else made)
         for item in self.document.items.values():
             if item.heading and item.heading not in seen:
                 where = f"stands under {item.heading!r}, which is not among the sections"
