@@ -49,15 +49,14 @@ _NAMED: Final = frozenset({Kind.PATH, Kind.TEXT, Kind.NUMBER, Kind.CODE, Kind.NA
 _BLANKS: Final = " \r\n"
 _BLANK: Final = re.compile(r"[ \r\n]*")
 _TEXT: Final = re.compile(r'"(?:[^"\\\r\n]|\\["\\])*')
-#: What is no path, each kind a group: the last group that matched is the one.
+#: What is no path, nor a text or one character, each kind a group: the last group that matched is the one.
 _TOKEN: Final = re.compile(
     r"([a-z][a-z0-9._-]*#[A-Za-z0-9._:/+*%^\[\]{}-]+)"
     r"|([A-Za-z_][A-Za-z0-9_]*)"
     r"|([0-9]+(?:\.[0-9]+)?)"
-    r"|(!=|[|(),=])"
+    r"|(!=)"
 )
-_CODE, _WORD, _NUMBER, _SYMBOL = 1, 2, 3, 4
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_CODE, _WORD, _NUMBER, _DIFFERS = 1, 2, 3, 4
 _FIELD: Final = re.compile(r"\.([A-Za-z][A-Za-z0-9_]*)")
 _CURLY_HINT: Final = 'text stands in straight double quotes: "…"'
 #: What people write who come from elsewhere.
@@ -187,14 +186,17 @@ def scan(source: Source, start: int, format: Format | None) -> Token:  # noqa: A
     if format is not None and (found := scanned(format.scan, text, start)):
         path, end = found
         return Token(Kind.PATH, start, end, text[start:end], path)
+    character = text[start]
+    if fixed := _FIXED.get(character):
+        return Token(fixed, start, start + 1, character)
     token = _TOKEN.match(text, start)
     if token is None:
-        if text[start] == '"':
+        if character == '"':
             return _scan_text(text, start)
         raise _unexpected(text, start)
     kind, said = token.lastindex, token[0]
-    if kind == _SYMBOL:
-        return Token(_FIXED[said], start, start + len(said), said)
+    if kind == _DIFFERS:
+        return Token(Kind.DIFFERS, start, start + len(said), said)
     if kind == _WORD:
         return _scan_word(text, said, start, format)
     return Token(Kind.CODE if kind == _CODE else Kind.NUMBER, start, start + len(said), said)
@@ -220,7 +222,7 @@ def _scan_word(text: str, word: str, start: int, format: Format | None) -> Token
     end = start + len(word)
     if fixed := _FIXED.get(word):
         return Token(fixed, start, end, word)
-    if not _NAME.fullmatch(word):
+    if not word.islower() or word[0] == "_":
         if fixed := _FIXED.get(word.lower()):
             hint = f"write {fixed}"
         elif word[0].islower():
@@ -232,13 +234,15 @@ def _scan_word(text: str, word: str, start: int, format: Format | None) -> Token
                 else "only a binding reads paths; a name is in small letters"
             )
         raise Broken("E101", f"unexpected word {shortened(word)}", start, end, hint)
-    if format is not None and text.startswith(_OF_PATHS, end) and (meant := _in_capitals(format, text, word, start)):
+    if format is not None and text[end : end + 1] in _OF_PATHS and (meant := _in_capitals(format, text, word, start)):
         hint = f"did you mean {meant}? Paths of {format.name} are in capitals"
         raise Broken(
             "E101", f"unexpected word {shortened(text[start : start + len(meant)])}", start, start + len(meant), hint
         )
+    if text[end : end + 1] != ".":
+        return Token(Kind.NAME, start, end, word, parts=((word, start),))
     parts = [(word, start)]
-    while text.startswith(".", end) and (field := _FIELD.match(text, end)):
+    while field := _FIELD.match(text, end):
         parts.append((field[1], field.start(1)))
         end = field.end()
     return Token(Kind.NAME, start, end, text[start:end], parts=tuple(parts))

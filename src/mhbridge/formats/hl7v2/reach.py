@@ -204,10 +204,11 @@ def not_its_own(path: Hl7Path, scope: Scope) -> PathError | None:
     if path.relative or not scope.loops:
         return None
     here, (step, *_) = scope.loops[-1].segment, path.steps
-    name, tree = step.segment, _outline_of(scope.source)
-    if here in _ONCE or (step.which is not None and step.which.position):
+    name = step.segment
+    if name == here or here in _ONCE or (step.which is not None and step.which.position):
         return None
-    if name == here or here in tree.parents.get(name, ()) or tree.above(name) & {*tree.above(here), here}:
+    tree = _outline_of(scope.source)
+    if here in tree.parents.get(name, ()) or tree.above(name) & {*tree.above(here), here}:
         return None
     if name in tree.above(here) or not (name == "NTE" or any(name in one.get(here, ()) for one in DEFAULTS.values())):
         return None
