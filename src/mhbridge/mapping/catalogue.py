@@ -52,6 +52,7 @@ class Catalogue:
         self.library = library
         self._loader = Loader(library, engine=engine)
         self._mappings: dict[str, SupplierMapping | None] = {}
+        self._thaws = False
         self._extracts: dict[tuple[str, str], SupplierMapping] = {}
 
     def suppliers(self) -> list[str]:
@@ -193,7 +194,9 @@ class Catalogue:
 
     def _loaded(self, name: str) -> SupplierMapping | None:
         if name not in self._mappings:
-            with _uncollected():
+            if not self._mappings:
+                self._thaws = not gc.get_freeze_count()
+            with _uncollected(thaws=self._thaws):
                 self._mappings[name] = self._loader.mapping(name)
         return self._mappings[name]
 
@@ -298,16 +301,22 @@ class Catalogue:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _uncollected(*, thaws: bool) -> Iterator[None]:
     """
     While a mapping is made, the collector of cycles would go through all that there is again and again: what is made
-    stays, or is thrown away without its help.
+    stays, or is thrown away without its help. So it counts as old at once: it is frozen and thawed.
+
+    Args:
+        thaws: nothing else is frozen, as it is in a gateway that runs (`app.serving`), which would be thawed with it.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if thaws:
+            gc.freeze()
+            gc.unfreeze()
         if enabled:
             gc.enable()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -101,6 +101,8 @@ class Snapshot:
     """
 
     files: Mapping[str, tuple[str, bytes]]
+    #: Folder → the names in it, and whether each is a file; known once somebody has asked.
+    _folders: dict[str, dict[str, bool]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, roots: Iterable[Path]) -> Snapshot:
@@ -122,11 +124,14 @@ class Snapshot:
 
     def entries(self, relative: str) -> Iterator[tuple[str, bool]]:
         """Names in a folder, and whether each is a file."""
-        below = relative.rstrip("/") + "/"
-        for path in self.files:
-            if path.startswith(below):
-                name, _, deeper = path.removeprefix(below).partition("/")
-                yield name, not deeper
+        if not self._folders:
+            for path in self.files:
+                folder, _, name = path.rpartition("/")
+                self._folders.setdefault(folder, {})[name] = True
+                while folder:
+                    folder, _, name = folder.rpartition("/")
+                    self._folders.setdefault(folder, {})[name] = False
+        yield from self._folders.get(relative.rstrip("/"), {}).items()
 
     def beside(self, _path: str) -> Iterator[Path]:
         """Nothing: messages that tests name are no mapping files."""
