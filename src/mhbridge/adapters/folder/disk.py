@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mhbridge.adapters.disk import sync_names
+
 __all__ = ["DiskFiles", "make_folders"]
 
 
@@ -26,22 +28,14 @@ class DiskFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _sync(path.parent)
+        sync_names(path.parent)
 
     def rename(self, old: Path, new: Path) -> None:
         """Rename on one file system and fsync both directories."""
         os.rename(old, new)  # noqa: PTH104  Path.rename is the same; this names the system call meant
-        _sync(new.parent)
+        sync_names(new.parent)
         if old.parent != new.parent:
-            _sync(old.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_names(old.parent)
 
 
 def make_folders(path: Path, *below: str) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors
@@ -28,7 +28,7 @@ from psycopg.types.string import BytesBinaryDumper, StrDumper
 
 from mhbridge.adapters.postgres import dialect
 from mhbridge.adapters.sql import leases
-from mhbridge.adapters.sql.session import Fault, Session
+from mhbridge.adapters.sql.session import Fault, Session, portions
 from mhbridge.errors import StoreError
 from mhbridge.ports import PARTS
 
@@ -36,9 +36,6 @@ __all__ = ["Connect", "PostgresSession", "settle_types"]
 
 Connect = Callable[[], "psycopg.Connection[Any]"]
 """Makes a connection, looks at it, and says `StoreError` when it is not to be trusted."""
-
-#: Statements are made for powers of two up to this, so that there are few of them.
-_AT_ONCE: Final = 64
 
 #: How long it is tried to learn whether a commit is there, and the rest between two attempts.
 _PATIENCE: Final = 30.0
@@ -55,8 +52,6 @@ _ENDED: Final = (
 )
 
 _BEGIN: Final = "begin isolation level read committed; select pg_current_xact_id()::text"
-
-_T = TypeVar("_T")
 
 
 class _Number(Dumper):
@@ -137,7 +132,7 @@ class PostgresSession(Session):
 
     def each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
         found: list[Any] = []
-        for some in _portions(rows):
+        for some in portions(rows):
             found += self._rows(_with_rows(self._queries[name], len(some)), list(chain.from_iterable(some)))
         return found
 
@@ -264,13 +259,3 @@ def _list(keys: Sequence[Any]) -> str:
     if isinstance(keys[0], bytes):
         return "{" + ",".join([f'"\\\\x{key.hex()}"' for key in keys]) + "}"
     return "{" + ",".join([str(int(key)) for key in keys]) + "}"
-
-
-def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """The values in portions whose lengths are powers of two."""
-    at, length = 0, _AT_ONCE
-    while at < len(values):
-        while length > len(values) - at:
-            length //= 2
-        yield values[at : at + length]
-        at += length

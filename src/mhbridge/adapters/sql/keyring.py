@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
+from mhbridge.adapters.disk import sync_names
 from mhbridge.adapters.sql.sealing import KEY_SIZE, derived
 from mhbridge.errors import StoreError
 from mhbridge.ports import RetentionClass
@@ -366,12 +367,7 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    if os.name == "posix":
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    sync_names(path.parent)
     if old is not None:
         with os.fdopen(old, "wb", closefd=True) as file:
             file.write(bytes(os.fstat(old).st_size))

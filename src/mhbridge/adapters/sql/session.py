@@ -9,14 +9,19 @@ means are the engine's. This module must never know an engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from mhbridge.errors import StoreError
 
-__all__ = ["Fault", "Session"]
+__all__ = ["Fault", "Session", "portions"]
+
+#: Statements are made for powers of two up to this, so that there are few of them and each stays prepared.
+_AT_ONCE: Final = 64
+
+_T = TypeVar("_T")
 
 
 class Fault(Enum):
@@ -97,3 +102,13 @@ class Session(Protocol):
         """
 
     def close(self) -> None: ...
+
+
+def portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """The values in portions whose lengths are powers of two."""
+    at, length = 0, _AT_ONCE
+    while at < len(values):
+        while length > len(values) - at:
+            length //= 2
+        yield values[at : at + length]
+        at += length

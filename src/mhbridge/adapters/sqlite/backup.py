@@ -24,6 +24,7 @@ from typing import Any, Final
 import apsw
 import orjson
 
+from mhbridge.adapters.disk import sync_names
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.books import micros, when
 from mhbridge.adapters.sql.heads import Head, line_of
@@ -274,12 +275,7 @@ def _put(made: Path, path: Path) -> None:
         # Of the store that was here, and empty: who last looked into it left them.
         path.with_name(f"{path.name}{left}").unlink(missing_ok=True)
     made.replace(path)
-    if os.name == "posix":
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    sync_names(path.parent)
 
 
 def _digest(path: Path) -> str:

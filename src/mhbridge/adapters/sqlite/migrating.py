@@ -17,6 +17,7 @@ from typing import Final
 
 import apsw  # noqa: TC002, as for TC001: types are imported where they are used
 
+from mhbridge.adapters.disk import sync_names
 from mhbridge.adapters.sql import queries
 from mhbridge.adapters.sql.migrating import schema_number
 from mhbridge.adapters.sql.migrations import SCHEMA, migrations
@@ -94,7 +95,7 @@ def _copy(connection: apsw.Connection, path: Path, schema: int, connect: Callabl
     finally:
         target.close()
     part.rename(copy)
-    _sync(copy.parent)
+    sync_names(copy.parent)
 
 
 def drop_copies(path: Path, before: datetime) -> int:
@@ -107,13 +108,3 @@ def drop_copies(path: Path, before: datetime) -> int:
     for file in old:
         file.unlink()
     return len(old)
-
-
-def _sync(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    if os.name == "posix":
-        opened = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)

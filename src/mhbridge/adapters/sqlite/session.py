@@ -14,26 +14,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import apsw
 
 from mhbridge.adapters.sql import queries
-from mhbridge.adapters.sql.session import Fault, Session
+from mhbridge.adapters.sql.session import Fault, Session, portions
 from mhbridge.errors import StoreError
 
 __all__ = ["WRITER_ID", "SqliteSession"]
-
-#: Statements are made for powers of two up to this, so that there are few of them and each stays prepared.
-_AT_ONCE: Final = 64
 
 #: The number among those that write one database: a file has one.
 WRITER_ID: Final = 1
 
 #: A row of values: `?`, or one that says of which type it is.
 _VALUES: Final = re.compile(r"\((?:(?:\?|cast\(\? as \w+\))(?:, )?)+\)")
-
-_T = TypeVar("_T")
 
 
 class SqliteSession(Session):
@@ -57,13 +52,13 @@ class SqliteSession(Session):
 
     def among(self, name: str, keys: Sequence[Any]) -> list[Any]:
         found: list[Any] = []
-        for some in _portions(keys):
+        for some in portions(keys):
             found += self.connection.execute(_for_each(self._queries[name], len(some)), tuple(some)).fetchall()
         return found
 
     def each(self, name: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
         found: list[Any] = []
-        for some in _portions(rows):
+        for some in portions(rows):
             values = tuple(chain.from_iterable(some))
             found += self.connection.execute(_with_rows(self._queries[name], len(some)), values).fetchall()
         return found
@@ -118,16 +113,6 @@ class SqliteSession(Session):
 
     def close(self) -> None:
         self.connection.close()
-
-
-def _portions(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """The values in portions whose lengths are powers of two."""
-    at, length = 0, _AT_ONCE
-    while at < len(values):
-        while length > len(values) - at:
-            length //= 2
-        yield values[at : at + length]
-        at += length
 
 
 @cache
