@@ -427,3 +427,24 @@ async def test_without_a_token_nothing_is_sent(name):
 def test_a_key_that_cannot_sign_is_found_at_the_start(key, algorithm):
     with pytest.raises(ConfigurationError):
         SignedTokens(auth(key, algorithm), clock=lambda: START, context=None)
+
+
+async def test_a_transaction_is_sent_unread_where_nothing_can_stand_on_a_condition(monkeypatch):
+    async with answering(200) as (base, seen), sending_to(base) as sender:
+        monkeypatch.setattr("mhbridge.adapters.fhir_server.transactions.orjson.loads", None)
+        assert (await sender.deliver(due(EVENTS, "transaction"))).level == 2
+        assert [body for method, _, _, body in seen if method == "POST"] == [EVENTS]
+
+
+@pytest.mark.parametrize("unread", [False, True], ids=["read", "the control: unread"])
+async def test_what_a_document_itself_asks_for_is_read_everywhere(monkeypatch, unread):
+    """It says that the patient is to be made where there is none, and nobody answers that one was made."""
+    body = EVENTS.replace(b'"method": "PUT"', b'"method": "POST", "ifNoneExist": "identifier=1"')
+    if unread:
+        monkeypatch.setattr("mhbridge.adapters.fhir_server.transactions.Transactions._stands_alone", lambda *_: True)
+    async with answering(200) as (base, _), sending_to(base) as sender:
+        if unread:
+            await sender.deliver(due(body, "transaction"))
+            return
+        with pytest.raises(DestinationUnavailable):
+            await sender.deliver(due(body, "transaction"))
