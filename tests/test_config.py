@@ -153,6 +153,14 @@ OUT = (
 COLLECTED = 'acknowledged_by = "collected"\n'
 PROBLEMS = {
     "not TOML": ("[gateway\n", [("C802", "1:this is not TOML")]),
+    "a path of Windows": (
+        "[[receiver]]\nsupplier = 's'\nkind = 'folder'\npath = 'C:\\in'\n",
+        [("C806", "4:receiver[0].path")],
+    ),
+    "a machine of Windows": (
+        "[[destination]]\nname = 's'\nkind = 'folder'\npath = '\\\\server\\in'\n",
+        [("C806", "4:destination[0].path")],
+    ),
     "a folder of mappings that is not there": (
         '[gateway]\nmappings = ["./mappings", "./nomaps"]\n',
         [("C808", "2:gateway.mappings[1]")],
@@ -589,6 +597,12 @@ SYNTAX = {
     "[gateway]\nname\n": "expected '=' after a key in a key/value pair",
     "[gateway]\n[gateway]\n": "a table is declared twice",
     '[gateway]\nname = "a"\nname = "b"\n': "cannot overwrite a value",
+    "[http]\nfoo = True\n": "invalid value; write true or false",
+    "[http]\nlisten = “127.0.0.1:0”\n": "invalid value; text stands in straight quotes",
+    '[http]\nlisten\u00a0= "x"\n': "expected '=' after a key in a key/value pair; "
+    "there is a U+00A0, which only looks like a blank, or like nothing",
+    '[[receiver]]\npath = "C:\\users\\in"\n': "invalid hex value; "
+    "in double quotes a backslash begins an escape: write a path with /, or in single quotes",
     # What the parser quotes is what was written, and may be a secret.
     f'[[access]]\ntoken = "\x01{CANARY}"\n': "",
     f'[[access]]\ntoken = {{a = "x", {CANARY} = 1, {CANARY} = 2}}\n': "",
@@ -690,6 +704,11 @@ def test_a_configuration_can_be_shown_without_its_secrets(base):
     assert found.access[0].token.reveal() == CANARY
     assert CANARY not in repr(found) + str(found)
     assert all(CANARY not in str(section.model_dump()) for section in (*found.access, *found.destinations))
+
+
+def test_a_byte_order_mark_is_no_statement(tmp_path):
+    (tmp_path / "x.toml").write_bytes(b'\xef\xbb\xbf[gateway]\nname = "x"\n')
+    assert config.load(tmp_path / "x.toml", {}).gateway.name == "x"
 
 
 def test_a_secret_file_is_read_anew(base):

@@ -284,3 +284,36 @@ def test_samples_of_another_format_are_not_passed_over(here, capsys) -> None:
     (here / "a.json").write_text('{"letter": "L1"}')
     assert run("new", "riverside/x", "a.csv", "a.json", "--document", "community-discharge") == 2
     assert "a.csv is csv, and a.json is not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"PK\x03\x04\x14\x00\x06\x00[Content_Types].xml", "this is a workbook (XLSX)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old workbook (XLS)"),
+        (b"sep=;\r\nA;B;C\r\n", "what Excel says to itself (sep=)"),
+        (b"Ref,DOB,Ref\r\n1,2,3\r\n", "its column 3 has the name of another"),
+        (b"Ref,,DOB\r\n1,2,3\r\n", "its column 2 has no name"),
+        (b"Ref,DOB,Ward\r\n", "a header and no row"),
+        (b"Madeup said nothing", "no format recognises the first sample"),
+    ],
+)
+def test_why_a_sample_is_none_is_said(here, capsys, body, said) -> None:
+    (here / "a.csv").write_bytes(body)
+    assert run("new", "riverside/x", "a.csv", "--document", "community-discharge") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Madeup" not in error
+    assert not (here / "mappings").exists()
+
+
+def test_what_excel_saves_as_unicode_text_is_csv(here) -> None:
+    document, sample = SAMPLES["discharges"]
+    body = (FIXTURES / sample).read_text("utf-8").encode("utf-16")
+    (here / "a.txt").write_bytes(body)
+    assert run("new", "riverside/x", "a.txt", "--document", document) == 0
+    assert "  charset: UTF-16" in (here / "mappings" / "suppliers" / "riverside" / "x.yaml").read_text("utf-8")
+    catalogue = load([here / "mappings"])
+    [case] = cases(here / "fixtures")
+    assert compare(case, replay(case, catalogue)) == []

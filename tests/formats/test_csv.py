@@ -95,6 +95,14 @@ def test_charset_and_delimiter_are_declared(charset: str, codec: str, delimiter:
     source = declare(charset, delimiter=delimiter)
     body = (HEADER + "1,Zoë,x\r\n").replace(",", delimiter).encode(codec)
     assert cells(body, source) == [["1", "Zoë", "x"]]
+    # A row is read again by itself: when it is worked again, sent on as it came, or tried with another value.
+    [row] = items(body, source)
+    assert cells(row.body, source) == [["1", "Zoë", "x"]]
+    [(place, bits)] = [(cell, bit) for cell, bit in FORMAT.populated(row) if FORMAT.leaf(row, cell, 0) == "Zoë"]
+    assert cells(FORMAT.altered(row, place, bits - 1, "Chloë", source), source) == [["1", "Chloë", "x"]]
+    [broken] = items(body.decode(codec).replace("Zoë", "Zo\x01").encode(codec), source)
+    assert isinstance(broken, BrokenMessage)
+    assert [type(one) for one in items(broken.body, source)] == [BrokenMessage]
 
 
 def test_facts_and_the_rows_own_bytes() -> None:
@@ -174,6 +182,7 @@ def test_rows_are_a_stream() -> None:
         ("NHSNumber,Family Name,Discharge_Date \r\n", "M770", "'Discharge_Date': column 3 differs from it only"),
         (HEADER.replace(",", ";"), "M770", "one cell with semicolons in it; see 'delimiter'"),
         (HEADER.replace(",", "\t"), "M770", "one cell with tabs in it"),
+        ("sep=,\r\n" + HEADER, "M770", "what Excel says to itself (sep=)"),
         ("Summary; of nothing declared\r\n", "M770", "no column 'NHSNumber' and 2 more"),
         ('"NHSNumber,Family Name\r\n', "M770", ""),
         ("\r\n" + HEADER, "M770", ""),

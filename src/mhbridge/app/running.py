@@ -8,6 +8,7 @@ never make what it runs but through `build`.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -123,4 +124,6 @@ class App:
 
 
 def _reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()
+    # What asyncio makes of it says the address once more.
+    number = error.errno or 0  # of a name that is not found it is below nought
+    return (os.strerror(number) if number > 0 else error.strerror or type(error).__name__).lower()

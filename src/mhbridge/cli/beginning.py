@@ -109,6 +109,8 @@ def new(
             f"a first mapping of {format_.name} cannot be begun from samples ({error.message}): copy one, see {example}"
         )
         raise click.UsageError(text) from None
+    if not made.samples and format_.name == "csv":
+        raise click.UsageError("the samples have a header and no row that can be read")
     if not made.samples:
         raise click.UsageError(f"there is no message in the samples that can be read as {format_.name}")
     for relative, text in made.files.items():
@@ -135,15 +137,49 @@ def _format(name: str | None, samples: tuple[Path, ...], bodies: list[bytes]) ->
 
     if name is None and any(is_document(path.name, body) for path, body in zip(samples, bodies, strict=True)):
         name = "document"
-    found = format_named(name) if name is not None else sniff(bodies[0])
+    found = format_named(name) if name is not None else sniff(bodies[0]) or _in_utf_16(bodies[0])
+    if found is None and name is None and (why := _no_sample(bodies[0])):
+        raise click.UsageError(f"{samples[0]}: {why}")
     if found is None:
         what = f"there is no format {name!r}" if name else "no format recognises the first sample"
         raise click.UsageError(f"{what}: --format is one of {', '.join(formats())}")
     for path, body in zip(samples, bodies, strict=True) if name is None else ():
-        if not found.recognise(body[:4096]):
+        if not found.recognise(body[:4096]) and found is not _in_utf_16(body):
             what = f"{samples[0]} is {found.name}, and {path} is not: name samples of one feed, or say --format"
             raise click.UsageError(what)
     return found
+
+
+def _in_utf_16(body: bytes) -> Format | None:
+    """CSV as Excel saves it as "Unicode text": of any other charset only a mapping could tell."""
+    from mhbridge.formats import format_named
+    from mhbridge.mapping.drafting.sketches import read_as
+
+    csv = format_named("csv")
+    text, charset, _ = read_as(body)
+    return csv if charset == "UTF-16" and csv is not None and csv.recognise(text[:4096].encode()) else None
+
+
+def _no_sample(body: bytes) -> str:
+    """Why nothing can be made of a sample, where that is plain; empty where it is not."""
+    from mhbridge.formats.csv.header import other_file
+    from mhbridge.mapping.drafting.sketches import read_as
+
+    if not body.strip():
+        return "the file is empty"
+    text, _, delimiter = read_as(body)
+    first = text.splitlines()[0]
+    if other := other_file(body[:4096]):
+        return f"{other}; save it as CSV in UTF-8"
+    cells = [cell.strip() for cell in first.split(delimiter)]
+    if len(cells) < 3 or not first.isprintable():
+        return ""
+    twice = next((n for n, cell in enumerate(cells) if cell and cell in cells[:n]), None)
+    if twice is not None:
+        return f"it looks like CSV, and its column {twice + 1} has the name of another: each needs its own"
+    if "" in cells:
+        return f"it looks like CSV, and its column {cells.index('') + 1} has no name: each needs one"
+    return ""
 
 
 def _told(catalogue: Catalogue, format_: Format, bodies: list[bytes]) -> str:

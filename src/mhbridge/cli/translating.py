@@ -222,6 +222,7 @@ def _translate(
     try:
         with path.open("rb") as file:
             outcomes = _told_alone(outcomes_of_file(file, feed, now, before))
+            number = 0
             for number, (outcome, alone) in enumerate(outcomes, 1):
                 place = f"{path}" if alone else f"{path} ({outcome.facts.place or f'message {number}'})"
                 stem = path.stem if alone else f"{path.stem}-{number}"
@@ -240,6 +241,8 @@ def _translate(
                         continue
                     body = document.body if target == "r4" else _letter(document.body)
                     yield f"{stem}-{index}" if len(made) > 1 else stem, body
+            if not number:
+                say(f"{path}: there is no message in it", severity=Severity.WARNING)
     except MessageError as error:
         say(f"{path}: {error}", severity=Severity.ERROR)
         failed.append(f"{path}")

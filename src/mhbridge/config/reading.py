@@ -135,7 +135,7 @@ def load(
     if path is None:
         return parse("", file="", environ=environ, further=further)
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError([("C801", f"{path}: there is no readable file of this name in UTF-8")]) from None
     return parse(text, file=str(path), base=path.parent, environ=environ, further=further)
@@ -156,7 +156,8 @@ def parse(
         place = re.search(r"line (\d+), column (\d+)|end of document", str(error))
         where = f"{file}:{place[1]}" if place is not None and place[1] else file
         said = _said_of_syntax(str(error).partition(" (at ")[0])
-        raise ConfigurationError([("C802", f"{where}: this is not TOML{said}")]) from None
+        line = text.split("\n")[int(place[1]) - 1] if place is not None and place[1] else ""
+        raise ConfigurationError([("C802", f"{where}: this is not TOML{said}{_seen_in(line)}")]) from None
     reading = _Reading(file, _lines(text), {"base": base or Path(), "environ": environ})
     reading.override(tables, environ)
     return reading.config(tables, further)
@@ -169,6 +170,19 @@ def _said_of_syntax(said: str) -> str:
     if not said.startswith("Expected") and re.search("['\"]", said):
         return ""
     return f": {said[0].lower()}{said[1:]}" if said else ""
+
+
+def _seen_in(line: str) -> str:
+    """What a line has in it that TOML does not know, by its look; nothing of the line is shown."""
+    if re.search("[\\u2018-\\u201f]", line):
+        return "; text stands in straight quotes"
+    if unseen := re.search("[\\u00a0\\u2007\\u202f\\u200b]", line):
+        return f"; there is a U+{ord(unseen[0]):04X}, which only looks like a blank, or like nothing"
+    if re.search(r"=\s*(?:True|False|TRUE|FALSE|yes|no|Yes|No|on|off)\b", line):
+        return "; write true or false"
+    if re.search(r'"[^"]*\\[^"]*"', line):
+        return "; in double quotes a backslash begins an escape: write a path with /, or in single quotes"
+    return ""
 
 
 class _Reading:

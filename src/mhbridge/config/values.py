@@ -97,9 +97,16 @@ def _base(info: ValidationInfo) -> Path:
     return Path(info.context["base"]) if info.context else Path()
 
 
+#: A path that begins with a drive, or with a machine.
+_OF_WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
 def _folder(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise PydanticCustomError("C806", "write the path of a folder as text")
+    if os.name == "posix" and _OF_WINDOWS.match(value):
+        # It would be made here, under this name, and nobody would ever put a file into it.
+        raise PydanticCustomError("C806", "this is a path of Windows, and this machine has others: /srv/extracts")
     return (_base(info) / value).resolve()
 
 

@@ -53,6 +53,10 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _EXPRESSION_LINE: Final = re.compile(r"(?:^|[:\-?,\[{])\s*=")
 #: A line that begins with a key alone, up to its colon.
 _KEY_LINE: Final = re.compile(r" *(?:- +)?[\w$]+:(?= |$)")
+#: What looks like a blank, or like nothing, and is neither.
+_UNSEEN: Final = re.compile("[\u00a0\u2007\u202f\u200b\u2060]")
+#: A path in brackets where a list in flow style could stand.
+_BRACKETED: Final = re.compile(r"\s*(?:- )?[\w$]+:\s*\[[^\[\]]*\]\s*\S")
 _QUOTES: Final = "put the expression in single quotes"
 
 _WAYS_OUT: Final = {
@@ -282,10 +286,15 @@ class _Composer:
         if key and (("mapping values" in what and span.column == key.end()) or "'block " in what):
             hint = "this line does not begin in the column of those that it belongs to: look at its blanks"
             hint = hint if ":" in before else "is there a ':' after the key in the line above?"
+        elif "comment or a line break" in what and line[: span.column].count("]") and _BRACKETED.match(line):
+            hint = "an expression begins with ="
         elif _EXPRESSION_LINE.search(line) or _EXPRESSION_LINE.search(first):
             hint = _QUOTES
         elif "mapping values" in what or "cannot start any token" in what:
             hint = "put the text in single quotes"
+        if unseen := _UNSEEN.search(f"{before}\n{line}"):
+            number = span.line - (unseen.start() <= len(before))
+            hint = f"a blank in line {number} or above it is U+{ord(unseen[0]):04X}, which only looks like one"
         self.report("E002", f"not YAML: {what}", span, hint)
 
     # --- scalars

@@ -71,6 +71,8 @@ _INSTEAD: Final = {
     "*": "there is no arithmetic; a function may do it",
     "/": "there is no arithmetic; a function may do it",
     ".": "a field follows its name without a blank",
+    **dict.fromkeys("\u00a0\u2007\u202f", "it only looks like a blank: write one"),
+    **dict.fromkeys("\u200b\u2060\ufeff", "nobody can see it: take it out"),
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b", _CURLY_HINT),
 }
 #: What stands behind a segment in a path, and behind no name.
@@ -228,11 +230,13 @@ def _scan_word(text: str, word: str, start: int, format: Format | None) -> Token
         elif word[0].islower():
             hint = "names have small letters, digits and '_'"
         else:
-            hint = (
-                f"this is no path of {format.name}"
-                if format
-                else "only a binding reads paths; a name is in small letters"
-            )
+            hint = "only a binding reads paths; a name is in small letters"
+            if format is not None:
+                hint = f"this is no path of {format.name}"
+                if format.name == "csv" and text[start - 1 : start] != "[":
+                    hint += ": the name of a column stands in brackets, [Column]"
+            if text[end : end + 1] == "(":
+                hint = f"did you mean {word.lower()!r}? Functions are in small letters"
         raise Broken("E101", f"unexpected word {shortened(word)}", start, end, hint)
     if format is not None and text[end : end + 1] in _OF_PATHS and (meant := _in_capitals(format, text, word, start)):
         hint = f"did you mean {meant}? Paths of {format.name} are in capitals"

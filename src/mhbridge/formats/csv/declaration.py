@@ -45,7 +45,9 @@ def declared(name: str, timezone: str, charset: str, options: Mapping[str, Any])
     check_keys(options, KEYS, "a csv source")
     delimiter = options.get("delimiter", ",")
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter.isalnum() or delimiter in '" \r\n\0':
-        raise DeclarationError("delimiter", "a delimiter is one character and no letter, digit, blank or quote")
+        raise DeclarationError(
+            "delimiter", "a delimiter is one character and no letter, digit, blank or quote", 'for example ";" or "\\t"'
+        )
     columns = _columns(options.get("columns"))
     made: dict[str, Any] = {"columns": columns, "delimiter": delimiter}
     if "dates" in options:
@@ -67,7 +69,9 @@ def _columns(given: object) -> tuple[str, ...]:
         raise DeclarationError("columns", f"more than {MAX_COLUMNS} columns")
     for one in given:
         if not isinstance(one, str) or not one.strip() or "]" in one or not one.isprintable():
-            raise DeclarationError("columns", f"{one!r} is not the name of a column")
+            unseen = isinstance(one, str) and re.search("[\u00a0\u2007\u202f]", one)
+            hint = "what looks like a blank in it is none: write one" if unseen else ""
+            raise DeclarationError("columns", f"{one!r} is not the name of a column", hint)
         if given.count(one) > 1:
             raise DeclarationError("columns", f"{one!r} is listed twice")
     return tuple(given)

@@ -9,6 +9,7 @@ header is ever quoted. This module must never take a column for another that is 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from mhbridge.formats import Source
 from mhbridge.formats.csv.declaration import MAX_COLUMNS, plain_name
 from mhbridge.formats.csv.lines import BOM, codec_of, ending
 
-__all__ = ["Header", "difference", "is_table", "read_header"]
+__all__ = ["Header", "difference", "is_table", "other_file", "read_header"]
 
 #: So many columns, and no person has made the table.
 _ABSURD: Final = 5 * MAX_COLUMNS
@@ -129,10 +130,26 @@ def difference(line: bytes, sources: Sequence[Source]) -> str:
     return said if len(sources) == 1 else f"{said} (the nearest of {len(sources)} declared)"
 
 
+#: How a compound file begins (MS-CFB §2.2), as Excel wrote until 2003.
+_OLD_WORKBOOK: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_SEPARATOR: Final = re.compile(rb"(?:\xef\xbb\xbf)?\"?sep=.\"?,*\r?(?:\n|$)", re.IGNORECASE)
+
+
+def other_file(head: bytes) -> str:
+    """What bytes that begin so are instead of CSV; empty: nothing that is known."""
+    if head.startswith(b"PK\x03\x04"):
+        return "this is a workbook (XLSX) or another archive, not CSV"
+    if head.startswith(_OLD_WORKBOOK):
+        return "this is an old workbook (XLS), not CSV"
+    if _SEPARATOR.match(head):
+        return "the first line is what Excel says to itself (sep=), and the header stands behind it"
+    return ""
+
+
 def _other_text(line: bytes, found: list[str], best: tuple[str, ...]) -> str:
     """How the text itself is not what was declared: a byte order mark where none is read, another delimiter."""
-    if line.startswith(b"PK\x03\x04"):
-        return "this is a workbook (XLSX) or another archive, not CSV"
+    if (other := other_file(line)) and len(best) > 1:
+        return other
     start = found[0] if found else ""
     if start.startswith(("\ufeff", "\u00ef\u00bb\u00bf")) or line.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "the file begins with a byte order mark, which the declared charset has not; see 'charset'"

@@ -37,6 +37,16 @@ def one_byte_codec(codec: str) -> bool:
     return not codec.startswith(("utf-16", "utf-32"))
 
 
+def alone(lines: bytes, codec: str) -> bytes:
+    """
+    Lines that `lines_of_body` gave, as they can be read again by themselves.
+
+    Args:
+        codec: what the source declares.
+    """
+    return lines if one_byte_codec(codec) else lines.decode().removeprefix("\ufeff").encode(codec)
+
+
 def lines_of_body(body: bytes, codec: str) -> tuple[Iterator[bytes], str]:
     """
     The lines of a body, each with its end, and the codec that they are in. A mark of UTF-8 is part of the first line.

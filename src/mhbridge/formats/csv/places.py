@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 
 from mhbridge.formats import Cell, Path, Scope, Source
-from mhbridge.formats.csv.lines import codec_of
+from mhbridge.formats.csv.lines import alone, codec_of, one_byte_codec
 from mhbridge.formats.csv.paths import ColumnPath, Pieces, check
 from mhbridge.formats.csv.rows import Row
 from mhbridge.formats.spots import OneLeaf
@@ -65,4 +65,6 @@ def altered(row: Row, cell: int, text: str, source: Source) -> bytes:
     end = row.header.line_end.decode("ascii") or "\r\n"
     writer = csv.writer(written, delimiter=source.options["delimiter"], lineterminator=end)
     writer.writerow([text if name == changed else value for name, value in row.cells.items()])
-    return row.header.line + written.getvalue().encode(codec_of(source), "replace")
+    codec = codec_of(source)
+    inner = codec if one_byte_codec(codec) else "utf-8"
+    return alone(row.header.line + written.getvalue().encode(inner, "replace"), codec)

@@ -18,7 +18,7 @@ from typing import Final
 from mhbridge.errors import MalformedMessage
 from mhbridge.formats import BrokenMessage, Source
 from mhbridge.formats.csv.header import Header
-from mhbridge.formats.csv.lines import Lines, ending
+from mhbridge.formats.csv.lines import Lines, alone, codec_of, ending
 from mhbridge.formats.encoding import decode, refuse_controls
 from mhbridge.model import Issue, MessageFacts, Severity
 
@@ -49,12 +49,21 @@ class Row:
         cells: the cells by column name, exactly as they stand.
         own: the row's own bytes.
         line: the line of the file that it begins in.
+        codec: what the source declares.
     """
 
-    __slots__ = ("_first", "cells", "facts", "header", "line", "own")
+    __slots__ = ("_codec", "_first", "cells", "facts", "header", "line", "own")
 
     def __init__(
-        self, header: Header, cells: dict[str, str], own: bytes, facts: MessageFacts, line: int, *, first: bool
+        self,
+        header: Header,
+        cells: dict[str, str],
+        own: bytes,
+        facts: MessageFacts,
+        line: int,
+        *,
+        first: bool,
+        codec: str,
     ) -> None:
         self.cells = cells
         self.facts = facts
@@ -62,11 +71,12 @@ class Row:
         self.header = header
         self.own = own
         self._first = first
+        self._codec = codec
 
     @property
     def body(self) -> bytes:
         """The header line and the row's own bytes, so that the row can be read again alone."""
-        return self.header.line + self.own
+        return alone(self.header.line + self.own, self._codec)
 
     @property
     def patients(self) -> int:
@@ -109,6 +119,7 @@ def read_rows(
     """
     number = before
     control = source.options.get("control_id", "")
+    declared = codec_of(source)
     for cells, known in _taken(lines, header, source):
         if known is None and all(map(_blank, cells)):
             # A blank line, or one of the empty rows that spreadsheets end a file with: nobody has said anything.
@@ -120,14 +131,14 @@ def read_rows(
         if fault is None:
             row = dict(zip(header.names, cells, strict=True))
             facts = MessageFacts("csv", "row", control_id=_id(row, control, own), place=place)
-            yield Row(header, row, own, facts, line, first=number == 1)
+            yield Row(header, row, own, facts, line, first=number == 1, codec=declared)
             continue
         text = f"line {line}: {fault.message}"
         if isinstance(fault, LostRows):
             text = f"the quotes go wrong in the row that begins in line {line}; nothing after it was read"
         offset = begin if fault.offset is None else fault.offset
         told = MalformedMessage(fault.code, text, path=place, offset=offset)
-        yield BrokenMessage(told, MessageFacts("csv", "unreadable", place=place), header.line + own)
+        yield BrokenMessage(told, MessageFacts("csv", "unreadable", place=place), alone(header.line + own, declared))
 
 
 def _fault(cells: list[str], own: bytes, header: Header, codec: str, begin: int) -> MalformedMessage | None:

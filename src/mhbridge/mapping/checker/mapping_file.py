@@ -198,7 +198,11 @@ def read_mapping(
             issuers=issuers, lost_tables=missing, read_paths=read,
         )  # fmt: skip
         bound += _bound(Binder(env, document), layer, names)
+        # Where something is wrong, a table that a line names is not also called unused.
+        wrong = any(d.severity is Severity.ERROR for d in where.diagnostics)
         for unused in sorted(own.keys() - env.used_tables):
+            if wrong and re.search(rf"\bcode\([^)\n]*\b{re.escape(unused)}\b", where.raw):
+                continue
             declared = layer.top.pairs("tables")
             assert declared is not None
             where.report("E406", f"the table {unused!r} is never used", declared.keys[unused])

@@ -236,7 +236,10 @@ def read_as(body: bytes) -> tuple[str, str, str]:
     """The text of a file, its character set where that is not UTF-8, and what stands between cells."""
     charset = ""
     try:
-        text = body.decode("utf-8-sig")
+        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+            text, charset = body.decode("utf-16"), "UTF-16"
+        else:
+            text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         text, charset = body.decode("windows-1252", "replace"), "windows-1252"
     first = text.splitlines()[0] if text.strip() else ""
@@ -265,7 +268,7 @@ def _csv(_format: Format, bodies: Sequence[bytes]) -> Sketch:
         comment = "" if sure else "the samples fit the other order too: ask the supplier"
         source.append(("dates", options["dates"], comment))
     if charset:
-        source.append(("charset", charset, "the samples are not UTF-8"))
+        source.append(("charset", charset, "the samples are not in UTF-8"))
     return Sketch(tuple(source), options, charset, {name: f"[{name}]" for name in columns})
 
 
