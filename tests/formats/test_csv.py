@@ -554,6 +554,12 @@ def test_a_source_that_cannot_be_is_refused(key: str, options: dict[str, object]
     assert caught.value.key == key
 
 
+def test_a_blank_in_the_name_of_a_column_that_is_none_is_said() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        FORMAT.declare("Europe/London", "", {"columns": ["NHS\u00a0Number"]})
+    assert "write one" in caught.value.hint
+
+
 def test_zone_and_charset_are_checked() -> None:
     for key, timezone, charset in (("timezone", "Mars/Olympus", ""), ("charset", "Europe/London", "hex")):
         with pytest.raises(DeclarationError) as caught:

@@ -7,6 +7,7 @@ It must never correct a declaration: what is not plainly right is refused, with 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
