@@ -97,6 +97,27 @@ def test_a_changed_mapping_fails_with_path_expected_and_got(repository) -> None:
     assert "did you mean 'Town'?" in found.out
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"99"', '"99,5"', "mhbridge_coverage: '99,5' is no share"),
+        ('"99"', '"200"', "mhbridge_coverage: '200' is no share"),
+        ('mappings = ["mappings"]', 'mappings = ["maps"]', "mhbridge_mappings: there is no folder"),
+        (
+            'mhbridge_fixtures = ["fixtures"]',
+            'mhbridge_fixtures = ["fixture"]',
+            "fixtures: there is no folder",
+        ),
+    ],
+)
+def test_what_the_plugin_cannot_do_is_said_at_once(repository, old, new, said) -> None:
+    path = repository / "pyproject.toml"
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    found = under_pytest(repository)
+    assert found.code == 4
+    assert said in found.out + found.err
+
+
 def test_the_plugin_sleeps_where_nobody_asks_for_it(repository) -> None:
     """The control: without its key it collects nothing, whatever lies there."""
     (repository / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", "utf-8")
@@ -211,4 +232,12 @@ def test_over_mllp_only_this_machine_is_believed(address) -> None:
     case = next(iter((built_in("fixtures") / "example-acute" / "adt").glob("*discharge.hl7")))
     with pytest.raises(ConfigurationError) as error:
         send_cases([Case("example-acute", "adt", case)], address)
+    assert error.value.code == "C830"
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:", "127.0.0.1:mllp", ":2575"])
+def test_an_address_that_is_none_is_said(address) -> None:
+    case = next(iter((built_in("fixtures") / "example-acute" / "adt").glob("*discharge.hl7")))
+    with pytest.raises(ConfigurationError) as error:
+        send_cases([Case("example-acute", "adt", case)], address, status_at=None)
     assert error.value.code == "C830"

@@ -45,3 +45,17 @@ def test_a_changed_message_is_noticed(tmp_path: Path) -> None:
     case = Case("example-mental-health", "discharge-letter", path)
     differences = compare(case, replay(case, *feed(case.supplier)))
     assert any(one.file == "plain.r4.json" and "Tansy" in one.got for one in differences)
+
+
+def test_a_golden_file_that_is_no_json_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "example-community" / "referrals"
+    folder.mkdir(parents=True)
+    for path in (built_in("fixtures") / "example-community" / "referrals").glob("plain.*"):
+        shutil.copy(path, folder)
+    (folder / "plain.report.json").write_text("{")
+    path = folder / "plain.csv"
+    path = path.rename(folder / "plain.CSV")  # as Windows writes it
+    [case] = cases(tmp_path)
+    assert case.path == path
+    [difference] = compare(case, replay(case, *feed(case.supplier)))
+    assert (difference.file, difference.expected) == ("plain.report.json", "JSON")

@@ -15,6 +15,7 @@ Then every fixture is a test, and so are what `mhbridge check` says of the mappi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -45,6 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("mhbridge_coverage", "percent of the values that must be accounted for", default="")
     group = parser.getgroup("mhbridge")
     group.addoption("--mhbridge-update", action="store_true", help="write the golden files as they come out now")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is asked for and cannot be is said before anything runs; a folder that is not there would hold no test."""
+    for key in ("mhbridge_fixtures", "mhbridge_mappings"):
+        for folder in config.getini(key):
+            if not Path(folder).is_dir():
+                raise pytest.UsageError(f"{key}: there is no folder {folder}")
+    wanted = config.getini("mhbridge_coverage")
+    if wanted and not re.fullmatch(r"\d{1,2}(\.\d+)?|100(\.0+)?", wanted):
+        raise pytest.UsageError(f"mhbridge_coverage: {wanted!r} is no share between 0 and 100, for example 99.5")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -67,7 +67,9 @@ class Case:
 def cases(root: Path) -> Iterator[Case]:
     """All fixtures below a folder, in order of their names."""
     for path in sorted(root.glob("*/*/*")):
-        if path.suffix in _SOURCES and not path.name.endswith(tuple(f".{kind}" for kind in (*_GOLDEN, _BESIDE))):
+        if path.suffix.lower() in _SOURCES and not path.name.endswith(
+            tuple(f".{kind}" for kind in (*_GOLDEN, _BESIDE))
+        ):
             yield Case(path.parent.parent.name, path.parent.name, path)
 
 
@@ -125,7 +127,7 @@ def replay(case: Case, catalogue: Catalogue, feed: Feed | None = None) -> Mappin
     own = [mapping for mapping in feed.mappings if mapping.name == f"{case.supplier}/{case.feed}"]
     formats = [mapping.format for mapping in (*own, *feed.mappings)]
     acknowledgement = formats[0].acknowledge(body, answered, name=NAME) if formats else b""
-    if acknowledgement and case.path.suffix == ".hl7":
+    if acknowledgement and case.path.suffix.lower() == ".hl7":
         made[f"{stem}.ack.hl7"] = acknowledgement
     return made
 
@@ -198,9 +200,12 @@ def compare(case: Case, made: Mapping[str, bytes]) -> list[Difference]:
         elif golden.read_bytes() != body:
             old = golden.read_bytes()
             of_json = name.endswith(".json")
-            own = list(
-                json_differences(name, loads(old), loads(body)) if of_json else text_differences(name, old, body)
-            )
+            try:
+                before = loads(old) if of_json else None
+            except MessageError as error:
+                found.append(Difference(name, "the file", "JSON", error.message))
+                continue
+            own = list(json_differences(name, before, loads(body)) if of_json else text_differences(name, old, body))
             found += own or [Difference(name, "the file", "the same content", "it is written differently")]
     for kind in (*_GOLDEN, _BESIDE):
         name = f"{case.path.stem}.{kind}"

@@ -124,7 +124,7 @@ async def _send_cases(
                 return str(answer.status), answer.status in (200, 202)
 
             return await _paced(cases, [posted] * concurrency, rate)
-        cases = [case for case in cases if case.path.suffix == ".hl7"]
+        cases = [case for case in cases if case.path.suffix.lower() == ".hl7"]
         _require_trials(cases)
         if status_at is not None:
             await _require_test_gateway(session, status_at.rstrip("/"))
@@ -133,6 +133,8 @@ async def _send_cases(
             text = "fixtures are sent over MLLP only to this machine, or to what --status-at says is a test one"
             raise ConfigurationError([("C830", text)])
         host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ConfigurationError([("C830", f"{address!r} is neither http://… nor HOST:PORT")])
         async with AsyncExitStack() as stack:
             peers = [await stack.enter_async_context(mllp_peer(host, int(port))) for _ in range(concurrency)]
             return await _paced(cases, [partial(_acknowledged, peer) for peer in peers], rate)
