@@ -438,6 +438,7 @@ INBOXES = {
     "no object": b"[]",
     "no list": b'{"messages": {}}',
     "no JSON": b"<html>Welcome</html>",
+    "a next page at no address": b'{"messages": [], "links": {"next": "//[x?continue_from=1"}}',
 }
 
 

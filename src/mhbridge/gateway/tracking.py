@@ -42,10 +42,10 @@ class Tracked(Rounds):
         """Ask for those that are next."""
         waiting = await self._store.awaited(self._name, _COLLECTED, self._after, _MOST)
         for delivery, remote_id in waiting:
-            refused = ""
+            # Whatever is said of this one, or not said, the next round begins behind it.
+            self._after, refused = delivery, ""
             try:
                 if not await self._sender.collected(remote_id):
-                    self._after = delivery
                     continue
             except DestinationRejected as error:
                 refused = error.code
@@ -56,7 +56,6 @@ class Tracked(Rounds):
             level = 0 if refused else _COLLECTED
             await self._store.acknowledge(self._name, remote_id, level, self._clock(), refused=refused)
             self._log.info(Event.ACKNOWLEDGED, destination=self._name, delivery=delivery, code=refused or "ok")
-            self._after = delivery
         if len(waiting) < _MOST:
             self._after = 0
 

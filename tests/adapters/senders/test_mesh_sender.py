@@ -17,8 +17,15 @@ from sender_contract import FAULTS, HTTP_FAULTS, START, TIMEOUT, Life, OverNetwo
 from mhbridge import log as logs
 from mhbridge.adapters.mesh import Credentials, Mailbox, MeshSender, sender
 from mhbridge.config import Secret
-from mhbridge.errors import DestinationHeld, DestinationRejected, DestinationSilent, DestinationUnavailable
+from mhbridge.errors import (
+    DeliveryError,
+    DestinationHeld,
+    DestinationRejected,
+    DestinationSilent,
+    DestinationUnavailable,
+)
 from mhbridge.gateway.mailboxes import Mailboxes
+from mhbridge.gateway.tracking import Tracked
 from mhbridge.model import DeliveryState, Document
 from mhbridge.ports import DueDelivery, Report
 from mhbridge.testing import DROP_AFTER, DROP_BEFORE, LATE, OK, refused, unavailable
@@ -166,6 +173,7 @@ class TestPostedInChunks(Posted):
         "the last chunk is never answered, and was taken": ([DROP_AFTER] + [DROP_BEFORE] * 2, "done"),
         "the last chunk is never answered, and was not taken": ([DROP_BEFORE] * 3, "D948"),
         "the last chunk is refused for good": ([refused(400)], "D946"),
+        "the last chunk is not answered, and then nobody believes us": ([DROP_BEFORE] + [refused(403)] * 2, "D948"),
     }
 
     @pytest.mark.parametrize("name", CHUNKS)
@@ -265,6 +273,54 @@ async def test_whoever_has_collected_it_is_known_when_asked(mesh):
             assert raised.value.code == "D982"
 
 
+#: How the question is answered, by nobody who knows: a proxy, or MESH while it is mended.
+NO_ANSWERS = {"400": 400, "a redirect": 302, "403": 403, "500": 500}
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
+@pytest.mark.parametrize("asked", ["of the message", "of the mailbox"])
+async def test_a_question_that_is_refused_says_nothing_of_what_was_sent(mesh, name, asked):
+    def alter(path, answer):
+        at_it = "tracking" in path if asked == "of the message" else path.endswith(f"/{FROM}")
+        return (NO_ANSWERS[name], {"Location": "/"}, b"") if at_it else answer
+
+    async with Between(mesh.url) as between, opened(between.url) as out:
+        sent = (await out.deliver(due())).remote_id
+        between.alter = alter
+        with pytest.raises(DeliveryError) as raised:
+            await out.collected(sent)
+        assert not isinstance(raised.value, DestinationRejected)
+        # The control: asked as it should be, it is known.
+        between.alter = lambda _path, answer: answer
+        assert await out.collected(sent) is False
+
+
+async def test_what_can_never_be_asked_for_holds_up_no_other():
+    """Each round begins behind the last that was asked for."""
+    collected, told, stream = {"c"}, [], io.BytesIO()
+
+    class Asking:
+        async def collected(self, remote_id):
+            if remote_id == "a":
+                raise DestinationSilent("D943", "the answer cannot be understood")
+            return remote_id in collected
+
+    class Awaiting:
+        async def awaited(self, _name, _level, after, _most):
+            return [(n, name) for n, name in enumerate("abc", 1) if n > after and name not in told]
+
+        async def acknowledge(self, _name, remote_id, *_, **__):
+            told.append(remote_id)
+
+    rounds = Tracked("d", Asking(), every=1, store=Awaiting(), clock=lambda: START, log=logs.make(stream))
+    await rounds.look()
+    assert told == []
+    await rounds.look()
+    assert told == ["c"]
+    await rounds.look()
+    assert stream.getvalue().count(b"not_tracked") == 2
+
+
 async def test_what_is_not_there_is_looked_for_a_while_and_then_a_persons(mesh):
     now = START
     async with opened(mesh.url, lambda: now) as out:
@@ -313,6 +369,17 @@ async def test_an_organisation_is_looked_up_once_an_hour_and_must_have_one_mailb
                     await out.deliver(due())
                 assert held.value.code == "D985"
     assert len(mesh.inbox(TO)) == 2
+
+
+@pytest.mark.parametrize("found", [None, 7, "X26\r\nMex-To: X", "../x", ""], ids=repr)
+async def test_a_mailbox_that_was_looked_up_and_is_none_is_sent_nothing(mesh, found):
+    answer = 200, {}, json.dumps({"results": [{"mailbox_id": found}]}).encode()
+    async with Between(mesh.url, alter=lambda p, a: answer if "endpointlookup" in p else a) as between:
+        async with opened(between.url, organisation="X26") as out:
+            with pytest.raises(DestinationHeld) as held:
+                await out.deliver(due())
+            assert held.value.code == "D985"
+        assert not [path for _, path in between.asked if path.endswith("/outbox")]
 
 
 async def test_a_look_up_that_nobody_answers_leaves_no_doubt(mesh):

@@ -159,7 +159,10 @@ class Mailbox:
             raise DestinationSilent("D943", "the answer cannot be understood")
         # Of the address of the next page only the place is believed; whose mailbox it is asked of is known here.
         further = str(links.get("next", "")) if isinstance(links, dict) else ""
-        place = parse_qs(urlsplit(further).query).get("continue_from", [""])[0] if further.startswith("/") else ""
+        try:
+            place = parse_qs(urlsplit(further).query).get("continue_from", [""])[0] if further.startswith("/") else ""
+        except ValueError:
+            raise DestinationSilent("D943", "the answer cannot be understood") from None
         return [one for one in ids if is_id(one)], place
 
     async def head(self, message: str) -> Head:
@@ -265,7 +268,8 @@ class Mailbox:
         found = _json(self._well(await self._ask("GET", path))).get("results")
         if not isinstance(found, list):
             raise DestinationSilent("D943", "the answer cannot be understood")
-        return [str(one.get("mailbox_id", "")) for one in found if isinstance(one, dict)]
+        names = [one.get("mailbox_id") if isinstance(one, dict) else None for one in found]
+        return [name if is_id(name) else "" for name in names]
 
     # --- how ---
 

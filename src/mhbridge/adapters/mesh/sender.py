@@ -125,12 +125,15 @@ class MeshSender:
 
         Raises:
             DestinationRejected: D982, it will not reach them.
+            DestinationHeld: the question was refused, which says nothing of what was sent.
         """
-        await self._mailbox.greet()
         try:
+            await self._mailbox.greet()
             found = await self._mailbox.track(remote_id)
         except Gone:
             return False
+        except DestinationRejected as error:
+            raise DestinationHeld(error.code, error.message) from error
         if found.lost:
             raise DestinationRejected("D982", "MESH says that it reaches nobody")
         return found.collected
@@ -161,8 +164,10 @@ class MeshSender:
             except Whole:
                 # It was taken when nobody answered.
                 return
-            except (DestinationSilent, DestinationUnavailable) as error:
+            except (DestinationSilent, DestinationUnavailable, DestinationHeld) as error:
                 silent = silent or isinstance(error, DestinationSilent)
+                if isinstance(error, DestinationHeld) and not (last and silent):
+                    raise
                 if left:
                     await asyncio.sleep(_PAUSE)
                 elif last and silent:
