@@ -263,13 +263,14 @@ class Mailbox:
         return _tracked(_json(self._well(await self._ask("GET", path), gone=True)))
 
     async def lookup(self, organisation: str, workflow: str) -> list[str]:
-        """The mailboxes in which an organisation takes messages of a workflow."""
+        """The mailboxes in which an organisation takes messages of a workflow; empty: one that can be none."""
         path = f"/messageexchange/endpointlookup/{quote(organisation, safe='')}/{quote(workflow, safe='')}"
         found = _json(self._well(await self._ask("GET", path))).get("results")
         if not isinstance(found, list):
             raise DestinationSilent("D943", "the answer cannot be understood")
+        # It becomes a header.
         names = [one.get("mailbox_id") if isinstance(one, dict) else None for one in found]
-        return [name if is_id(name) else "" for name in names]
+        return [str(name) if is_id(name) else "" for name in names]
 
     # --- how ---
 
