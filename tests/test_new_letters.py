@@ -143,6 +143,10 @@ def test_how_files_are_named(pairs, letter, index, control_id) -> None:
         (["a1.pdf", "b2.pdf", "a1.xml"], "M860"),
         (["a1.pdf", "b2.xml"], "M860"),
         (["1_2.pdf", "2_1.pdf", "1.xml", "2.xml"], "M860"),
+        # The index of the second is not here, and that of a third is, which is of the same day.
+        (["1_3.pdf", "2_3.pdf", "1_3.xml", "4_3.xml"], "M860"),
+        (["2_3.pdf", "1_3.pdf", "1_3.xml", "4_3.xml"], "M860"),
+        (["1_3.pdf", "2_5.pdf", "1_3.xml", "4_5.xml"], "M860"),
         (["1.pdf", "1.doc"], "M861"),
         (["1.xml"], "M860"),
         (["1_2.pdf", "3.pdf"], "M861"),

@@ -108,18 +108,19 @@ def _files(samples: Sequence[Named]) -> Iterable[File]:
 
 def _pairs(letters: Sequence[File], indexes: Sequence[File]) -> list[tuple[File, File]]:
     found: list[tuple[File, File]] = []
-    left = list(indexes)
+    counts: set[int] = set()
     for letter in letters:
-        alike = [(_shared(letter.name, index.name), index) for index in left]
+        # Those that have a letter already are asked, too: what is as like to one of them may be of neither.
+        alike = [(_shared(letter.name, index.name), index) for index in indexes]
         most = max(count for count, _ in alike)
         best = [index for count, index in alike if count == most]
-        if not most or len(best) > 1:
+        found.append((letter, best[0]))
+        counts.add(most)
+        if not most or len(best) > 1 or len(counts) > 1 or any(index is best[0] for _, index in found[:-1]):
             text = (
                 "which index belongs to which letter is not plain from their names: name one pair, or put it into a ZIP"
             )
             raise MalformedMessage("M860", text)
-        found.append((letter, best[0]))
-        left.remove(best[0])
     return found
 
 
