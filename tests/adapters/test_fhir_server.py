@@ -436,6 +436,17 @@ async def test_a_transaction_is_sent_unread_where_nothing_can_stand_on_a_conditi
         assert [body for method, _, _, body in seen if method == "POST"] == [EVENTS]
 
 
+async def test_the_conflicts_of_what_was_taken_are_forgotten():
+    """Three times running it would be a person's."""
+    sent = due(EVENTS, "transaction")
+    async with answering(200) as (base, _), sending_to(base) as sender:
+        conflicts = sender._transactions._conflicts
+        for _ in range(2):
+            conflicts.again(sent.id)
+        await sender.deliver(sent)
+        assert isinstance(conflicts.again(sent.id), DestinationUnavailable)
+
+
 @pytest.mark.parametrize("unread", [False, True], ids=["read", "the control: unread"])
 async def test_what_a_document_itself_asks_for_is_read_everywhere(monkeypatch, unread):
     """It says that the patient is to be made where there is none, and nobody answers that one was made."""

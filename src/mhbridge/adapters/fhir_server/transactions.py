@@ -58,7 +58,9 @@ class Transactions:
         self._able = await self._abilities.known(deadline)
         if self._stands_alone(delivery.document.body):
             answer = await self._asking.ask("POST", "", delivery.document.body, deadline)
-            return await self._taken(delivery, answer, deadline)
+            delivered = await self._taken(delivery, answer, deadline)
+            self._conflicts.over(delivery.id)
+            return delivered
         # For its requests alone: what it says is sent as it stands, or read to the last digit of its decimals below.
         entries = orjson.loads(delivery.document.body).get("entry") or []
         await self._read_versions(entries, deadline)
