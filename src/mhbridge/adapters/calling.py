@@ -138,10 +138,15 @@ class Caller:
         Raises:
             DestinationUnavailable: not one byte of the request has left.
             DestinationSilent: there is no answer.
-            DestinationHeld: nobody believes who we are.
+            DestinationHeld: nobody believes who we are, or what proves it cannot be read.
         """
         assert self._session is not None
-        sent = {"Content-Type": media_type, **(headers or {}), **await self._authorise()}
+        try:
+            known = await self._authorise()
+        except (OSError, UnicodeDecodeError) as error:
+            # The file of a secret is being changed, or is gone.
+            raise DestinationHeld("D944", "what proves who we are cannot be read now") from error
+        sent = {"Content-Type": media_type, **(headers or {}), **known}
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             raise DestinationUnavailable("D942", "there was no time left to ask")

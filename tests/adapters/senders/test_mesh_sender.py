@@ -35,9 +35,9 @@ UUID = "0b6f8b9f-974b-4a50-973b-8d0fda50973b"
 CANARY = "Zebedee-Smithson"
 
 
-def made(url, clock=lambda: datetime.now(UTC), *, timeout=10.0, **options):
+def made(url, clock=lambda: datetime.now(UTC), *, timeout=10.0, password=lambda: PASSWORD, **options):
     credentials = Credentials(
-        FROM, password=Secret("env:P", lambda: PASSWORD), shared_key=Secret("env:K", lambda: KEY), clock=clock
+        FROM, password=Secret("env:P", password), shared_key=Secret("env:K", lambda: KEY), clock=clock
     )
     found = Mailbox(url, credentials, clock=clock, timeout=timeout)
     to = {} if "organisation" in options else {"recipient": TO}
@@ -271,6 +271,18 @@ async def test_whoever_has_collected_it_is_known_when_asked(mesh):
             with pytest.raises(DestinationRejected) as raised:
                 await asking
             assert raised.value.code == "D982"
+
+
+async def test_while_a_secret_cannot_be_read_nothing_is_in_doubt(mesh, tmp_path):
+    """Its file is put in another's place while the gateway runs."""
+    path = tmp_path / "password"
+    async with opened(mesh.url, password=path.read_text) as out:
+        with pytest.raises(DestinationHeld) as raised:
+            await out.deliver(due())
+        assert raised.value.code == "D944"
+        path.write_text(PASSWORD)
+        await out.deliver(due())
+    assert len(mesh.inbox()) == 1
 
 
 #: How the question is answered, by nobody who knows: a proxy, or MESH while it is mended.
