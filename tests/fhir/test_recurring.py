@@ -11,8 +11,8 @@ from mhbridge.fhir.compiled import compiled
 from mhbridge.fhir.definitions import r4
 from mhbridge.fhir.recurring import LASTING, RECURRING, Again, forget, recur
 from mhbridge.fhir.stated import STATED, stated
-from mhbridge.mapping import leaves
 from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.leaves import remembered
 from mhbridge.mapping.library import Library, built_in
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
@@ -76,7 +76,7 @@ def test_what_is_made_of_a_part_recurs_with_it(monkeypatch: pytest.MonkeyPatch) 
 def test_who_is_remembered_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for two, each third code or person puts the others out, and documents stay what they are."""
     whole = [document.body for one in translated() for document in one.documents]
-    monkeypatch.setattr(leaves, "REMEMBERED", 2)
+    monkeypatch.setattr(remembered, "REMEMBERED", 2)
     monkeypatch.setattr(module, "MOST", 2)
     changed = ((b"FICTIVE^Alaric", b"FICTIVE^Bo"), (b"S-0901^CLERK", b"S-0902^CLERK"))
     translated(*changed)

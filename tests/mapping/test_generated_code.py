@@ -18,6 +18,7 @@ from mhbridge.mapping import leaves
 from mhbridge.mapping.catalogue import Catalogue, SupplierMapping
 from mhbridge.mapping.conversions import Conversion
 from mhbridge.mapping.library import Library
+from mhbridge.mapping.types import Type
 
 HERE = Path(__file__).parent
 NOW = datetime(2025, 3, 14, 12, tzinfo=UTC)
@@ -112,7 +113,7 @@ def test_a_traceback_ends_in_the_mapping_file(tmp_path, monkeypatch, file, old, 
 
 
 def test_a_fault_of_a_conversion_is_pointed_at(tmp_path, monkeypatch) -> None:
-    broken = Conversion("TS", leaves.Type("dateTime"), raises, frozenset())
+    broken = Conversion("TS", Type("dateTime"), raises, frozenset())
     from mhbridge.mapping.checker import expressions
 
     real = expressions.conversion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from side_by_side import compare
 
-from mhbridge.mapping import leaves
+from mhbridge.mapping.leaves import remembered
 from mhbridge.mapping.library import built_in
 
 NAME = "example-mental-health/adt"
@@ -63,12 +63,12 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("room", [leaves.REMEMBERED, 2])
+@pytest.mark.parametrize("room", [remembered.REMEMBERED, 2])
 @pytest.mark.parametrize(("there", "others"), CASES, ids=range(len(CASES)))
 def test_the_twins_agree_each_time(
     monkeypatch: pytest.MonkeyPatch, there: bytes, others: tuple[bytes, ...], room: int
 ) -> None:
-    monkeypatch.setattr(leaves, "REMEMBERED", room)
+    monkeypatch.setattr(remembered, "REMEMBERED", room)
     assert there in BODY
     compared = 0
     for turn in range(3):
