@@ -2,8 +2,8 @@
 One Python function under construction: its names, the places of its nodes, and the code of expressions and conditions.
 
 Every node has the line and column of the mapping file that it comes from. Text of the file never becomes code:
-constants are `ast.Constant`, every name is one of ours, and what the function calls is handed in by name. `compiler`
-adds what bindings and builds need.
+constants are `ast.Constant`, every name is one of ours, and what the function calls is handed in by name. `bindings`
+and `builds` add what those need.
 """
 
 from __future__ import annotations
