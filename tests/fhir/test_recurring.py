@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from zoneinfo import ZoneInfo
+
 import pytest
 from test_stated import SUPPLIER, translated
 
@@ -12,8 +15,13 @@ from mhbridge.fhir.definitions import r4
 from mhbridge.fhir.recurring import LASTING, RECURRING, Again, forget, recur
 from mhbridge.fhir.stated import STATED, stated
 from mhbridge.mapping.catalogue import Catalogue
+from mhbridge.mapping.codes import NO_SYSTEMS
+from mhbridge.mapping.conversions import Context
 from mhbridge.mapping.leaves import remembered
 from mhbridge.mapping.library import Library, built_in
+from mhbridge.mapping.run import Run
+from mhbridge.mapping.writing import concept
+from mhbridge.model import MessageFacts
 from mhbridge.testing.replaying import RECEIVED_AT, feed_of, outcomes_of
 
 
@@ -71,6 +79,20 @@ def test_what_is_made_of_a_part_recurs_with_it(monkeypatch: pytest.MonkeyPatch) 
     again.keep(both, wholes[1])
     assert again.known[tuple(map(id, both))] is wholes[1]
     forget([*parts, *wholes])
+
+
+def test_of_systems_that_may_change_nothing_is_kept() -> None:
+    value = {"coding": [{"system": "own", "code": "A"}]}
+    lasting, passing = stated({"own": "urn:own"}), {"own": "urn:other"}
+    recur(value["coding"])
+    context = partial(Context, ZoneInfo("Europe/London"), {}, NO_SYSTEMS, "", "acme")
+    for uris, more in ((passing, 0), (lasting, 1)):
+        run = Run(MessageFacts("csv", "row"), supplier="acme", received_at="", context=context, uris=uris)
+        before = len(RECURRING)
+        made = [concept(value, run) for _ in range(2)]
+        assert [one["coding"][0]["system"] for one in made] == [uris["own"]] * 2
+        assert len(RECURRING) - before == more, "the control: where they do not, it is kept"
+    forget([value["coding"]])
 
 
 def test_who_is_remembered_ends(monkeypatch: pytest.MonkeyPatch) -> None:

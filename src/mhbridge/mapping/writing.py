@@ -52,10 +52,10 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         return value or ABSENT
     uris = run.uris
     again = _WRITTEN.get(id(uris))
-    if again is None:
-        # Whose id may come to mean others, of those nothing is kept.
-        again = _WRITTEN.setdefault(id(uris), Again()) if id(uris) in STATED else Again()
-    shared = again.known
+    if again is None and id(uris) in STATED:
+        again = _WRITTEN.setdefault(id(uris), Again())
+    # Whose id may come to mean others, of those nothing is kept.
+    shared = {} if again is None else again.known
     known = shared.get(id(codings))
     if known is not None:
         return {**known, "text": text} if (text := value.get("text")) else known
@@ -83,7 +83,7 @@ def concept(value: Mapping[str, Any], run: Run) -> Any:
         known = {"coding": written, "text": words} if words else {"coding": written}
         if id(codings) in STATED:
             known = shared[id(codings)] = stated(known)
-        elif id(codings) in RECURRING:
+        elif again is not None and id(codings) in RECURRING:
             again.keep(codings, known)
         return {**known, "text": text} if text else known
     if lost:
