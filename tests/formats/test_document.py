@@ -138,6 +138,24 @@ def test_a_document_is_attached_as_it_came_and_read_where_that_is_faithful(case:
     assert made is ABSENT or plain(made) == text.replace("\r", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("7.html", '<meta charset="utf-8"><p>Café – daily</p>'.encode(), "Café – daily"),
+        ("7.html", "\ufeff<p>Café – daily</p>".encode(), "Café – daily"),
+        ("7.txt", "\ufeffCafé – daily".encode(), "Café – daily"),
+        ("7.txt", "Café – daily".encode("cp1252"), "Café – daily"),
+        ("7.html", "<p>Café – daily</p>".encode("cp1252"), "Café – daily"),
+    ],
+    ids=["head", "mark", "mark of a text", "text", "page"],
+)
+def test_what_a_letter_says_of_its_encoding_comes_before_what_the_feed_says(name: str, body: bytes, said: str) -> None:
+    source = declare({"letter": "{no}.*", "control_id": "no"}, "windows-1252")
+    as_text = conversion("document", Type("text"))
+    assert as_text is not None
+    assert as_text.convert(letter([File(name, body)], source).content, Context()) == said
+
+
 # --- what goes wrong ---------------------------------------------------------------------------------------
 
 BROKEN: dict[str, tuple[list[File], list[str]]] = {

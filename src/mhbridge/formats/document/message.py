@@ -9,6 +9,7 @@ text of one whose text it cannot tell.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -230,7 +231,8 @@ def _content(file: File, source: Source) -> Content | MalformedMessage:
             # RTF is ASCII; what stands beyond that, against its rules, is of the code page that it names.
             text = file.body.decode("latin-1")
         elif media_type.startswith("text/"):
-            charset = source.charset or _charset(file.body) or "UTF-8"
+            # What a letter says of itself comes first: it may be of another encoding than the index beside it.
+            charset = _charset(file.body, media_type) or source.charset or "UTF-8"
             codec = codec_named(charset)
             if codec is None:
                 return MalformedMessage("M704", "the document says an encoding that nobody knows", offset=0)
@@ -240,9 +242,11 @@ def _content(file: File, source: Source) -> Content | MalformedMessage:
     return Content(file.name, file.body, media_type, text)
 
 
-def _charset(body: bytes) -> str:
-    """What a document of HTML says of itself."""
-    found = _META.search(body[:1024])
+def _charset(body: bytes, media_type: str) -> str:
+    """What a document says of its encoding: by its first bytes, or in the head of HTML (WHATWG HTML §13.2.3.2)."""
+    if body.startswith(BOM_UTF8):
+        return "UTF-8"
+    found = _META.search(body[:1024]) if media_type == "text/html" else None
     return found[1].decode("ascii") if found else ""
 
 
