@@ -19,8 +19,9 @@ from mhbridge.formats.csv.paths import ColumnPath
 from mhbridge.formats.csv.sets.declaration import Table, Tables, tables_of
 from mhbridge.formats.csv.sets.record import CellText, Node, newest, nodes_below
 from mhbridge.model import ABSENT
+from mhbridge.model.frozen import frozen
 
-__all__ = ["Found", "Rows", "check", "every_reader", "first_reader", "found_at", "make_loop"]
+__all__ = ["Found", "Rows", "check", "every_reader", "first_reader", "make_loop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Rows:
         return nodes_below(cursor, self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(frozen=True, slots=True)
 class Found:
     """
     Where a path leads.
@@ -76,10 +77,19 @@ class Found:
 
 def check(path: Path, scope: Scope) -> Found:
     """
+    Several ask of each path, so what is found is kept with the scope.
+
     Raises:
         PathError: E205, there is no such table or column; E206, a `.` has nothing to stand for.
     """
     assert isinstance(path, ColumnPath)
+    found: Found | None = scope.known.get(path.column)
+    if found is None:
+        found = scope.known[path.column] = _found(path, scope)
+    return found
+
+
+def _found(path: ColumnPath, scope: Scope) -> Found:
     tables = _tables(scope)
     if path.relative:
         raise PathError("E206", "a row has no value of its own", hint="name the column: [Table.Column]")
@@ -97,15 +107,11 @@ def check(path: Path, scope: Scope) -> Found:
         )
     if column not in table.columns:
         raise PathError("E205", f"{name} has no column {column!r}", width=width, hint=near(column, table.columns))
-    current = _current(scope, tables)
-    around = tables.above[current]
-    ups, steps = _way(tables, around, name)
+    way = scope.known.get((name, "way"))
+    if way is None:
+        way = scope.known[name, "way"] = _way(tables, tables.above[_current(scope, tables)], name)
+    ups, steps = way
     return Found(table, column, ups, steps, str(scope.source.options.get("dates", "")))
-
-
-def found_at(path: Path, scope: Scope) -> Found:
-    """The same, of a path that was checked."""
-    return check(path, scope)
 
 
 def _tables(scope: Scope) -> Tables:
