@@ -45,6 +45,7 @@ def read(line: int, gives: Any, kind: str) -> nodes.Read:
         return gives
 
     plan = Plan("row", lambda _cursor, width: ("the row", ["x"] * width), line, lambda held, _row: held)
+    kind = ALL_KINDS[line % 4] if kind == "of all kinds" else kind
     planned = plan if kind == "in a row" else None
     quick = value if kind != "found" else None
     return nodes.Read(at(line), TEXT, f"P-{line}", lambda _: "raw", value, planned, lambda _: [], mark, quick)
@@ -57,17 +58,20 @@ def call(*args: nodes.Read) -> nodes.Apply:
     return nodes.Apply(at(9), TEXT, "join", joined, args, (True,) * len(args))
 
 
-KINDS = ("in a row", "found", "at once")
-SHAPES = ("items", "alternatives", "a function")
+ALL_KINDS = ("in a row", "at once", "in a row", "found")
+KINDS = ("in a row", "found", "at once", "of all kinds")
+SHAPES = ("items", "alternatives", "a function", "a function beside items")
 
 
 def items(shape: str, reads: list[nodes.Read]) -> tuple[nodes.BoundItem, ...]:
-    """The values as items of their own, as alternatives of one, or as what a function is called with."""
+    """The values as items of their own, as alternatives of one, or as what a function is called with, or as both."""
     values: list[nodes.Expression] = list(reads)
     if shape == "alternatives":
         values = [nodes.Alternatives(at(9), TEXT, tuple(reads))]
     elif shape == "a function":
         values = [call(*reads)]
+    elif shape == "a function beside items":
+        values = [*reads[:3], call(*reads[3:])]
     bodies = [nodes.BindValue(value.span, value) for value in values]
     return tuple(nodes.BoundItem(f"item{place}", TEXT, body) for place, body in enumerate(bodies))
 

@@ -10,7 +10,7 @@ must never decide what a value comes to: what reads it does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from mhbridge.errors import Span
 from mhbridge.mapping.marks import DROPPED, Mark, flip
@@ -27,6 +27,7 @@ __all__ = [
     "Straight",
     "all_found",
     "all_in_row",
+    "all_mixed",
     "all_taken",
     "applied",
     "applied_to_all",
@@ -274,17 +275,26 @@ def applied_to_all(call: Callable[..., Any], args: Sequence[Argument], again: Ag
 
 
 def all_in_row(
-    items: Sequence[tuple[str, Span, InRow]], again: Again
+    items: Sequence[tuple[str, Span, InRow | Found]], again: Again
 ) -> Callable[[dict[str, Any], Sequence[Any], Any, Any, Run], None]:
-    """What puts values that are looked for in one row under their names, in order. What is absent has none."""
-    table = tuple((found.place, name, found.read) for name, _, found in items)
+    """
+    What puts values under their names, in order, that are looked for in one row or taken at once. What is absent has
+    none.
+    """
+    table: tuple[tuple[int | None, str, Callable[..., Any]], ...] = tuple(
+        (one.place, name, one.read) if isinstance(one, InRow) else (None, name, one.take) for name, _, one in items
+    )
     spans = {name: span for name, span, _ in items}
+    absent = ABSENT
 
     def put(into: dict[str, Any], places: Sequence[Any], row: Any, cursor: Any, run: Run) -> None:
         name = ""
         try:
             for place, name, read in table:
-                if held := places[place]:
+                if place is None:
+                    if (value := read(cursor, run)) is not absent:
+                        into[name] = value
+                elif held := places[place]:
                     into[name] = read(held, row, cursor, run)
         except Exception as fault:  # noqa: BLE001 - whatever it is, it is raised again
             again(spans[name], fault)
@@ -326,3 +336,51 @@ def all_taken(items: Sequence[tuple[str, Span, Found]], again: Again) -> Callabl
             again(spans[name], fault)
 
     return put
+
+
+def all_mixed(
+    items: Sequence[tuple[str, Span, Straight]], rows: Sequence[str], again: Again
+) -> Callable[[dict[str, Any], Sequence[Any], Any, Run], None]:
+    """
+    The same for values of all kinds, and of several rows.
+
+    Args:
+        rows: what the rows are called that are given, each before what stands at its places.
+    """
+    table = tuple((name, *_entry(found, rows)) for name, _, found in items)
+    spans = {name: span for name, span, _ in items}
+    absent = ABSENT
+
+    def put(into: dict[str, Any], given: Sequence[Any], cursor: Any, run: Run) -> None:
+        name = ""
+        try:
+            for name, places, where, read in table:
+                if places:
+                    if held := given[places][where]:
+                        into[name] = read(held, given[places - 1], cursor, run)
+                    continue
+                if where is None:
+                    value = read(cursor, run)
+                elif where is _GIVEN:
+                    value = read(cursor, run, given)
+                else:
+                    value = read(where(cursor), cursor, run)
+                if value is not absent:
+                    into[name] = value
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it is raised again
+            again(spans[name], fault)
+
+    return put
+
+
+#: Where a value is looked for that is put together of others: in whatever is given.
+_GIVEN: Final = object()
+
+
+def _entry(found: Straight, rows: Sequence[str]) -> tuple[int, Any, Callable[..., Any]]:
+    """Where the places of a row stand among what is given, or 0; its place there, or what finds it; what reads it."""
+    if isinstance(found, InRow):
+        return rows.index(found.row) + 1, found.place, found.read
+    if isinstance(found, Composed):
+        return 0, _GIVEN, found.read
+    return 0, found.find, found.take

@@ -8,7 +8,7 @@ of one place in the message, where that comes again, is made once for all of the
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,17 @@ from mhbridge.mapping.emitting.expressions import Case, Emitter, shareable
 from mhbridge.mapping.leaves import Assembled, as_list, gathered, settling, whole_settling
 from mhbridge.mapping.ledger import always_read
 from mhbridge.mapping.placed import Block
-from mhbridge.mapping.straight import Found, InRow, Straight, all_found, all_in_row, all_taken, made_into
+from mhbridge.mapping.straight import (
+    Composed,
+    Found,
+    InRow,
+    Straight,
+    all_found,
+    all_in_row,
+    all_mixed,
+    all_taken,
+    made_into,
+)
 from mhbridge.mapping.types import BUILT_IN_RECORDS
 
 __all__ = ["Bindings", "asked_often"]
@@ -61,13 +71,9 @@ def _place_of(item: nodes.BoundItem) -> Plan | None:
     return place
 
 
-#: What stands for the row of items that are found and then taken, or taken at once: no row is called so.
-_FOUND: Final = "found"
-_TAKEN: Final = "taken"
-#: From so many on, items that stand together are read by one loop; and those of a row. In a message that takes some 200
-#: instructions more for each and 800 for all of them, and 200,000 less for each to compile.
-_LEAST: Final = {_FOUND: 1, _TAKEN: 3}
-_LEAST_OF_ROW: Final = 4
+#: From so many on, items that stand together are read by one loop. In a message that takes some 200 to 300 instructions
+#: more for each and 800 for all of them, and 200,000 less for each to compile.
+_LEAST: Final = 4
 
 
 class _Piece(NamedTuple):
@@ -83,12 +89,14 @@ class _Piece(NamedTuple):
         return self.body.value.span if isinstance(self.body, nodes.BindValue) else self.body.span
 
 
-def _row_of(piece: _Piece) -> str | None:
-    """What pieces have in common that one loop can read: their row, or how they are found; `None` of others."""
-    found = piece.straight
-    if isinstance(found, Found):
-        return _TAKEN if found.find is None else _FOUND
-    return found.row if isinstance(found, InRow) else None
+def _in_one_go(piece: _Piece) -> bool:
+    return piece.straight is not None
+
+
+def _in_a_loop(pieces: Sequence[_Piece]) -> bool:
+    """Whether one loop reads them. It does so even for one that is found first, or put together of others."""
+    first = pieces[0].straight
+    return len(pieces) >= _LEAST or isinstance(first, Composed) or (isinstance(first, Found) and first.find is not None)
 
 
 class Bindings(Emitter):
@@ -138,37 +146,52 @@ class Bindings(Emitter):
         Args:
             alone: they are items, which nothing else holds.
         """
-        pieces = [_Piece(name, body, self._straight_of(body, cursor, alone=alone)) for name, body in items]
-        for row, group in groupby(pieces, _row_of):
+        rows: list[str] = []
+        pieces = [_Piece(name, body, self._straight_of(body, cursor, rows, alone=alone)) for name, body in items]
+        given: tuple[str, ...] = ()
+        for straight, group in groupby(pieces, _in_one_go):
             alike = list(group)
-            if row is None or len(alike) < _LEAST.get(row, _LEAST_OF_ROW):
+            if not straight or not _in_a_loop(alike):
                 for piece in alike:
                     self._bound(into, piece, block, cursor)
-            else:
-                block.append(self._together(into, alike, cursor))
+                continue
+            at = self.at(alike[0].span)
+            put, of = self._together(alike, rows)
+            if of is None:
+                if not given:
+                    given = (self.local(),)
+                    block.append(at.set(given[0], at.tuple_([at.load(row) for row in rows])))
+                of = given
+            block.append(at.do(at.call(self.given("put", put), *map(at.load, (into, *of, cursor, "run")))))
 
-    def _straight_of(self, body: nodes.Binding, cursor: str, *, alone: bool) -> Straight | None:
+    def _straight_of(self, body: nodes.Binding, cursor: str, rows: list[str], *, alone: bool) -> Straight | None:
         match body:
             case nodes.BindValue():
-                return self.straight(body.value, cursor, alone=alone)
+                found = self.straight(body.value, cursor, rows, alone=alone)
             case nodes.BindList(entries=(nodes.BindValue() as entry,)):
-                found = self.straight(entry.value, cursor)
-                return None if found is None else made_into(found, as_list if _is_single(entry) else _alone)
+                found = self.straight(entry.value, cursor, rows)
+                if found is not None:
+                    found = made_into(found, as_list if _is_single(entry) else _alone)
             case _:
                 return None
+        if isinstance(found, InRow) and found.row not in rows:
+            rows += found.row, found.places
+        return found
 
-    def _together(self, into: str, pieces: list[_Piece], cursor: str) -> ast.stmt:
-        """Items that one loop puts under their names: those of one row, or those that are looked for at the cursor."""
-        at, again = self.at(pieces[0].span), self.again
-        names = [into, cursor, "run"]
-        in_row = [(one.name, one.span, one.straight) for one in pieces if isinstance(one.straight, InRow)]
-        if in_row:
-            put = self.given("put", all_in_row(in_row, again))
-            names[1:1] = in_row[0][2].places, in_row[0][2].row
-        else:
-            found = [(one.name, one.span, one.straight) for one in pieces if isinstance(one.straight, Found)]
-            put = self.given("put", (all_taken if found[0][2].find is None else all_found)(found, again))
-        return at.do(at.call(put, *map(at.load, names)))
+    def _together(self, pieces: list[_Piece], rows: list[str]) -> tuple[Callable[..., None], tuple[str, ...] | None]:
+        """The loop that puts items under their names, and what it takes of a row is called; `None` for all `rows`."""
+        found = [(one.name, one.span, one.straight) for one in pieces if one.straight is not None]
+        simple = [(name, span, one) for name, span, one in found if not isinstance(one, Composed)]
+        looked = [(name, span, one) for name, span, one in simple if isinstance(one, Found)]
+        if len(looked) == len(found):
+            if all(one.find is not None for _, _, one in looked):
+                return all_found(looked, self.again), ()
+            if all(one.find is None for _, _, one in looked):
+                return all_taken(looked, self.again), ()
+        places = {(one.places, one.row) for _, _, one in simple if isinstance(one, InRow)}
+        if len(simple) == len(found) and len(places) == 1 and all(one.find is None for _, _, one in looked):
+            return all_in_row(simple, self.again), places.pop()
+        return all_mixed(found, rows, self.again), None
 
     def _bound(self, into: str, piece: _Piece, block: Block, cursor: str) -> None:
         at = self.at(piece.span)

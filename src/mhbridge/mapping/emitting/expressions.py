@@ -226,7 +226,7 @@ class Emitter:
             case nodes.PositionOf():
                 return at.call("position", at.load(self.aliases[node.alias][1]))
             case nodes.Apply() | nodes.Alternatives():
-                found = self.straight(node, cursor)
+                found = self.straight(node, cursor, [])
                 if found is not None:
                     return self.at_once(found, cursor, at)
                 if isinstance(node, nodes.Apply):
@@ -243,20 +243,21 @@ class Emitter:
             case nodes.Reference():
                 return self._reference(node, block, cursor)
 
-    def straight(self, node: nodes.Expression, cursor: str, *, alone: bool = False) -> Straight | None:
+    def straight(self, node: nodes.Expression, cursor: str, rows: list[str], *, alone: bool = False) -> Straight | None:
         """
         How a value of the message is read in one go, where it can be.
 
         Args:
+            rows: the names of the rows that a value made of others looks into; new ones are put there.
             alone: no list holds it.
         """
         match node:
             case nodes.Read():
                 return self._straight_read(node, cursor, alone=alone)
             case nodes.Apply():
-                return self._straight_call(node, cursor, alone=alone) or self._composed(node, cursor)
+                return self._straight_call(node, cursor, alone=alone) or self._composed(node, cursor, rows)
             case nodes.Alternatives():
-                return self._composed(node, cursor)
+                return self._composed(node, cursor, rows)
             case _:
                 return None
 
@@ -279,8 +280,7 @@ class Emitter:
             return None
         return applied(found, node.call, stated, always=not passing)
 
-    def _composed(self, node: nodes.Expression, cursor: str) -> Composed | None:
-        rows: list[str] = []
+    def _composed(self, node: nodes.Expression, cursor: str, rows: list[str]) -> Composed | None:
         read = self._part(node, cursor, rows)
         return None if read is None else Composed(tuple(rows), read)
 
