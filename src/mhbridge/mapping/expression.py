@@ -30,13 +30,14 @@ never raise for any text, and bounds what it builds: whoever walks a tree may re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
 from mhbridge.errors import Span
 from mhbridge.formats import Format
 from mhbridge.mapping.reader import Text, YamlFile
-from mhbridge.mapping.scanner import Broken, Kind, Source, Token, scan, scanned, shortened, unquoted
+from mhbridge.mapping.scanner import Broken, Kind, Source, Token, reserved, scan, scanned, shortened, unquoted
 from mhbridge.mapping.syntax import (
     AndNode,
     CallNode,
@@ -86,6 +87,8 @@ _AFTER_TERM: Final = frozenset({Kind.OR, Kind.AND, Kind.IN, Kind.EQUALS, Kind.DI
 _AFTER_COMPARED: Final = frozenset({Kind.EQUALS, Kind.DIFFERS, Kind.IN, Kind.NOT})
 #: Before a pipe, these are what the pipe was meant for.
 _SIMPLE: Final = (PathNode, TextNode, NumberNode, CodeNode, NameNode, CallNode)
+#: What stands behind the path of most calls: a function of nothing else, or of one name.
+_PIPED: Final = re.compile(r" \| ([a-z][a-z0-9_]*)(\(([a-z][a-z0-9_]*)\))?")
 _Tree = TypeVar("_Tree")
 
 
@@ -239,11 +242,32 @@ class _Parser:
         token = self.token
         if token.kind is Kind.END:
             self.fail("an expression")
-        if token.path is not None and self.source.blank(token.end) == len(self.source.text):
-            return PathNode(self.source.span(token.start, token.end), token.path)  # most are nothing else
+        if token.path is not None:
+            path = PathNode(self.source.span(token.start, token.end), token.path)
+            if self.source.blank(token.end) == len(self.source.text):
+                return path  # most are nothing else
+            if (piped := _PIPED.fullmatch(self.source.text, token.end)) and self.of_words(piped):
+                return self.piped(path, token.start, piped)
         tree = self.expression()
         self.expect(Kind.END)
         return tree
+
+    def of_words(self, piped: re.Match[str]) -> bool:
+        """Whether the names in it are names: nothing that the grammar knows, nor paths of the format."""
+        text, format_ = self.source.text, self.format
+        for at in (1, 3) if piped[3] else (1,):
+            if reserved(piped[at]) or (format_ is not None and scanned(format_.scan, text, piped.start(at))):
+                return False
+        return True
+
+    def piped(self, path: PathNode, start: int, piped: re.Match[str]) -> CallNode:
+        """The same as `expression` makes of it, without asking of each token what it is."""
+        span = self.source.span
+        args: tuple[Expr, ...] = (path,)
+        if name := piped[3]:
+            place = span(*piped.span(3))
+            args = path, NameNode(place, (name,), (place,))
+        return CallNode(span(start, piped.end()), piped[1], span(*piped.span(1)), args)
 
     def each(self) -> LoopNode:
         hint = "write it as in: medicines as m"

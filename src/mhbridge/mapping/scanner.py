@@ -16,7 +16,7 @@ from mhbridge.errors import Span
 from mhbridge.formats import Format, Path, PathError
 from mhbridge.mapping.reader import Text, YamlFile
 
-__all__ = ["Broken", "Kind", "Source", "Token", "scan", "scanned", "shortened", "unquoted"]
+__all__ = ["Broken", "Kind", "Source", "Token", "reserved", "scan", "scanned", "shortened", "unquoted"]
 
 
 class Kind:
@@ -150,6 +150,11 @@ class Token:
 
     def __str__(self) -> str:
         return f"{self.kind} {shortened(self.text)}" if self.kind in _NAMED else self.kind
+
+
+def reserved(word: str) -> bool:
+    """Whether a word is one of the grammar's, and no name."""
+    return word in _FIXED
 
 
 def shortened(text: str) -> str:
