@@ -240,6 +240,7 @@ def load_table(
     found: dict[str, list[Row]] = {}
     sources: dict[str, None] = {}
     stretches = _Stretches()
+    dated = False
     #: Target's system → HL7's or HL7 UK's own list of its codes, where that is known.
     national: dict[str, Collection[str] | None] = {}
     for row in rows:
@@ -259,11 +260,11 @@ def load_table(
         if row.padded:
             _blanks(rows, row, ("source_code", "target_code"))
         if stretches.add(rows, row, (system, code), days, "source_code"):
-            sources.setdefault(system)
+            sources[system] = None
+            dated = dated or any(days)
             found.setdefault(code, []).append(
                 Row(system, code, target, says, display, equivalence, version, target_version, *days)
             )
-    dated = any(row.since or row.until for same in found.values() for row in same)
     table = Table(name or file, _tuples(found), tuple(sources), dated, unmapped, file)
     return table, tuple(rows.diagnostics)
 

@@ -72,6 +72,10 @@ _STYLES: Final[Mapping[str, Literal["plain", "single", "double", "block"]]] = {
 }
 
 
+#: The events that begin a collection, and those that end one.
+_OPENING: Final = frozenset({yaml.MappingStartEvent, yaml.SequenceStartEvent})
+_CLOSING: Final = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
+
 #: Makes a named tuple of what is in order already: two are made of each scalar.
 _tuple: Final = tuple.__new__
 
@@ -233,23 +237,22 @@ class _Composer:
                     if not self.is_word(event):
                         self.scalar(event)
                     continue
-                match event:
-                    case yaml.DocumentStartEvent():
-                        documents += 1
-                        if event.version or event.tags:
-                            self.report("E004", "a YAML directive", self.mark(event), "leave it out")
-                        if documents > 1:
-                            hint = "put the second document into a file of its own"
-                            self.report("E004", "a second document in one file", self.mark(event), hint)
-                            raise _Refused
-                    case yaml.AliasEvent():
-                        empty = False
-                        self.alias(event)
-                    case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                        empty = False
-                        self.open(event)
-                    case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                        self.close(event)
+                if (kind := event.__class__) in _OPENING:
+                    empty = False
+                    self.open(event)
+                elif kind in _CLOSING:
+                    self.close(event)
+                elif kind is yaml.AliasEvent:
+                    empty = False
+                    self.alias(event)
+                elif kind is yaml.DocumentStartEvent:
+                    documents += 1
+                    if event.version or event.tags:
+                        self.report("E004", "a YAML directive", self.mark(event), "leave it out")
+                    if documents > 1:
+                        hint = "put the second document into a file of its own"
+                        self.report("E004", "a second document in one file", self.mark(event), hint)
+                        raise _Refused
         finally:
             loader.dispose()
         if empty:

@@ -98,21 +98,28 @@ class Places:
             self._reach: Reach = _nothing
             self._chosen: Reach = _nothing
         else:
-            _, self._reach = read_segment(path, scope)
-            self._name, self._chosen = taken_segments(path, scope)
             self._segment, self._which, self._field = path.steps[0].which, path.which, path.field
+            self._name, self._chosen = taken_segments(path, scope)
+            self._reach = self._chosen if self._segment is None else read_segment(path, scope)[1]
         self.kind = self._name
-        self._test = None if self._which is None else repetition_test(self._which)
+        self.asks, self._test = False, None if self._which is None else repetition_test(self._which)
+        self.subject = self.question = self.within = None
+        self.everywhere: tuple[str, int, int] | None = None
+        if self._segment is not None or self._which is not None:
+            self._questions(path)
+
+    def _questions(self, path: Hl7Path) -> None:
+        """What the predicates of a path look at; most paths have none."""
         inside = _tests(self._which)
         self.asks = inside or _tests(self._segment)
-        self.subject = None if inside or self._segment is None else _subject(self._name, self._segment)
-        self.question = self.subject if many else None
-        #: Of repetitions, whichever of them it stops at, the question that looks at them all.
-        self.within = None
+        if not inside and self._segment is not None:
+            self.subject = _subject(self._name, self._segment)
+            self.question = self.subject if self._many else None
+        # Of repetitions, whichever of them it stops at, the question that looks at them all.
         if inside and self._segment is None and not path.relative:
             self.within = _subject(self._name, self._which, self._field)
-            self.question = self.within if many else None
-        self.everywhere = None if self.question is None else _everywhere(self._reach, self.question)
+            self.question = self.within if self._many else None
+        self.everywhere = _everywhere(self._reach, self.question)
 
     def touches(self, parts: frozenset[str]) -> frozenset[Any]:
         """Segment and number of each field that is read."""

@@ -70,8 +70,9 @@ class Binder:
             if value.type.many and not item.type.many:
                 self.file.report("E214", f"{item.name!r} is one {item.type}, and this is a list", node.span)
                 return None
-            wanted, given = item.type.names, value.type.names
-            if given != wanted and not all(any(assignable(have, want) for want in wanted) for have in given):
+            if value.type != item.type and not all(
+                any(assignable(have, want) for want in item.type.names) for have in value.type.names
+            ):
                 gives = f"{value.type}" if value.type.options else f"a {value.type}"
                 self.file.report("E204", f"this gives {gives}, but {item.name!r} is a {item.type}", node.span)
                 return None
