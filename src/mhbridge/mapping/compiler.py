@@ -41,8 +41,9 @@ class Compiler:
         function = Bindings(span, self._lines)
         at = function.at(span)
         body: Block = [at.set("out", at.dict_([], []))]
-        function.hoist(tuple(item.body for item in items), body, "cursor")
-        for read in asked_often(items):
+        paths = nodes.read_at(tuple(item.body for item in items))
+        function.hoist(paths, body, "cursor")
+        for read in asked_often(paths):
             function.shared[read.path] = function.keep(function.value(read, body), body, read.span).id
         function.items(items, body)
         body.append(at.give(at.call("present_alone", at.load("out"))))

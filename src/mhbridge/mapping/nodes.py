@@ -469,6 +469,26 @@ def walk(tree: Any, *, closed: tuple[type, ...] = ()) -> Iterator[Any]:
             waiting += below(node)
 
 
+def read_at(tree: Any) -> list[Read | BindEach]:
+    """What a tree, or a tuple of them, reads at one place, in the order of the file: paths, and loops as a whole."""
+    found: list[Read | BindEach] = []
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        kind = node.__class__
+        if kind is tuple:
+            waiting += node[::-1]
+        elif kind is Read or kind is BindEach:
+            found.append(node)
+        else:
+            count, below = _INSIDE.get(kind) or _known(kind)
+            if count == 1:
+                waiting.append(below(node))
+            elif count:
+                waiting += below(node)
+    return found
+
+
 def parts(node: Any) -> Sequence[Any]:
     """What stands right below a node, or in a tuple of them, in order; nothing below what is none."""
     if node.__class__ is tuple:

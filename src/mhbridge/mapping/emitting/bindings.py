@@ -18,7 +18,6 @@ from mhbridge.formats import Plan
 from mhbridge.mapping import nodes
 from mhbridge.mapping.emitting.expressions import Case, Emitter, shareable
 from mhbridge.mapping.leaves import Assembled, as_list, gathered, settling, whole_settling
-from mhbridge.mapping.ledger import always_read
 from mhbridge.mapping.placed import Block
 from mhbridge.mapping.straight import (
     Composed,
@@ -36,19 +35,18 @@ from mhbridge.mapping.types import BUILT_IN_RECORDS
 __all__ = ["Bindings", "asked_often"]
 
 
-def asked_often(items: tuple[nodes.BoundItem, ...]) -> list[nodes.Read]:
+def asked_often(paths: Iterable[nodes.Read | nodes.BindEach]) -> list[nodes.Read]:
     """
     Texts that several conditions ask of every message, such as which event it is: they are read once for all of them.
 
     What is asked only sometimes is not, because the ledger would then say that it was.
     """
-    always = {id(read): read for read in always_read(items) if isinstance(read, nodes.Read)}
     found: dict[str, list[nodes.Read]] = {}
-    for node in nodes.walk(tuple(item.body for item in items), closed=(nodes.BindEach,)):
-        if isinstance(node, nodes.Read) and shareable(node):
-            found.setdefault(node.path, []).append(node)
+    for path in paths:
+        if isinstance(path, nodes.Read) and shareable(path):
+            found.setdefault(path.path, []).append(path)
     several = (reads for reads in found.values() if len(reads) > 1)
-    return [first for reads in several if (first := next((r for r in reads if id(r) in always), None)) is not None]
+    return [first for reads in several if (first := next((r for r in reads if r.mark.always), None)) is not None]
 
 
 def _place_of(item: nodes.BoundItem) -> Plan | None:
@@ -223,7 +221,7 @@ class Bindings(Emitter):
                 result, inner = self.local(), self.local()
                 block.append(at.set(result, at.list_([])))
                 body: Block = []
-                self.hoist(node.body, body, inner)
+                self.hoist(nodes.read_at(node.body), body, inner)
                 value = self.binding(node.body, body, inner)
                 below = self.at(node.body.span)
                 body.append(below.do(below.method(below.load(result), "append", value)))

@@ -370,9 +370,9 @@ class Emitter:
         what = at.call(self.given("find", found.find), at.load(cursor))
         return at.call(self.given("take", found.take), what, at.load(cursor), at.load("run"))
 
-    def hoist(self, tree: Any, block: Block, cursor: str) -> None:
+    def hoist(self, paths: Iterable[nodes.Read | nodes.BindEach], block: Block, cursor: str) -> None:
         """Find the rows that several paths look into once for all of them, before anything is read at this cursor."""
-        reads = [node for node in nodes.walk(tree, closed=(nodes.BindEach,)) if isinstance(node, nodes.Read)]
+        reads = (path for path in paths if isinstance(path, nodes.Read))
         plans = [(read.plan, read.span) for read in reads if read.plan is not None]
         often = Counter(plan.key for plan, _ in plans)
         width: dict[Hashable, int] = {}

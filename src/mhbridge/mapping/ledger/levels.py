@@ -43,11 +43,9 @@ def level_of(tree: Any, *, nested: bool) -> Level:
     """
     here: list[Mark] = []
     loops: list[tuple[Loop, Level, bool]] = []
-    for node in nodes.walk(_bodies(tree), closed=(nodes.BindEach,)):
-        if isinstance(node, nodes.Read):
-            here.append(node.mark)
-        elif isinstance(node, nodes.BindEach):
-            here.append(node.mark)
+    for node in nodes.read_at(_bodies(tree)):
+        here.append(node.mark)
+        if isinstance(node, nodes.BindEach):
             loops.append((node.loop, level_of((node.body,), nested=nested), node.mark.spot.asks))
     touches = frozenset[Any]().union(*(mark.touches for mark in here), *(below.touches for _, below, _ in loops))
     holds = _holds(here, loops) if nested else None
