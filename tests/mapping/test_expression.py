@@ -283,6 +283,24 @@ def forced(source: str, style: Any) -> tuple[YamlFile, Text]:
     return file, Text(file.span(0, len(source)), source, style, 0, len(source))
 
 
+class Worded(Segments):
+    """A format of which a word in small letters is a path, too."""
+
+    path = re.compile(rf"{Segments.path.pattern}|a\b")
+
+
+@pytest.mark.parametrize("format", [SEGMENTS, Worded()])
+@pytest.mark.parametrize("form", ["= PID-3 | {}", "= PID-3 | f({})", "= PID-3.1 | {}(b)"])
+def test_a_call_of_words_is_what_its_tokens_make(form: str, format: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: A002
+    words = [*WORDS.split(), "then_", "x1", "f(b)", ""]
+    files = [forced(form.format(word), "plain") for word in words]
+    quick = [(parse(file, text, format), file.diagnostics) for file, text in files]
+    monkeypatch.setattr(expression, "_PIPED", re.compile("(?!)"))
+    files = [forced(form.format(word), "plain") for word in words]
+    assert quick == [(parse(file, text, format), file.diagnostics) for file, text in files]
+    assert {tree is None for tree, _ in quick} == {True, False}
+
+
 @settings(max_examples=500, deadline=None, database=None)
 @given(
     st.lists(PIECES, max_size=20).map("".join) | st.text(max_size=40),
